@@ -1,0 +1,24 @@
+# Short verbs; each does its own set-up. What they do is in tests/support/.
+.PHONY: build demo test lint clean
+
+GW := target/hermes-gw
+# Any stable cargo will do for everyday work; build brings Debian's where there is none.
+CARGO := $(shell command -v cargo || echo /usr/bin/cargo)
+TOOLS := s6 execline strace util-linux procps
+
+build:
+	tests/support/build.sh
+
+demo: build
+	tests/support/packages.sh $(TOOLS)
+	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) run --quiet --locked --example demo
+
+test: build lint
+	tests/support/packages.sh $(TOOLS)
+	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked
+
+lint:
+	tests/support/lint.sh $(CARGO)
+
+clean:
+	rm -rf target

@@ -1,0 +1,116 @@
+//! The one error type: which operation, on which path, why.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// What kind of failure it was; decides the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Wrong usage or an invalid name.
+    Usage,
+    /// The path does not exist.
+    Missing,
+    /// The path exists and should not.
+    Exists,
+    /// Nobody reads the FIFO: not supervised, or no s6 here.
+    Unsupervised,
+    /// The thing is there, but is not what it should be.
+    Unusable,
+    /// Another system call failed.
+    System,
+}
+
+impl Kind {
+    /// The exit code, s6's own where it has one.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Kind::Unusable => 1,
+            Kind::Usage => 100,
+            Kind::Unsupervised => 102,
+            Kind::Missing | Kind::Exists | Kind::System => 111,
+        }
+    }
+}
+
+/// A failed operation, in words for the operator.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Error {
+    /// What kind of failure it was.
+    pub kind: Kind,
+    /// The operation, as in "open directory".
+    pub what: &'static str,
+    /// The path or word it was about; may be any bytes.
+    pub path: Vec<u8>,
+    /// The reason, and the way out where it is known.
+    pub why: Cow<'static, str>,
+}
+
+/// A result whose error is ours; boxed, for every caller moves it on.
+pub type Result<T> = std::result::Result<T, Box<Error>>;
+
+impl Error {
+    /// An error of `kind`: `what` failed on `path`, because of `why`.
+    pub fn new(
+        kind: Kind,
+        what: &'static str,
+        path: impl AsRef<[u8]>,
+        why: impl Into<Cow<'static, str>>,
+    ) -> Box<Error> {
+        Box::new(Error { kind, what, path: path.as_ref().to_vec(), why: why.into() })
+    }
+
+    /// The same error with the way out added.
+    pub fn hint(mut self: Box<Self>, way_out: &str) -> Box<Error> {
+        self.why = format!("{}: {way_out}", self.why).into();
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.what, Shown(&self.path), self.why)
+    }
+}
+
+/// Bytes as one printable line: what is not printable UTF-8 becomes `\xNN`.
+pub struct Shown<'a>(pub &'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            for c in chunk.valid().chars() {
+                match c {
+                    '\\' => f.write_str("\\\\")?,
+                    c if c.is_control() => {
+                        let mut utf8 = [0; 4];
+                        hex(c.encode_utf8(&mut utf8).as_bytes(), f)?;
+                    }
+                    c => fmt::Write::write_char(f, c)?,
+                }
+            }
+            hex(chunk.invalid(), f)?;
+        }
+        Ok(())
+    }
+}
+
+fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    bytes.iter().try_for_each(|b| write!(f, "\\x{b:02x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_that_names_operation_path_and_reason() {
+        let error = Error::new(Kind::System, "open directory", b"/a\nb\xff\\", "no");
+        assert_eq!(error.to_string(), "open directory: /a\\x0ab\\xff\\\\: no");
+        assert_eq!(error.hint("try c").to_string(), "open directory: /a\\x0ab\\xff\\\\: no: try c");
+    }
+
+    #[test]
+    fn control_characters_beyond_ascii_are_escaped_too() {
+        assert_eq!(Shown("é\u{85}".as_bytes()).to_string(), "é\\xc2\\x85");
+    }
+}

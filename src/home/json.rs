@@ -1,0 +1,428 @@
+//! A scanner of JSON objects: checks the whole text and finds the top-level members.
+//!
+//! State files are cut short, nested without end or not JSON at all; nanoserde
+//! loops for ever on some of these, and its reader costs 16 kB. The scanner keeps
+//! one bit a level and makes one pass, so it ends on any input.
+
+use std::ops::Range;
+use std::str::Chars;
+
+/// Levels of nesting that are followed; Hermes itself writes fewer than ten.
+const MAX_DEPTH: u32 = 128;
+
+/// One member of the top-level object, as byte ranges of the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The key, with its quotes.
+    pub key: Range<usize>,
+    /// The value, as it is written.
+    pub value: Range<usize>,
+}
+
+/// Why a text is not an object of JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// Nothing but white space.
+    Empty,
+    /// It ends in the middle.
+    Cut,
+    /// Its value is none of `{…}`.
+    NoObject,
+    /// Over 128 levels.
+    TooDeep,
+    /// Not JSON, from this byte on.
+    Syntax(usize),
+}
+
+impl Flaw {
+    /// The reason in words.
+    pub fn why(self) -> String {
+        match self {
+            Flaw::Empty => "is empty".into(),
+            Flaw::Cut => "is cut short".into(),
+            Flaw::NoObject => "holds no JSON object".into(),
+            Flaw::TooDeep => format!("is nested over {MAX_DEPTH} levels deep"),
+            Flaw::Syntax(at) => format!("is not JSON at byte {at}"),
+        }
+    }
+}
+
+/// The members of the object that `text` is, in order, duplicates included.
+pub fn members(text: &str) -> Result<Vec<Member>, Flaw> {
+    let mut scanner = Scanner { text: text.as_bytes(), at: 0 };
+    scanner.space();
+    match scanner.peek() {
+        None => return Err(Flaw::Empty),
+        Some(b'{') => {}
+        // Cut inside a word it may still have been anything; whole, it is no object.
+        Some(_) => return Err(scanner.value().err().unwrap_or(Flaw::NoObject)),
+    }
+    scanner.at += 1;
+    let mut members = Vec::new();
+    if !scanner.closes(b'}') {
+        loop {
+            let key = scanner.key()?;
+            let start = scanner.at;
+            scanner.value()?;
+            members.push(Member { key, value: start..scanner.at });
+            scanner.space();
+            match scanner.take()? {
+                b',' => {}
+                b'}' => break,
+                _ => return Err(Flaw::Syntax(scanner.at - 1)),
+            }
+        }
+    }
+    scanner.space();
+    if scanner.at < scanner.text.len() {
+        return Err(Flaw::Syntax(scanner.at));
+    }
+    Ok(members)
+}
+
+/// The string that `literal`, a value that [`members`] found, stands for; `None`
+/// if it is no string, or one that is no Unicode.
+pub fn string(literal: &str) -> Option<String> {
+    let mut rest = literal.strip_prefix('"')?.strip_suffix('"')?;
+    let mut decoded = String::new();
+    while let Some((plain, escape)) = rest.split_once('\\') {
+        decoded += plain;
+        let mut chars = escape.chars();
+        decoded.push(match chars.next()? {
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'u' => unicode(&mut chars)?,
+            itself => itself,
+        });
+        rest = chars.as_str();
+    }
+    Some(decoded + rest)
+}
+
+/// The character of a `\u` escape, or of the two that make a surrogate pair.
+fn unicode(chars: &mut Chars<'_>) -> Option<char> {
+    let unit = |chars: &mut Chars<'_>| {
+        let (hex, rest) = chars.as_str().split_at_checked(4)?;
+        *chars = rest.chars();
+        u32::from_str_radix(hex, 16).ok()
+    };
+    let first = unit(chars)?;
+    if !(0xd800..0xdc00).contains(&first) {
+        return char::from_u32(first);
+    }
+    *chars = chars.as_str().strip_prefix("\\u")?.chars();
+    let second = unit(chars)?.checked_sub(0xdc00).filter(|&low| low < 0x400)?;
+    char::from_u32(0x10000 + ((first - 0xd800) << 10) + second)
+}
+
+struct Scanner<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl Scanner<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn take(&mut self) -> Result<u8, Flaw> {
+        let byte = self.peek().ok_or(Flaw::Cut)?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    fn space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    /// Skips white space and `bracket`, if it is there.
+    fn closes(&mut self, bracket: u8) -> bool {
+        self.space();
+        let closes = self.peek() == Some(bracket);
+        self.at += usize::from(closes);
+        closes
+    }
+
+    /// A key, its colon and the white space around them; the key's range.
+    fn key(&mut self) -> Result<Range<usize>, Flaw> {
+        self.space();
+        let start = self.at;
+        match self.take()? {
+            b'"' => self.string()?,
+            _ => return Err(Flaw::Syntax(start)),
+        }
+        let key = start..self.at;
+        self.space();
+        match self.take()? {
+            b':' => self.space(),
+            _ => return Err(Flaw::Syntax(self.at - 1)),
+        }
+        Ok(key)
+    }
+
+    /// One whole value; what is open is a bit a level, set for an object.
+    fn value(&mut self) -> Result<(), Flaw> {
+        let (mut open, mut depth) = (0u128, 0u32);
+        loop {
+            self.space();
+            let opened = match self.peek().ok_or(Flaw::Cut)? {
+                b'{' => Some(true),
+                b'[' => Some(false),
+                _ => None,
+            };
+            match opened {
+                Some(object) => {
+                    self.at += 1;
+                    if !self.closes(if object { b'}' } else { b']' }) {
+                        if depth == MAX_DEPTH {
+                            return Err(Flaw::TooDeep);
+                        }
+                        open = open << 1 | u128::from(object);
+                        depth += 1;
+                        if object {
+                            self.key()?;
+                        }
+                        continue;
+                    }
+                }
+                None => self.scalar()?,
+            }
+            // After a value: close what ends here, then go on to the next one.
+            loop {
+                if depth == 0 {
+                    return Ok(());
+                }
+                self.space();
+                let object = open & 1 == 1;
+                match (self.take()?, object) {
+                    (b',', true) => {
+                        self.key()?;
+                        break;
+                    }
+                    (b',', false) => break,
+                    (b'}', true) | (b']', false) => {
+                        open >>= 1;
+                        depth -= 1;
+                    }
+                    _ => return Err(Flaw::Syntax(self.at - 1)),
+                }
+            }
+        }
+    }
+
+    fn scalar(&mut self) -> Result<(), Flaw> {
+        match self.peek().ok_or(Flaw::Cut)? {
+            b'"' => {
+                self.at += 1;
+                self.string()
+            }
+            b'-' if self.text.get(self.at + 1) == Some(&b'I') => self.word(b"-Infinity"),
+            b'-' | b'0'..=b'9' => self.number(),
+            b't' => self.word(b"true"),
+            b'f' => self.word(b"false"),
+            b'n' => self.word(b"null"),
+            // Not JSON, but Python writes and reads them.
+            b'N' => self.word(b"NaN"),
+            b'I' => self.word(b"Infinity"),
+            _ => Err(Flaw::Syntax(self.at)),
+        }
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<(), Flaw> {
+        word.iter().try_for_each(|&expected| match self.take()? {
+            byte if byte == expected => Ok(()),
+            _ => Err(Flaw::Syntax(self.at - 1)),
+        })
+    }
+
+    /// The rest of a string whose opening quote was taken.
+    fn string(&mut self) -> Result<(), Flaw> {
+        loop {
+            match self.take()? {
+                b'"' => return Ok(()),
+                b'\\' => match self.take()? {
+                    b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
+                    b'u' => (0..4).try_for_each(|_| match self.take()? {
+                        digit if digit.is_ascii_hexdigit() => Ok(()),
+                        _ => Err(Flaw::Syntax(self.at - 1)),
+                    })?,
+                    _ => return Err(Flaw::Syntax(self.at - 1)),
+                },
+                0..b' ' => return Err(Flaw::Syntax(self.at - 1)),
+                _ => {}
+            }
+        }
+    }
+
+    fn number(&mut self) -> Result<(), Flaw> {
+        self.at += usize::from(self.peek() == Some(b'-'));
+        match self.take()? {
+            b'0' => {}
+            b'1'..=b'9' => self.digits(),
+            _ => return Err(Flaw::Syntax(self.at - 1)),
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.some_digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            self.at += usize::from(matches!(self.peek(), Some(b'+' | b'-')));
+            self.some_digits()?;
+        }
+        Ok(())
+    }
+
+    fn some_digits(&mut self) -> Result<(), Flaw> {
+        match self.take()? {
+            b'0'..=b'9' => self.digits(),
+            _ => return Err(Flaw::Syntax(self.at - 1)),
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) {
+        while self.peek().is_some_and(|b| b.is_ascii_digit()) {
+            self.at += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pairs(text: &str) -> Result<Vec<(&str, &str)>, Flaw> {
+        let members = members(text)?;
+        Ok(members.into_iter().map(|m| (&text[m.key], &text[m.value])).collect())
+    }
+
+    #[test]
+    fn members_are_found_as_they_are_written() {
+        let text = " {\"a\" : 1.50e+3,\n\"b\":{\"a\":[{},[ ],{\"c\":null}]} ,\"\\u0061\":\"x\\\"}\", \"a\":-0}\n";
+        let expected = [
+            ("\"a\"", "1.50e+3"),
+            ("\"b\"", "{\"a\":[{},[ ],{\"c\":null}]}"),
+            ("\"\\u0061\"", "\"x\\\"}\""),
+            ("\"a\"", "-0"),
+        ];
+        assert_eq!(pairs(text).unwrap(), expected);
+        assert_eq!(pairs("{}"), Ok(vec![]));
+        assert_eq!(pairs("{ \"x\":NaN,\"y\":-Infinity}").unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_is_no_object_says_why() {
+        let table = [
+            ("", Flaw::Empty),
+            (" \n", Flaw::Empty),
+            ("[]", Flaw::NoObject),
+            ("7", Flaw::NoObject),
+            ("\"x\"", Flaw::NoObject),
+            ("nul", Flaw::Cut),
+            ("{", Flaw::Cut),
+            ("{\"x\":", Flaw::Cut),
+            ("{\"x\":[", Flaw::Cut),
+            ("{\"x\":{\"a\":1", Flaw::Cut),
+            ("{\"x\":\"\\u00", Flaw::Cut),
+            ("{x:1}", Flaw::Syntax(1)),
+            ("{\"x\" 1}", Flaw::Syntax(5)),
+            ("{\"x\":1,}", Flaw::Syntax(7)),
+            ("{\"x\":[1}}", Flaw::Syntax(7)),
+            ("{\"x\":01}", Flaw::Syntax(6)),
+            ("{\"x\":\"\n\"}", Flaw::Syntax(6)),
+            ("{\"x\":\"\\q\"}", Flaw::Syntax(7)),
+            ("{} x", Flaw::Syntax(3)),
+            ("{}{}", Flaw::Syntax(2)),
+        ];
+        for (text, flaw) in table {
+            assert_eq!(members(text), Err(flaw), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let nested = |levels| format!("{{\"x\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+        assert!(members(&nested(128)).is_ok());
+        assert_eq!(members(&nested(130)), Err(Flaw::TooDeep));
+        assert_eq!(members(&"{\"a\":".repeat(200_000)), Err(Flaw::TooDeep));
+        assert_eq!(members(&"[".repeat(200_000)), Err(Flaw::TooDeep));
+    }
+
+    #[test]
+    fn strings_are_decoded_one_by_one() {
+        let literal = r#""a\u0062\n\"\\\/\ud83d\ude00.""#;
+        assert_eq!(string(literal), Some("ab\n\"\\/\u{1f600}.".into()));
+        for literal in ["7", "null", "{}", r#""\ud800""#, r#""\ud800\u0041""#, r#""\udc00""#] {
+            assert_eq!(string(literal), None, "{literal}");
+        }
+    }
+
+    fn any_json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            any::<f64>().prop_map(Into::into),
+            ".*".prop_map(Into::into),
+        ];
+        leaf.prop_recursive(5, 60, 8, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
+                proptest::collection::hash_map(".*", inner, 0..6)
+                    .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn it_agrees_with_serde_json_on_any_document(value in any_json(), pretty: bool) {
+            let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
+            let text = text.unwrap();
+            match value.as_object() {
+                None => prop_assert_eq!(members(&text), Err(Flaw::NoObject)),
+                Some(object) => {
+                    let found = members(&text).unwrap();
+                    prop_assert_eq!(found.len(), object.len());
+                    for member in found {
+                        let key = string(&text[member.key]).unwrap();
+                        let value: serde_json::Value = serde_json::from_str(&text[member.value]).unwrap();
+                        prop_assert_eq!(&value, &object[&key]);
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn strings_are_decoded_as_serde_json_does(units in proptest::collection::vec(any::<u16>(), 0..6)) {
+            let escaped: String = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
+            let literal = format!("\"{escaped}\"");
+            prop_assert_eq!(string(&literal), serde_json::from_str(&literal).ok());
+        }
+
+        #[test]
+        fn it_agrees_with_serde_json_on_any_text(text in "[{}\\[\\]:,\"\\\\ u0-9a-f.eE+ntruls-]{0,40}") {
+            let peer = serde_json::from_str::<serde_json::Value>(&text);
+            match members(&text) {
+                // A lone surrogate or a number out of range is well-formed all the same.
+                Ok(_) => prop_assert!(peer.as_ref().is_ok_and(|v| v.is_object()) || text.contains("\\u") || text.contains(['e', 'E'])),
+                Err(_) => prop_assert!(!peer.is_ok_and(|v| v.is_object())),
+            }
+        }
+
+        #[test]
+        fn every_cut_of_a_document_is_a_flaw(value in any_json()) {
+            let text = serde_json::json!({ "x": value, "desired_state": "running" }).to_string();
+            for cut in (0..text.len()).filter(|&cut| text.is_char_boundary(cut)) {
+                prop_assert!(members(&text[..cut]).is_err());
+            }
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! gateway_state.json and the lifecycle record: what the last run left behind.
+
+use super::json::{self, Member};
+use crate::error::{Error, Kind};
+use crate::model::intent::{Prior, PriorExit, Word};
+use crate::sys::Dir;
+
+/// The file in a profile's home that holds intent and state.
+pub const STATE_FILE: &[u8] = b"gateway_state.json";
+/// Larger ones are not read, in bytes.
+const MAX_STATE: usize = 1 << 20;
+/// The record that the gateway keeps of its own start and exit.
+const LIFECYCLE_DIR: &[u8] = b"state";
+const LIFECYCLE_FILE: &[u8] = b"gateway.lifecycle.json";
+
+/// What the state file in `home` says, and what is wrong with it, if anything.
+pub fn read_prior(home: &Dir) -> (Prior, Option<Box<Error>>) {
+    let flaw = |why: String| Error::new(Kind::Unusable, "read", home.path_of(STATE_FILE), why);
+    match home.read(STATE_FILE, MAX_STATE) {
+        Err(error) => (Prior::None, Some(error)),
+        Ok(content) => {
+            let (prior, why) = parse_prior(&content);
+            (prior, why.map(flaw))
+        }
+    }
+}
+
+/// What a state file with `content` says, and what is wrong with it.
+pub fn parse_prior(content: &[u8]) -> (Prior, Option<String>) {
+    let (text, members) = match parse(content) {
+        Ok(parsed) => parsed,
+        Err(why) => return (Prior::None, Some(why)),
+    };
+    let (desired, flaw) = last(text, &members, "desired_state");
+    if let Some(word) = desired {
+        return (Prior::Desired(Word::new(word)), flaw);
+    }
+    let (state, other_flaw) = last(text, &members, "gateway_state");
+    let prior = state.map_or(Prior::None, |word| Prior::State(Word::new(word)));
+    (prior, flaw.or(other_flaw))
+}
+
+/// How the last run of the gateway in `home` ended.
+pub fn read_exit(home: &Dir) -> PriorExit {
+    let content = home.dir(LIFECYCLE_DIR).and_then(|dir| dir.read(LIFECYCLE_FILE, MAX_STATE));
+    content.map_or(PriorExit::Unknown, |content| parse_exit(&content))
+}
+
+/// How the run ended whose lifecycle record has `content`.
+pub fn parse_exit(content: &[u8]) -> PriorExit {
+    let Ok((text, members)) = parse(content) else { return PriorExit::Unknown };
+    match last(text, &members, "phase").0.as_deref() {
+        Some("exited") => PriorExit::Clean,
+        Some("running") => PriorExit::Unclean,
+        _ => PriorExit::Unknown,
+    }
+}
+
+fn parse(content: &[u8]) -> Result<(&str, Vec<Member>), String> {
+    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    let text = str::from_utf8(content).map_err(|error| match error.error_len() {
+        Some(_) => format!("is not UTF-8 at byte {}", error.valid_up_to()),
+        None => "is cut short".into(),
+    })?;
+    let members = json::members(text).map_err(json::Flaw::why)?;
+    Ok((text, members))
+}
+
+/// The string that `key` has, the last one as in Python, and what is wrong with it.
+fn last(text: &str, members: &[Member], key: &str) -> (Option<String>, Option<String>) {
+    let is_key = |member: &&Member| {
+        let literal = &text[member.key.clone()];
+        literal[1..literal.len() - 1] == *key
+            || literal.contains('\\') && json::string(literal).as_deref() == Some(key)
+    };
+    let mut found = members.iter().filter(is_key);
+    let Some(member) = found.next_back() else { return (None, None) };
+    let value = &text[member.value.clone()];
+    let word = json::string(value);
+    let flaw = if word.is_none() && value != "null" {
+        Some(format!("{key} is not a string"))
+    } else if found.next().is_some() {
+        Some(format!("has {key} more than once: the last one counts"))
+    } else {
+        None
+    };
+    (word, flaw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn desired(word: &str) -> Prior {
+        Prior::Desired(Word::new(word.into()))
+    }
+
+    fn state(word: &str) -> Prior {
+        Prior::State(Word::new(word.into()))
+    }
+
+    #[test]
+    fn intent_comes_first_then_state() {
+        let table: [(&str, Prior); 8] = [
+            ("{\"gateway_state\":\"stopped\",\"desired_state\":\"running\"}", desired("running")),
+            ("\u{feff}{\"desired_state\":\"stopped\"}", desired("stopped")),
+            ("{\"gateway_state\":\"draining\",\"desired_state\":null}", state("draining")),
+            ("{\"platforms\":{\"desired_state\":\"running\"},\"gateway_state\":\"x\"}", state("x")),
+            ("{\"\\u0064esired_state\":\"runn\\u0069ng\"}", desired("running")),
+            ("{\"gateway_state\":null}", Prior::None),
+            ("{\"pid\":1}", Prior::None),
+            ("{}", Prior::None),
+        ];
+        for (text, prior) in table {
+            assert_eq!(parse_prior(text.as_bytes()), (prior, None), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_and_what_is_left_still_counts() {
+        let table: [(&[u8], Prior, &str); 8] = [
+            (b"", Prior::None, "is empty"),
+            (b"\xef\xbb\xbf", Prior::None, "is empty"),
+            (b"[\"running\"]", Prior::None, "holds no JSON object"),
+            (b"{\"desired_state\":\"running\"", Prior::None, "is cut short"),
+            (b"{\"desired_state\":\"run\xff\"}", Prior::None, "is not UTF-8 at byte 21"),
+            (b"{\"x\":\"\xc3", Prior::None, "is cut short"),
+            (
+                b"{\"desired_state\":7,\"gateway_state\":\"running\"}",
+                state("running"),
+                "desired_state is not a string",
+            ),
+            (
+                b"{\"desired_state\":\"stopped\",\"desired_state\":\"running\"}",
+                desired("running"),
+                "has desired_state more than once: the last one counts",
+            ),
+        ];
+        for (content, prior, why) in table {
+            assert_eq!(parse_prior(content), (prior, Some(why.into())), "{content:?}");
+        }
+    }
+
+    #[test]
+    fn the_lifecycle_record_tells_how_it_ended() {
+        assert_eq!(parse_exit(b"{\"phase\":\"exited\",\"exit_code\":0}"), PriorExit::Clean);
+        assert_eq!(parse_exit(b"{\"phase\":\"running\",\"pid\":7}"), PriorExit::Unclean);
+        for content in ["", "{\"phase\":7}", "{\"phase\":\"x\"}", "{\"phase\":\"exited\"", "[]"] {
+            assert_eq!(parse_exit(content.as_bytes()), PriorExit::Unknown, "{content}");
+        }
+    }
+
+    const REAL: &str = r#"{"kind":"hermes-gateway","pid":77,"argv":["hermes","-p","x"],"start_time":12345,
+        "gateway_state":"running","exit_reason":null,"active_work":{"a":{"b":[1,{"c":2.5e-3}]}},
+        "platforms":{"telegram":{"state":"connected","desired_state":"no"}},"desired_state":"running"}"#;
+
+    /// What a JSON library of good repute makes of the same bytes.
+    fn peer(content: &[u8]) -> Option<Prior> {
+        let value: serde_json::Value = serde_json::from_slice(content).ok()?;
+        let object = value.as_object()?;
+        let word = |key| Some(Word::new(object.get(key)?.as_str()?.into()));
+        let desired = word("desired_state").map(Prior::Desired);
+        Some(desired.or_else(|| word("gateway_state").map(Prior::State)).unwrap_or_default())
+    }
+
+    #[test]
+    fn every_cut_means_none_and_says_so() {
+        for cut in 0..REAL.len() {
+            let (prior, why) = parse_prior(&REAL.as_bytes()[..cut]);
+            let expected = if cut == 0 { "is empty" } else { "is cut short" };
+            assert_eq!((prior, why.as_deref()), (Prior::None, Some(expected)), "{cut}");
+        }
+        assert_eq!(parse_prior(REAL.as_bytes()), (desired("running"), None));
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_file_is_read_as_the_peer_reads_it(
+            damage in proptest::collection::vec((0..REAL.len(), any::<u8>()), 1..4),
+        ) {
+            let mut content = REAL.as_bytes().to_vec();
+            damage.into_iter().for_each(|(at, byte)| content[at] = byte);
+            let (prior, why) = parse_prior(&content);
+            match peer(&content) {
+                Some(expected) => prop_assert_eq!(prior, expected),
+                None => prop_assert_eq!((prior, why.is_some()), (Prior::None, true)),
+            }
+        }
+
+        #[test]
+        fn no_bytes_crash_it(content: Vec<u8>) {
+            prop_assert_eq!(parse_prior(&content).1.is_none(), peer(&content).is_some());
+        }
+    }
+}

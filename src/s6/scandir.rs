@@ -1,0 +1,121 @@
+//! The directory that s6-svscan watches.
+
+use crate::error::{Error, Kind, Result};
+use crate::model::profile::{self, PREFIX};
+use crate::sys::{Dir, FileKind, Ids, Lock, Name};
+
+const CONTROL_DIR: &[u8] = b".s6-svscan";
+const CONTROL: &[u8] = b"control";
+/// Ours, and not s6-svscan's: it serialises changes to the scandir.
+const LOCK: &[u8] = b".hermes-gw.lock";
+/// s6-svscan's default bound, loggers included; s6-overlay gives no way to change it.
+pub const SERVICES_MAX: usize = 1000;
+/// What s6-overlay runs for itself; some of it may not be there yet.
+const OVERLAY_SERVICES: usize = 3;
+
+/// An open scandir.
+#[derive(Debug)]
+pub struct ScanDir {
+    dir: Dir,
+}
+
+impl ScanDir {
+    /// Opens the scandir at `path`.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupervised`] if there is none: then there is no s6 here.
+    pub fn open(path: &[u8]) -> Result<ScanDir> {
+        let dir = Dir::open(path).map_err(|mut error| {
+            if error.kind == Kind::Missing {
+                error.kind = Kind::Unsupervised;
+                error = error.hint("no s6 here, or another --scandir");
+            }
+            error
+        })?;
+        Ok(ScanDir { dir })
+    }
+
+    /// The directory itself.
+    pub fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    /// Waits for the lock that every change to the scandir is made under.
+    pub fn lock(&self) -> Result<Lock> {
+        self.dir.lock(LOCK)
+    }
+
+    /// Hands the scandir and s6-svscan's control FIFO to `to`.
+    ///
+    /// Whoever has them can add services, and s6 runs those as root.
+    pub fn give(&self, to: &Ids) -> Result<()> {
+        self.dir.give(to, None)?;
+        match self.dir.dir(CONTROL_DIR) {
+            Ok(control) => control.give_fifo(CONTROL, to),
+            // No s6-svscan has run here yet.
+            Err(error) if error.kind == Kind::Missing => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks s6-svscan for a scan.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupervised`] if no s6-svscan listens.
+    pub fn rescan(&self) -> Result<()> {
+        let asked = self.dir.dir(CONTROL_DIR).and_then(|dir| dir.write_fifo(CONTROL, b"a"));
+        asked.map_err(|mut error| {
+            if matches!(error.kind, Kind::Missing | Kind::Unsupervised) {
+                error.kind = Kind::Unsupervised;
+                error.why = "no s6-svscan runs on this scandir".into();
+            }
+            error
+        })
+    }
+
+    /// Removes the staging directories that killed runs left behind; those that
+    /// stay are returned with the reason. Only under the lock.
+    pub fn heal(&self, names: &[Name]) -> Vec<Box<Error>> {
+        let leftovers = names.iter().filter(|name| profile::is_staging(name));
+        leftovers.filter_map(|name| self.dir.remove_tree(name).err()).collect()
+    }
+
+    /// How many gateways, each with its logger, a scandir that holds `names` has
+    /// room for, when s6-svscan can hold `services_max` services.
+    pub fn capacity(&self, names: &[Name], services_max: usize) -> usize {
+        let others = names.iter().filter(|name| !name.starts_with(b".") && !is_slot(name));
+        let logger = |name: &Name| -> usize {
+            // As s6-svscan does, follow the link: s6-rc's services are links.
+            let log = [name.as_slice(), b"/log"].concat();
+            (self.dir.kind(&log) == Ok(Some(FileKind::Directory))).into()
+        };
+        let taken = others.map(|name| 1 + logger(name)).sum::<usize>();
+        services_max.saturating_sub(taken.max(OVERLAY_SERVICES)) / 2
+    }
+}
+
+/// Whether `name` is that of a gateway's service directory.
+pub fn is_slot(name: &[u8]) -> bool {
+    name.starts_with(PREFIX)
+}
+
+/// Hands `supervise/` and `event/` of the image's static services to `to`, which
+/// s6-rc put into `servicedirs`; those of s6-overlay itself stay root's.
+///
+/// Returns what could not be handed over.
+pub fn give_static_services(servicedirs: &Dir, to: &Ids) -> Vec<Box<Error>> {
+    let internal = |name: &Name| name.starts_with(b"s6rc-") || name.starts_with(b"s6-linux-");
+    let mut names = match servicedirs.names() {
+        Ok(names) => names,
+        Err(error) => return vec![error],
+    };
+    names.retain(|name| !internal(name));
+    let give = |name: &Name| -> Result<()> {
+        let service = servicedirs.dir(name)?;
+        let supervise = service.dir(b"supervise")?;
+        supervise.give_fifo(CONTROL, to)?;
+        supervise.give(to, None)?;
+        service.dir(b"event")?.give(to, Some(super::slot::EVENT_MODE))
+    };
+    names.iter().filter_map(|name| give(name).err()).collect()
+}

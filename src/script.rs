@@ -1,0 +1,222 @@
+//! The scripts of a slot: rendering and quoting.
+
+use crate::model::profile::Profile;
+
+/// The `type` file.
+pub const TYPE: &[u8] = b"longrun\n";
+
+/// Says which Hermes home to use, at run time. A profile's own home leads to its root.
+const HOME: &str = r#": "${HERMES_HOME:=/opt/data}"
+HERMES_HOME="${HERMES_HOME%/}"
+case "${HERMES_HOME%/*}" in */profiles) HERMES_HOME="${HERMES_HOME%/profiles/*}" ;; esac
+"#;
+
+const ENV_BEGIN: &[u8] = b"# extra environment\n";
+const ENV_END: &[u8] = b"# end of extra environment\n";
+
+/// The `run` script: the gateway of `profile`, as `user`, with `extra` (made by
+/// [`environment`], or taken from an older script by [`environment_of`]).
+pub fn run(profile: &Profile, user: &[u8], extra: &[u8]) -> Vec<u8> {
+    let name = profile.name();
+    let gateway = match profile {
+        Profile::Default => "hermes gateway run --replace".to_string(),
+        Profile::Named(_) => format!("hermes -p {name} gateway run --replace"),
+    };
+    let mut script = head(profile, user);
+    script.extend_from_slice(HOME.as_bytes());
+    script.extend_from_slice(
+        br#"export HERMES_HOME
+export HOME="$HERMES_HOME"
+cd "$HERMES_HOME"
+venv="${HERMES_VENV:-/opt/hermes/.venv}"
+if [ -f "$venv/bin/activate" ]; then . "$venv/bin/activate"; fi
+"#,
+    );
+    for part in [ENV_BEGIN, extra, ENV_END] {
+        script.extend_from_slice(part);
+    }
+    script.extend_from_slice(b"export HERMES_S6_SUPERVISED_CHILD=1 HERMES_SUPERVISED_CHILD=1\n");
+    script.extend_from_slice(format!("exec {gateway}\n").as_bytes());
+    script
+}
+
+/// The `log/run` script: s6-log in the home's logs/gateways/, as `user`.
+///
+/// `-p` keeps s6-log reading until the gateway has closed its end.
+pub fn log_run(profile: &Profile, user: &[u8]) -> Vec<u8> {
+    let mut script = head(profile, user);
+    script.extend_from_slice(HOME.as_bytes());
+    script.extend_from_slice(
+        format!(
+            r#"dir="$HERMES_HOME/logs/gateways/{}"
+mkdir -p "$dir"
+rm -f "$dir/lock"
+exec s6-log -p 1 n10 s1000000 T "$dir"
+"#,
+            profile.name()
+        )
+        .as_bytes(),
+    );
+    script
+}
+
+/// The `finish` script; without the binary s6 restarts the gateway as it always does.
+pub const FINISH: &[u8] = b"#!/bin/sh
+if [ -x /command/hermes-gw ]; then exec /command/hermes-gw finish \"$@\"; fi
+exit 0
+";
+
+/// What `run` and `log/run` begin with: they drop to `user` before they touch anything.
+fn head(profile: &Profile, user: &[u8]) -> Vec<u8> {
+    let note = format!(
+        "#!/command/with-contenv sh\n# Profile {}; written by hermes-gw, which may replace it.\nset -e\n",
+        profile.name()
+    );
+    let mut head = note.into_bytes();
+    head.extend_from_slice(b"if [ \"$(id -u)\" = 0 ]; then exec s6-setuidgid ");
+    quote(user, &mut head);
+    head.extend_from_slice(b" sh \"$0\"; fi\n");
+    head
+}
+
+/// The lines that set `variables`, sorted by name; names and values may be any bytes
+/// but NUL, names as the shell has them.
+pub fn environment(variables: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+    let mut sorted: Vec<_> = variables.iter().collect();
+    sorted.sort();
+    let mut lines = Vec::new();
+    for (name, value) in sorted {
+        lines.extend_from_slice(b"export ");
+        lines.extend_from_slice(name);
+        lines.push(b'=');
+        quote(value, &mut lines);
+        lines.push(b'\n');
+    }
+    lines
+}
+
+/// The extra environment of an existing `run` script, as its lines; empty if it has none.
+pub fn environment_of(script: &[u8]) -> &[u8] {
+    let find = |marker: &[u8]| script.windows(marker.len()).position(|w| w == marker);
+    let find_last = |marker: &[u8]| script.windows(marker.len()).rposition(|w| w == marker);
+    // A value may contain either marker, but only between the outermost two.
+    match (find(ENV_BEGIN), find_last(ENV_END)) {
+        (Some(begin), Some(end)) => script.get(begin + ENV_BEGIN.len()..end).unwrap_or_default(),
+        _ => b"",
+    }
+}
+
+/// Appends `bytes` as one word of the shell; plain words stay bare.
+fn quote(bytes: &[u8], to: &mut Vec<u8>) {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"_-./:@%+,".contains(b);
+    if !bytes.is_empty() && bytes.iter().all(plain) {
+        return to.extend_from_slice(bytes);
+    }
+    to.push(b'\'');
+    for &byte in bytes {
+        match byte {
+            b'\'' => to.extend_from_slice(b"'\\''"),
+            byte => to.push(byte),
+        }
+    }
+    to.push(b'\'');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::os::unix::ffi::OsStrExt;
+    use std::process::{Command, Stdio};
+
+    fn coder() -> Profile {
+        Profile::parse(b"coder").unwrap()
+    }
+
+    #[test]
+    fn each_profile_runs_its_own_gateway() {
+        let text = |profile: &Profile| String::from_utf8(run(profile, b"hermes", b"")).unwrap();
+        let default = text(&Profile::Default);
+        assert!(default.ends_with("\nexec hermes gateway run --replace\n"), "{default}");
+        let named = text(&coder());
+        assert!(named.ends_with("\nexec hermes -p coder gateway run --replace\n"), "{named}");
+        for script in [default, named] {
+            assert!(script.starts_with("#!/command/with-contenv sh\n"));
+            assert!(script.contains("then exec s6-setuidgid hermes sh \"$0\"; fi\n"));
+        }
+    }
+
+    #[test]
+    fn the_logger_writes_below_the_home_of_the_moment() {
+        let script = String::from_utf8(log_run(&coder(), b"o'neil")).unwrap();
+        assert!(script.contains("exec s6-setuidgid 'o'\\''neil' sh \"$0\""), "{script}");
+        assert!(script.contains("dir=\"$HERMES_HOME/logs/gateways/coder\"\n"));
+        assert!(script.ends_with("\nexec s6-log -p 1 n10 s1000000 T \"$dir\"\n"));
+    }
+
+    #[test]
+    fn the_home_is_found_as_the_program_finds_it() {
+        let table = [
+            ("", "/opt/data"),
+            ("/data/hermes", "/data/hermes"),
+            ("/data/hermes/", "/data/hermes"),
+            ("/data/profiles/x", "/data"),
+            ("/data/profiles/x/", "/data"),
+            ("/data/profiles", "/data/profiles"),
+            ("/a b/profiles/x", "/a b"),
+        ];
+        for (variable, home) in table {
+            let script = format!("{HOME}printf %s \"$HERMES_HOME\"");
+            let output = Command::new("sh")
+                .args(["-euc", &script])
+                .env("HERMES_HOME", variable)
+                .output()
+                .unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), home, "{variable}");
+            if !variable.is_empty() {
+                assert_eq!(crate::home::root_of(variable.as_bytes()), home.as_bytes());
+            }
+        }
+    }
+
+    fn value() -> impl Strategy<Value = Vec<u8>> {
+        let marker = prop_oneof![Just(ENV_BEGIN.to_vec()), Just(ENV_END.to_vec())];
+        prop_oneof![
+            4 => proptest::collection::vec(1u8.., 0..40),
+            1 => "[a'\"$`\\\\\n !#~*?-]{0,20}".prop_map(String::into_bytes),
+            1 => marker,
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_real_shell_gets_every_byte(values in proptest::collection::vec(value(), 1..5)) {
+            let variables: Vec<_> =
+                values.iter().enumerate().map(|(i, v)| (format!("V{i}").into_bytes(), v.clone())).collect();
+            let mut script = environment(&variables);
+            script.extend_from_slice(b"for i in \"$@\"; do printenv -0 V$i; done");
+            let output = Command::new("sh")
+                .arg("-c")
+                .arg(std::ffi::OsStr::from_bytes(&script))
+                .arg("sh")
+                .args((0..values.len()).map(|i| i.to_string()))
+                .stdin(Stdio::null())
+                .output()
+                .unwrap();
+            let expected: Vec<u8> = values.iter().flat_map(|v| [v.as_slice(), b"\0"].concat()).collect();
+            prop_assert_eq!(output.stdout, expected);
+        }
+
+        #[test]
+        fn the_environment_is_found_again(values in proptest::collection::vec(value(), 0..4)) {
+            let variables: Vec<_> =
+                values.into_iter().enumerate().map(|(i, v)| (format!("V{i}").into_bytes(), v)).collect();
+            let lines = environment(&variables);
+            let script = run(&coder(), b"hermes", &lines);
+            prop_assert_eq!(environment_of(&script), &lines);
+            prop_assert_eq!(run(&coder(), b"hermes", environment_of(&script)), script.clone());
+        }
+    }
+}

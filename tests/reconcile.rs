@@ -1,0 +1,505 @@
+//! The program as a process, on homes and scandirs of every kind; no supervisor needed.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+use std::path::PathBuf;
+use std::process::Command;
+use support::{Volume, binary};
+
+/// A home and an empty directory as scandir.
+struct Scene {
+    volume: Volume,
+    scandir: tempfile::TempDir,
+}
+
+struct Output {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let scandir = tempfile::tempdir_in(support::workspace()).unwrap();
+        Scene { volume: Volume::new(), scandir }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        // Whoever runs the tests stands for the gateways' user.
+        let uid = support::run(Command::new("id").arg("-un"));
+        command.arg("--home").arg(self.volume.path()).arg("--scandir").arg(self.scandir.path());
+        command.args(args).env_clear().env("HERMES_GW_USER", uid.trim());
+        command
+    }
+
+    fn output(&self, mut command: Command) -> Output {
+        let output = command.output().unwrap();
+        Output {
+            code: output.status.code().expect("it died of a signal"),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.output(self.command(args))
+    }
+
+    #[track_caller]
+    fn boot(&self) -> Output {
+        let output = self.run(&["reconcile", "--boot"]);
+        assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+        output
+    }
+
+    fn slot(&self, profile: &str) -> PathBuf {
+        self.scandir.path().join(format!("gateway-{profile}"))
+    }
+
+    /// Whether the slot of `profile` is whole, and whether it starts by itself.
+    fn starts(&self, profile: &str) -> bool {
+        let slot = self.slot(profile);
+        for (name, mode) in [("run", 0o755), ("finish", 0o755), ("log/run", 0o755), ("type", 0o644)]
+        {
+            let meta = fs::metadata(slot.join(name)).unwrap();
+            assert_eq!(meta.permissions().mode() & 0o7777, mode, "{profile}/{name}");
+        }
+        for side in [slot.clone(), slot.join("log")] {
+            assert!(fs::metadata(side.join("supervise/control")).unwrap().file_type().is_fifo());
+            for event in ["event", "supervise/event"] {
+                let mode = fs::metadata(side.join(event)).unwrap().permissions().mode();
+                assert_eq!(mode & 0o7777, 0o3730, "{profile}/{event}");
+            }
+        }
+        !slot.join("down").exists()
+    }
+
+    fn everything(&self) -> String {
+        let paths = [self.scandir.path(), self.volume.path()];
+        let args = ["-printf", "%p %y %m %i %s %T@ %C@\n"];
+        support::run(Command::new("find").args(paths).args(args))
+    }
+}
+
+#[test]
+fn state_files_met_in_the_wild() {
+    let real = r#"{"kind":"hermes-gateway","pid":77,"argv":["hermes"],"gateway_state":"running","platforms":{"telegram":{"state":"connected","x":[1,{"y":null}]}},"desired_state":"running"}"#;
+    let text = |s: &str| s.as_bytes().to_vec();
+    // (name, content, starts, what the warning says)
+    let mut table: Vec<(String, Vec<u8>, bool, Option<String>)> = [
+        ("real", text(real), true, None),
+        ("bom", text(&format!("\u{feff}{real}")), true, None),
+        (
+            "nested-unknown",
+            text(r#"{"new":{"desired_state":[[{}]]},"gateway_state":"degraded"}"#),
+            true,
+            None,
+        ),
+        ("empty", vec![], false, Some("is empty")),
+        ("array", text(r#"["running"]"#), false, Some("holds no JSON object")),
+        ("number", text("7"), false, Some("holds no JSON object")),
+        ("trailing", text(&format!("{real} x")), false, Some("is not JSON at byte 171")),
+        ("hangs-nanoserde", text(r#"{"x":["#), false, Some("is cut short")),
+        ("hangs-nanoserde-2", text(r#"{"x":{"a":1"#), false, Some("is cut short")),
+        ("panics-nanoserde", text(r#"{"x":"#), false, Some("is cut short")),
+        ("deep", text(&"{\"a\":".repeat(200_000)), false, Some("is nested over 128 levels deep")),
+        (
+            "deep-arrays",
+            text(&format!("{{\"a\":{}", "[".repeat(200_000))),
+            false,
+            Some("is nested over 128 levels deep"),
+        ),
+        (
+            "no-utf8",
+            b"{\"desired_state\":\"running\",\"x\":\"\xff\xfe\"}".to_vec(),
+            false,
+            Some("is not UTF-8 at byte 32"),
+        ),
+        ("utf16", b"\xff\xfe{\0}\0".to_vec(), false, Some("is not UTF-8 at byte 0")),
+        (
+            "nul",
+            b"{\"desired_state\":\"running\"}\0".to_vec(),
+            false,
+            Some("is not JSON at byte 27"),
+        ),
+        (
+            "number-intent",
+            text(r#"{"desired_state":7}"#),
+            false,
+            Some("desired_state is not a string"),
+        ),
+        (
+            "number-intent-running",
+            text(r#"{"desired_state":7,"gateway_state":"running"}"#),
+            true,
+            Some("desired_state is not a string"),
+        ),
+        (
+            "duplicate",
+            text(r#"{"desired_state":"stopped","desired_state":"running"}"#),
+            true,
+            Some("more than once: the last one counts"),
+        ),
+        (
+            "large",
+            text(&format!("{}{}", " ".repeat(1 << 20), real)),
+            false,
+            Some("is larger than 1048576 bytes"),
+        ),
+    ]
+    .map(|(name, content, starts, why)| (name.to_string(), content, starts, why.map(String::from)))
+    .into();
+    for cut in 0..real.len() {
+        let why = if cut == 0 { "is empty" } else { "is cut short" };
+        table.push((
+            format!("cut-{cut}"),
+            real.as_bytes()[..cut].to_vec(),
+            false,
+            Some(why.into()),
+        ));
+    }
+
+    let scene = Scene::new();
+    for (name, content, ..) in &table {
+        scene.volume.with_state(name, content);
+    }
+    let odd = |name: &str| {
+        scene.volume.profile(name);
+        scene.volume.home(name).join("gateway_state.json")
+    };
+    support::run(Command::new("mkfifo").arg(odd("fifo")));
+    fs::create_dir(odd("directory")).unwrap();
+    symlink("/dev/zero", odd("zero")).unwrap();
+    symlink("../real/gateway_state.json", odd("neighbour")).unwrap();
+    symlink("/nowhere", odd("dangling")).unwrap();
+    fs::File::create(odd("hundred-megabytes")).unwrap().set_len(100 << 20).unwrap();
+    std::os::unix::net::UnixListener::bind(odd("socket")).unwrap();
+    scene.volume.profile("missing");
+    for (name, why) in [
+        ("fifo", "is a FIFO, not a regular file"),
+        ("directory", "is a directory, not a regular file"),
+        ("zero", "is a symbolic link, which is not followed"),
+        ("neighbour", "is a symbolic link, which is not followed"),
+        ("dangling", "is a symbolic link, which is not followed"),
+        ("hundred-megabytes", "is larger than 1048576 bytes"),
+        ("socket", "No such device or address"),
+        ("missing", "No such file or directory"),
+    ] {
+        table.push((name.into(), vec![], false, Some(why.into())));
+    }
+
+    let output = scene.boot();
+    for (name, _, starts, why) in &table {
+        let action = if *starts { "started" } else { "registered" };
+        let line = format!("reconcile: profile={name} prior_state=");
+        let line = output.stdout.lines().find(|l| l.starts_with(&line)).unwrap();
+        assert!(line.ends_with(&format!(" action={action}")), "{line}");
+        assert_eq!(scene.starts(name), *starts, "{name}");
+        let path = scene.volume.home(name).join("gateway_state.json");
+        let start = format!("hermes-gw: warning: read: {}: ", path.display());
+        let warnings: Vec<_> =
+            output.stderr.lines().filter_map(|line| line.strip_prefix(&start)).collect();
+        match why {
+            None => assert_eq!(warnings, [""; 0], "{name}"),
+            Some(why) => assert!(
+                warnings.len() == 1 && warnings[0].ends_with(why),
+                "{name}: {warnings:?}, not {why}"
+            ),
+        }
+    }
+    assert_eq!(output.stdout.lines().count(), table.len() + 1);
+}
+
+#[test]
+fn a_dry_run_says_what_a_run_would_do_and_touches_nothing() {
+    let scene = Scene::new();
+    scene.volume.wanted("runs", "running").wanted("stays", "stopped").profile("Bad-Name");
+    scene.volume.file("runs", "gateway.pid", "{}");
+    fs::create_dir(scene.scandir.path().join(".gateway-x.tmp")).unwrap();
+    let before = scene.everything();
+    let dry = scene.run(&["reconcile", "--dry-run"]);
+    let json = scene.run(&["--json", "reconcile", "--dry-run"]);
+    assert_eq!((dry.code, json.code), (0, 0));
+    assert_eq!(scene.everything(), before);
+
+    let rows: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    let expected = serde_json::json!([
+        {"profile": "default", "prior_state": "none", "action": "registered", "prior_exit": "unknown", "reason": null},
+        {"profile": "Bad-Name", "prior_state": "none", "action": "skipped", "prior_exit": "unknown",
+         "reason": "invalid name: only a-z, 0-9, _ and - are allowed"},
+        {"profile": "runs", "prior_state": "running", "action": "started", "prior_exit": "unknown", "reason": null},
+        {"profile": "stays", "prior_state": "stopped", "action": "registered", "prior_exit": "unknown", "reason": null},
+    ]);
+    assert_eq!(rows, expected);
+    let warning: serde_json::Value = serde_json::from_str(json.stderr.trim()).unwrap();
+    assert!(warning["warning"].as_str().unwrap().starts_with("read: "), "{warning}");
+
+    let real = scene.boot();
+    assert_eq!(real.stdout, dry.stdout);
+    assert_ne!(scene.everything(), before);
+}
+
+#[test]
+fn a_second_run_changes_nothing_but_its_log() {
+    let scene = Scene::new();
+    scene.volume.wanted("runs", "running").wanted("stays", "stopped");
+    scene.boot();
+    let slots = || {
+        let args = ["-printf", "%p %y %m %i %s %T@ %C@\n"];
+        support::run(
+            Command::new("find").arg(scene.scandir.path()).args(["-mindepth", "1"]).args(args),
+        )
+    };
+    let before = slots();
+    let output = scene.boot();
+    assert_eq!(slots(), before);
+    assert_eq!(output.stdout.matches("action=kept\n").count(), 3, "{}", output.stdout);
+}
+
+#[test]
+fn a_slot_that_waits_for_its_supervisor_follows_the_intent() {
+    let scene = Scene::new();
+    scene.volume.wanted("coder", "running");
+    scene.boot();
+    assert!(scene.starts("coder"));
+    scene.volume.wanted("coder", "stopped");
+    assert!(scene.boot().stdout.contains("profile=coder prior_state=stopped action=updated\n"));
+    assert!(!scene.starts("coder"));
+}
+
+#[test]
+fn a_damaged_slot_is_made_whole() {
+    let scene = Scene::new();
+    scene.volume.wanted("coder", "running");
+    scene.boot();
+    let slot = scene.slot("coder");
+    fs::remove_dir_all(slot.join("log")).unwrap();
+    fs::remove_dir_all(slot.join("supervise")).unwrap();
+    fs::remove_file(slot.join("run")).unwrap();
+    let output = scene.boot();
+    assert!(output.stdout.contains("profile=coder prior_state=running action=updated\n"));
+    assert!(scene.starts("coder"));
+}
+
+#[test]
+fn what_takes_a_slots_place_is_left_and_said() {
+    let scene = Scene::new();
+    scene.volume.profile("coder").profile("writer");
+    fs::write(scene.slot("coder"), "mine").unwrap();
+    symlink("/tmp", scene.slot("writer")).unwrap();
+    let output = scene.boot();
+    let why = "action=skipped reason=its place in the scandir is taken by something else\n";
+    assert_eq!(output.stdout.matches(why).count(), 2, "{}", output.stdout);
+    assert_eq!(fs::read_to_string(scene.slot("coder")).unwrap(), "mine");
+}
+
+#[test]
+fn at_most_498_pairs() {
+    let scene = Scene::new();
+    for i in 0..510 {
+        scene.volume.profile(&format!("p{i:03}"));
+    }
+    let output = scene.boot();
+    let slots = || fs::read_dir(scene.scandir.path()).unwrap().count() - 1;
+    assert_eq!(slots(), 498);
+    let skipped = "action=skipped reason=s6-svscan can hold no more than 498 gateways\n";
+    assert_eq!(output.stdout.matches(skipped).count(), 13);
+    assert!(output.stdout.contains("profile=p496 prior_state=none action=registered\n"));
+    assert!(output.stdout.contains("profile=p497 prior_state=none action=skipped"));
+    // A slot whose profile has gone still has its place.
+    fs::remove_dir_all(scene.volume.home("p000")).unwrap();
+    scene.boot();
+    assert_eq!(slots(), 498);
+
+    let mut more = scene.command(&["reconcile", "--boot"]);
+    more.env("HERMES_GW_SERVICES_MAX", "1003");
+    assert_eq!(scene.output(more).code, 0);
+    assert_eq!(slots(), 500);
+    let mut wrong = scene.command(&["reconcile", "--boot"]);
+    wrong.env("HERMES_GW_SERVICES_MAX", "many");
+    let output = scene.output(wrong);
+    assert_eq!(output.code, 100);
+    assert_eq!(
+        output.stderr.lines().last(),
+        Some("hermes-gw: parse HERMES_GW_SERVICES_MAX: many: is no number")
+    );
+}
+
+#[test]
+fn the_longest_names_have_slots() {
+    let scene = Scene::new();
+    let names = ["a".repeat(243), "a".repeat(242) + "b"];
+    for name in &names {
+        scene.volume.wanted(name, "running");
+    }
+    scene.volume.profile(&"a".repeat(244));
+    let output = scene.boot();
+    assert!(names.iter().all(|name| scene.starts(name)));
+    let why = "action=skipped reason=invalid name: it has more than 243 bytes\n";
+    assert_eq!(output.stdout.matches(why).count(), 1);
+}
+
+#[test]
+fn the_boot_log_is_rotated_and_never_lost() {
+    let scene = Scene::new();
+    let logs = scene.volume.path().join("logs");
+    let (log, rotated) = (logs.join("container-boot.log"), logs.join("container-boot.log.1"));
+    scene.volume.file("default", "logs/container-boot.log", vec![b'x'; 256 * 1024 - 1]);
+    scene.boot();
+    assert!(!rotated.exists());
+    scene.boot();
+    assert!(fs::read(&rotated).unwrap().len() > 256 * 1024);
+    let entry = fs::read_to_string(&log).unwrap();
+    let facts = "+0000 profile=default prior_state=none action=kept prior_exit=unknown\n";
+    assert!(entry.ends_with(facts), "{entry}");
+    assert_eq!(entry.lines().count(), 1);
+
+    fs::write(&log, vec![b'y'; 256 * 1024]).unwrap();
+    fs::remove_file(&rotated).unwrap();
+    fs::create_dir(&rotated).unwrap();
+    let output = scene.boot();
+    assert!(
+        output.stderr.contains("warning: rename: ")
+            && output.stderr.contains("container-boot.log: ")
+    );
+    assert!(fs::read_to_string(&log).unwrap().starts_with("yyy"));
+    assert!(fs::read_to_string(&log).unwrap().ends_with("prior_exit=unknown\n"));
+
+    fs::remove_file(&log).unwrap();
+    support::run(Command::new("mkfifo").arg(&log));
+    let output = scene.boot();
+    assert!(output.stderr.contains("warning: append to: "), "{}", output.stderr);
+}
+
+#[test]
+fn a_word_from_a_state_file_cannot_forge_a_line() {
+    let scene = Scene::new();
+    scene.volume.with_state("coder", r#"{"desired_state":"x\nprofile=y action=started"}"#);
+    let output = scene.boot();
+    assert!(
+        output
+            .stdout
+            .contains("profile=coder prior_state=x?profile?y?action?started action=registered\n")
+    );
+    assert_eq!(output.stdout.lines().count(), 2);
+    assert_eq!(scene.volume.read("default", "logs/container-boot.log").lines().count(), 2);
+}
+
+#[test]
+fn a_home_that_is_a_profiles_own_leads_to_the_root() {
+    let scene = Scene::new();
+    scene.volume.wanted("coder", "running").profile("writer");
+    let mut command = scene.command(&["reconcile", "--boot"]);
+    command.arg("--home").arg(scene.volume.home("coder"));
+    assert_eq!(scene.output(command).code, 0);
+    assert!(scene.starts("coder") && !scene.starts("writer") && !scene.starts("default"));
+}
+
+#[test]
+fn settings_come_from_the_environment_unless_the_command_line_says_otherwise() {
+    let (scene, other) = (Scene::new(), Scene::new());
+    let mut command = Command::new(binary());
+    command.env_clear().args(["reconcile", "--boot"]).envs([
+        ("HERMES_HOME", scene.volume.path().as_os_str()),
+        ("S6_PROFILE_GATEWAY_SCANDIR", scene.scandir.path().as_os_str()),
+        ("HERMES_GW_USER", std::ffi::OsStr::new("root")),
+    ]);
+    assert_eq!(scene.output(command).code, 0);
+    assert!(!scene.starts("default"));
+    let mut command = other.command(&["reconcile", "--boot", "--policy", "root"]);
+    command.env("HERMES_HOME", "/nowhere").env("S6_PROFILE_GATEWAY_SCANDIR", "/nowhere");
+    command.env("HERMES_GW_POLICY", "profiles");
+    other.volume.wanted("coder", "running");
+    assert_eq!(other.output(command).code, 0);
+    assert!(other.starts("default") && !other.starts("coder"));
+}
+
+#[test]
+fn errors_are_one_line_and_the_exit_code_tells_the_kind() {
+    let scene = Scene::new();
+    let bad_policy = |mut command: Command| {
+        command.env("HERMES_GW_POLICY", "both");
+        command
+    };
+    let no_user = |mut command: Command| {
+        command.env("HERMES_GW_USER", "nobody-of-that-name");
+        command
+    };
+    let nowhere = |mut command: Command| {
+        command.args(["--home", "/nowhere"]);
+        command
+    };
+    let reconcile = || scene.command(&["reconcile"]);
+    let table = [
+        (bad_policy(reconcile()), 100, "hermes-gw: parse policy: both: must be profiles or root"),
+        (
+            no_user(reconcile()),
+            1,
+            "hermes-gw: look up user: nobody-of-that-name: not in /etc/passwd: name the gateways' user in HERMES_GW_USER",
+        ),
+        (
+            nowhere(reconcile()),
+            111,
+            "hermes-gw: open directory: /nowhere: No such file or directory: set HERMES_HOME or --home",
+        ),
+        (
+            scene.command(&["frob"]),
+            100,
+            "hermes-gw: find command: frob: unknown: see hermes-gw help",
+        ),
+        (
+            scene.command(&["--json", "frob"]),
+            100,
+            r#"{"error":"find command: frob: unknown: see hermes-gw help"}"#,
+        ),
+        (scene.command(&[]), 100, "hermes-gw: parse arguments: : no command: see hermes-gw help"),
+    ];
+    for (command, code, line) in table {
+        let shown = format!("{command:?}");
+        let output = scene.output(command);
+        assert_eq!((output.code, output.stderr.trim_end()), (code, line), "{shown}");
+        assert_eq!(output.stdout, "", "{shown}");
+    }
+}
+
+#[test]
+fn help_version_and_quiet() {
+    let scene = Scene::new();
+    assert!(scene.run(&["help"]).stdout.starts_with("Usage: hermes-gw "));
+    assert!(scene.run(&["help", "reconcile"]).stdout.starts_with("Usage: hermes-gw reconcile "));
+    let version = format!("hermes-gw {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(scene.run(&["--version"]).stdout, version);
+    assert_eq!(scene.run(&["detect"]).stdout, "none\n");
+    assert_eq!(scene.run(&["-q", "reconcile", "--boot"]).stdout, "");
+    let finish = |code| scene.run(&["finish", code, "0", "gateway-x", "1"]).code;
+    assert_eq!([finish("78"), finish("0"), finish("1"), finish("256")], [125, 0, 0, 0]);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let scene = Scene::new();
+    for i in 0..200 {
+        scene.volume.profile(&format!("p{i}"));
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = scene.command(&["reconcile", "--boot"]);
+    assert!(command.stdout(writer).stderr(std::process::Stdio::null()).status().unwrap().success());
+    assert!(!scene.starts("p199"));
+}
+
+#[test]
+fn called_by_its_cont_init_name_it_reconciles() {
+    let scene = Scene::new();
+    let dir = tempfile::tempdir_in(support::workspace()).unwrap();
+    let link = dir.path().join("02-reconcile-profiles");
+    symlink(fs::canonicalize(binary()).unwrap(), &link).unwrap();
+    let like = scene.command(&[]);
+    let mut command = Command::new(link);
+    command.args(like.get_args()).env_clear().env("HERMES_GW_USER", "root");
+    assert_eq!(scene.output(command).code, 0);
+    assert!(!scene.starts("default"));
+}

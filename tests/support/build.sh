@@ -1,0 +1,43 @@
+#!/bin/sh -e
+# Builds target/hermes-gw, the static binary for the image.
+#
+# With Debian's toolchain, which has the sources of std, it is smallest; where
+# there is no apt but rustup has the musl target, the plain stable build does.
+# TOOLCHAIN=debian or TOOLCHAIN=rustup decides for itself.
+cd "$(dirname "$0")/../.."
+target=x86_64-unknown-linux-musl
+tools="rustc-web cargo-web rust-web-src musl-tools binutils gcc libc6-dev"
+
+has_rustup_target() {
+    command -v rustup >/dev/null && rustup target list --installed | grep -qx $target
+}
+
+if [ -z "$TOOLCHAIN" ]; then
+    if ! command -v apt-get >/dev/null && has_rustup_target; then
+        TOOLCHAIN=rustup
+    else
+        TOOLCHAIN=debian
+    fi
+fi
+
+case $TOOLCHAIN in
+rustup)
+    has_rustup_target || { echo "build: rustup has no target $target: rustup target add $target" >&2; exit 1; }
+    cargo build --release --locked --target $target
+    ;;
+debian)
+    # shellcheck disable=SC2086
+    tests/support/packages.sh $tools
+    mkdir -p target/link
+    [ -f target/link/libunwind.a ] || ar rcs target/link/libunwind.a
+    # What the everyday toolchain's cargo may have exported is not for this one.
+    unset RUSTUP_TOOLCHAIN CARGO RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
+    # std's sources are a crate of the nightly kind; nothing of ours is.
+    RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo --config .cargo/debian.toml \
+        build --release --locked --target $target
+    ;;
+*) echo "build: TOOLCHAIN must be debian or rustup, not '$TOOLCHAIN'" >&2; exit 1 ;;
+esac
+cp target/$target/release/hermes-gw target/hermes-gw.new
+mv target/hermes-gw.new target/hermes-gw
+ls -l target/hermes-gw

@@ -1,0 +1,317 @@
+//! A throw-away container without Docker: namespaces, a real s6-svscan as PID 1.
+
+use super::{Volume, binary, copy_image, run, workspace};
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::{chown, symlink};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The longest that anything in a test is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The user that the image was built with.
+pub const HERMES: u32 = 10_000;
+
+/// How a container is made: `docker run` in a value.
+pub struct Spec {
+    pub environment: Vec<(String, String)>,
+    pub home: String,
+    pub uid: u32,
+    pub main: Vec<String>,
+    /// Names of the image's static services.
+    pub services: Vec<String>,
+}
+
+impl Default for Spec {
+    fn default() -> Spec {
+        Spec {
+            environment: Vec::new(),
+            home: "/opt/data".into(),
+            uid: HERMES,
+            main: Vec::new(),
+            services: Vec::new(),
+        }
+    }
+}
+
+/// A container, running or stopped; dropping it leaves nothing behind.
+pub struct Container {
+    dir: tempfile::TempDir,
+    spec: Spec,
+    volume: Volume,
+    init: Option<Init>,
+}
+
+/// The namespace's PID 1 and the process that keeps it.
+struct Init {
+    keeper: Child,
+    pid: u32,
+}
+
+/// What a command in the container did.
+#[derive(Debug)]
+pub struct Output {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Output {
+    fn of(output: std::process::Output) -> Output {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let status = output.status;
+        Output {
+            code: status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+
+    /// The stdout of a command that must have succeeded.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, 0, "{self:?}");
+        self.stdout
+    }
+}
+
+impl Container {
+    /// Makes a container of `spec` on `volume`, and boots it.
+    pub fn boot(volume: Volume, spec: Spec) -> Container {
+        let mut container = Container::new(volume, spec);
+        container.start();
+        container
+    }
+
+    /// Makes a container of `spec` on `volume`; does not start it.
+    pub fn new(volume: Volume, spec: Spec) -> Container {
+        let dir = tempfile::Builder::new().prefix("container-").tempdir_in(workspace()).unwrap();
+        let root = dir.path().join("root");
+        copy_image(&root);
+        let put = |name: &str, content: &str| {
+            let path = root.join(name);
+            // The image's files are hard links: replace, never write into them.
+            let _ = fs::remove_file(&path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        };
+        let uid = spec.uid;
+        put(
+            "etc/passwd",
+            &format!("root:x:0:0::/root:/bin/sh\nhermes:x:{uid}:{uid}::/opt/data:/bin/sh\n"),
+        );
+        put("etc/group", &format!("root:x:0:\nhermes:x:{uid}:\nvideo:x:44:hermes\n"));
+        for (name, value) in
+            spec.environment.iter().chain([&("HERMES_HOME".into(), spec.home.clone())])
+        {
+            put(&format!("etc/container_environment/{name}"), value);
+        }
+        for service in &spec.services {
+            put(&format!("usr/lib/container/static/{service}/down"), "");
+            put(&format!("usr/lib/container/static/{service}/run"), "");
+        }
+        fs::create_dir_all(root.join(&spec.home[1..])).unwrap();
+        install(&root);
+        volume.give(uid);
+        Container { dir, spec, volume, init: None }
+    }
+
+    pub fn volume(&self) -> &Volume {
+        &self.volume
+    }
+
+    /// The container's root, from outside and while it is stopped.
+    pub fn root(&self) -> PathBuf {
+        self.dir.path().join("root")
+    }
+
+    /// Starts it and waits until stage 2 has asked for its scan: `docker start`.
+    pub fn start(&mut self) {
+        assert!(self.init.is_none(), "it runs already");
+        let console = fs::File::create(self.dir.path().join("console")).unwrap();
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--ipc", "--uts", "--net"])
+            .args(["--fork", "--kill-child=KILL", "--"])
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/enter.sh"))
+            .args([&self.root(), self.volume.path()])
+            .arg(&self.spec.home);
+        if !self.spec.main.is_empty() {
+            command.arg("/opt/hermes/docker/main-wrapper.sh").args(&self.spec.main);
+        }
+        command.stdin(Stdio::null()).stdout(console.try_clone().unwrap()).stderr(console);
+        let keeper = command.spawn().unwrap();
+        let children = format!("/proc/{0}/task/{0}/children", keeper.id());
+        self.init = Some(Init { keeper, pid: 0 });
+        let pid = wait_or("the container's PID 1", || {
+            let children = fs::read_to_string(&children).map_err(|error| error.to_string())?;
+            children.trim().parse().map_err(|_| children)
+        });
+        self.init.as_mut().unwrap().pid = pid;
+        let booted = self.inside("/run/booted");
+        wait_until(
+            &format!(
+                "boot of the container; its console: {}",
+                self.dir.path().join("console").display()
+            ),
+            || booted.exists(),
+        );
+    }
+
+    /// A path inside, as it is seen from outside while it runs.
+    pub fn inside(&self, path: &str) -> PathBuf {
+        format!("/proc/{}/root{path}", self.init.as_ref().expect("it does not run").pid).into()
+    }
+
+    /// What the container printed since its start: `docker logs`.
+    pub fn console(&self) -> String {
+        let mut bytes = Vec::new();
+        fs::File::open(self.dir.path().join("console")).unwrap().read_to_end(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// `docker stop`: SIGTERM to PID 1, and waits for the end.
+    pub fn stop(&mut self) {
+        let mut init = self.init.take().expect("it does not run");
+        run(Command::new("kill").args(["-TERM", &init.pid.to_string()]));
+        wait_until("stop of the container", || init.keeper.try_wait().unwrap().is_some());
+    }
+
+    /// `docker kill`.
+    pub fn kill(&mut self) {
+        let mut init = self.init.take().expect("it does not run");
+        run(Command::new("kill").args(["-KILL", &init.pid.to_string()]));
+        wait_until("kill of the container", || init.keeper.try_wait().unwrap().is_some());
+    }
+
+    /// Sends s6-svscan a signal, from outside: so that even STOP reaches it.
+    pub fn signal_init(&self, signal: &str) {
+        let pid = self.init.as_ref().expect("it does not run").pid.to_string();
+        run(Command::new("kill").args(["-s", signal, &pid]));
+    }
+
+    /// `docker restart`: /run is laid anew, the volume kept.
+    pub fn restart(&mut self) {
+        self.stop();
+        self.start();
+    }
+
+    /// `docker exec` as root: the container's own environment, no /command on PATH.
+    pub fn root_command(&self, args: &[&str]) -> Command {
+        self.command(0, args)
+    }
+
+    /// Runs a command as root, as `docker exec` does.
+    pub fn as_root(&self, args: &[&str]) -> Output {
+        Output::of(self.root_command(args).output().unwrap())
+    }
+
+    /// Runs a command as the hermes user, as `docker exec -u` does.
+    pub fn as_hermes(&self, args: &[&str]) -> Output {
+        Output::of(self.command(self.spec.uid, args).output().unwrap())
+    }
+
+    fn command(&self, uid: u32, args: &[&str]) -> Command {
+        let init = self.init.as_ref().expect("it does not run");
+        let mut command = Command::new("nsenter");
+        command
+            .args(["--mount", "--pid", "--ipc", "--uts", "--net"])
+            .args([
+                format!("--target={}", init.pid),
+                format!("--setuid={uid}"),
+                format!("--setgid={uid}"),
+            ])
+            .args(["--", "/usr/bin/env", "--chdir=/", "-i", "PATH=/usr/local/bin:/usr/bin:/bin"])
+            .args(self.spec.environment.iter().map(|(name, value)| format!("{name}={value}")))
+            .arg(format!("HERMES_HOME={}", self.spec.home))
+            .args(args)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// What s6-svstat, as hermes, says of the gateway of `profile`: `up`, `down` or an error.
+    pub fn state(&self, profile: &str) -> String {
+        let slot = format!("/run/service/gateway-{profile}");
+        let output = self.as_hermes(&["/command/s6-svstat", "-o", "up", &slot]);
+        match (output.code, output.stdout.trim()) {
+            (0, "true") => "up".into(),
+            (0, "false") => "down".into(),
+            _ => output.stderr,
+        }
+    }
+
+    /// Waits until the gateway of `profile` is up and has said so in its files.
+    #[track_caller]
+    pub fn wait_up(&self, profile: &str) {
+        let home = self.volume.home(profile);
+        let mut seen = (String::new(), false, String::new());
+        wait_or("gateway to run", || {
+            seen = (
+                fs::read_to_string(home.join("gateway_state.json")).unwrap_or_default(),
+                home.join("gateway.pid").exists(),
+                self.state(profile),
+            );
+            let runs = seen.0.contains(r#""gateway_state":"running""#) && seen.1 && seen.2 == "up";
+            if runs { Ok(()) } else { Err(format!("{profile}: (state, pid file, s6) is {seen:?}")) }
+        });
+    }
+
+    /// The supervised pid of the gateway of `profile`, by s6-svstat.
+    pub fn pid(&self, profile: &str) -> String {
+        let slot = format!("/run/service/gateway-{profile}");
+        self.as_root(&["/command/s6-svstat", "-o", "pid", &slot]).ok().trim().into()
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        if std::thread::panicking() && self.dir.path().join("console").exists() {
+            eprintln!("--- console of the container ---\n{}", self.console());
+        }
+        if let Some(mut init) = self.init.take() {
+            // The keeper's end takes PID 1 along, and that the whole namespace.
+            let _ = init.keeper.kill();
+            let _ = init.keeper.wait();
+            wait_until("end of the container", || {
+                !Path::new(&format!("/proc/{}", init.pid)).exists() || init.pid == 0
+            });
+        }
+    }
+}
+
+/// Puts hermes-gw into the image as an image author would: the binary and rootfs/.
+fn install(root: &Path) {
+    fs::copy(binary(), root.join("command/hermes-gw")).unwrap();
+    let rootfs = concat!(env!("CARGO_MANIFEST_DIR"), "/rootfs/.");
+    run(Command::new("cp").args(["-a", rootfs]).arg(root));
+    chown(root, Some(0), Some(0)).unwrap();
+    let dir = root.join("etc/s6-overlay/user-bundles.d/user/contents.d");
+    fs::create_dir_all(&dir).unwrap();
+}
+
+/// A link in the image, whatever was there before.
+pub fn link(target: &str, at: &Path) {
+    let _ = fs::remove_file(at);
+    symlink(target, at).unwrap();
+}
+
+/// Waits until `ready`, for at most a minute.
+#[track_caller]
+pub fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
+    wait_or(what, || if ready() { Ok(()) } else { Err(String::new()) });
+}
+
+/// Waits for what `ready` gives; its last error tells why it never did.
+#[track_caller]
+fn wait_or<T>(what: &str, mut ready: impl FnMut() -> Result<T, String>) -> T {
+    let start = Instant::now();
+    loop {
+        match ready() {
+            Ok(value) => return value,
+            Err(why) => assert!(start.elapsed() < PATIENCE, "waited too long for {what}: {why}"),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

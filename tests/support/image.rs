@@ -1,0 +1,129 @@
+//! The container's files: Debian's s6, execline, dash and coreutils with their libraries.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What the container has besides s6 and execline.
+const TOOLS: [&str; 29] = [
+    "sh", "env", "sleep", "cat", "cp", "mv", "rm", "mkdir", "mkfifo", "mknod", "ln", "ls", "id",
+    "basename", "dirname", "printenv", "touch", "chmod", "chown", "stat", "head", "tail", "wc",
+    "sort", "grep", "find", "ps", "strace", "umount",
+];
+
+/// Copies the image's files to `to`, as hard links; they are built where they are
+/// missing or older than what they are made of.
+pub fn copy_image(to: &Path) {
+    let image = workspace().join("image");
+    let stamp = workspace().join("image.stamp");
+    let lock = fs::File::create(workspace().join("image.lock")).unwrap();
+    lock.lock().unwrap();
+    let sources = sources();
+    if fs::read_to_string(&stamp).ok().as_ref() != Some(&sources) {
+        let _ = fs::remove_file(&stamp);
+        if image.exists() {
+            fs::remove_dir_all(&image).unwrap();
+        }
+        build(&image);
+        fs::write(&stamp, sources).unwrap();
+    }
+    run(Command::new("cp").arg("-al").arg(image).arg(to));
+}
+
+/// Changes when anything does that the image is made of.
+fn sources() -> String {
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support");
+    let files = run(Command::new("find").args([fixture, "-type", "f", "-printf", "%P %T@\n"]));
+    let packages = ["s6", "execline", "libc6", "dash", "coreutils", "strace"];
+    let versions = run(Command::new("dpkg-query").arg("-W").args(packages));
+    format!("{files}{versions}{}", super::binary().display())
+}
+
+/// Where containers and images live: on one file system, for hard links.
+pub fn workspace() -> PathBuf {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tmp");
+    fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+fn build(root: &Path) {
+    fs::create_dir_all(root).unwrap();
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/image/.");
+    run(Command::new("cp").args(["-R", fixture]).arg(root));
+    for name in [
+        "proc",
+        "run",
+        "dev",
+        "host",
+        "tmp",
+        "opt/data",
+        "etc/cont-init.d",
+        "etc/container_environment",
+    ] {
+        fs::create_dir_all(root.join(name)).unwrap();
+    }
+    for (name, target) in
+        [("bin", "usr/bin"), ("sbin", "usr/bin"), ("lib", "usr/lib"), ("lib64", "usr/lib")]
+    {
+        fs::create_dir_all(root.join(target)).unwrap();
+        symlink(target, root.join(name)).unwrap();
+    }
+    let mut libraries = BTreeSet::new();
+    for program in TOOLS.iter().map(|tool| which(tool)) {
+        install(&program, root, &mut libraries);
+    }
+    for program in package_programs() {
+        install(&program, root, &mut libraries);
+        let name = program.file_name().unwrap();
+        symlink(Path::new("/usr/bin").join(name), root.join("command").join(name)).unwrap();
+    }
+    libraries_of(&super::binary(), &mut libraries);
+    for library in libraries {
+        // Debian's own search path is flattened: one directory holds them all.
+        copy(&library, &root.join("usr/lib").join(library.file_name().unwrap()));
+    }
+}
+
+/// The programs of Debian's s6 and execline.
+fn package_programs() -> Vec<PathBuf> {
+    let output = run(Command::new("dpkg").args(["-L", "s6", "execline"]));
+    let listed = output.lines().map(PathBuf::from).filter(|path| path.is_file());
+    let programs = listed.filter(|path| path.parent().is_some_and(|dir| dir.ends_with("bin")));
+    // Some are there twice, by a link in another bin directory.
+    let by_name: BTreeMap<_, _> =
+        programs.map(|path| (path.file_name().unwrap().to_owned(), path)).collect();
+    by_name.into_values().collect()
+}
+
+fn install(program: &Path, root: &Path, libraries: &mut BTreeSet<PathBuf>) {
+    copy(program, &root.join("usr/bin").join(program.file_name().unwrap()));
+    libraries_of(program, libraries);
+}
+
+fn libraries_of(program: &Path, libraries: &mut BTreeSet<PathBuf>) {
+    // ldd fails on what needs none.
+    let output = Command::new("ldd").arg(program).output().unwrap();
+    for word in String::from_utf8(output.stdout).unwrap().split_whitespace() {
+        if word.starts_with('/') {
+            libraries.insert(word.into());
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::copy(from, to).unwrap_or_else(|error| panic!("copy {}: {error}", from.display()));
+}
+
+fn which(tool: &str) -> PathBuf {
+    run(Command::new("sh").args(["-c", &format!("command -v {tool}")])).trim().into()
+}
+
+/// Runs a command that must succeed; its stdout.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}: {stderr}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}

@@ -1,0 +1,13 @@
+#!/bin/sh -e
+# lint.sh CARGO: unformatted code, clippy warnings and faulty shell scripts are errors.
+cd "$(dirname "$0")/../.."
+cargo=$1
+case $cargo in
+/usr/bin/*) tests/support/packages.sh rustfmt-web rust-web-clippy ;;
+esac
+tests/support/packages.sh shellcheck
+"$cargo" fmt --check
+"$cargo" clippy --quiet --locked --all-targets -- -D warnings
+shellcheck tests/support/*.sh tests/support/image/init .ci/run \
+    tests/support/image/usr/local/bin/hermes tests/support/image/usr/lib/container/finish \
+    tests/support/image/usr/lib/container/rc.shutdown

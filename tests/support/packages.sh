@@ -1,0 +1,21 @@
+#!/bin/sh -e
+# packages.sh PACKAGE...: installs those Debian packages that are not there yet.
+missing=
+for package; do
+    # shellcheck disable=SC2016
+    [ "$(dpkg-query -Wf '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+if ! command -v apt-get >/dev/null; then
+    echo "packages: these are needed, and there is no apt-get to install them:$missing" >&2
+    exit 1
+fi
+if [ "$(id -u)" != 0 ]; then
+    echo "packages: these are needed; as root: apt-get install$missing" >&2
+    exit 1
+fi
+export DEBIAN_FRONTEND=noninteractive
+# One source of several that cannot be reached need not matter.
+apt-get -qq update || echo "packages: apt-get update had errors, going on" >&2
+# shellcheck disable=SC2086
+apt-get -qq install -y --no-install-recommends $missing

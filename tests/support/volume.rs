@@ -1,0 +1,79 @@
+//! A Hermes home that reads like the scenario.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, lchown};
+use std::path::{Path, PathBuf};
+
+/// A throw-away Hermes home.
+pub struct Volume {
+    dir: tempfile::TempDir,
+}
+
+impl Volume {
+    pub fn new() -> Volume {
+        let dir =
+            tempfile::Builder::new().prefix("volume-").tempdir_in(super::workspace()).unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        Volume { dir }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The home of `profile`.
+    pub fn home(&self, profile: &str) -> PathBuf {
+        match profile {
+            "default" => self.path().to_path_buf(),
+            named => self.path().join("profiles").join(named),
+        }
+    }
+
+    /// A profile as `hermes profile create` makes it.
+    pub fn profile(&self, name: &str) -> &Volume {
+        self.file(name, "SOUL.md", "A soul.\n")
+    }
+
+    /// A profile whose state file has this content.
+    pub fn with_state(&self, name: &str, state: impl AsRef<[u8]>) -> &Volume {
+        self.profile(name).file(name, "gateway_state.json", state)
+    }
+
+    /// A profile that was last seen with this gateway_state, and no intent.
+    pub fn last_seen(&self, name: &str, word: &str) -> &Volume {
+        self.with_state(name, format!(r#"{{"pid":7,"gateway_state":"{word}"}}"#))
+    }
+
+    /// A profile whose operator wanted this.
+    pub fn wanted(&self, name: &str, word: &str) -> &Volume {
+        self.with_state(name, format!(r#"{{"gateway_state":"stopped","desired_state":"{word}"}}"#))
+    }
+
+    /// A file in the home of `profile`.
+    pub fn file(&self, profile: &str, name: &str, content: impl AsRef<[u8]>) -> &Volume {
+        let path = self.home(profile).join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+        self
+    }
+
+    /// What a file in the home of `profile` holds.
+    pub fn read(&self, profile: &str, name: &str) -> String {
+        let path = self.home(profile).join(name);
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// Gives everything to `uid`, links themselves included.
+    pub fn give(&self, uid: u32) {
+        give(self.path(), uid);
+    }
+}
+
+fn give(path: &Path, uid: u32) {
+    lchown(path, Some(uid), Some(uid)).unwrap();
+    if path.symlink_metadata().unwrap().is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            give(&entry.unwrap().path(), uid);
+        }
+    }
+}
