@@ -373,7 +373,7 @@ fn failed(what: &'static str, path: &[u8], errno: Errno) -> Box<Error> {
         errno => {
             let mut text = std::io::Error::from(errno).to_string();
             // std appends " (os error N)", which helps nobody here.
-            text.truncate(text.rfind(" (").unwrap_or(text.len()));
+            text.truncate(text.bytes().rposition(|b| b == b'(').map_or(text.len(), |at| at - 1));
             text
         }
     };
@@ -406,7 +406,9 @@ pub fn clear_umask() {
     process::umask(Mode::empty());
 }
 
-/// Seconds since 1970-01-01 UTC.
+/// Seconds since 1970-01-01 UTC; 0 before that.
 pub fn now() -> i64 {
-    rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec
+    // Not rustix's clock: its search of the vDSO alone costs 2 kB.
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs().cast_signed())
 }

@@ -113,7 +113,9 @@ fn unicode(chars: &mut Chars<'_>) -> Option<char> {
     if !(0xd800..0xdc00).contains(&first) {
         return char::from_u32(first);
     }
-    *chars = chars.as_str().strip_prefix("\\u")?.chars();
+    if (chars.next(), chars.next()) != (Some('\\'), Some('u')) {
+        return None;
+    }
     let second = unit(chars)?.checked_sub(0xdc00).filter(|&low| low < 0x400)?;
     char::from_u32(0x10000 + ((first - 0xd800) << 10) + second)
 }

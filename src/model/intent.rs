@@ -62,7 +62,8 @@ impl Prior {
     /// The word for reports: one token of at most 32 bytes, whatever the file held.
     pub fn word(&self) -> String {
         let (Prior::Desired(word) | Prior::State(word)) = self else { return "none".into() };
-        let safe = |c: char| if c.is_ascii_alphanumeric() || "_-".contains(c) { c } else { '?' };
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        let safe = |c| if plain(c) { c } else { '?' };
         let token: String = word.text().chars().take(32).map(safe).collect();
         if token.is_empty() { "?".into() } else { token }
     }
