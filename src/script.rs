@@ -68,11 +68,11 @@ exit 0
 
 /// What `run` and `log/run` begin with: they drop to `user` before they touch anything.
 fn head(profile: &Profile, user: &[u8]) -> Vec<u8> {
-    let note = format!(
-        "#!/command/with-contenv sh\n# Profile {}; written by hermes-gw, which may replace it.\nset -e\n",
-        profile.name()
-    );
-    let mut head = note.into_bytes();
+    // Enough for the whole of either script.
+    let mut head = Vec::with_capacity(1024);
+    head.extend_from_slice(b"#!/command/with-contenv sh\n# Profile ");
+    head.extend_from_slice(profile.name().as_bytes());
+    head.extend_from_slice(b"; written by hermes-gw, which may replace it.\nset -e\n");
     head.extend_from_slice(b"if [ \"$(id -u)\" = 0 ]; then exec s6-setuidgid ");
     quote(user, &mut head);
     head.extend_from_slice(b" sh \"$0\"; fi\n");

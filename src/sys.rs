@@ -156,7 +156,7 @@ impl Dir {
         if size > limit {
             return Err(too_large());
         }
-        // Files of /proc say 0; one byte more finds the end without growing.
+        // Files of /proc say 0, and those that grow while they are read say too little.
         let mut content = Vec::with_capacity(if size == 0 { 4096 } else { size + 1 });
         loop {
             if content.len() == content.capacity() {
@@ -166,6 +166,7 @@ impl Dir {
             match rustix::io::read(&fd, room) {
                 Ok(0) => return Ok(content),
                 Ok(_) if content.len() > limit => return Err(too_large()),
+                Ok(_) if content.len() == size => return Ok(content),
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(self.failed("read", name, errno)),
             }

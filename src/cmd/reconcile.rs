@@ -23,6 +23,7 @@ struct Run<'a> {
     role: Role,
     user: Vec<u8>,
     home: Dir,
+    profiles: Option<Dir>,
     scandir: ScanDir,
 }
 
@@ -60,7 +61,11 @@ pub fn run(options: &Options, reconcile: Reconcile) -> Result<u8> {
     }
     let home =
         Dir::open(home::root_of(&home)).map_err(|error| error.hint("set HERMES_HOME or --home"))?;
-    let run = Run { options, reconcile, settings, role, user, home, scandir };
+    let profiles = home::profiles(&home).unwrap_or_else(|error| {
+        warn(options, &error);
+        None
+    });
+    let run = Run { options, reconcile, settings, role, user, home, profiles, scandir };
 
     let _lock = if reconcile.dry_run { None } else { Some(run.lock()?) };
     let mut actions = plan::plan(run.observe()?, policy);
@@ -142,12 +147,9 @@ impl Run<'_> {
         let migrate = self.role == Role::GatewayRun
             && !self.settings.is_on("HERMES_GATEWAY_NO_SUPERVISE")
             && self.home.kind(state::STATE_FILE)?.is_none();
-        match home::profiles(&self.home) {
-            Ok(Some((profiles, entries))) => {
-                found.extend(entries.iter().filter_map(|name| self.named(&names, &profiles, name)));
-            }
-            Ok(None) => {}
-            Err(error) => self.warn(&error),
+        if let Some(profiles) = &self.profiles {
+            let entries = profiles.names()?;
+            found.extend(entries.iter().filter_map(|name| self.named(&names, profiles, name)));
         }
         let known = found.iter().filter(|f| f.profile.is_ok() && f.slot != Slot::Absent).count();
         let slots = names.iter().filter(|name| scandir::is_slot(name)).count();
@@ -209,12 +211,13 @@ impl Run<'_> {
             return Ok(());
         }
         let named;
-        let home = match profile {
-            Profile::Default => &self.home,
-            Profile::Named(name) => {
-                named = self.home.dir(home::PROFILES)?.dir(name)?;
+        let home = match (profile, &self.profiles) {
+            (Profile::Named(name), Some(profiles)) => {
+                named = profiles.dir(name)?;
                 &named
             }
+            (Profile::Named(_), None) => return Ok(()), // and none was found
+            (Profile::Default, _) => &self.home,
         };
         if action.seed {
             let seed = format!(

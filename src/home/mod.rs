@@ -8,10 +8,10 @@ pub mod json;
 pub mod state;
 
 use crate::error::{Kind, Result};
-use crate::sys::{Dir, FileKind, Name};
+use crate::sys::{Dir, FileKind};
 
 /// The directory below the home that holds the named profiles.
-pub const PROFILES: &[u8] = b"profiles";
+const PROFILES: &[u8] = b"profiles";
 /// The file that marks a real profile.
 const MARKER: &[u8] = b"SOUL.md";
 /// Files that hold pids, meaningless once the gateway is gone.
@@ -31,13 +31,10 @@ pub fn root_of(path: &[u8]) -> &[u8] {
     }
 }
 
-/// The directory `profiles/`, and the names in it; none where there is no such directory.
-pub fn profiles(home: &Dir) -> Result<Option<(Dir, Vec<Name>)>> {
+/// The directory `profiles/`, if there is one.
+pub fn profiles(home: &Dir) -> Result<Option<Dir>> {
     match home.dir(PROFILES) {
-        Ok(dir) => {
-            let names = dir.names()?;
-            Ok(Some((dir, names)))
-        }
+        Ok(dir) => Ok(Some(dir)),
         Err(error) if error.kind == Kind::Missing => Ok(None),
         Err(error) => Err(error),
     }
