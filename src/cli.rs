@@ -6,6 +6,7 @@ use crate::model::plan::Policy;
 use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::time::Duration;
 
 /// The options that every command takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +38,11 @@ pub enum Verbosity {
 pub enum Command {
     /// `reconcile`.
     Reconcile(Reconcile),
+    /// `shutdown`.
+    Shutdown {
+        /// `--timeout`; else the default counts.
+        timeout: Option<Duration>,
+    },
     /// `finish`, with the exit code that s6-supervise gives it.
     Finish {
         /// 256 if a signal ended the gateway.
@@ -72,19 +78,15 @@ pub struct Invocation {
 
 impl Invocation {
     /// Parses a command line, the program's name first: called as
-    /// `NN-reconcile-profiles` it is `reconcile --boot`.
+    /// `NN-reconcile-profiles` it is `reconcile --boot`, as `NN-stop-gateways` `shutdown`.
     ///
     /// # Errors
     /// [`Kind::Usage`].
     pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Invocation> {
         let mut argv = argv.into_iter().peekable();
-        let boot = argv.peek().is_some_and(|program| is_boot_name(program.as_bytes()));
+        let mut command = argv.peek().and_then(|program| Command::of_name(program.as_bytes()));
         let mut parser = lexopt::Parser::from_iter(argv);
         let mut options = Options::default();
-        let mut command = None;
-        if boot {
-            command = Some(Command::Reconcile(Reconcile { boot, ..Reconcile::default() }));
-        }
         while let Some(arg) = parser.next().map_err(usage)? {
             match (arg, &mut command) {
                 (Long("home"), _) => options.home = Some(bytes(&mut parser)?),
@@ -104,6 +106,9 @@ impl Invocation {
                 (Long("policy"), Some(Command::Reconcile(it))) => {
                     it.policy = Some(policy(&bytes(&mut parser)?)?);
                 }
+                (Long("timeout"), Some(Command::Shutdown { timeout })) => {
+                    *timeout = Some(seconds(&bytes(&mut parser)?)?);
+                }
                 (Value(word), None) => command = Some(Command::parse(&word, &mut parser)?),
                 (arg, _) => return Err(usage(arg.unexpected())),
             }
@@ -116,9 +121,24 @@ impl Invocation {
 }
 
 impl Command {
+    /// The command that the program is when it is called by this path.
+    fn of_name(program: &[u8]) -> Option<Command> {
+        let name = program.rsplit(|&b| b == b'/').next()?;
+        let (digits, verb) = name.split_at(name.iter().position(|b| !b.is_ascii_digit())?);
+        match verb {
+            _ if digits.is_empty() => None,
+            b"-reconcile-profiles" => {
+                Some(Command::Reconcile(Reconcile { boot: true, ..Reconcile::default() }))
+            }
+            b"-stop-gateways" => Some(Command::Shutdown { timeout: None }),
+            _ => None,
+        }
+    }
+
     fn parse(word: &OsString, parser: &mut lexopt::Parser) -> Result<Command> {
         Ok(match word.as_bytes() {
             b"reconcile" => Command::Reconcile(Reconcile::default()),
+            b"shutdown" => Command::Shutdown { timeout: None },
             b"detect" => Command::Detect,
             b"finish" => Command::finish(parser)?,
             b"help" => Command::Help(match optional_value(parser)? {
@@ -143,6 +163,7 @@ impl Command {
     fn topic(&self) -> Topic {
         match self {
             Command::Reconcile(_) => Topic::Reconcile,
+            Command::Shutdown { .. } => Topic::Shutdown,
             Command::Finish { .. } => Topic::Finish,
             Command::Detect => Topic::Detect,
             Command::Help(_) | Command::Version => Topic::All,
@@ -159,11 +180,23 @@ pub fn policy(word: &[u8]) -> Result<Policy> {
     }
 }
 
-/// Whether the program was called as `NN-reconcile-profiles`, by its path's last part.
-fn is_boot_name(program: &[u8]) -> bool {
-    let name = program.rsplit(|&b| b == b'/').next().unwrap_or_default();
-    name.strip_suffix(b"-reconcile-profiles")
-        .is_some_and(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
+/// The time that `text` says in seconds, fractions allowed, to the millisecond.
+fn seconds(text: &[u8]) -> Result<Duration> {
+    let parse = || {
+        let text = str::from_utf8(text).ok()?;
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        if !digits(whole) || !digits(fraction) {
+            return None;
+        }
+        let mut millis = 0;
+        for digit in fraction.bytes().chain(*b"000").take(3) {
+            millis = millis * 10 + u64::from(digit - b'0');
+        }
+        let whole: u32 = whole.parse().ok()?;
+        Some(Duration::from_millis(u64::from(whole) * 1000 + millis))
+    };
+    parse().ok_or_else(|| Error::new(Kind::Usage, "parse seconds", text, "is no time"))
 }
 
 fn bytes(parser: &mut lexopt::Parser) -> Result<Vec<u8>> {
@@ -211,6 +244,7 @@ mod tests {
     fn commands_and_their_options() {
         let reconcile =
             |boot, dry_run, policy| Command::Reconcile(Reconcile { boot, dry_run, policy });
+        let within = |ms| Command::Shutdown { timeout: Some(Duration::from_millis(ms)) };
         let table = [
             ("hermes-gw reconcile", reconcile(false, false, None)),
             ("hermes-gw reconcile --boot", reconcile(true, false, None)),
@@ -218,6 +252,11 @@ mod tests {
             ("x reconcile --policy=profiles", reconcile(false, false, Some(Policy::Profiles))),
             ("/etc/cont-init.d/02-reconcile-profiles", reconcile(true, false, None)),
             ("02-reconcile-profiles --dry-run", reconcile(true, true, None)),
+            ("x shutdown", Command::Shutdown { timeout: None }),
+            ("/etc/cont-finish.d/02-stop-gateways", Command::Shutdown { timeout: None }),
+            ("x shutdown --timeout 2", within(2_000)),
+            ("x shutdown --timeout=0.25", within(250)),
+            ("02-stop-gateways --timeout 1.2345", within(1_234)),
             ("x detect", Command::Detect),
             ("x finish 256 15 gateway-x 77", Command::Finish { exit_code: 256 }),
             ("x finish 78", Command::Finish { exit_code: 78 }),
@@ -264,6 +303,10 @@ mod tests {
             ("x help frob", "find command: frob: unknown"),
             ("x finish", "parse exit code: : is no number"),
             ("x finish nine", "parse exit code: nine: is no number"),
+            ("x shutdown --timeout 1.", "parse seconds: 1.: is no time"),
+            ("x shutdown --timeout -1", "parse seconds: -1: is no time"),
+            ("x shutdown --timeout 1e3", "parse seconds: 1e3: is no time"),
+            ("x shutdown --timeout 99999999999", "is no time"),
             ("reconcile-profiles", "no command"),
             ("x2-reconcile-profiles", "no command"),
         ];

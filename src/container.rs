@@ -57,17 +57,17 @@ impl Role {
     /// process's that has the wrapper in it.
     pub fn detect() -> Role {
         let Ok(proc) = Dir::open(b"/proc") else { return Role::Ordinary };
-        let of = |pid: &[u8]| {
-            let cmdline = proc.dir(pid).and_then(|dir| dir.read(b"cmdline", MAX_CMDLINE));
-            Role::of_cmdline(&cmdline.ok()?)
+        let of = |pid: u32| {
+            let name = format!("{pid}/cmdline");
+            Role::of_cmdline(&proc.read(name.as_bytes(), MAX_CMDLINE).ok()?)
         };
-        of(b"1")
+        of(1)
             .or_else(|| {
                 let names = proc.names().unwrap_or_default();
                 let number = |name: &Name| str::from_utf8(name).ok()?.parse::<u32>().ok();
                 let mut pids: Vec<u32> = names.iter().filter_map(number).collect();
                 pids.sort_unstable();
-                pids.iter().find_map(|pid| of(pid.to_string().as_bytes()))
+                pids.into_iter().find_map(of)
             })
             .unwrap_or(Role::Ordinary)
     }

@@ -12,6 +12,8 @@ pub enum Kind {
     Missing,
     /// The path exists and should not.
     Exists,
+    /// It took longer than it was given.
+    TimedOut,
     /// Nobody reads the FIFO: not supervised, or no s6 here.
     Unsupervised,
     /// The thing is there, but is not what it should be.
@@ -25,6 +27,7 @@ impl Kind {
     pub const fn exit_code(self) -> u8 {
         match self {
             Kind::Unusable => 1,
+            Kind::TimedOut => 99,
             Kind::Usage => 100,
             Kind::Unsupervised => 102,
             Kind::Missing | Kind::Exists | Kind::System => 111,

@@ -7,6 +7,8 @@ pub enum Topic {
     All,
     /// `reconcile`.
     Reconcile,
+    /// `shutdown`.
+    Shutdown,
     /// `finish`.
     Finish,
     /// `detect`.
@@ -16,8 +18,9 @@ pub enum Topic {
 }
 
 /// Each command's name, topic, usage text.
-const TEXTS: [(&str, Topic, &str); 4] = [
+const TEXTS: [(&str, Topic, &str); 5] = [
     ("reconcile", Topic::Reconcile, RECONCILE),
+    ("shutdown", Topic::Shutdown, SHUTDOWN),
     ("finish", Topic::Finish, FINISH),
     ("detect", Topic::Detect, DETECT),
     ("help", Topic::Help, HELP),
@@ -42,6 +45,7 @@ Supervises the gateways of Hermes Agent's profiles under s6.
 
 Commands:
   reconcile   make a slot for every profile; start those meant to run
+  shutdown    bring every gateway down for a container stop; intents stay
   finish      what a slot's finish script runs
   detect      print who supervises services here: s6, systemd or none
   help        this text, or that of one command: help COMMAND
@@ -55,7 +59,8 @@ Options of all commands:
 
 What the environment does not set is looked up in /run/s6/container_environment.
 
-Exit codes: 0 done, 1 failed, 100 wrong usage, 102 no s6 here, 111 a system call failed.
+Exit codes: 0 done, 1 failed, 99 timed out, 100 wrong usage,
+102 no s6 here, 111 a system call failed.
 ";
 
 const RECONCILE: &str = "\
@@ -77,6 +82,16 @@ Settings: HERMES_GW_POLICY, HERMES_GW_SKIP_RECONCILE=1, HERMES_GW_USER (hermes),
 HERMES_GW_SERVICES_MAX (1000).
 
 Exit codes: 0 everything planned was applied, 1 something was not.
+";
+
+const SHUTDOWN: &str = "\
+Usage: hermes-gw shutdown [--timeout SECONDS]
+
+Brings every gateway down, all at once, and waits until all are down. One that is
+not down in time (6 seconds) is killed. What is to run after a restart stays as it
+was. Called as NN-stop-gateways it is shutdown.
+
+Exit codes: 0 all are down, 99 one is not, 102 no s6 here.
 ";
 
 const FINISH: &str = "\

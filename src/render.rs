@@ -2,8 +2,9 @@
 
 use crate::error::Shown;
 use crate::model::plan::Action;
+use crate::sys;
 use nanoserde::SerJson;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 /// One action of reconcile, as `--json` shows it; the keys are stable.
 #[derive(SerJson)]
@@ -101,7 +102,12 @@ fn civil(days: i64) -> (i64, i64, i64) {
 /// Prints to stdout; a reader that has gone is no error.
 pub fn say(text: &str) {
     let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            complain("warning", &sys::io_error("print", b"stdout", &error).to_string(), false);
+        }
+        _ => {}
+    }
 }
 
 /// Prints one line to stderr: `hermes-gw: text`, or an object with the key `level`.
@@ -113,7 +119,8 @@ pub fn complain(level: &str, text: &str, json: bool) {
         (false, "error") => format!("hermes-gw: {text}"),
         (false, level) => format!("hermes-gw: {level}: {text}"),
     };
-    let _ = writeln!(std::io::stderr(), "{line}");
+    // In one piece, for others write there too.
+    let _ = std::io::stderr().write_all((line + "\n").as_bytes());
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! s6-overlay runs cont-init.d scripts and oneshots without the container's
 //! environment; it keeps that as one file a variable.
 
+use crate::cli::Options;
 use crate::sys::Dir;
 use std::os::unix::ffi::OsStringExt;
 
@@ -32,6 +33,25 @@ impl Settings {
             }
             (!value.is_empty()).then_some(value)
         })
+    }
+
+    /// Where the root Hermes home is.
+    pub fn home(&self, options: &Options) -> Vec<u8> {
+        self.path(&options.home, "HERMES_HOME", "/opt/data")
+    }
+
+    /// Where s6-svscan's directory is.
+    pub fn scandir(&self, options: &Options) -> Vec<u8> {
+        self.path(&options.scandir, "S6_PROFILE_GATEWAY_SCANDIR", "/run/service")
+    }
+
+    fn path(&self, given: &Option<Vec<u8>>, name: &str, default: &str) -> Vec<u8> {
+        given.clone().or_else(|| self.get(name)).unwrap_or_else(|| default.into())
+    }
+
+    /// The name of the user that gateways run as.
+    pub fn user(&self) -> Vec<u8> {
+        self.get("HERMES_GW_USER").unwrap_or_else(|| b"hermes".to_vec())
     }
 
     /// Whether `name` is 1, true or yes, in any case.

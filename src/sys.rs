@@ -5,12 +5,14 @@
 //! Only [`Dir::open`], for paths that the image's author chose, follows them.
 
 use crate::error::{Error, Kind, Result};
+use rustix::event::{self, PollFd, PollFlags, Timespec};
 use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, RawDir, RenameFlags};
 use rustix::io::Errno;
 use rustix::process;
 use rustix::thread;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 use tinyvec::TinyVec;
 
 /// A file name: without heap up to 30 bytes.
@@ -72,6 +74,34 @@ impl From<FileType> for FileKind {
 pub struct Dir {
     fd: OwnedFd,
     path: Vec<u8>,
+}
+
+/// A FIFO open for reading, and for writing too, so that it never ends.
+#[derive(Debug)]
+pub struct Fifo {
+    reader: OwnedFd,
+    _writer: OwnedFd,
+}
+
+impl Fifo {
+    /// Takes out what is in it.
+    pub fn drain(&self) {
+        let mut buffer = [0; 64];
+        while matches!(rustix::io::read(&self.reader, &mut buffer), Ok(1..)) {}
+    }
+}
+
+/// Waits until one of `fifos` has something in it, a signal comes, or `timeout` is over.
+pub fn wait_readable<'a>(fifos: impl Iterator<Item = &'a Fifo>, timeout: Duration) -> Result<()> {
+    let mut fds: Vec<_> = fifos.map(|fifo| PollFd::new(&fifo.reader, PollFlags::IN)).collect();
+    let timeout = Timespec {
+        tv_sec: timeout.as_secs().cast_signed(),
+        tv_nsec: timeout.subsec_nanos().into(),
+    };
+    match event::poll(&mut fds, Some(&timeout)) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(errno) => Err(failed("wait for events on", b"event/", errno)),
+    }
 }
 
 /// An exclusive lock, released when dropped or when the holder dies.
@@ -227,6 +257,13 @@ impl Dir {
         }
     }
 
+    /// Opens both ends of the FIFO `name`, without blocking.
+    pub fn open_fifo(&self, name: &[u8]) -> Result<Fifo> {
+        let reader = fs::openat(&self.fd, name, OFlags::RDONLY | OPEN_FILE, Mode::empty())
+            .map_err(|errno| self.failed("open", name, errno))?;
+        Ok(Fifo { reader, _writer: self.open_fifo_writer(name)? })
+    }
+
     /// The size of the file `name` in bytes; `None` if absent.
     pub fn size(&self, name: &[u8]) -> Result<Option<u64>> {
         match fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -371,14 +408,21 @@ fn failed(what: &'static str, path: &[u8], errno: Errno) -> Box<Error> {
     };
     let text = match errno {
         Errno::LOOP => "is a symbolic link, which is not followed".into(),
-        errno => {
-            let mut text = std::io::Error::from(errno).to_string();
-            // std appends " (os error N)", which helps nobody here.
-            text.truncate(text.bytes().rposition(|b| b == b'(').map_or(text.len(), |at| at - 1));
-            text
-        }
+        errno => reason(&errno.into()),
     };
     Error::new(kind, what, path, text)
+}
+
+/// An error of std's own writing to `path`.
+pub fn io_error(what: &'static str, path: &[u8], error: &std::io::Error) -> Box<Error> {
+    Error::new(Kind::System, what, path, reason(error))
+}
+
+/// The reason, without the " (os error N)" that std appends and helps nobody here.
+fn reason(error: &std::io::Error) -> String {
+    let mut text = error.to_string();
+    text.truncate(text.bytes().rposition(|b| b == b'(').map_or(text.len(), |at| at - 1));
+    text
 }
 
 fn ids(of: &Ids) -> (process::Uid, process::Gid) {

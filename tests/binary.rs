@@ -1,5 +1,7 @@
 //! The artefact of `make build`: static, PIE, hardened and small.
 
+mod support;
+
 use goblin::elf::{Elf, dynamic, header, program_header};
 
 /// What an image may carry of us, in bytes.
@@ -7,10 +9,7 @@ const MAX_SIZE: usize = 128 * 1024;
 
 #[test]
 fn static_pie_with_relro_and_at_most_128_kib() {
-    let Some(path) = std::env::var_os("HERMES_GW") else {
-        println!("skipped: HERMES_GW names no static binary; `make test` builds one");
-        return;
-    };
+    let Some(path) = support::static_binary("the artefact's form and size") else { return };
     let bytes = std::fs::read(path).unwrap();
     println!("size: {} bytes", bytes.len());
     assert!(bytes.len() <= MAX_SIZE, "{} bytes", bytes.len());

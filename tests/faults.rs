@@ -49,20 +49,25 @@ fn tree(dir: &Path) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// How often a boot makes each system call.
-fn calls() -> BTreeMap<String, usize> {
+/// Which of each system call's invocations in a boot are the program's own, and
+/// not those of a dynamic linker before it.
+fn calls() -> BTreeMap<String, std::ops::RangeInclusive<usize>> {
     let (volume, scandir) = scene();
     let log = tempfile::NamedTempFile::new().unwrap();
     let path = log.path().to_str().unwrap();
     assert!(boot(&volume, scandir.path(), &["-o", path]).status.success());
-    let mut calls = BTreeMap::new();
+    let (mut calls, mut own) = (BTreeMap::new(), false);
     for line in fs::read_to_string(log.path()).unwrap().lines() {
+        // The first thing it does is to look for its settings.
+        own |= line.contains("/run/s6/container_environment");
         let call = line.split_whitespace().nth(1).and_then(|call| call.split_once('('));
         if let Some((name, _)) = call {
-            *calls.entry(name.to_string()).or_default() += 1;
+            let (first, last) = calls.entry(name.to_string()).or_insert((1, 0));
+            *first += usize::from(!own);
+            *last += 1;
         }
     }
-    calls
+    calls.into_iter().map(|(name, (first, last))| (name, first..=last)).collect()
 }
 
 /// The calls that change something, and those that open.
@@ -77,12 +82,14 @@ fn killed_at_every_change_a_reader_sees_whole_slots_and_the_next_run_heals() {
     let calls = calls();
     let mut kills = 0;
     for name in CHANGING {
-        for count in 1..=*calls.get(name).unwrap_or_else(|| panic!("no {name}: {calls:?}")) {
+        for count in calls[name].clone() {
             let (volume, scandir) = scene();
             let inject = format!("inject={name}:signal=KILL:when={count}");
             let output = boot(&volume, scandir.path(), &["-o", "/dev/null", "-e", &inject]);
             if output.status.success() {
-                panic!("{inject}: it was not killed");
+                // How many processes it looks at in /proc is not the same each time.
+                assert_eq!(name, "openat", "{inject}: it was not killed");
+                break;
             }
             kills += 1;
             // What has its final name is all there.
@@ -108,43 +115,66 @@ fn killed_at_every_change_a_reader_sees_whole_slots_and_the_next_run_heals() {
 }
 
 #[test]
-fn when_any_call_fails_it_says_so_and_the_other_profiles_go_on() {
+fn when_any_change_fails_it_says_so_and_the_other_profiles_go_on() {
     let calls = calls();
-    let (mut failed, mut failures) = (0, 0);
-    for name in ["mkdirat", "mknodat", "fchmodat", "renameat", "write", "openat"] {
-        for count in 1..=calls[name] {
+    for name in ["mkdirat", "mknodat", "fchmodat", "renameat", "write"] {
+        let mut failed = 0;
+        for count in calls[name].clone() {
             let (volume, scandir) = scene();
             let inject = format!("inject={name}:error=ENOSPC:when={count}");
             let output = boot(&volume, scandir.path(), &["-o", "/dev/null", "-e", &inject]);
-            let code = output.status.code().unwrap_or_else(|| panic!("{inject}: {output:?}"));
-            assert!([0, 1, 100, 102, 111].contains(&code), "{inject}: {output:?}");
             let said = [&output.stdout[..], &output.stderr[..]].concat();
             let said = String::from_utf8(said).unwrap();
-            assert!(!said.contains("panicked"), "{inject}: {said}");
-            failures += 1;
-            if code == 1 {
+            let lines: Vec<_> =
+                said.lines().filter(|line| line.ends_with(": No space left on device")).collect();
+            // Only a warning that cannot be written is lost.
+            assert!(lines.len() == 1 || name == "write", "{inject}: {said}");
+            if lines.first().is_some_and(|line| line.contains(" action=failed reason=")) {
                 failed += 1;
-                let line = said.lines().find(|line| line.contains(" action=failed reason="));
-                let line = line.unwrap_or_else(|| panic!("{inject}: {said}"));
-                assert!(line.ends_with(": No space left on device"), "{inject}: {line}");
-                let good = fs::read_dir(scandir.path()).unwrap().filter(|entry| {
-                    entry.as_ref().unwrap().file_name().to_str().unwrap().starts_with("gateway-")
-                });
-                assert_eq!(good.count(), 2, "{inject}: {said}");
+                assert_eq!(output.status.code(), Some(1), "{inject}: {said}");
+                let slots = tree(scandir.path()).into_keys().filter(|name| !name.contains('/'));
+                let slots: Vec<_> = slots.filter(|name| name.starts_with("gateway-")).collect();
+                assert_eq!(slots.len(), 2, "{inject}: {said}");
+            } else {
+                assert_eq!(output.status.code(), Some(0), "{inject}: {said}");
             }
             assert!(boot(&volume, scandir.path(), &[]).status.success(), "{inject}");
         }
+        // Three slots make all these calls; besides them there are logs/, the boot
+        // log, the report and a warning.
+        let all = calls[name].clone().count();
+        assert!(failed > 0 && failed + 3 >= all, "{name}: {failed} of {all}");
     }
-    assert!(failed > 50 && failures > 200, "{failed} of {failures}");
+}
+
+#[test]
+fn when_any_open_or_read_fails_it_ends_in_order_and_the_next_run_heals() {
+    let calls = calls();
+    for name in ["openat", "read", "newfstatat", "fstat", "getdents64", "unlinkat", "flock"] {
+        for count in calls[name].clone() {
+            let (volume, scandir) = scene();
+            let inject = format!("inject={name}:error=EIO:when={count}");
+            let output = boot(&volume, scandir.path(), &["-o", "/dev/null", "-e", &inject]);
+            let code = output.status.code();
+            let ordered = [0, 1, 102, 111].iter().any(|&known| code == Some(known));
+            assert!(ordered, "{inject}: {output:?}");
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            let errors = stderr.lines().filter(|line| !line.starts_with("hermes-gw: warning: "));
+            assert_eq!(errors.count(), usize::from(code > Some(1)), "{inject}: {stderr}");
+            assert!(boot(&volume, scandir.path(), &[]).status.success(), "{inject}");
+            assert_eq!(tree(scandir.path()).keys().filter(|n| n.ends_with("/log/run")).count(), 3);
+        }
+    }
 }
 
 #[test]
 fn no_command_executes_or_forks() {
     let container = Container::boot(Volume::new(), Spec::default());
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 9] = [
         &["reconcile"],
         &["reconcile", "--boot"],
         &["--json", "reconcile", "--dry-run"],
+        &["shutdown"],
         &["detect"],
         &["help"],
         &["--version"],
@@ -213,10 +243,7 @@ fn as_root_it_touches_no_home_before_it_is_hermes_for_good() {
 
 #[test]
 fn four_hundred_profiles_take_under_one_and_a_half_mebibytes() {
-    if std::env::var_os("HERMES_GW").is_none() {
-        println!("skipped: it is the static binary's memory that counts; `make test` names it");
-        return;
-    }
+    let Some(binary) = support::static_binary("peak memory") else { return };
     let volume = Volume::new();
     for i in 0..400 {
         volume.wanted(&format!("profile-{i:03}"), "running");
@@ -225,7 +252,7 @@ fn four_hundred_profiles_take_under_one_and_a_half_mebibytes() {
     // At its end it waits a second, so that its peak can be read.
     let mut child = Command::new("strace")
         .args(["-f", "-qq", "-o", "/dev/null", "-e", "inject=exit_group:delay_enter=1000000"])
-        .arg(binary())
+        .arg(binary)
         .args(["-q", "--home"])
         .arg(volume.path())
         .arg("--scandir")

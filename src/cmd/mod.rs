@@ -2,6 +2,7 @@
 
 mod finish;
 mod reconcile;
+mod shutdown;
 
 use crate::cli::{Command, Invocation};
 use crate::container::Supervisor;
@@ -12,6 +13,7 @@ use crate::render;
 pub fn run(invocation: &Invocation) -> Result<u8> {
     match &invocation.command {
         Command::Reconcile(reconcile) => reconcile::run(&invocation.options, *reconcile),
+        Command::Shutdown { timeout } => shutdown::run(&invocation.options, *timeout),
         Command::Finish { exit_code } => Ok(finish::exit_code(*exit_code)),
         Command::Detect => Ok(told(&format!("{}\n", Supervisor::detect().word()))),
         Command::Help(topic) => Ok(told(topic.text())),

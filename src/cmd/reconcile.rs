@@ -47,20 +47,15 @@ pub fn run(options: &Options, reconcile: Reconcile) -> Result<u8> {
             settings.get("HERMES_GW_POLICY").map_or(Ok(Default::default()), |w| cli::policy(&w))?
         }
     };
-    let path = |given: &Option<Vec<u8>>, name, default: &str| {
-        given.clone().or_else(|| settings.get(name)).unwrap_or_else(|| default.into())
-    };
-    let home = path(&options.home, "HERMES_HOME", "/opt/data");
-    let scandir = path(&options.scandir, "S6_PROFILE_GATEWAY_SCANDIR", "/run/service");
-    let user = settings.get("HERMES_GW_USER").unwrap_or_else(|| b"hermes".to_vec());
+    let user = settings.user();
 
     sys::clear_umask();
-    let scandir = ScanDir::open(&scandir)?;
+    let scandir = ScanDir::open(&settings.scandir(options))?;
     if sys::is_root() {
         become_hermes(options, reconcile, &user, &scandir)?;
     }
-    let home =
-        Dir::open(home::root_of(&home)).map_err(|error| error.hint("set HERMES_HOME or --home"))?;
+    let home = Dir::open(home::root_of(&settings.home(options)))
+        .map_err(|error| error.hint("set HERMES_HOME or --home"))?;
     let profiles = home::profiles(&home).unwrap_or_else(|error| {
         warn(options, &error);
         None

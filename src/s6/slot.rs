@@ -1,6 +1,6 @@
 //! A gateway's service directory: built aside, published by one rename, then only amended.
 
-use super::status::{self, Status};
+use super::service::Service;
 use crate::error::{Kind, Result};
 use crate::model::plan::Slot;
 use crate::model::profile::Profile;
@@ -85,22 +85,21 @@ pub fn observe(scandir: &Dir, profile: &Profile, user: &[u8]) -> Result<Slot> {
         Some(FileKind::Directory) => {}
         Some(_) => return Ok(Slot::Obstructed),
     }
-    let slot = scandir.dir(&name)?;
-    let supervised = is_supervised(&slot)?;
+    let service = Service::open(scandir, &name)?;
     Ok(Slot::Present {
-        current: is_current(&slot, profile, user)?,
-        down: slot.kind(DOWN)?.is_some(),
-        supervised,
-        up: may_be_up(&slot, supervised),
+        current: is_current(service.dir(), profile, user)?,
+        down: service.dir().kind(DOWN)?.is_some(),
+        supervised: service.is_supervised()?,
+        up: service.may_be_up(),
     })
 }
 
-/// Whether the gateway of `profile`, whose slot is there, may be up at this moment.
+/// Whether the gateway of `profile` may be up at this moment.
 pub fn may_run(scandir: &Dir, profile: &Profile) -> bool {
-    scandir.dir(&profile.slot()).is_ok_and(|slot| {
-        let supervised = is_supervised(&slot);
-        supervised.map_or(true, |supervised| may_be_up(&slot, supervised))
-    })
+    match Service::open(scandir, &profile.slot()) {
+        Ok(service) => service.may_be_up(),
+        Err(error) => error.kind != Kind::Missing,
+    }
 }
 
 /// Makes the slot of `profile` what it should be, file by file; its directories
@@ -159,17 +158,4 @@ fn content_of(slot: &Dir, name: &[u8], limit: usize) -> Result<Option<Vec<u8>>> 
         Err(error) if matches!(error.kind, Kind::Missing | Kind::Unusable) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-fn is_supervised(slot: &Dir) -> Result<bool> {
-    slot.fifo_has_reader(FIFOS[0].0)
-}
-
-/// Whether the gateway is up or about to be, or its state cannot be told: a killed
-/// s6-supervise leaves it running, and a slot just published may start it.
-fn may_be_up(slot: &Dir, supervised: bool) -> bool {
-    !supervised
-        || slot
-            .read(b"supervise/status", status::MAX_SIZE)
-            .map_or(true, |bytes| Status::parse(&bytes).is_none_or(Status::may_be_up))
 }

@@ -16,6 +16,9 @@ const TOOLS: [&str; 29] = [
 /// Copies the image's files to `to`, as hard links; they are built where they are
 /// missing or older than what they are made of.
 pub fn copy_image(to: &Path) {
+    let root = run(Command::new("id").arg("-u")).trim() == "0";
+    let s6 = Path::new("/usr/bin/s6-svscan").exists();
+    assert!(root && s6, "a container needs root and Debian's s6 and execline: use `make test`");
     let image = workspace().join("image");
     let stamp = workspace().join("image.stamp");
     let lock = fs::File::create(workspace().join("image.lock")).unwrap();

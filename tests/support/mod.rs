@@ -10,6 +10,7 @@ pub use container::{Container, HERMES, Output, Spec, link, wait_until};
 pub use image::{copy_image, run, workspace};
 pub use volume::Volume;
 
+use std::io::Write;
 use std::path::PathBuf;
 
 /// The program under test: the static binary where `make` built it, else cargo's.
@@ -17,4 +18,16 @@ pub fn binary() -> PathBuf {
     let built = option_env!("CARGO_BIN_EXE_hermes-gw").map(PathBuf::from);
     let named = std::env::var_os("HERMES_GW").map(PathBuf::from);
     named.or(built).expect("HERMES_GW names no binary: use `make demo`")
+}
+
+/// The static binary that `make build` made, for tests of what only it shows;
+/// where there is none, says on the terminal that `test` is skipped.
+pub fn static_binary(test: &str) -> Option<PathBuf> {
+    let named = std::env::var_os("HERMES_GW").map(PathBuf::from);
+    if named.is_none() {
+        let line = format!("skipped {test}: HERMES_GW names no static binary; `make test` does\n");
+        // Not by println, which the test harness swallows.
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+    }
+    named
 }
