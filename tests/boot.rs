@@ -349,7 +349,7 @@ fn one_unreadable_entry_does_not_stop_the_others() {
     assert!(console.contains("profile=locked prior_state=none action=skipped reason=open directory: /opt/data/profiles/locked: Permission denied\n"), "{console}");
     assert!(
         console.contains(
-            "warning: read: /opt/data/profiles/secret/gateway_state.json: Permission denied\n"
+            "warning: read: /opt/data/profiles/secret/gateway_state.json: Permission denied: no prior state\n"
         ),
         "{console}"
     );

@@ -16,13 +16,15 @@ const LIFECYCLE_FILE: &[u8] = b"gateway.lifecycle.json";
 /// What the state file in `home` says, and what is wrong with it, if anything.
 pub fn read_prior(home: &Dir) -> (Prior, Option<Box<Error>>) {
     let flaw = |why: String| Error::new(Kind::Unusable, "read", home.path_of(STATE_FILE), why);
-    match home.read(STATE_FILE, MAX_STATE) {
+    let (prior, error) = match home.read(STATE_FILE, MAX_STATE) {
         Err(error) => (Prior::None, Some(error)),
         Ok(content) => {
             let (prior, why) = parse_prior(&content);
             (prior, why.map(flaw))
         }
-    }
+    };
+    let none = prior == Prior::None;
+    (prior, error.map(|error| if none { error.hint("no prior state") } else { error }))
 }
 
 /// What a state file with `content` says, and what is wrong with it.
