@@ -348,6 +348,17 @@ fn the_longest_names_have_slots() {
 }
 
 #[test]
+fn a_pid_file_that_cannot_be_removed_keeps_nobody_down() {
+    let scene = Scene::new();
+    scene.volume.wanted("coder", "running");
+    fs::create_dir_all(scene.volume.home("coder").join("gateway.pid/x")).unwrap();
+    let output = scene.boot();
+    assert!(output.stdout.contains("profile=coder prior_state=running action=started\n"));
+    assert!(output.stderr.contains("coder/gateway.pid: Is a directory\n"), "{}", output.stderr);
+    assert!(scene.starts("coder"));
+}
+
+#[test]
 fn the_boot_log_is_rotated_and_never_lost() {
     let scene = Scene::new();
     let logs = scene.volume.path().join("logs");

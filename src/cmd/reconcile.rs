@@ -32,12 +32,13 @@ pub fn run(options: &Options, reconcile: Reconcile) -> Result<u8> {
     let settings = Settings::open();
     let role = Role::detect();
     if let Some(why) = reason_to_skip(&settings, role) {
-        if options.verbosity != Verbosity::Quiet {
-            render::say(&if options.json {
-                "[]\n".into()
-            } else {
-                format!("reconcile: skipped: {why}\n")
-            });
+        match (options.json, options.verbosity) {
+            (true, _) => {
+                render::complain("warning", &format!("skipped: {why}"), true);
+                render::say("[]\n");
+            }
+            (false, Verbosity::Quiet) => {}
+            (false, _) => render::say(&format!("reconcile: skipped: {why}\n")),
         }
         return Ok(0);
     }
@@ -101,7 +102,7 @@ fn become_hermes(
                 warn(options, &error);
             }
         }
-        if options.verbosity == Verbosity::Verbose {
+        if options.verbosity == Verbosity::Verbose && !options.json {
             let (path, user) = (Shown(scandir.dir().path()), Shown(user));
             render::say(&format!("reconcile: handed {path} to {user}\n"));
         }
@@ -141,9 +142,12 @@ impl Run<'_> {
         let mut found = vec![self.found(&names, Profile::Default, &self.home)];
         let migrate = self.role == Role::GatewayRun
             && !self.settings.is_on("HERMES_GATEWAY_NO_SUPERVISE")
-            && self.home.kind(state::STATE_FILE)?.is_none();
+            && self.home.kind(state::STATE_FILE) == Ok(None);
         if let Some(profiles) = &self.profiles {
-            let entries = profiles.names()?;
+            let entries = profiles.names().unwrap_or_else(|error| {
+                self.warn(&error);
+                Vec::new()
+            });
             found.extend(entries.iter().filter_map(|name| self.named(&names, profiles, name)));
         }
         let known = found.iter().filter(|f| f.profile.is_ok() && f.slot != Slot::Absent).count();
@@ -200,7 +204,8 @@ impl Run<'_> {
         }
     }
 
-    /// The part of `action` that concerns the profile's home.
+    /// The part of `action` that concerns the profile's home. What cannot be written
+    /// there is warned of: a slot that works is worth more than a tidy home.
     fn prepare(&self, profile: &Profile, action: &Action) -> Result<()> {
         if !action.sweep && !action.seed {
             return Ok(());
@@ -215,17 +220,19 @@ impl Run<'_> {
             (Profile::Default, _) => &self.home,
         };
         if action.seed {
-            let seed = format!(
-                "{{\"gateway_state\":\"running\",\"desired_state\":\"running\",\
-                 \"timestamp\":{},\"migrated_from\":\"legacy-container-cmd\"}}\n",
-                sys::now()
-            );
-            home.replace(state::STATE_FILE, 0o644, seed.as_bytes(), true)?;
+            self.forgive(state::seed(home, sys::now()));
         }
-        match action.verb {
+        self.forgive(match action.verb {
             _ if !action.sweep => Ok(()),
             Verb::Started | Verb::Registered => home::sweep(home),
             _ => home::sweep_unless(home, || slot::may_run(self.scandir.dir(), profile)),
+        });
+        Ok(())
+    }
+
+    fn forgive(&self, result: Result<()>) {
+        if let Err(error) = result {
+            self.warn(&error);
         }
     }
 

@@ -1,7 +1,7 @@
 //! gateway_state.json and the lifecycle record: what the last run left behind.
 
 use super::json::{self, Member};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Result};
 use crate::model::intent::{Prior, PriorExit, Word};
 use crate::sys::Dir;
 
@@ -42,6 +42,16 @@ pub fn parse_prior(content: &[u8]) -> (Prior, Option<String>) {
     (prior, flaw.or(other_flaw))
 }
 
+/// Writes the state file of an old-style `gateway run` container into `home`: it is
+/// to run. `now` is in seconds since 1970 UTC.
+pub fn seed(home: &Dir, now: i64) -> Result<()> {
+    let content = format!(
+        "{{\"gateway_state\":\"running\",\"desired_state\":\"running\",\
+         \"timestamp\":{now},\"migrated_from\":\"legacy-container-cmd\"}}\n"
+    );
+    home.replace(STATE_FILE, 0o644, content.as_bytes(), true)
+}
+
 /// How the last run of the gateway in `home` ended.
 pub fn read_exit(home: &Dir) -> PriorExit {
     let content = home.dir(LIFECYCLE_DIR).and_then(|dir| dir.read(LIFECYCLE_FILE, MAX_STATE));
@@ -58,7 +68,7 @@ pub fn parse_exit(content: &[u8]) -> PriorExit {
     }
 }
 
-fn parse(content: &[u8]) -> Result<(&str, Vec<Member>), String> {
+fn parse(content: &[u8]) -> std::result::Result<(&str, Vec<Member>), String> {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     let text = str::from_utf8(content).map_err(|error| match error.error_len() {
         Some(_) => format!("is not UTF-8 at byte {}", error.valid_up_to()),
