@@ -53,11 +53,17 @@ const MAX_CMDLINE: usize = 64 * 1024;
 const WRAPPER: &[u8] = b"main-wrapper.sh";
 
 impl Role {
-    /// Finds the main program in /proc: PID 1's command line, else the first
-    /// process's that has the wrapper in it.
+    /// Finds the main program in /proc: PID 1's command line, else that of the first
+    /// process of PID 1's user that has the wrapper in it.
     pub fn detect() -> Role {
         let Ok(proc) = Dir::open(b"/proc") else { return Role::Ordinary };
+        let owner = |pid: u32| Some(proc.look(pid.to_string().as_bytes()).ok()??.uid);
+        let init = owner(1);
         let of = |pid: u32| {
+            // Anybody can call a process of theirs a dashboard.
+            if owner(pid) != init {
+                return None;
+            }
             let name = format!("{pid}/cmdline");
             Role::of_cmdline(&proc.read(name.as_bytes(), MAX_CMDLINE).ok()?)
         };

@@ -31,7 +31,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // What is wrong may be the command line itself.
             let json = std::env::args_os().any(|arg| arg == "--json");
-            render::complain("error", &error.to_string(), json);
+            render::complain(render::Level::Error, &error.to_string(), json);
             ExitCode::from(error.kind.exit_code())
         }
     }

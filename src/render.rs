@@ -1,6 +1,6 @@
 //! Text and JSON out.
 
-use crate::error::Shown;
+use crate::error::{Result, Shown};
 use crate::model::plan::Action;
 use crate::sys;
 use nanoserde::SerJson;
@@ -71,10 +71,20 @@ pub fn actions_log(actions: &[Action], now: i64) -> String {
 fn facts(action: &Action) -> String {
     format!(
         "profile={} prior_state={} action={}",
-        Shown(action.name()),
+        token(action.name()),
         action.prior.word(),
         action.verb.word()
     )
+}
+
+/// A name as one word of printable ASCII, so that it cannot pass for another fact.
+fn token(name: &[u8]) -> String {
+    let escape = |&byte: &u8| match byte {
+        b'\\' => "\\\\".to_string(),
+        b if b.is_ascii_graphic() => char::from(b).to_string(),
+        b => format!("\\x{b:02x}"),
+    };
+    name.iter().map(escape).collect()
 }
 
 /// `2026-05-24T18:05:33+0000` for seconds since 1970 UTC.
@@ -100,24 +110,33 @@ fn civil(days: i64) -> (i64, i64, i64) {
 }
 
 /// Prints to stdout; a reader that has gone is no error.
-pub fn say(text: &str) {
+pub fn say(text: &str) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            complain("warning", &sys::io_error("print", b"stdout", &error).to_string(), false);
+            Err(sys::io_error("print", b"stdout", &error))
         }
-        _ => {}
+        _ => Ok(()),
     }
 }
 
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// The command failed.
+    Error,
+    /// It went on.
+    Warning,
+}
+
 /// Prints one line to stderr: `hermes-gw: text`, or an object with the key `level`.
-pub fn complain(level: &str, text: &str, json: bool) {
+pub fn complain(level: Level, text: &str, json: bool) {
     let text = text.to_string();
     let line = match (json, level) {
-        (true, "error") => ErrorRow { error: text }.serialize_json(),
-        (true, _) => WarningRow { warning: text }.serialize_json(),
-        (false, "error") => format!("hermes-gw: {text}"),
-        (false, level) => format!("hermes-gw: {level}: {text}"),
+        (true, Level::Error) => ErrorRow { error: text }.serialize_json(),
+        (true, Level::Warning) => WarningRow { warning: text }.serialize_json(),
+        (false, Level::Error) => format!("hermes-gw: {text}"),
+        (false, Level::Warning) => format!("hermes-gw: warning: {text}"),
     };
     // In one piece, for others write there too.
     let _ = std::io::stderr().write_all((line + "\n").as_bytes());
@@ -143,7 +162,7 @@ mod tests {
             unsupervised: true,
         };
         let skipped = Action {
-            profile: Err(b"Bad\n\xff".to_vec()),
+            profile: Err(b"Bad \n\xff".to_vec()),
             prior: Prior::None,
             exit: PriorExit::Unknown,
             verb: Verb::Skipped,
@@ -158,7 +177,7 @@ mod tests {
         assert_eq!(
             actions_text(&actions()),
             "reconcile: profile=default prior_state=running action=started\n\
-             reconcile: profile=Bad\\x0a\\xff prior_state=none action=skipped reason=invalid \"name\"\n"
+             reconcile: profile=Bad\\x20\\x0a\\xff prior_state=none action=skipped reason=invalid \"name\"\n"
         );
         assert_eq!(
             actions_log(&actions()[..1], 1_779_645_933),
@@ -175,7 +194,7 @@ mod tests {
             serde_json::json!([
                 {"profile": "default", "prior_state": "running", "action": "started",
                  "prior_exit": "unclean", "reason": null},
-                {"profile": "Bad\\x0a\\xff", "prior_state": "none", "action": "skipped",
+                {"profile": "Bad \\x0a\\xff", "prior_state": "none", "action": "skipped",
                  "prior_exit": "unknown", "reason": "invalid \"name\""},
             ])
         );

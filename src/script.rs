@@ -9,6 +9,7 @@ pub const TYPE: &[u8] = b"longrun\n";
 const HOME: &str = r#": "${HERMES_HOME:=/opt/data}"
 HERMES_HOME="${HERMES_HOME%/}"
 case "${HERMES_HOME%/*}" in */profiles) HERMES_HOME="${HERMES_HOME%/profiles/*}" ;; esac
+: "${HERMES_HOME:=/}"
 "#;
 
 const ENV_BEGIN: &[u8] = b"# extra environment\n";
@@ -66,16 +67,19 @@ if [ -x /command/hermes-gw ]; then exec /command/hermes-gw finish \"$@\"; fi
 exit 0
 ";
 
-/// What `run` and `log/run` begin with: they drop to `user` before they touch anything.
+/// What `run` and `log/run` begin with: they drop to `user`, once and even if that is
+/// root too, before they touch anything. Without `id` they go no further.
 fn head(profile: &Profile, user: &[u8]) -> Vec<u8> {
     // Enough for the whole of either script.
     let mut head = Vec::with_capacity(1024);
     head.extend_from_slice(b"#!/command/with-contenv sh\n# Profile ");
     head.extend_from_slice(profile.name().as_bytes());
     head.extend_from_slice(b"; written by hermes-gw, which may replace it.\nset -e\n");
-    head.extend_from_slice(b"if [ \"$(id -u)\" = 0 ]; then exec s6-setuidgid ");
+    head.extend_from_slice(
+        b"uid=$(id -u)\nif [ \"$uid\" = 0 ] && [ \"$1\" != dropped ]; then exec s6-setuidgid ",
+    );
     quote(user, &mut head);
-    head.extend_from_slice(b" sh \"$0\"; fi\n");
+    head.extend_from_slice(b" sh \"$0\" dropped; fi\n");
     head
 }
 
@@ -142,7 +146,7 @@ mod tests {
         assert!(named.ends_with("\nexec hermes -p coder gateway run --replace\n"), "{named}");
         for script in [default, named] {
             assert!(script.starts_with("#!/command/with-contenv sh\n"));
-            assert!(script.contains("then exec s6-setuidgid hermes sh \"$0\"; fi\n"));
+            assert!(script.contains("then exec s6-setuidgid hermes sh \"$0\" dropped; fi\n"));
         }
     }
 
@@ -155,6 +159,23 @@ mod tests {
     }
 
     #[test]
+    fn who_it_is_must_be_known_before_it_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let sh =
+            ["/bin/sh", "/usr/bin/sh"].into_iter().find(|sh| std::path::Path::new(sh).exists());
+        for script in [run(&coder(), b"hermes", b""), log_run(&coder(), b"hermes")] {
+            let path = dir.path().join("run");
+            std::fs::write(&path, script).unwrap();
+            // No id, and so nothing else either.
+            let output =
+                Command::new(sh.unwrap()).arg(&path).env("PATH", dir.path()).output().unwrap();
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert!(!output.status.success() && stderr.contains("id: not found"), "{stderr}");
+            assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        }
+    }
+
+    #[test]
     fn the_home_is_found_as_the_program_finds_it() {
         let table = [
             ("", "/opt/data"),
@@ -164,6 +185,8 @@ mod tests {
             ("/data/profiles/x/", "/data"),
             ("/data/profiles", "/data/profiles"),
             ("/a b/profiles/x", "/a b"),
+            ("/profiles/x", "/"),
+            ("/", "/"),
         ];
         for (variable, home) in table {
             let script = format!("{HOME}printf %s \"$HERMES_HOME\"");

@@ -69,6 +69,19 @@ impl From<FileType> for FileKind {
     }
 }
 
+/// A directory entry's kind, permissions, owner and size in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// What it is.
+    pub kind: FileKind,
+    /// Its permission bits, setgid and the like included.
+    pub mode: u32,
+    /// Its owner.
+    pub uid: u32,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
 /// An open directory and the path it was opened by, for messages.
 #[derive(Debug)]
 pub struct Dir {
@@ -126,8 +139,11 @@ impl Dir {
 
     /// Opens the directory `name` in this one; a symbolic link is an error.
     pub fn dir(&self, name: &[u8]) -> Result<Dir> {
-        let fd = fs::openat(&self.fd, name, OPEN_DIR | OFlags::NOFOLLOW, Mode::empty())
-            .map_err(|errno| self.failed("open directory", name, errno))?;
+        let opened = fs::openat(&self.fd, name, OPEN_DIR | OFlags::NOFOLLOW, Mode::empty());
+        let fd = opened.map_err(|errno| match self.kind(name) {
+            Ok(Some(FileKind::Symlink)) => self.failed("open directory", name, Errno::LOOP),
+            _ => self.failed("open directory", name, errno),
+        })?;
         Ok(Dir { fd, path: self.path_of(name) })
     }
 
@@ -160,12 +176,22 @@ impl Dir {
     }
 
     /// What `name` is, itself and not what it may point to; `None` if absent.
-    pub fn kind(&self, name: &[u8]) -> Result<Option<FileKind>> {
+    pub fn look(&self, name: &[u8]) -> Result<Option<Meta>> {
         match fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode).into())),
+            Ok(stat) => Ok(Some(Meta {
+                kind: FileType::from_raw_mode(stat.st_mode).into(),
+                mode: stat.st_mode & 0o7777,
+                uid: stat.st_uid,
+                size: u64::try_from(stat.st_size).unwrap_or(0),
+            })),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(self.failed("look at", name, errno)),
         }
+    }
+
+    /// The kind of `name`; `None` if absent.
+    pub fn kind(&self, name: &[u8]) -> Result<Option<FileKind>> {
+        Ok(self.look(name)?.map(|meta| meta.kind))
     }
 
     /// The whole of the regular file `name`, if it has at most `limit` bytes.
@@ -248,11 +274,12 @@ impl Dir {
         write_all(&fd, bytes).map_err(|errno| self.failed("write to", name, errno))
     }
 
-    /// Whether somebody has the FIFO `name` open for reading.
+    /// Whether somebody has the FIFO `name` open for reading; nobody has what is no FIFO.
     pub fn fifo_has_reader(&self, name: &[u8]) -> Result<bool> {
+        use Kind::{Missing, Unsupervised, Unusable};
         match self.open_fifo_writer(name) {
             Ok(_) => Ok(true),
-            Err(error) if matches!(error.kind, Kind::Unsupervised | Kind::Missing) => Ok(false),
+            Err(error) if matches!(error.kind, Missing | Unsupervised | Unusable) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -262,15 +289,6 @@ impl Dir {
         let reader = fs::openat(&self.fd, name, OFlags::RDONLY | OPEN_FILE, Mode::empty())
             .map_err(|errno| self.failed("open", name, errno))?;
         Ok(Fifo { reader, _writer: self.open_fifo_writer(name)? })
-    }
-
-    /// The size of the file `name` in bytes; `None` if absent.
-    pub fn size(&self, name: &[u8]) -> Result<Option<u64>> {
-        match fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(u64::try_from(stat.st_size).unwrap_or(0))),
-            Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(self.failed("look at", name, errno)),
-        }
     }
 
     /// Renames `from` to `to`, both in this directory.
@@ -317,11 +335,15 @@ impl Dir {
             .map_err(|errno| self.failed("remove", name, errno))
     }
 
-    /// Takes the exclusive lock on the file `name`, waiting for its holder.
-    pub fn lock(&self, name: &[u8]) -> Result<Lock> {
+    /// Takes the exclusive lock on the file `name`; `waiting` is called if somebody holds it.
+    pub fn lock(&self, name: &[u8], waiting: impl FnOnce()) -> Result<Lock> {
         let flags = OFlags::RDWR | OFlags::CREATE | OPEN_FILE;
         let fd = fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o600))
             .map_err(|errno| self.failed("lock", name, errno))?;
+        if fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+            waiting();
+        }
+        // Who holds the lock already gets it again.
         loop {
             match fs::flock(&fd, FlockOperation::LockExclusive) {
                 Ok(()) => return Ok(Lock { _fd: fd }),
@@ -347,14 +369,7 @@ impl Dir {
         let failed = |errno| self.failed("hand over", name, errno);
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = fs::openat(&self.fd, name, flags, Mode::empty()).map_err(failed)?;
-        let stat = fs::fstat(&fd).map_err(failed)?;
-        match FileKind::from(FileType::from_raw_mode(stat.st_mode)) {
-            FileKind::Fifo => {}
-            other => {
-                let why = format!("{}, not a FIFO", other.phrase());
-                return Err(Error::new(Kind::Unusable, "hand over", self.path_of(name), why));
-            }
-        }
+        self.must_be_fifo(&fd, "hand over", name)?;
         let (uid, gid) = ids(to);
         fs::chownat(&fd, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH).map_err(failed)
     }
@@ -379,8 +394,21 @@ impl Dir {
     }
 
     fn open_fifo_writer(&self, name: &[u8]) -> Result<OwnedFd> {
-        fs::openat(&self.fd, name, OFlags::WRONLY | OPEN_FILE, Mode::empty())
-            .map_err(|errno| self.failed("open", name, errno))
+        let fd = fs::openat(&self.fd, name, OFlags::WRONLY | OPEN_FILE, Mode::empty())
+            .map_err(|errno| self.failed("open", name, errno))?;
+        self.must_be_fifo(&fd, "open", name)?;
+        Ok(fd)
+    }
+
+    fn must_be_fifo(&self, fd: &OwnedFd, what: &'static str, name: &[u8]) -> Result<()> {
+        let stat = fs::fstat(fd).map_err(|errno| self.failed(what, name, errno))?;
+        match FileKind::from(FileType::from_raw_mode(stat.st_mode)) {
+            FileKind::Fifo => Ok(()),
+            other => {
+                let why = format!("{}, not a FIFO", other.phrase());
+                Err(Error::new(Kind::Unusable, what, self.path_of(name), why))
+            }
+        }
     }
 
     fn failed(&self, what: &'static str, name: &[u8], errno: Errno) -> Box<Error> {

@@ -97,7 +97,7 @@ fn fifty_profiles_of_which_five_are_broken() {
     let table = [
         ("default", "default is the root profile"),
         ("Upper", "invalid name: only a-z, 0-9, _ and - are allowed"),
-        ("with space", "invalid name"),
+        ("with\\x20space", "invalid name"),
         ("dot.ted", "invalid name"),
         ("linked", "is a symbolic link"),
     ];
@@ -215,6 +215,18 @@ fn hermes_controls_what_root_supervises_whatever_its_uid_and_home() {
 }
 
 #[test]
+fn gateways_of_a_hermes_that_is_root_run_too() {
+    let volume = Volume::new();
+    volume.wanted("coder", "running");
+    let container = Container::boot(volume, Spec { uid: 0, ..Spec::default() });
+    container.wait_up("coder");
+    let current = container.volume().home("default").join("logs/gateways/coder/current");
+    wait_until("the gateway's words in its log", || {
+        fs::read_to_string(&current).is_ok_and(|log| log.contains("gateway coder: running\n"))
+    });
+}
+
+#[test]
 fn static_services_are_handed_to_hermes_and_the_overlays_own_are_not() {
     let spec = Spec { services: vec!["main-hermes".into(), "s6rc-own".into()], ..Spec::default() };
     let container = Container::boot(Volume::new(), spec);
@@ -262,7 +274,23 @@ fn a_dashboard_container_and_a_setting_leave_all_as_it_was() {
         let console = container.console();
         assert!(console.contains("reconcile: skipped: "), "{console}");
         assert!(console.contains("02-reconcile-profiles exited 0"), "{console}");
+        let json = container.as_root(&["/command/hermes-gw", "--json", "reconcile"]);
+        assert_eq!((json.stdout.as_str(), json.code), ("[]\n", 0));
+        let warning: serde_json::Value = serde_json::from_str(&json.stderr).unwrap();
+        assert!(warning["warning"].as_str().unwrap().starts_with("skipped: "), "{warning}");
     }
+}
+
+#[test]
+fn who_calls_a_process_of_theirs_a_dashboard_stops_nothing() {
+    let container = Container::boot(Volume::new(), Spec::default());
+    let decoy = "sleep 60 & exec sh -c 'sleep 30; :' /opt/hermes/docker/main-wrapper.sh dashboard";
+    container.as_hermes(&["sh", "-c", &format!("({decoy}) >/dev/null 2>&1 &")]).ok();
+    wait_until("the decoy", || {
+        container.as_root(&["ps", "-eo", "args"]).ok().contains("main-wrapper.sh dashboard")
+    });
+    let output = container.as_root(&["/command/hermes-gw", "reconcile"]).ok();
+    assert!(output.contains("profile=default prior_state=none action=kept\n"), "{output}");
 }
 
 #[test]

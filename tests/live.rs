@@ -27,6 +27,9 @@ fn a_second_run_leaves_running_gateways_alone() {
         assert_eq!(lines(&output, "kept"), 3, "{output}");
     }
     assert_eq!((container.pid("runs"), inode(&container)), (pid, slot));
+    // The boot's three entries; what changed nothing since is not worth one.
+    let log = container.volume().read("default", "logs/container-boot.log");
+    assert_eq!(log.lines().count(), 3, "{log}");
     assert!(container.volume().home("runs").join("gateway.pid").exists());
     assert_eq!(container.state("stays"), "down");
 }

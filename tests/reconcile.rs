@@ -281,12 +281,74 @@ fn a_damaged_slot_is_made_whole() {
     scene.volume.wanted("coder", "running");
     scene.boot();
     let slot = scene.slot("coder");
-    fs::remove_dir_all(slot.join("log")).unwrap();
-    fs::remove_dir_all(slot.join("supervise")).unwrap();
-    fs::remove_file(slot.join("run")).unwrap();
-    let output = scene.boot();
-    assert!(output.stdout.contains("profile=coder prior_state=running action=updated\n"));
-    assert!(scene.starts("coder"));
+    type Damage = fn(&std::path::Path);
+    let damages: [Damage; 7] = [
+        |slot| fs::remove_dir_all(slot.join("log")).unwrap(),
+        |slot| fs::remove_dir_all(slot.join("supervise")).unwrap(),
+        |slot| fs::remove_file(slot.join("run")).unwrap(),
+        |slot| fs::set_permissions(slot.join("run"), fs::Permissions::from_mode(0o644)).unwrap(),
+        |slot| {
+            fs::remove_file(slot.join("supervise/control")).unwrap();
+            fs::write(slot.join("supervise/control"), "no FIFO").unwrap();
+        },
+        |slot| {
+            fs::remove_dir(slot.join("event")).unwrap();
+            fs::write(slot.join("event"), "no directory").unwrap();
+        },
+        |slot| {
+            fs::rename(slot.join("log"), slot.join("elsewhere")).unwrap();
+            symlink("elsewhere", slot.join("log")).unwrap();
+        },
+    ];
+    for (number, damage) in damages.into_iter().enumerate() {
+        damage(&slot);
+        let output = scene.boot();
+        let updated = "profile=coder prior_state=running action=updated\n";
+        assert!(output.stdout.contains(updated), "{number}: {}", output.stdout);
+        assert!(scene.starts("coder"), "{number}");
+        assert!(!scene.boot().stdout.contains(updated), "{number}");
+    }
+}
+
+#[test]
+fn an_unusable_slot_does_not_hide_its_intent() {
+    let scene = Scene::new();
+    scene.volume.wanted("coder", "running");
+    fs::write(scene.slot("coder"), "").unwrap();
+    let output = scene.run(&["reconcile", "--boot", "--policy", "root"]);
+    assert_eq!(output.code, 0);
+    assert!(output.stdout.contains("profile=coder prior_state=running action=skipped reason="));
+    assert!(scene.starts("default"));
+}
+
+#[test]
+fn root_gives_away_no_directory_that_is_no_scandir() {
+    let scene = Scene::new();
+    let give = |scandir: &std::path::Path| {
+        let mut command = scene.command(&["reconcile", "--boot", "--scandir"]);
+        command.arg(scandir).env("HERMES_GW_USER", "nobody");
+        let output = scene.output(command);
+        (output.code, output.stderr)
+    };
+    let owner =
+        |path: &std::path::Path| std::os::unix::fs::MetadataExt::uid(&fs::metadata(path).unwrap());
+    let etc = scene.scandir.path().join("etc");
+    fs::create_dir(&etc).unwrap();
+    fs::write(etc.join("passwd"), "").unwrap();
+    let (code, stderr) = give(&etc);
+    assert_eq!((code, owner(&etc)), (1, 0), "{stderr}");
+    assert!(
+        stderr
+            .ends_with("etc/passwd: is in the way: a directory without .s6-svscan is no scandir\n"),
+        "{stderr}"
+    );
+
+    let (target, link) = (scene.scandir.path().join("target"), scene.scandir.path().join("link"));
+    fs::create_dir(&target).unwrap();
+    symlink("target", &link).unwrap();
+    let (code, stderr) = give(&link);
+    assert_eq!((code, owner(&target)), (111, 0), "{stderr}");
+    assert!(stderr.contains("/link: is a symbolic link, which is not followed"), "{stderr}");
 }
 
 #[test]
@@ -296,8 +358,14 @@ fn what_takes_a_slots_place_is_left_and_said() {
     fs::write(scene.slot("coder"), "mine").unwrap();
     symlink("/tmp", scene.slot("writer")).unwrap();
     let output = scene.boot();
-    let why = "action=skipped reason=its place in the scandir is taken by something else\n";
-    assert_eq!(output.stdout.matches(why).count(), 2, "{}", output.stdout);
+    for (profile, why) in
+        [("coder", "Not a directory"), ("writer", "is a symbolic link, which is not followed")]
+    {
+        let path = scene.slot(profile);
+        let facts = format!("profile={profile} prior_state=none action=skipped");
+        let line = format!("{facts} reason=open directory: {}: {why}\n", path.display());
+        assert!(output.stdout.contains(&line), "{line}{}", output.stdout);
+    }
     assert_eq!(fs::read_to_string(scene.slot("coder")).unwrap(), "mine");
 }
 

@@ -15,13 +15,12 @@ pub fn run(invocation: &Invocation) -> Result<u8> {
         Command::Reconcile(reconcile) => reconcile::run(&invocation.options, *reconcile),
         Command::Shutdown { timeout } => shutdown::run(&invocation.options, *timeout),
         Command::Finish { exit_code } => Ok(finish::exit_code(*exit_code)),
-        Command::Detect => Ok(told(&format!("{}\n", Supervisor::detect().word()))),
-        Command::Help(topic) => Ok(told(topic.text())),
-        Command::Version => Ok(told(concat!("hermes-gw ", env!("CARGO_PKG_VERSION"), "\n"))),
+        Command::Detect => told(&format!("{}\n", Supervisor::detect().word())),
+        Command::Help(topic) => told(topic.text()),
+        Command::Version => told(concat!("hermes-gw ", env!("CARGO_PKG_VERSION"), "\n")),
     }
 }
 
-fn told(text: &str) -> u8 {
-    render::say(text);
-    0
+fn told(text: &str) -> Result<u8> {
+    render::say(text).map(|()| 0)
 }

@@ -1,12 +1,12 @@
 //! `reconcile`: observe → plan → apply → report.
 
-use crate::cli::{self, Options, Reconcile, Verbosity};
+use crate::cli::{Options, Reconcile, Verbosity};
 use crate::container::Role;
-use crate::error::{Error, Kind, Result, Shown};
+use crate::error::{Error, Result, Shown};
 use crate::home::{self, bootlog, state};
 use crate::model::plan::{self, Action, Found, Observed, Slot, Verb};
 use crate::model::profile::Profile;
-use crate::render;
+use crate::render::{self, Level};
 use crate::s6::{scandir, scandir::ScanDir, slot};
 use crate::settings::Settings;
 use crate::sys::{self, Dir, Name};
@@ -21,7 +21,6 @@ struct Run<'a> {
     reconcile: Reconcile,
     settings: Settings,
     role: Role,
-    user: Vec<u8>,
     home: Dir,
     profiles: Option<Dir>,
     scandir: ScanDir,
@@ -29,39 +28,24 @@ struct Run<'a> {
 
 /// Runs the command: 0 if everything planned was applied, else 1.
 pub fn run(options: &Options, reconcile: Reconcile) -> Result<u8> {
-    let settings = Settings::open();
+    let settings = Settings::read(options)?;
     let role = Role::detect();
     if let Some(why) = reason_to_skip(&settings, role) {
-        match (options.json, options.verbosity) {
-            (true, _) => {
-                render::complain("warning", &format!("skipped: {why}"), true);
-                render::say("[]\n");
-            }
-            (false, Verbosity::Quiet) => {}
-            (false, _) => render::say(&format!("reconcile: skipped: {why}\n")),
-        }
-        return Ok(0);
+        return skip(options, why).map(|()| 0);
     }
-    let policy = match reconcile.policy {
-        Some(policy) => policy,
-        None => {
-            settings.get("HERMES_GW_POLICY").map_or(Ok(Default::default()), |w| cli::policy(&w))?
-        }
-    };
-    let user = settings.user();
-
     sys::clear_umask();
-    let scandir = ScanDir::open(&settings.scandir(options))?;
+    let scandir = ScanDir::open(&settings.scandir)?;
     if sys::is_root() {
-        become_hermes(options, reconcile, &user, &scandir)?;
+        become_hermes(options, reconcile, &settings.user, &scandir)?;
     }
-    let home = Dir::open(home::root_of(&settings.home(options)))
+    let home = Dir::open(home::root_of(&settings.home))
         .map_err(|error| error.hint("set HERMES_HOME or --home"))?;
     let profiles = home::profiles(&home).unwrap_or_else(|error| {
         warn(options, &error);
         None
     });
-    let run = Run { options, reconcile, settings, role, user, home, profiles, scandir };
+    let policy = reconcile.policy.unwrap_or(settings.policy);
+    let run = Run { options, reconcile, settings, role, home, profiles, scandir };
 
     let _lock = if reconcile.dry_run { None } else { Some(run.lock()?) };
     let mut actions = plan::plan(run.observe()?, policy);
@@ -71,14 +55,26 @@ pub fn run(options: &Options, reconcile: Reconcile) -> Result<u8> {
         run.log(&actions);
         asked = run.rescan(&actions);
     }
-    run.report(&actions);
+    run.report(&actions)?;
     asked?;
     Ok(actions.iter().any(|action| action.verb == Verb::Failed).into())
 }
 
+/// Says that nothing is done, and why.
+fn skip(options: &Options, why: &str) -> Result<()> {
+    match (options.json, options.verbosity) {
+        (true, _) => {
+            render::complain(Level::Warning, &format!("skipped: {why}"), true);
+            render::say("[]\n")
+        }
+        (false, Verbosity::Quiet) => Ok(()),
+        (false, _) => render::say(&format!("reconcile: skipped: {why}\n")),
+    }
+}
+
 /// Why this container is not to be reconciled at all, if so.
 fn reason_to_skip(settings: &Settings, role: Role) -> Option<&'static str> {
-    if settings.is_on("HERMES_GW_SKIP_RECONCILE") {
+    if settings.skip {
         Some("HERMES_GW_SKIP_RECONCILE is set")
     } else if role == Role::Dashboard {
         Some("this container runs the dashboard; another one runs the gateways")
@@ -104,14 +100,14 @@ fn become_hermes(
         }
         if options.verbosity == Verbosity::Verbose && !options.json {
             let (path, user) = (Shown(scandir.dir().path()), Shown(user));
-            render::say(&format!("reconcile: handed {path} to {user}\n"));
+            render::say(&format!("reconcile: handed {path} to {user}\n"))?;
         }
     }
     sys::become_user(&ids)
 }
 
 fn warn(options: &Options, error: &Error) {
-    render::complain("warning", &error.to_string(), options.json);
+    render::complain(Level::Warning, &error.to_string(), options.json);
 }
 
 impl Run<'_> {
@@ -120,8 +116,12 @@ impl Run<'_> {
     }
 
     fn lock(&self) -> Result<sys::Lock> {
-        self.scandir.lock().map_err(|error| {
-            let user = Shown(&self.user);
+        let waiting = || {
+            let text = "waiting for another hermes-gw that changes the scandir";
+            render::complain(Level::Warning, text, self.options.json);
+        };
+        self.scandir.lock(waiting).map_err(|error| {
+            let user = Shown(&self.settings.user);
             error.hint(&format!("run as root or {user}"))
         })
     }
@@ -131,17 +131,9 @@ impl Run<'_> {
         if !self.reconcile.dry_run {
             self.scandir.heal(&names).iter().for_each(|error| self.warn(error));
         }
-        let services_max = match self.settings.get("HERMES_GW_SERVICES_MAX") {
-            None => scandir::SERVICES_MAX,
-            Some(number) => {
-                str::from_utf8(&number).ok().and_then(|n| n.parse().ok()).ok_or_else(|| {
-                    Error::new(Kind::Usage, "parse HERMES_GW_SERVICES_MAX", number, "is no number")
-                })?
-            }
-        };
         let mut found = vec![self.found(&names, Profile::Default, &self.home)];
         let migrate = self.role == Role::GatewayRun
-            && !self.settings.is_on("HERMES_GATEWAY_NO_SUPERVISE")
+            && !self.settings.no_supervise
             && self.home.kind(state::STATE_FILE) == Ok(None);
         if let Some(profiles) = &self.profiles {
             let entries = profiles.names().unwrap_or_else(|error| {
@@ -155,7 +147,7 @@ impl Run<'_> {
         Ok(Observed {
             found,
             migrate,
-            capacity: self.scandir.capacity(&names, services_max),
+            capacity: self.scandir.capacity(&names, self.settings.services_max),
             strangers: slots.saturating_sub(known),
         })
     }
@@ -181,19 +173,16 @@ impl Run<'_> {
         }
         let present = slots.binary_search_by(|name| name[..].cmp(&profile.slot()[..])).is_ok();
         let slot = match present {
-            false => Ok(Slot::Absent),
-            true => slot::observe(self.scandir.dir(), &profile, &self.user),
+            false => Slot::Absent,
+            true => slot::observe(self.scandir.dir(), &profile, &self.settings.user),
         };
-        match slot {
-            Ok(slot) => Found { profile: Ok(profile), prior, exit: state::read_exit(home), slot },
-            Err(error) => unusable(profile.name().as_bytes(), error.to_string()),
-        }
+        Found { profile: Ok(profile), prior, exit: state::read_exit(home), slot }
     }
 
     /// Does what `action` says, or marks it failed.
     fn apply(&self, action: &mut Action) {
         let Ok(profile) = &action.profile else { return };
-        let (scandir, user) = (self.scandir.dir(), &self.user[..]);
+        let (scandir, user) = (self.scandir.dir(), &self.settings.user[..]);
         let done = self.prepare(profile, action).and_then(|()| match action.verb {
             Verb::Started | Verb::Registered => slot::publish(scandir, profile, user, action.down),
             Verb::Updated => slot::amend(scandir, profile, user, action.down),
@@ -236,7 +225,12 @@ impl Run<'_> {
         }
     }
 
+    /// Adds to the boot log what a boot did, or what was changed since.
     fn log(&self, actions: &[Action]) {
+        let unchanged = |action: &Action| matches!(action.verb, Verb::Kept | Verb::Skipped);
+        if !self.reconcile.boot && actions.iter().all(unchanged) {
+            return;
+        }
         let lines = render::actions_log(actions, sys::now());
         match bootlog::append(&self.home, lines.as_bytes()) {
             Ok(None) => {}
@@ -250,14 +244,12 @@ impl Run<'_> {
         if self.reconcile.boot || !pending { Ok(()) } else { self.scandir.rescan() }
     }
 
-    fn report(&self, actions: &[Action]) {
-        if self.options.verbosity == Verbosity::Quiet {
-            return;
+    fn report(&self, actions: &[Action]) -> Result<()> {
+        match (self.options.verbosity, self.options.json) {
+            (Verbosity::Quiet, _) => Ok(()),
+            (_, true) => render::say(&render::actions_json(actions)),
+            (_, false) => render::say(&render::actions_text(actions)),
         }
-        render::say(&match self.options.json {
-            true => render::actions_json(actions),
-            false => render::actions_text(actions),
-        });
     }
 }
 

@@ -2,12 +2,12 @@
 
 use crate::cli::Options;
 use crate::error::{Error, Kind, Result};
-use crate::render;
+use crate::render::{self, Level};
 use crate::s6::events::Listener;
 use crate::s6::scandir::{self, ScanDir};
 use crate::s6::service::{Control, Service};
 use crate::settings::Settings;
-use crate::sys;
+use crate::sys::{self, FileKind};
 use crate::user;
 use std::time::{Duration, Instant};
 
@@ -27,10 +27,10 @@ struct Target {
 
 /// Runs the command: 0 if all are down, else the first failure.
 pub fn run(options: &Options, timeout: Option<Duration>) -> Result<u8> {
-    let settings = Settings::open();
-    let scandir = ScanDir::open(&settings.scandir(options))?;
+    let settings = Settings::read(options)?;
+    let scandir = ScanDir::open(&settings.scandir)?;
     if sys::is_root() {
-        sys::become_user(&user::look_up(&settings.user())?)?;
+        sys::become_user(&user::look_up(&settings.user)?)?;
     }
     let mut failures = Vec::new();
     let mut targets = Vec::new();
@@ -50,14 +50,18 @@ pub fn run(options: &Options, timeout: Option<Duration>) -> Result<u8> {
     }
     let first = failures.first().map_or(0, |error| error.kind.exit_code());
     for error in &failures {
-        render::complain("error", &error.to_string(), options.json);
+        render::complain(Level::Error, &error.to_string(), options.json);
     }
     Ok(first)
 }
 
 impl Target {
-    /// Asks the gateway in the slot `name` to go down; `None` if nobody supervises it.
+    /// Asks the gateway in the slot `name` to go down; `None` if it is none, or
+    /// nobody supervises it.
     fn ask(scandir: &ScanDir, name: &[u8]) -> Result<Option<Target>> {
+        if scandir.dir().kind(name)? != Some(FileKind::Directory) {
+            return Ok(None);
+        }
         let service = Service::open(scandir.dir(), name)?;
         if !service.is_supervised()? {
             return Ok(None);

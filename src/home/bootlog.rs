@@ -17,8 +17,8 @@ pub fn append(home: &Dir, lines: &[u8]) -> Result<Option<Box<Error>>> {
         home.make_dir(LOGS, 0o755)?;
     }
     let logs = home.dir(LOGS)?;
-    let rotated = match logs.size(LOG)? {
-        Some(size) if size >= ROTATE_AT => logs.rename(LOG, ROTATED).err(),
+    let rotated = match logs.look(LOG)? {
+        Some(log) if log.size >= ROTATE_AT => logs.rename(LOG, ROTATED).err(),
         _ => None,
     };
     logs.append(LOG, 0o644, lines)?;

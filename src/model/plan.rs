@@ -14,12 +14,12 @@ pub enum Policy {
 }
 
 /// A profile's service directory as it was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Slot {
     /// There is none.
     Absent,
-    /// Something that is no directory has its name.
-    Obstructed,
+    /// What has its name is none, or cannot be looked into; why.
+    Unusable(String),
     /// It is there.
     Present {
         /// Its files are the ones we would write.
@@ -157,11 +157,9 @@ pub fn plan(observed: Observed, policy: Policy) -> Vec<Action> {
 
 fn act(found: Found, up: bool, places: &mut Places) -> Action {
     let Found { profile, prior, exit, slot } = found;
-    let (verb, reason) = match (&profile, slot) {
+    let (verb, reason) = match (&profile, &slot) {
         (Err((_, why)), _) => (Verb::Skipped, Some(why.clone())),
-        (Ok(_), Slot::Obstructed) => {
-            (Verb::Skipped, Some("its place in the scandir is taken by something else".into()))
-        }
+        (Ok(_), Slot::Unusable(why)) => (Verb::Skipped, Some(why.clone())),
         (Ok(profile), Slot::Absent) if !places.take(profile, up) => {
             let why = format!("s6-svscan can hold no more than {} gateways", places.capacity);
             (Verb::Skipped, Some(why))
@@ -170,13 +168,13 @@ fn act(found: Found, up: bool, places: &mut Places) -> Action {
         (Ok(_), Slot::Absent) => (Verb::Registered, None),
         // On a live slot `down` is the operator's latest wish, newer than any state file.
         (Ok(_), Slot::Present { current: true, supervised: true, .. }) => (Verb::Kept, None),
-        (Ok(_), Slot::Present { current: true, down, .. }) if down != up => (Verb::Kept, None),
+        (Ok(_), Slot::Present { current: true, down, .. }) if *down != up => (Verb::Kept, None),
         (Ok(_), Slot::Present { .. }) => (Verb::Updated, None),
     };
     let (down, supervised, running) = match slot {
         Slot::Present { down, supervised: true, up, .. } => (down, true, up),
         Slot::Present { up: running, .. } => (!up, false, running),
-        Slot::Absent | Slot::Obstructed => (!up, false, false),
+        Slot::Absent | Slot::Unusable(_) => (!up, false, false),
     };
     Action {
         profile: profile.map_err(|(name, _)| name),
@@ -292,10 +290,10 @@ mod tests {
             (running(), slot(true, true, false, false), (Verb::Updated, false, true, true)),
             (Prior::None, slot(true, false, false, false), (Verb::Updated, true, true, true)),
             (Prior::None, slot(false, true, false, false), (Verb::Updated, true, true, true)),
-            (running(), Slot::Obstructed, (Verb::Skipped, false, false, false)),
+            (running(), Slot::Unusable("x".into()), (Verb::Skipped, false, false, false)),
         ];
         for (prior, slot, expected) in table {
-            let all = observed(vec![found("default", prior.clone(), slot)]);
+            let all = observed(vec![found("default", prior.clone(), slot.clone())]);
             let action = &plan(all, Policy::Profiles)[0];
             let got = (action.verb, action.down, action.sweep, action.unsupervised);
             assert_eq!(got, expected, "{prior:?} {slot:?}");
@@ -318,6 +316,18 @@ mod tests {
             verbs(&plan(all(state("stopped")), Policy::Root)),
             [("default", Verb::Registered, true), ("a", Verb::Registered, true)]
         );
+    }
+
+    #[test]
+    fn an_unusable_slot_keeps_its_intent_and_its_reason() {
+        let all = observed(vec![
+            found("default", Prior::None, Slot::Absent),
+            found("a", running(), Slot::Unusable("is a file".into())),
+        ]);
+        let actions = plan(all, Policy::Root);
+        assert_eq!(actions[0].verb, Verb::Started);
+        assert_eq!((actions[1].verb, actions[1].prior.word()), (Verb::Skipped, "running".into()));
+        assert_eq!(actions[1].reason.as_deref(), Some("is a file"));
     }
 
     #[test]
@@ -372,7 +382,7 @@ mod tests {
             any::<(bool, bool, bool, bool)>().prop_map(|(current, down, supervised, up)| {
                 Slot::Present { current, down, supervised, up }
             });
-        prop_oneof![Just(Slot::Absent), Just(Slot::Obstructed), present]
+        prop_oneof![Just(Slot::Absent), Just(Slot::Unusable("x".into())), present]
     }
 
     fn any_prior() -> impl Strategy<Value = Prior> {

@@ -11,7 +11,7 @@ pub const PREFIX: &[u8] = b"gateway-";
 pub type SlotName = ArrayVec<[u8; 256]>;
 
 /// A valid profile: `[a-z0-9][a-z0-9_-]*`, at most [`MAX_NAME`] bytes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Profile {
     /// The root profile, which lives in the Hermes home itself.
     Default,

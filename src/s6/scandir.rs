@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::model::profile::{self, PREFIX};
-use crate::sys::{Dir, FileKind, Ids, Lock, Name};
+use crate::sys::{Dir, Ids, Lock, Name};
 
 const CONTROL_DIR: &[u8] = b".s6-svscan";
 const CONTROL: &[u8] = b"control";
@@ -25,7 +25,13 @@ impl ScanDir {
     /// # Errors
     /// [`Kind::Unsupervised`] if there is none: then there is no s6 here.
     pub fn open(path: &[u8]) -> Result<ScanDir> {
-        let dir = Dir::open(path).map_err(|mut error| {
+        let end = path.iter().rposition(|&b| b != b'/').map_or(path.len(), |last| last + 1);
+        // The last part is not to be a link: as root, we give away what it names.
+        let opened = match path[..end].iter().rposition(|&b| b == b'/') {
+            Some(at) => Dir::open(&path[..=at]).and_then(|parent| parent.dir(&path[at + 1..end])),
+            None => Dir::open(b".").and_then(|parent| parent.dir(&path[..end])),
+        };
+        let dir = opened.map_err(|mut error| {
             if error.kind == Kind::Missing {
                 error.kind = Kind::Unsupervised;
                 error = error.hint("no s6 here, or another --scandir");
@@ -41,21 +47,31 @@ impl ScanDir {
     }
 
     /// Waits for the lock that every change to the scandir is made under.
-    pub fn lock(&self) -> Result<Lock> {
-        self.dir.lock(LOCK)
+    pub fn lock(&self, waiting: impl FnOnce()) -> Result<Lock> {
+        self.dir.lock(LOCK, waiting)
     }
 
     /// Hands the scandir and s6-svscan's control FIFO to `to`.
     ///
     /// Whoever has them can add services, and s6 runs those as root.
+    ///
+    /// # Errors
+    /// [`Kind::Unusable`] if the directory is something else than a scandir.
     pub fn give(&self, to: &Ids) -> Result<()> {
-        self.dir.give(to, None)?;
         match self.dir.dir(CONTROL_DIR) {
-            Ok(control) => control.give_fifo(CONTROL, to),
-            // No s6-svscan has run here yet.
-            Err(error) if error.kind == Kind::Missing => Ok(()),
-            Err(error) => Err(error),
+            Ok(control) => control.give_fifo(CONTROL, to)?,
+            // No s6-svscan has run here yet; then nothing of anybody else's is here.
+            Err(error) if error.kind == Kind::Missing => {
+                let strange = |name: &&Name| !name.starts_with(b".") && !is_slot(name);
+                if let Some(name) = self.dir.names()?.iter().find(strange) {
+                    let why = "is in the way: a directory without .s6-svscan is no scandir";
+                    let path = self.dir.path_of(name);
+                    return Err(Error::new(Kind::Unusable, "hand over scandir", path, why));
+                }
+            }
+            Err(error) => return Err(error),
         }
+        self.dir.give(to, None)
     }
 
     /// Asks s6-svscan for a scan.
@@ -85,9 +101,9 @@ impl ScanDir {
     pub fn capacity(&self, names: &[Name], services_max: usize) -> usize {
         let others = names.iter().filter(|name| !name.starts_with(b".") && !is_slot(name));
         let logger = |name: &Name| -> usize {
-            // As s6-svscan does, follow the link: s6-rc's services are links.
+            // The service may be a link, as s6-rc's are; when in doubt it has a logger.
             let log = [name.as_slice(), b"/log"].concat();
-            (self.dir.kind(&log) == Ok(Some(FileKind::Directory))).into()
+            (self.dir.kind(&log) != Ok(None)).into()
         };
         let taken = others.map(|name| 1 + logger(name)).sum::<usize>();
         services_max.saturating_sub(taken.max(OVERLAY_SERVICES)) / 2

@@ -1,7 +1,7 @@
 //! A gateway's service directory: built aside, published by one rename, then only amended.
 
 use super::service::Service;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::model::plan::Slot;
 use crate::model::profile::Profile;
 use crate::script;
@@ -12,20 +12,27 @@ pub const EVENT_MODE: u32 = 0o3730;
 const DOWN: &[u8] = b"down";
 const RUN: &[u8] = b"run";
 
-/// The directories of a slot, in the order they are made.
-const DIRECTORIES: [(&[u8], u32); 7] = [
-    (b"log", 0o755),
-    (b"event", EVENT_MODE),
-    (b"supervise", 0o700),
-    (b"supervise/event", EVENT_MODE),
-    (b"log/event", EVENT_MODE),
-    (b"log/supervise", 0o700),
-    (b"log/supervise/event", EVENT_MODE),
+/// What a slot is made of besides its files, in the order it is made: each name, kind
+/// and mode. What exists already, s6-supervise takes as it is: made here, it belongs
+/// to whoever calls.
+const SKELETON: [(&[u8], FileKind, u32); 9] = [
+    (b"log", FileKind::Directory, 0o755),
+    (b"event", FileKind::Directory, EVENT_MODE),
+    (b"supervise", FileKind::Directory, 0o700),
+    (b"supervise/event", FileKind::Directory, EVENT_MODE),
+    (b"log/event", FileKind::Directory, EVENT_MODE),
+    (b"log/supervise", FileKind::Directory, 0o700),
+    (b"log/supervise/event", FileKind::Directory, EVENT_MODE),
+    (b"supervise/control", FileKind::Fifo, 0o600),
+    (b"log/supervise/control", FileKind::Fifo, 0o600),
 ];
 
-/// The FIFOs of a slot. What exists already, s6-supervise takes as it is: made
-/// here, they belong to whoever calls.
-const FIFOS: [(&[u8], u32); 2] = [(b"supervise/control", 0o600), (b"log/supervise/control", 0o600)];
+fn make(slot: &Dir, (name, kind, mode): (&[u8], FileKind, u32)) -> Result<()> {
+    match kind {
+        FileKind::Fifo => slot.make_fifo(name, mode),
+        _ => slot.make_dir(name, mode),
+    }
+}
 
 /// The files that a slot of one profile holds, `down` aside.
 struct Files {
@@ -67,31 +74,25 @@ pub fn publish(scandir: &Dir, profile: &Profile, user: &[u8], down: bool) -> Res
 
 fn build(scandir: &Dir, profile: &Profile, user: &[u8], down: bool) -> Result<()> {
     let slot = scandir.dir(&profile.staging())?;
-    DIRECTORIES.iter().try_for_each(|(name, mode)| slot.make_dir(name, *mode))?;
-    FIFOS.iter().try_for_each(|(name, mode)| slot.make_fifo(name, *mode))?;
+    SKELETON.into_iter().try_for_each(|part| make(&slot, part))?;
     let files = Files::new(profile, user, b"");
     files.each().iter().try_for_each(|(name, mode, content)| slot.create(name, *mode, content))?;
     if down { slot.create(DOWN, 0o644, b"") } else { Ok(()) }
 }
 
 /// How the slot of `profile` stands.
-///
-/// # Errors
-/// If it cannot be looked into; then nothing of it is to be touched.
-pub fn observe(scandir: &Dir, profile: &Profile, user: &[u8]) -> Result<Slot> {
-    let name = profile.slot();
-    match scandir.kind(&name)? {
-        None => return Ok(Slot::Absent),
-        Some(FileKind::Directory) => {}
-        Some(_) => return Ok(Slot::Obstructed),
-    }
-    let service = Service::open(scandir, &name)?;
-    Ok(Slot::Present {
-        current: is_current(service.dir(), profile, user)?,
-        down: service.dir().kind(DOWN)?.is_some(),
-        supervised: service.is_supervised()?,
-        up: service.may_be_up(),
-    })
+pub fn observe(scandir: &Dir, profile: &Profile, user: &[u8]) -> Slot {
+    let look = || -> Result<Slot> {
+        let service = Service::open(scandir, &profile.slot())?;
+        let supervised = service.is_supervised()?;
+        Ok(Slot::Present {
+            current: check(service.dir(), profile, user, supervised, false)?,
+            down: service.dir().kind(DOWN)?.is_some(),
+            supervised,
+            up: service.may_be_up(),
+        })
+    };
+    look().unwrap_or_else(|error| Slot::Unusable(error.to_string()))
 }
 
 /// Whether the gateway of `profile` may be up at this moment.
@@ -105,22 +106,9 @@ pub fn may_run(scandir: &Dir, profile: &Profile) -> bool {
 /// Makes the slot of `profile` what it should be, file by file; its directories
 /// and its supervisor stay. Only under the lock.
 pub fn amend(scandir: &Dir, profile: &Profile, user: &[u8], down: bool) -> Result<()> {
-    let slot = scandir.dir(&profile.slot())?;
-    for (name, mode) in DIRECTORIES {
-        if slot.kind(name)?.is_none() {
-            slot.make_dir(name, mode)?;
-        }
-    }
-    for (name, mode) in FIFOS {
-        if slot.kind(name)?.is_none() {
-            slot.make_fifo(name, mode)?;
-        }
-    }
-    for (name, mode, content) in expected(&slot, profile, user)?.each() {
-        if content_of(&slot, name, content.len())?.as_deref() != Some(content) {
-            slot.replace(name, mode, content, false)?;
-        }
-    }
+    let service = Service::open(scandir, &profile.slot())?;
+    let slot = service.dir();
+    check(slot, profile, user, service.is_supervised()?, true)?;
     match (down, slot.kind(DOWN)?.is_some()) {
         (true, false) => slot.create(DOWN, 0o644, b""),
         (false, true) => slot.remove(DOWN).map(drop),
@@ -128,18 +116,45 @@ pub fn amend(scandir: &Dir, profile: &Profile, user: &[u8], down: bool) -> Resul
     }
 }
 
-fn is_current(slot: &Dir, profile: &Profile, user: &[u8]) -> Result<bool> {
-    for (name, _) in DIRECTORIES.iter().chain(&FIFOS) {
-        if slot.kind(name)?.is_none() {
+/// Whether the slot is what it should be, `down` aside; with `repair` it is then.
+///
+/// # Errors
+/// [`Kind::Unusable`] if what is wrong cannot be put right under a supervisor.
+fn check(
+    slot: &Dir,
+    profile: &Profile,
+    user: &[u8],
+    supervised: bool,
+    repair: bool,
+) -> Result<bool> {
+    let mut current = true;
+    for part @ (name, kind, _) in SKELETON {
+        let found = slot.kind(name)?;
+        match found {
+            Some(found) if found == kind => continue,
+            Some(found) if supervised => {
+                let why = format!("{}, and its supervisor runs", found.phrase());
+                return Err(Error::new(Kind::Unusable, "use slot", slot.path_of(name), why));
+            }
+            _ if !repair => return Ok(false),
+            Some(_) => slot.remove_tree(name)?,
+            None => {}
+        }
+        make(slot, part)?;
+        current = false;
+    }
+    for (name, mode, content) in expected(slot, profile, user)?.each() {
+        let right = slot.look(name)?.is_some_and(|meta| meta.mode == mode)
+            && content_of(slot, name, content.len())?.as_deref() == Some(content);
+        if !right && !repair {
             return Ok(false);
         }
-    }
-    for (name, _, content) in expected(slot, profile, user)?.each() {
-        if content_of(slot, name, content.len())?.as_deref() != Some(content) {
-            return Ok(false);
+        if !right {
+            slot.replace(name, mode, content, false)?;
+            current = false;
         }
     }
-    Ok(true)
+    Ok(current)
 }
 
 /// The files that `slot` should hold; the extra environment it was registered with stays.
