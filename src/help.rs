@@ -69,9 +69,9 @@ Usage: hermes-gw reconcile [--boot] [--dry-run] [--policy profiles|root]
 Makes a slot in the scandir for default and for every directory of profiles/ that
 holds SOUL.md. It is up if desired_state in the profile's gateway_state.json is
 running, or, without one, gateway_state is running, draining or degraded. Prints a
-line a profile and appends it to logs/container-boot.log. Running gateways are left
-alone. As root it first hands scandir and control FIFO to hermes, then becomes hermes.
-Called as NN-reconcile-profiles it is reconcile --boot.
+line a profile; logs/container-boot.log gets it too, at boot and when something was
+changed. Running gateways are left alone. As root it first hands scandir and control
+FIFO to hermes, then becomes hermes. Called as NN-reconcile-profiles it is reconcile --boot.
 
   --boot           ask for no scan: s6-overlay does that later
   --dry-run        print what would be done and touch nothing

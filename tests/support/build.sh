@@ -1,9 +1,10 @@
-#!/bin/sh -e
+#!/bin/sh
 # Builds target/hermes-gw, the static binary for the image.
 #
-# With Debian's toolchain, which has the sources of std, it is smallest; where
-# there is no apt but rustup has the musl target, the plain stable build does.
+# With Debian's toolchain, which has the sources of std, it is smallest; where that
+# is not to be had but rustup has the musl target, the plain stable build does.
 # TOOLCHAIN=debian or TOOLCHAIN=rustup decides for itself.
+set -e
 cd "$(dirname "$0")/../.."
 target=x86_64-unknown-linux-musl
 tools="rustc-web cargo-web rust-web-src musl-tools binutils gcc libc6-dev"
@@ -13,7 +14,8 @@ has_rustup_target() {
 }
 
 if [ -z "$TOOLCHAIN" ]; then
-    if ! command -v apt-get >/dev/null && has_rustup_target; then
+    # shellcheck disable=SC2086
+    if has_rustup_target && ! tests/support/packages.sh $tools; then
         TOOLCHAIN=rustup
     else
         TOOLCHAIN=debian

@@ -1,6 +1,7 @@
-#!/bin/sh -e
+#!/bin/sh
 # enter.sh ROOT VOLUME HOME [MAIN-PROGRAM...]: in fresh mount and PID namespaces,
 # becomes PID 1 of the container whose files are ROOT, with VOLUME mounted at HOME.
+set -e
 root=$1 volume=$2 home=$3
 shift 3
 mount --make-rprivate /

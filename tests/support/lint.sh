@@ -1,5 +1,6 @@
-#!/bin/sh -e
+#!/bin/sh
 # lint.sh CARGO: unformatted code, clippy warnings and faulty shell scripts are errors.
+set -e
 cd "$(dirname "$0")/../.."
 cargo=$1
 case $cargo in

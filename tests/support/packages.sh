@@ -1,5 +1,6 @@
-#!/bin/sh -e
+#!/bin/sh
 # packages.sh PACKAGE...: installs those Debian packages that are not there yet.
+set -e
 missing=
 for package; do
     # shellcheck disable=SC2016
