@@ -1,5 +1,5 @@
 # Short verbs; each does its own set-up. What they do is in tests/support/.
-.PHONY: build demo test lint clean
+.PHONY: build demo test versions lint clean
 
 GW := target/hermes-gw
 # Any stable cargo will do for everyday work; build brings Debian's where there is none.
@@ -16,6 +16,15 @@ demo: build
 test: build lint
 	tests/support/packages.sh $(TOOLS)
 	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked
+
+# The container tests again, on the s6 of other Debian suites.
+versions: build
+	tests/support/packages.sh $(TOOLS) debian-archive-keyring
+	for suite in trixie sid; do \
+	    tests/support/s6.sh $$suite && HERMES_GW_S6=$(CURDIR)/target/s6/$$suite \
+	    HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked --test boot --test live --test shutdown \
+	    || exit 1; \
+	done
 
 lint:
 	tests/support/lint.sh $(CARGO)

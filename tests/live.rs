@@ -35,6 +35,16 @@ fn a_second_run_leaves_running_gateways_alone() {
 }
 
 #[test]
+fn the_status_file_has_the_size_of_its_s6() {
+    let container = Container::boot(Volume::new(), Spec::default());
+    let suite = std::env::var("HERMES_GW_S6").unwrap_or_default();
+    // trixie has 2.13, which tells the process group as well.
+    let size = if suite.ends_with("/trixie") { 43 } else { 35 };
+    let status = container.inside("/run/service/gateway-default/supervise/status");
+    assert_eq!(fs::metadata(status).unwrap().len(), size, "{suite}");
+}
+
+#[test]
 fn a_script_that_differs_is_replaced_under_the_running_gateway() {
     let volume = Volume::new();
     volume.wanted("runs", "running");

@@ -1,4 +1,7 @@
 //! The container's files: Debian's s6, execline, dash and coreutils with their libraries.
+//!
+//! The s6 is the machine's, or that of another Debian suite, unpacked by s6.sh into
+//! the directory that HERMES_GW_S6 names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,7 +20,7 @@ const TOOLS: [&str; 29] = [
 /// missing or older than what they are made of.
 pub fn copy_image(to: &Path) {
     let root = run(Command::new("id").arg("-u")).trim() == "0";
-    let s6 = Path::new("/usr/bin/s6-svscan").exists();
+    let s6 = Path::new("/usr/bin/s6-svscan").exists() || std::env::var_os("HERMES_GW_S6").is_some();
     assert!(root && s6, "a container needs root and Debian's s6 and execline: use `make test`");
     let image = workspace().join("image");
     let stamp = workspace().join("image.stamp");
@@ -41,7 +44,8 @@ fn sources() -> String {
     let files = run(Command::new("find").args([fixture, "-type", "f", "-printf", "%P %T@\n"]));
     let packages = ["s6", "execline", "libc6", "dash", "coreutils", "strace"];
     let versions = run(Command::new("dpkg-query").arg("-W").args(packages));
-    format!("{files}{versions}{}", super::binary().display())
+    let other = std::env::var_os("HERMES_GW_S6");
+    format!("{files}{versions}{other:?}{}", super::binary().display())
 }
 
 /// Where containers and images live: on one file system, for hard links.
@@ -77,9 +81,17 @@ fn build(root: &Path) {
     for program in TOOLS.iter().map(|tool| which(tool)) {
         install(&program, root, &mut libraries);
     }
-    for program in package_programs() {
-        install(&program, root, &mut libraries);
+    let unpacked = std::env::var_os("HERMES_GW_S6").map(PathBuf::from);
+    let programs = match &unpacked {
+        Some(unpacked) => programs(run(Command::new("find").arg(unpacked).args(["-type", "f,l"]))),
+        None => programs(run(Command::new("dpkg").args(["-L", "s6", "execline"]))),
+    };
+    for program in programs {
+        if unpacked.is_none() {
+            libraries_of(&program, &mut libraries);
+        }
         let name = program.file_name().unwrap();
+        copy(&program, &root.join("usr/bin").join(name));
         symlink(Path::new("/usr/bin").join(name), root.join("command").join(name)).unwrap();
     }
     libraries_of(&super::binary(), &mut libraries);
@@ -87,12 +99,20 @@ fn build(root: &Path) {
         // Debian's own search path is flattened: one directory holds them all.
         copy(&library, &root.join("usr/lib").join(library.file_name().unwrap()));
     }
+    if let Some(unpacked) = unpacked {
+        // Its C library is newer, and serves the machine's programs as well. The
+        // linker looks into Debian's own directory first.
+        run(Command::new("cp").arg("-a").arg(unpacked.join("usr/lib")).arg(root.join("usr")));
+        let linker = "ld-linux-x86-64.so.2";
+        let newer = root.join("usr/lib/x86_64-linux-gnu").join(linker);
+        fs::remove_file(root.join("usr/lib").join(linker)).unwrap();
+        copy(&newer, &root.join("usr/lib").join(linker));
+    }
 }
 
-/// The programs of Debian's s6 and execline.
-fn package_programs() -> Vec<PathBuf> {
-    let output = run(Command::new("dpkg").args(["-L", "s6", "execline"]));
-    let listed = output.lines().map(PathBuf::from).filter(|path| path.is_file());
+/// Those of the files listed that are programs, in a bin directory, each once.
+fn programs(listed: String) -> Vec<PathBuf> {
+    let listed = listed.lines().map(PathBuf::from).filter(|path| path.is_file());
     let programs = listed.filter(|path| path.parent().is_some_and(|dir| dir.ends_with("bin")));
     // Some are there twice, by a link in another bin directory.
     let by_name: BTreeMap<_, _> =
