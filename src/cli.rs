@@ -141,7 +141,7 @@ impl Command {
             b"shutdown" => Command::Shutdown { timeout: None },
             b"detect" => Command::Detect,
             b"finish" => Command::finish(parser)?,
-            b"help" => Command::Help(match optional_value(parser)? {
+            b"help" => Command::Help(match parser.raw_args().map_err(usage)?.next() {
                 Some(topic) => Topic::find(topic.as_bytes()).ok_or_else(|| unknown(&topic))?,
                 None => Topic::All,
             }),
@@ -201,10 +201,6 @@ fn seconds(text: &[u8]) -> Result<Duration> {
 
 fn bytes(parser: &mut lexopt::Parser) -> Result<Vec<u8>> {
     Ok(parser.value().map_err(usage)?.into_vec())
-}
-
-fn optional_value(parser: &mut lexopt::Parser) -> Result<Option<OsString>> {
-    Ok(parser.raw_args().map_err(usage)?.next())
 }
 
 fn unknown(word: &OsString) -> Box<Error> {

@@ -11,7 +11,7 @@ use crate::sys::Dir;
 use std::os::unix::ffi::OsStringExt;
 
 const CONTAINER_ENVIRONMENT: &[u8] = b"/run/s6/container_environment";
-/// The most that execve allows for one string on Linux, in bytes.
+/// The most that Linux allows for one string of an environment, in bytes.
 const MAX_VALUE: usize = 128 * 1024;
 
 /// All settings, read at once: once root is dropped, the container's environment

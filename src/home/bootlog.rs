@@ -7,7 +7,7 @@ const LOGS: &[u8] = b"logs";
 const LOG: &[u8] = b"container-boot.log";
 const ROTATED: &[u8] = b"container-boot.log.1";
 /// A log of this size is renamed before the next entry, in bytes.
-pub const ROTATE_AT: u64 = 256 * 1024;
+const ROTATE_AT: u64 = 256 * 1024;
 
 /// Appends `lines`, rotating first if need be.
 ///

@@ -79,7 +79,8 @@ fn build(root: &Path) {
     }
     let mut libraries = BTreeSet::new();
     for program in TOOLS.iter().map(|tool| which(tool)) {
-        install(&program, root, &mut libraries);
+        libraries_of(&program, &mut libraries);
+        copy(&program, &root.join("usr/bin").join(program.file_name().unwrap()));
     }
     let unpacked = std::env::var_os("HERMES_GW_S6").map(PathBuf::from);
     let programs = match &unpacked {
@@ -118,11 +119,6 @@ fn programs(listed: String) -> Vec<PathBuf> {
     let by_name: BTreeMap<_, _> =
         programs.map(|path| (path.file_name().unwrap().to_owned(), path)).collect();
     by_name.into_values().collect()
-}
-
-fn install(program: &Path, root: &Path, libraries: &mut BTreeSet<PathBuf>) {
-    copy(program, &root.join("usr/bin").join(program.file_name().unwrap()));
-    libraries_of(program, libraries);
 }
 
 fn libraries_of(program: &Path, libraries: &mut BTreeSet<PathBuf>) {
