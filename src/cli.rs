@@ -1,8 +1,10 @@
 //! argv → [`Invocation`].
 
 use crate::error::{Error, Kind, Result};
-use crate::help::Topic;
+use crate::manager::Goal;
 use crate::model::plan::Policy;
+use crate::s6::control::{self, Control};
+use crate::s6::slot::Registration;
 use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -33,11 +35,55 @@ pub enum Verbosity {
     Verbose,
 }
 
-/// A command with its own options.
+/// A command with its own options. Names are not validated yet: each is a target of
+/// its own, and what is wrong with one does not keep the others from being tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// `reconcile`.
     Reconcile(Reconcile),
+    /// `register`.
+    Register(Register),
+    /// `unregister`.
+    Unregister {
+        /// The profiles.
+        names: Vec<Vec<u8>>,
+        /// `--timeout`; else the default counts.
+        timeout: Option<Duration>,
+    },
+    /// `list`.
+    List,
+    /// `start`, `stop` or `restart`.
+    Lifecycle(Lifecycle),
+    /// `signal`.
+    Signal {
+        /// What is sent.
+        signal: Control,
+        /// The profiles.
+        names: Vec<Vec<u8>>,
+    },
+    /// `is-running`.
+    IsRunning {
+        /// The profile.
+        name: Vec<u8>,
+    },
+    /// `wait`.
+    Wait {
+        /// `--up`, `--ready` or `--down`.
+        goal: Goal,
+        /// The profiles.
+        names: Vec<Vec<u8>>,
+        /// `--timeout`; else as long as it takes.
+        timeout: Option<Duration>,
+    },
+    /// `hook`.
+    Hook {
+        /// Which one.
+        hook: Hook,
+        /// The profile.
+        name: Vec<u8>,
+    },
+    /// `install` and `uninstall`.
+    Install,
     /// `shutdown`.
     Shutdown {
         /// `--timeout`; else the default counts.
@@ -51,9 +97,56 @@ pub enum Command {
     /// `detect`.
     Detect,
     /// `help`, `help COMMAND`, `--help`.
-    Help(Topic),
+    Help {
+        /// The command; else all.
+        about: Option<&'static str>,
+    },
     /// `--version`.
     Version,
+}
+
+/// The options of `register`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Register {
+    /// The profile.
+    pub profile: Vec<u8>,
+    /// `--env`, `--down` and `--if-missing`.
+    pub how: Registration,
+}
+
+/// What can be done with a gateway's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// `start`.
+    Start,
+    /// `stop`.
+    Stop,
+    /// `restart`.
+    Restart,
+}
+
+/// The options of `start`, `stop` and `restart`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lifecycle {
+    /// Which of them.
+    pub change: Change,
+    /// The profiles.
+    pub names: Vec<Vec<u8>>,
+    /// `--all`: every registered profile.
+    pub all: bool,
+    /// `--no-wait`.
+    pub no_wait: bool,
+    /// `--timeout`; else the default counts.
+    pub timeout: Option<Duration>,
+}
+
+/// When Hermes calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// A profile was made.
+    ProfileCreate,
+    /// A profile is deleted.
+    ProfileDelete,
 }
 
 /// The options of `reconcile`.
@@ -63,6 +156,8 @@ pub struct Reconcile {
     pub boot: bool,
     /// `--dry-run`.
     pub dry_run: bool,
+    /// `--prune`: slots without a profile go.
+    pub prune: bool,
     /// `--policy`; else a setting decides.
     pub policy: Option<Policy>,
 }
@@ -76,6 +171,99 @@ pub struct Invocation {
     pub command: Command,
 }
 
+/// An option that some commands take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opt {
+    /// `--all`.
+    All,
+    /// `--boot`.
+    Boot,
+    /// `--down`.
+    Down,
+    /// `--dry-run`.
+    DryRun,
+    /// `--env K=V`.
+    Env,
+    /// `--if-missing`.
+    IfMissing,
+    /// `--no-wait`.
+    NoWait,
+    /// `--policy profiles|root`.
+    Policy,
+    /// `--prune`.
+    Prune,
+    /// `--ready`.
+    Ready,
+    /// `--timeout SECONDS`.
+    Timeout,
+    /// `--up`.
+    Up,
+}
+
+/// What each option is called.
+const OPTIONS: [(&str, Opt); 12] = [
+    ("all", Opt::All),
+    ("boot", Opt::Boot),
+    ("down", Opt::Down),
+    ("dry-run", Opt::DryRun),
+    ("env", Opt::Env),
+    ("if-missing", Opt::IfMissing),
+    ("no-wait", Opt::NoWait),
+    ("policy", Opt::Policy),
+    ("prune", Opt::Prune),
+    ("ready", Opt::Ready),
+    ("timeout", Opt::Timeout),
+    ("up", Opt::Up),
+];
+
+/// A command: its name, its options, how many words follow it at least and at most,
+/// and what it becomes of these.
+struct Spec {
+    name: &'static str,
+    options: &'static [Opt],
+    words: (usize, usize),
+    build: fn(Given) -> Result<Command>,
+}
+
+const MANY: usize = usize::MAX;
+const LIFECYCLE: &[Opt] = &[Opt::All, Opt::NoWait, Opt::Timeout];
+
+/// All commands.
+#[rustfmt::skip]
+const COMMANDS: [Spec; 17] = [
+    Spec { name: "reconcile", options: &[Opt::Boot, Opt::DryRun, Opt::Prune, Opt::Policy], words: (0, 0), build: Given::reconcile },
+    Spec { name: "register", options: &[Opt::Env, Opt::Down, Opt::IfMissing], words: (1, 1), build: Given::register },
+    Spec { name: "unregister", options: &[Opt::Timeout], words: (1, MANY), build: |it| Ok(Command::Unregister { names: it.words, timeout: it.timeout }) },
+    Spec { name: "list", options: &[], words: (0, 0), build: |_| Ok(Command::List) },
+    Spec { name: "start", options: LIFECYCLE, words: (0, MANY), build: |it| it.lifecycle(Change::Start) },
+    Spec { name: "stop", options: LIFECYCLE, words: (0, MANY), build: |it| it.lifecycle(Change::Stop) },
+    Spec { name: "restart", options: LIFECYCLE, words: (0, MANY), build: |it| it.lifecycle(Change::Restart) },
+    Spec { name: "signal", options: &[], words: (2, MANY), build: Given::signal },
+    Spec { name: "is-running", options: &[], words: (1, 1), build: |mut it| Ok(Command::IsRunning { name: it.word() }) },
+    Spec { name: "wait", options: &[Opt::Up, Opt::Ready, Opt::Down, Opt::Timeout], words: (1, MANY), build: Given::wait },
+    Spec { name: "hook", options: &[], words: (2, 2), build: Given::hook },
+    Spec { name: "install", options: &[], words: (0, 0), build: |_| Ok(Command::Install) },
+    Spec { name: "uninstall", options: &[], words: (0, 0), build: |_| Ok(Command::Install) },
+    Spec { name: "shutdown", options: &[Opt::Timeout], words: (0, 0), build: |it| Ok(Command::Shutdown { timeout: it.timeout }) },
+    Spec { name: "finish", options: &[], words: (1, 4), build: Given::finish },
+    Spec { name: "detect", options: &[], words: (0, 0), build: |_| Ok(Command::Detect) },
+    Spec { name: "help", options: &[], words: (0, 1), build: Given::help },
+];
+
+/// Names that the program is called by, with digits before them, and what it does then.
+const ALIASES: [(&[u8], &str, &[Opt]); 2] =
+    [(b"-reconcile-profiles", "reconcile", &[Opt::Boot]), (b"-stop-gateways", "shutdown", &[])];
+
+/// What a command was given.
+#[derive(Default)]
+struct Given {
+    flags: Vec<Opt>,
+    timeout: Option<Duration>,
+    policy: Option<Policy>,
+    environment: Vec<(Vec<u8>, Vec<u8>)>,
+    words: Vec<Vec<u8>>,
+}
+
 impl Invocation {
     /// Parses a command line, the program's name first: called as
     /// `NN-reconcile-profiles` it is `reconcile --boot`, as `NN-stop-gateways` `shutdown`.
@@ -84,91 +272,185 @@ impl Invocation {
     /// [`Kind::Usage`].
     pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Invocation> {
         let mut argv = argv.into_iter().peekable();
-        let mut command = argv.peek().and_then(|program| Command::of_name(program.as_bytes()));
+        let mut given = Given::default();
+        let mut spec = argv.peek().and_then(|program| given.alias(program.as_bytes()));
         let mut parser = lexopt::Parser::from_iter(argv);
         let mut options = Options::default();
         while let Some(arg) = parser.next().map_err(usage)? {
-            match (arg, &mut command) {
+            match (arg, spec) {
                 (Long("home"), _) => options.home = Some(bytes(&mut parser)?),
                 (Long("scandir"), _) => options.scandir = Some(bytes(&mut parser)?),
                 (Long("json"), _) => options.json = true,
                 (Short('q'), _) => options.verbosity = Verbosity::Quiet,
                 (Short('v'), _) => options.verbosity = Verbosity::Verbose,
-                (Short('h') | Long("help"), command) => {
-                    let topic = command.as_ref().map_or(Topic::All, Command::topic);
-                    return Ok(Invocation { options, command: Command::Help(topic) });
+                (Short('h') | Long("help"), spec) => {
+                    let command = Command::Help { about: spec.map(|spec| spec.name) };
+                    return Ok(Invocation { options, command });
                 }
                 (Short('V') | Long("version"), _) => {
                     return Ok(Invocation { options, command: Command::Version });
                 }
-                (Long("boot"), Some(Command::Reconcile(it))) => it.boot = true,
-                (Long("dry-run"), Some(Command::Reconcile(it))) => it.dry_run = true,
-                (Long("policy"), Some(Command::Reconcile(it))) => {
-                    it.policy = Some(policy(&bytes(&mut parser)?)?);
+                (Value(word), None) => spec = Some(find(word.as_bytes())?),
+                (Value(word), Some(spec)) if given.words.len() < spec.words.1 => {
+                    given.words.push(word.into_vec());
                 }
-                (Long("timeout"), Some(Command::Shutdown { timeout })) => {
-                    *timeout = Some(seconds(&bytes(&mut parser)?)?);
-                }
-                (Value(word), None) => command = Some(Command::parse(&word, &mut parser)?),
-                (arg, _) => return Err(usage(arg.unexpected())),
+                (arg, spec) => match spec.and_then(|spec| spec.option(&arg)) {
+                    Some(option) => given.option(option, &mut parser)?,
+                    None => return Err(usage(arg.unexpected())),
+                },
             }
         }
-        let command = command.ok_or_else(|| {
-            Error::new(Kind::Usage, "parse arguments", "", "no command: see hermes-gw help")
-        })?;
-        Ok(Invocation { options, command })
+        let lacks =
+            |why: &'static str| Error::new(Kind::Usage, "parse arguments", "hermes-gw", why);
+        let spec = spec.ok_or_else(|| lacks("no command: see hermes-gw help"))?;
+        if given.words.len() < spec.words.0 {
+            let why = "needs more arguments: see hermes-gw help";
+            return Err(Error::new(Kind::Usage, "parse arguments", spec.name, why));
+        }
+        Ok(Invocation { options, command: (spec.build)(given)? })
     }
 }
 
-impl Command {
-    /// The command that the program is when it is called by this path.
-    fn of_name(program: &[u8]) -> Option<Command> {
+fn find(name: &[u8]) -> Result<&'static Spec> {
+    COMMANDS
+        .iter()
+        .find(|spec| spec.name.as_bytes() == name)
+        .ok_or_else(|| Error::new(Kind::Usage, "find command", name, "unknown: see hermes-gw help"))
+}
+
+impl Spec {
+    /// The option that `arg` is, if this command takes it.
+    fn option(&self, arg: &lexopt::Arg<'_>) -> Option<Opt> {
+        let Long(name) = arg else { return None };
+        let (_, option) = OPTIONS.iter().find(|(known, _)| known == name)?;
+        self.options.contains(option).then_some(*option)
+    }
+}
+
+impl Given {
+    /// The command that the program is when it is called by this path, with its options.
+    fn alias(&mut self, program: &[u8]) -> Option<&'static Spec> {
         let name = program.rsplit(|&b| b == b'/').next()?;
-        let (digits, verb) = name.split_at(name.iter().position(|b| !b.is_ascii_digit())?);
-        match verb {
-            _ if digits.is_empty() => None,
-            b"-reconcile-profiles" => {
-                Some(Command::Reconcile(Reconcile { boot: true, ..Reconcile::default() }))
-            }
-            b"-stop-gateways" => Some(Command::Shutdown { timeout: None }),
-            _ => None,
-        }
+        let (digits, rest) = name.split_at(name.iter().position(|b| !b.is_ascii_digit())?);
+        let (_, command, options) =
+            ALIASES.iter().find(|(alias, ..)| !digits.is_empty() && *alias == rest)?;
+        self.flags.extend_from_slice(options);
+        find(command.as_bytes()).ok()
     }
 
-    fn parse(word: &OsString, parser: &mut lexopt::Parser) -> Result<Command> {
-        Ok(match word.as_bytes() {
-            b"reconcile" => Command::Reconcile(Reconcile::default()),
-            b"shutdown" => Command::Shutdown { timeout: None },
-            b"detect" => Command::Detect,
-            b"finish" => Command::finish(parser)?,
-            b"help" => Command::Help(match parser.raw_args().map_err(usage)?.next() {
-                Some(topic) => Topic::find(topic.as_bytes()).ok_or_else(|| unknown(&topic))?,
-                None => Topic::All,
-            }),
-            _ => return Err(unknown(word)),
-        })
+    fn option(&mut self, option: Opt, parser: &mut lexopt::Parser) -> Result<()> {
+        match option {
+            Opt::Timeout => self.timeout = Some(seconds(&bytes(parser)?)?),
+            Opt::Policy => self.policy = Some(policy(&bytes(parser)?)?),
+            Opt::Env => {
+                let (name, value) = variable(bytes(parser)?)?;
+                self.environment.retain(|(known, _)| *known != name);
+                self.environment.push((name, value));
+            }
+            flag => self.flags.push(flag),
+        }
+        Ok(())
+    }
+
+    fn has(&self, flag: Opt) -> bool {
+        self.flags.contains(&flag)
+    }
+
+    /// The first of the words that are left.
+    fn word(&mut self) -> Vec<u8> {
+        self.words.remove(0)
+    }
+
+    fn reconcile(self) -> Result<Command> {
+        Ok(Command::Reconcile(Reconcile {
+            boot: self.has(Opt::Boot),
+            dry_run: self.has(Opt::DryRun),
+            prune: self.has(Opt::Prune),
+            policy: self.policy,
+        }))
+    }
+
+    fn register(mut self) -> Result<Command> {
+        let profile = self.word();
+        let (down, if_missing) = (self.has(Opt::Down), self.has(Opt::IfMissing));
+        let how = Registration { environment: self.environment, down, if_missing };
+        Ok(Command::Register(Register { profile, how }))
+    }
+
+    fn lifecycle(self, change: Change) -> Result<Command> {
+        let all = self.has(Opt::All);
+        if all != self.words.is_empty() {
+            let why = "needs profiles, or --all, and not both";
+            return Err(Error::new(Kind::Usage, "parse arguments", "hermes-gw", why));
+        }
+        let (no_wait, timeout) = (self.has(Opt::NoWait), self.timeout);
+        Ok(Command::Lifecycle(Lifecycle { change, names: self.words, all, no_wait, timeout }))
+    }
+
+    fn signal(mut self) -> Result<Command> {
+        let word = self.word();
+        let signal = control::signal(&word).ok_or_else(|| {
+            let why = "s6 sends ALRM ABRT QUIT HUP KILL TERM INT USR1 USR2 STOP CONT WINCH";
+            Error::new(Kind::Usage, "parse signal", &word, why)
+        })?;
+        Ok(Command::Signal { signal, names: self.words })
+    }
+
+    fn wait(self) -> Result<Command> {
+        let goal = match self.flags[..] {
+            [Opt::Up] => Goal::Up,
+            [Opt::Ready] => Goal::Ready,
+            [Opt::Down] => Goal::Down,
+            _ => {
+                let why = "needs one of --up, --ready and --down";
+                return Err(Error::new(Kind::Usage, "parse arguments", "wait", why));
+            }
+        };
+        Ok(Command::Wait { goal, names: self.words, timeout: self.timeout })
+    }
+
+    fn hook(mut self) -> Result<Command> {
+        let word = self.word();
+        let hook = match &word[..] {
+            b"profile-create" => Hook::ProfileCreate,
+            b"profile-delete" => Hook::ProfileDelete,
+            _ => {
+                let why = "must be profile-create or profile-delete";
+                return Err(Error::new(Kind::Usage, "parse hook", &word, why));
+            }
+        };
+        Ok(Command::Hook { hook, name: self.word() })
     }
 
     /// `finish EXIT_CODE SIGNAL NAME [PGID]`: what s6-supervise passes to the script.
-    fn finish(parser: &mut lexopt::Parser) -> Result<Command> {
-        let mut args = parser.raw_args().map_err(usage)?;
-        let word = args.next().unwrap_or_default();
-        args.by_ref().for_each(drop);
-        let exit_code = word.to_str().and_then(|word| word.parse().ok()).ok_or_else(|| {
-            Error::new(Kind::Usage, "parse exit code", word.as_bytes(), "is no number")
-        })?;
+    fn finish(mut self) -> Result<Command> {
+        let word = self.word();
+        let number = str::from_utf8(&word).ok().and_then(|word| word.parse().ok());
+        let exit_code = number
+            .ok_or_else(|| Error::new(Kind::Usage, "parse exit code", &word, "is no number"))?;
         Ok(Command::Finish { exit_code })
     }
 
-    fn topic(&self) -> Topic {
-        match self {
-            Command::Reconcile(_) => Topic::Reconcile,
-            Command::Shutdown { .. } => Topic::Shutdown,
-            Command::Finish { .. } => Topic::Finish,
-            Command::Detect => Topic::Detect,
-            Command::Help(_) | Command::Version => Topic::All,
-        }
+    fn help(self) -> Result<Command> {
+        let about = self.words.first().map(|word| find(word)).transpose()?;
+        Ok(Command::Help { about: about.map(|spec| spec.name) })
     }
+}
+
+/// The name and the value of `NAME=VALUE`.
+fn variable(mut text: Vec<u8>) -> Result<(Vec<u8>, Vec<u8>)> {
+    let allowed = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
+    let end = text.iter().position(|&b| b == b'=').unwrap_or(text.len());
+    let name = &text[..end];
+    if end == text.len() || !name.iter().all(allowed) || name.first().is_none_or(u8::is_ascii_digit)
+    {
+        let why = "must be NAME=VALUE, the name of a-z, A-Z, 0-9 and _";
+        // What a value holds may be a secret.
+        return Err(Error::new(Kind::Usage, "parse variable", name, why));
+    }
+    let value = text.split_off(end + 1);
+    text.pop();
+    Ok((text, value))
 }
 
 /// The policy that `word` names, from the command line or a setting.
@@ -203,10 +485,6 @@ fn bytes(parser: &mut lexopt::Parser) -> Result<Vec<u8>> {
     Ok(parser.value().map_err(usage)?.into_vec())
 }
 
-fn unknown(word: &OsString) -> Box<Error> {
-    Error::new(Kind::Usage, "find command", word.as_bytes(), "unknown: see hermes-gw help")
-}
-
 fn usage(error: lexopt::Error) -> Box<Error> {
     use lexopt::Error as E;
     let (what, word, why) = match &error {
@@ -238,8 +516,27 @@ mod tests {
 
     #[test]
     fn commands_and_their_options() {
-        let reconcile =
-            |boot, dry_run, policy| Command::Reconcile(Reconcile { boot, dry_run, policy });
+        let reconcile = |boot, dry_run, policy| {
+            Command::Reconcile(Reconcile { boot, dry_run, prune: false, policy })
+        };
+        let names = |names: &[&str]| -> Vec<Vec<u8>> {
+            names.iter().map(|name| name.as_bytes().to_vec()).collect()
+        };
+        let lifecycle = |change, of: &[&str]| Lifecycle {
+            change,
+            names: names(of),
+            all: of.is_empty(),
+            no_wait: false,
+            timeout: None,
+        };
+        let prune = Reconcile { prune: true, ..Reconcile::default() };
+        let how = Registration {
+            environment: vec![(b"B".to_vec(), b"x=y".to_vec()), (b"A_1".to_vec(), b"".to_vec())],
+            down: true,
+            if_missing: true,
+        };
+        let register = Register { profile: b"p".to_vec(), how };
+        let create = Hook::ProfileCreate;
         let within = |ms| Command::Shutdown { timeout: Some(Duration::from_millis(ms)) };
         let table = [
             ("hermes-gw reconcile", reconcile(false, false, None)),
@@ -256,10 +553,44 @@ mod tests {
             ("x detect", Command::Detect),
             ("x finish 256 15 gateway-x 77", Command::Finish { exit_code: 256 }),
             ("x finish 78", Command::Finish { exit_code: 78 }),
-            ("x help", Command::Help(Topic::All)),
-            ("x --help", Command::Help(Topic::All)),
-            ("x help reconcile", Command::Help(Topic::Reconcile)),
-            ("x reconcile -h", Command::Help(Topic::Reconcile)),
+            ("x reconcile --prune", Command::Reconcile(prune)),
+            (
+                "x register p --env A_1=z --down --env=B=x=y --env A_1= --if-missing",
+                Command::Register(register),
+            ),
+            (
+                "x unregister a b --timeout 1",
+                Command::Unregister {
+                    names: names(&["a", "b"]),
+                    timeout: Some(Duration::from_secs(1)),
+                },
+            ),
+            ("x list", Command::List),
+            ("x start a", Command::Lifecycle(lifecycle(Change::Start, &["a"]))),
+            ("x stop --all", Command::Lifecycle(lifecycle(Change::Stop, &[]))),
+            (
+                "x restart --no-wait a -- -b",
+                Command::Lifecycle(Lifecycle {
+                    no_wait: true,
+                    ..lifecycle(Change::Restart, &["a", "-b"])
+                }),
+            ),
+            (
+                "x signal sigusr1 a b",
+                Command::Signal { signal: Control::User1, names: names(&["a", "b"]) },
+            ),
+            ("x is-running a", Command::IsRunning { name: b"a".to_vec() }),
+            (
+                "x wait --ready a",
+                Command::Wait { goal: Goal::Ready, names: names(&["a"]), timeout: None },
+            ),
+            ("x hook profile-create a", Command::Hook { hook: create, name: b"a".to_vec() }),
+            ("x install", Command::Install),
+            ("x uninstall", Command::Install),
+            ("x help", Command::Help { about: None }),
+            ("x --help", Command::Help { about: None }),
+            ("x help reconcile", Command::Help { about: Some("reconcile") }),
+            ("x reconcile -h", Command::Help { about: Some("reconcile") }),
             ("x --version", Command::Version),
             ("x -V", Command::Version),
         ];
@@ -297,7 +628,22 @@ mod tests {
             ("x reconcile --policy both", "parse policy: both: must be profiles or root"),
             ("x --json=1 detect", "parse option: --json: takes no value"),
             ("x help frob", "find command: frob: unknown"),
-            ("x finish", "parse exit code: : is no number"),
+            ("x finish", "parse arguments: finish: needs more arguments"),
+            ("x start", "needs profiles, or --all, and not both"),
+            ("x start --all a", "needs profiles, or --all, and not both"),
+            ("x start -a", "parse option: -a: unknown here"),
+            ("x unregister --all", "parse option: --all: unknown here"),
+            ("x register", "parse arguments: register: needs more arguments"),
+            ("x register a b", "parse argument: b: one too many"),
+            ("x register a --env B", "parse variable: B: must be NAME=VALUE"),
+            ("x register a --env =B", "parse variable: : must be NAME=VALUE"),
+            ("x register a --env 1=secret", "parse variable: 1: must be NAME=VALUE"),
+            ("x register a --env B-C=1", "parse variable: B-C: must be"),
+            ("x signal a", "parse arguments: signal: needs more arguments"),
+            ("x signal CHLD a", "parse signal: CHLD: s6 sends ALRM"),
+            ("x wait a", "parse arguments: wait: needs one of --up, --ready and --down"),
+            ("x wait --up --down a", "needs one of --up, --ready and --down"),
+            ("x hook profile-rename a", "parse hook: profile-rename: must be"),
             ("x finish nine", "parse exit code: nine: is no number"),
             ("x shutdown --timeout 1.", "parse seconds: 1.: is no time"),
             ("x shutdown --timeout -1", "parse seconds: -1: is no time"),
@@ -316,7 +662,12 @@ mod tests {
     proptest! {
         #[test]
         fn no_arguments_crash_it(words in proptest::collection::vec(
-            prop_oneof!["reconcile|finish|help|detect|--home|--policy|--json=|-qv|--|-", ".*"], 0..6,
+            prop_oneof![
+                "reconcile|register|start|signal|wait|hook|finish|help|detect",
+                "--home|--policy|--timeout|--env|--all|--up|--json=|-qv|--|-|KILL|A=b|1",
+                ".*",
+            ],
+            0..6,
         )) {
             let _ = Invocation::parse(words.into_iter().map(OsString::from));
         }

@@ -16,8 +16,14 @@ pub enum Kind {
     TimedOut,
     /// Nobody reads the FIFO: not supervised, or no s6 here.
     Unsupervised,
+    /// There is no slot of that name.
+    NotRegistered,
+    /// There is a slot of that name already.
+    Registered,
     /// The thing is there, but is not what it should be.
     Unusable,
+    /// This user may not.
+    Denied,
     /// Another system call failed.
     System,
 }
@@ -27,16 +33,18 @@ impl Kind {
     pub const fn exit_code(self) -> u8 {
         match self {
             Kind::Unusable => 1,
+            Kind::NotRegistered => 3,
+            Kind::Registered => 4,
             Kind::TimedOut => 99,
             Kind::Usage => 100,
             Kind::Unsupervised => 102,
-            Kind::Missing | Kind::Exists | Kind::System => 111,
+            Kind::Missing | Kind::Exists | Kind::Denied | Kind::System => 111,
         }
     }
 }
 
 /// A failed operation, in words for the operator.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     /// What kind of failure it was.
     pub kind: Kind,

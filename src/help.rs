@@ -1,41 +1,30 @@
 //! Usage texts.
 
-/// What help can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Topic {
-    /// All commands.
-    All,
-    /// `reconcile`.
-    Reconcile,
-    /// `shutdown`.
-    Shutdown,
-    /// `finish`.
-    Finish,
-    /// `detect`.
-    Detect,
-    /// `help`.
-    Help,
-}
-
-/// Each command's name, topic, usage text.
-const TEXTS: [(&str, Topic, &str); 5] = [
-    ("reconcile", Topic::Reconcile, RECONCILE),
-    ("shutdown", Topic::Shutdown, SHUTDOWN),
-    ("finish", Topic::Finish, FINISH),
-    ("detect", Topic::Detect, DETECT),
-    ("help", Topic::Help, HELP),
+/// Each command's usage text.
+#[rustfmt::skip]
+const TEXTS: [(&str, &str); 17] = [
+    ("reconcile", RECONCILE),
+    ("register", REGISTER),
+    ("unregister", UNREGISTER),
+    ("list", LIST),
+    ("start", START),
+    ("stop", STOP),
+    ("restart", RESTART),
+    ("signal", SIGNAL),
+    ("is-running", IS_RUNNING),
+    ("wait", WAIT),
+    ("hook", HOOK),
+    ("install", INSTALL),
+    ("uninstall", UNINSTALL),
+    ("shutdown", SHUTDOWN),
+    ("finish", FINISH),
+    ("detect", DETECT),
+    ("help", HELP),
 ];
 
-impl Topic {
-    /// The topic called `name`.
-    pub fn find(name: &[u8]) -> Option<Topic> {
-        TEXTS.iter().find(|(command, ..)| command.as_bytes() == name).map(|(_, topic, _)| *topic)
-    }
-
-    /// Its usage text.
-    pub fn text(self) -> &'static str {
-        TEXTS.iter().find(|(_, topic, _)| *topic == self).map_or(ALL, |(_, _, text)| text)
-    }
+/// The usage text of the command `about`, or of all.
+pub fn text(about: Option<&str>) -> &'static str {
+    TEXTS.iter().find(|(name, _)| Some(*name) == about).map_or(ALL, |(_, text)| text)
 }
 
 const ALL: &str = "\
@@ -44,8 +33,20 @@ Usage: hermes-gw [--home DIR] [--scandir DIR] [--json] [-q|-v] COMMAND ...
 Supervises the gateways of Hermes Agent's profiles under s6.
 
 Commands:
+  list        print the profiles that have a slot
+  start       bring gateways up, now and after each restart of the container
+  stop        bring gateways down, now and after each restart of the container
+  restart     have gateways run in a new process; start those that are down
+  signal      send a signal to gateways
+  is-running  whether a gateway is up, as the exit code
+  wait        wait until gateways are up, ready or down
+  register    make the slot of a profile
+  unregister  stop gateways and remove their slots
   reconcile   make a slot for every profile; start those meant to run
   shutdown    bring every gateway down for a container stop; intents stay
+  hook        what hermes profile create and delete call
+  install     say how services come and go under s6
+  uninstall   the same
   finish      what a slot's finish script runs
   detect      print who supervises services here: s6, systemd or none
   help        this text, or that of one command: help COMMAND
@@ -59,12 +60,13 @@ Options of all commands:
 
 What the environment does not set is looked up in /run/s6/container_environment.
 
-Exit codes: 0 done, 1 failed, 99 timed out, 100 wrong usage,
-102 no s6 here, 111 a system call failed.
+Exit codes: 0 done, 1 failed or no, 3 no such gateway, 4 registered already,
+99 timed out, 100 wrong usage or an invalid name, 102 not supervised or no s6 here,
+111 a system call failed. Of several gateways all are tried; the first failure counts.
 ";
 
 const RECONCILE: &str = "\
-Usage: hermes-gw reconcile [--boot] [--dry-run] [--policy profiles|root]
+Usage: hermes-gw reconcile [--boot] [--dry-run] [--prune] [--policy profiles|root]
 
 Makes a slot in the scandir for default and for every directory of profiles/ that
 holds SOUL.md. It is up if desired_state in the profile's gateway_state.json is
@@ -75,6 +77,7 @@ FIFO to hermes, then becomes hermes. Called as NN-reconcile-profiles it is recon
 
   --boot           ask for no scan: s6-overlay does that later
   --dry-run        print what would be done and touch nothing
+  --prune          unregister slots whose profile is gone
   --policy WHICH   profiles: each restarts itself (default); root: named slots stay
                    down, and default starts if any intent is running
 
@@ -82,6 +85,106 @@ Settings: HERMES_GW_POLICY, HERMES_GW_SKIP_RECONCILE=1, HERMES_GW_USER (hermes),
 HERMES_GW_SERVICES_MAX (1000).
 
 Exit codes: 0 everything planned was applied, 1 something was not.
+";
+
+const REGISTER: &str = "\
+Usage: hermes-gw register PROFILE [--env NAME=VALUE]... [--down] [--if-missing]
+
+Makes the slot of a profile, has s6 take it up and waits until that is so. If it is
+not taken up, nothing stays behind.
+
+  --env NAME=VALUE  for the gateway, besides the container's environment
+  --down            leave the gateway down
+  --if-missing      a slot that is there already is fine
+
+Exit codes: 0 done, 1 there is no room, 4 registered already, 102 not taken up.
+";
+
+const UNREGISTER: &str = "\
+Usage: hermes-gw unregister PROFILE... [--timeout SECONDS]
+
+Stops gateways, all at once, and removes their slots. One that is not down in time
+(60 seconds) is killed. Profiles without a slot are done already.
+";
+
+const LIST: &str = "\
+Usage: hermes-gw list
+
+Prints the profiles that have a slot, one a line; with --json an array.
+";
+
+const START: &str = "\
+Usage: hermes-gw start PROFILE...|--all [--no-wait] [--timeout SECONDS]
+
+Brings gateways up, all at once, waits until they are, 10 seconds at most, and records
+that they are to run. A profile on disk that has no slot is registered first.
+
+Exit codes: 0 up, 1 it died at once, 3 no such gateway, 99 not up in time.
+";
+
+const STOP: &str = "\
+Usage: hermes-gw stop PROFILE...|--all [--no-wait] [--timeout SECONDS]
+
+Brings gateways down, all at once, waits until they are, 60 seconds at most, and
+records that they are to stay down. Each is told that an operator stops it.
+
+Exit codes: 0 down, 3 no such gateway, 99 not down in time.
+";
+
+const RESTART: &str = "\
+Usage: hermes-gw restart PROFILE...|--all [--no-wait] [--timeout SECONDS]
+
+Brings gateways down and up again, all at once, and waits for the new processes, 60
+seconds at most. What is down is started. Records that they are to run. With --no-wait
+s6 starts them anew, a second later.
+
+Exit codes: 0 up, 1 it died at once, 3 no such gateway, 99 not up in time.
+";
+
+const SIGNAL: &str = "\
+Usage: hermes-gw signal SIGNAL PROFILE...
+
+Sends ALRM, ABRT, QUIT, HUP, KILL, TERM, INT, USR1, USR2, STOP, CONT or WINCH to
+gateways. s6 starts one again that dies of it.
+
+Exit codes: 0 sent, 1 it is not up, 3 no such gateway.
+";
+
+const IS_RUNNING: &str = "\
+Usage: hermes-gw is-running PROFILE
+
+Prints nothing.
+
+Exit codes: 0 it is up, 1 it is not.
+";
+
+const WAIT: &str = "\
+Usage: hermes-gw wait --up|--ready|--down [--timeout SECONDS] PROFILE...
+
+Waits until gateways are up, ready or down; for ever, or as long as the timeout says.
+
+Exit codes: 0 they are, 3 no such gateway, 99 not in time, 102 not supervised.
+";
+
+const HOOK: &str = "\
+Usage: hermes-gw hook profile-create|profile-delete PROFILE
+
+Registers the profile, down, or unregisters it. Outside s6 it does nothing. What goes
+wrong is a warning.
+
+Exit codes: 0.
+";
+
+const INSTALL: &str = "\
+Usage: hermes-gw install
+
+Says how services come and go under s6. There is nothing to install.
+";
+
+const UNINSTALL: &str = "\
+Usage: hermes-gw uninstall
+
+Says how services come and go under s6. There is nothing to uninstall.
 ";
 
 const SHUTDOWN: &str = "\
@@ -124,14 +227,13 @@ mod tests {
 
     #[test]
     fn every_command_has_its_text_and_stands_in_the_overview() {
-        for (name, topic, text) in TEXTS {
-            assert_eq!(Topic::find(name.as_bytes()), Some(topic));
-            assert_eq!(topic.text(), text);
+        for (name, text) in TEXTS {
+            assert_eq!(super::text(Some(name)), text);
             assert!(text.starts_with("Usage: hermes-gw ") && text.ends_with('\n'));
             assert!(text[17..].starts_with(name), "{name}");
             assert!(ALL.contains(&format!("\n  {name} ")), "{name}");
+            assert!(text.lines().all(|line| line.len() <= 92), "{name}");
         }
-        assert_eq!(Topic::All.text(), ALL);
-        assert_eq!(Topic::find(b"frob"), None);
+        assert_eq!(super::text(None), ALL);
     }
 }

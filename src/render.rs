@@ -2,6 +2,7 @@
 
 use crate::error::{Result, Shown};
 use crate::model::plan::Action;
+use crate::model::profile::Profile;
 use crate::sys;
 use nanoserde::SerJson;
 use std::io::{ErrorKind, Write};
@@ -15,6 +16,13 @@ struct ActionRow {
     prior_exit: String,
     #[nserde(serialize_none_as_null)]
     reason: Option<String>,
+}
+
+/// What a verb has done, as `--json` shows it; the keys are stable.
+#[derive(SerJson)]
+struct DoneRow {
+    profile: String,
+    action: String,
 }
 
 #[derive(SerJson)]
@@ -68,6 +76,21 @@ pub fn actions_log(actions: &[Action], now: i64) -> String {
     log
 }
 
+/// What a verb has done for `profile`, a line.
+pub fn done(profile: &Profile, action: &str, json: bool) -> String {
+    let profile = profile.name();
+    match json {
+        true => DoneRow { profile: profile.into(), action: action.into() }.serialize_json() + "\n",
+        false => format!("{profile}: {action}\n"),
+    }
+}
+
+/// Profiles as a JSON array, a line.
+pub fn names_json(profiles: &[Profile]) -> String {
+    let names: Vec<_> = profiles.iter().map(|profile| profile.name().to_string()).collect();
+    names.serialize_json() + "\n"
+}
+
 fn facts(action: &Action) -> String {
     format!(
         "profile={} prior_state={} action={}",
@@ -89,10 +112,19 @@ fn token(name: &[u8]) -> String {
 
 /// `2026-05-24T18:05:33+0000` for seconds since 1970 UTC.
 pub fn utc(seconds: i64) -> String {
+    timestamp(seconds) + "+0000"
+}
+
+/// `2026-05-24T18:05:33+00:00` for seconds since 1970 UTC, which Python reads too.
+pub fn iso(seconds: i64) -> String {
+    timestamp(seconds) + "+00:00"
+}
+
+fn timestamp(seconds: i64) -> String {
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let (year, month, day) = civil(days);
     let (hour, minute) = (second / 3600, second / 60 % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}+0000", second % 60)
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}", second % 60)
 }
 
 /// Year, month and day for days since 1970-01-01, in the Gregorian calendar.
@@ -147,7 +179,6 @@ mod tests {
     use super::*;
     use crate::model::intent::{Prior, PriorExit, Word};
     use crate::model::plan::Verb;
-    use crate::model::profile::Profile;
 
     fn actions() -> Vec<Action> {
         let started = Action {

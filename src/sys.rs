@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use rustix::event::{self, PollFd, PollFlags, Timespec};
 use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, RawDir, RenameFlags};
 use rustix::io::Errno;
-use rustix::process;
+use rustix::process::{self, Resource, Rlimit};
 use rustix::thread;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
@@ -92,29 +92,65 @@ pub struct Dir {
 /// A FIFO open for reading, and for writing too, so that it never ends.
 #[derive(Debug)]
 pub struct Fifo {
-    reader: OwnedFd,
-    _writer: OwnedFd,
+    fd: OwnedFd,
 }
 
 impl Fifo {
     /// Takes out what is in it.
     pub fn drain(&self) {
         let mut buffer = [0; 64];
-        while matches!(rustix::io::read(&self.reader, &mut buffer), Ok(1..)) {}
+        while matches!(rustix::io::read(&self.fd, &mut buffer), Ok(1..)) {}
     }
 }
 
-/// Waits until one of `fifos` has something in it, a signal comes, or `timeout` is over.
-pub fn wait_readable<'a>(fifos: impl Iterator<Item = &'a Fifo>, timeout: Duration) -> Result<()> {
-    let mut fds: Vec<_> = fifos.map(|fifo| PollFd::new(&fifo.reader, PollFlags::IN)).collect();
-    let timeout = Timespec {
+/// The writing end of a FIFO that somebody else reads.
+#[derive(Debug)]
+pub struct FifoWriter {
+    fd: OwnedFd,
+    path: Vec<u8>,
+}
+
+impl FifoWriter {
+    /// Writes `bytes`.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupervised`] if the reader has gone.
+    pub fn write(&self, bytes: &[u8]) -> Result<()> {
+        write_all(&self.fd, bytes).map_err(|errno| failed("write to", &self.path, errno))
+    }
+}
+
+/// What [`wait`] listens to, either or both: a FIFO that gets bytes, another that
+/// loses its last reader.
+pub type Heard<'a> = (Option<&'a Fifo>, Option<&'a FifoWriter>);
+
+/// Waits until something happens to one of `all`, a signal comes, or `timeout` is over.
+/// For each: whether there is something to read, and whether the reader has gone.
+pub fn wait(all: &[Heard<'_>], timeout: Option<Duration>) -> Result<Vec<(bool, bool)>> {
+    let mut fds = Vec::with_capacity(2 * all.len());
+    for (fifo, writer) in all {
+        fds.extend(fifo.map(|fifo| PollFd::new(&fifo.fd, PollFlags::IN)));
+        // That its reader has gone is told unasked.
+        fds.extend(writer.map(|writer| PollFd::new(&writer.fd, PollFlags::empty())));
+    }
+    let timeout = timeout.map(|timeout| Timespec {
         tv_sec: timeout.as_secs().cast_signed(),
         tv_nsec: timeout.subsec_nanos().into(),
-    };
-    match event::poll(&mut fds, Some(&timeout)) {
-        Ok(_) | Err(Errno::INTR) => Ok(()),
-        Err(errno) => Err(failed("wait for events on", b"event/", errno)),
+    });
+    match event::poll(&mut fds, timeout.as_ref()) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(errno) => return Err(failed("wait for events on", b"event/", errno)),
     }
+    let mut fds = fds.iter();
+    let mut told = |there| there && fds.next().is_some_and(|fd| !fd.revents().is_empty());
+    Ok(all.iter().map(|(fifo, writer)| (told(fifo.is_some()), told(writer.is_some()))).collect())
+}
+
+/// Lets this process open as many files as it ever may: it holds some for each gateway.
+pub fn raise_descriptor_limit() {
+    let limit = process::getrlimit(Resource::Nofile);
+    // Where it cannot be raised, the open that is one too many says so.
+    let _ = process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// An exclusive lock, released when dropped or when the holder dies.
@@ -268,16 +304,19 @@ impl Dir {
         self.put("append to", name, OFlags::CREATE | OFlags::APPEND, mode, content, false)
     }
 
-    /// Writes to the FIFO `name`; without a reader it is [`Kind::Unsupervised`].
-    pub fn write_fifo(&self, name: &[u8], bytes: &[u8]) -> Result<()> {
-        let fd = self.open_fifo_writer(name)?;
-        write_all(&fd, bytes).map_err(|errno| self.failed("write to", name, errno))
+    /// Opens the FIFO `name` for writing, without blocking.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupervised`] without a reader, [`Kind::Unusable`] if it is no FIFO.
+    pub fn open_fifo_writer(&self, name: &[u8]) -> Result<FifoWriter> {
+        let fd = self.open_fifo_as(name, OFlags::WRONLY)?;
+        Ok(FifoWriter { fd, path: self.path_of(name) })
     }
 
     /// Whether somebody has the FIFO `name` open for reading; nobody has what is no FIFO.
     pub fn fifo_has_reader(&self, name: &[u8]) -> Result<bool> {
         use Kind::{Missing, Unsupervised, Unusable};
-        match self.open_fifo_writer(name) {
+        match self.open_fifo_as(name, OFlags::WRONLY) {
             Ok(_) => Ok(true),
             Err(error) if matches!(error.kind, Missing | Unsupervised | Unusable) => Ok(false),
             Err(error) => Err(error),
@@ -286,9 +325,7 @@ impl Dir {
 
     /// Opens both ends of the FIFO `name`, without blocking.
     pub fn open_fifo(&self, name: &[u8]) -> Result<Fifo> {
-        let reader = fs::openat(&self.fd, name, OFlags::RDONLY | OPEN_FILE, Mode::empty())
-            .map_err(|errno| self.failed("open", name, errno))?;
-        Ok(Fifo { reader, _writer: self.open_fifo_writer(name)? })
+        Ok(Fifo { fd: self.open_fifo_as(name, OFlags::RDWR)? })
     }
 
     /// Renames `from` to `to`, both in this directory.
@@ -344,13 +381,13 @@ impl Dir {
             waiting();
         }
         // Who holds the lock already gets it again.
-        loop {
-            match fs::flock(&fd, FlockOperation::LockExclusive) {
-                Ok(()) => return Ok(Lock { _fd: fd }),
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(self.failed("lock", name, errno)),
-            }
-        }
+        lock(&fd).map_err(|errno| self.failed("lock", name, errno))?;
+        Ok(Lock { _fd: fd })
+    }
+
+    /// Takes the exclusive lock on this directory itself, until it is closed.
+    pub fn lock_whole(&self) -> Result<()> {
+        lock(&self.fd).map_err(|errno| failed("lock", &self.path, errno))
     }
 
     /// Gives this directory to `to`, and `mode` if given.
@@ -393,8 +430,8 @@ impl Dir {
         Ok(())
     }
 
-    fn open_fifo_writer(&self, name: &[u8]) -> Result<OwnedFd> {
-        let fd = fs::openat(&self.fd, name, OFlags::WRONLY | OPEN_FILE, Mode::empty())
+    fn open_fifo_as(&self, name: &[u8], access: OFlags) -> Result<OwnedFd> {
+        let fd = fs::openat(&self.fd, name, access | OPEN_FILE, Mode::empty())
             .map_err(|errno| self.failed("open", name, errno))?;
         self.must_be_fifo(&fd, "open", name)?;
         Ok(fd)
@@ -416,6 +453,15 @@ impl Dir {
     }
 }
 
+fn lock(fd: &OwnedFd) -> rustix::io::Result<()> {
+    loop {
+        match fs::flock(fd, FlockOperation::LockExclusive) {
+            Err(Errno::INTR) => {}
+            done => return done,
+        }
+    }
+}
+
 fn write_all(fd: &OwnedFd, mut bytes: &[u8]) -> rustix::io::Result<()> {
     while !bytes.is_empty() {
         match rustix::io::write(fd, bytes) {
@@ -431,7 +477,9 @@ fn failed(what: &'static str, path: &[u8], errno: Errno) -> Box<Error> {
     let kind = match errno {
         Errno::NOENT => Kind::Missing,
         Errno::EXIST => Kind::Exists,
-        Errno::NXIO => Kind::Unsupervised,
+        // No reader, or one that left before the write.
+        Errno::NXIO | Errno::PIPE => Kind::Unsupervised,
+        Errno::ACCESS | Errno::PERM => Kind::Denied,
         _ => Kind::System,
     };
     let text = match errno {

@@ -97,7 +97,11 @@ fn pid_files_go_only_while_the_gateway_is_down() {
     let supervisor = line.split_whitespace().next().unwrap();
     container.signal_init("STOP");
     container.as_root(&["sh", "-c", &format!("kill -KILL {supervisor}")]).ok();
-    assert_eq!(container.as_hermes(&RECONCILE).ok().matches("action=kept\n").count(), 3);
+    let output = container.as_hermes(&RECONCILE);
+    let failed = "profile=runs prior_state=running action=failed reason=s6-svscan did not take it \
+        up in time\n";
+    assert!(output.code == 1 && output.stdout.contains(failed), "{output:?}");
+    assert_eq!(lines(&output.stdout, "kept"), 2);
     assert_eq!(there(&container, "runs"), [true, true, false]);
     container.signal_init("CONT");
 }
@@ -228,19 +232,10 @@ fn without_s6_svscan_the_scan_is_an_error_that_says_so() {
 #[test]
 fn another_user_is_told_what_to_do() {
     let container = Container::boot(Volume::new(), Spec::default());
-    let mut command = container.root_command(&["/command/hermes-gw", "reconcile"]);
-    let args: Vec<_> = command.get_args().map(|a| a.to_owned()).collect();
-    let args = args.iter().map(|arg| match arg.to_str() {
-        Some("--setuid=0") => "--setuid=777".into(),
-        Some("--setgid=0") => "--setgid=777".into(),
-        _ => arg.clone(),
-    });
-    command = std::process::Command::new("nsenter");
-    let output = command.args(args).output().unwrap();
-    assert_eq!(output.status.code(), Some(111));
-    let stderr = String::from_utf8(output.stderr).unwrap();
+    let output = container.as_stranger(&RECONCILE);
+    assert_eq!(output.code, 111);
     assert_eq!(
-        stderr,
+        output.stderr,
         "hermes-gw: lock: /run/service/.hermes-gw.lock: Permission denied: run as root or hermes\n"
     );
 }

@@ -1,26 +1,87 @@
-//! One file a verb: observe → plan → apply → render.
+//! What each verb does: observe → plan → apply → render.
 
 mod finish;
+mod lifecycle;
 mod reconcile;
+mod registration;
 mod shutdown;
 
-use crate::cli::{Command, Invocation};
+use crate::cli::{Command, Invocation, Options, Verbosity};
 use crate::container::Supervisor;
-use crate::error::Result;
-use crate::render;
+use crate::error::{Error, Kind, Result};
+use crate::help;
+use crate::manager::Outcomes;
+use crate::model::profile::Profile;
+use crate::render::{self, Level};
 
 /// Runs one command; its exit code.
 pub fn run(invocation: &Invocation) -> Result<u8> {
+    let options = &invocation.options;
     match &invocation.command {
-        Command::Reconcile(reconcile) => reconcile::run(&invocation.options, *reconcile),
-        Command::Shutdown { timeout } => shutdown::run(&invocation.options, *timeout),
+        Command::Reconcile(reconcile) => reconcile::run(options, *reconcile),
+        Command::Register(register) => registration::register(options, register),
+        Command::Unregister { names, timeout } => {
+            registration::unregister(options, names, *timeout)
+        }
+        Command::List => registration::list(options),
+        Command::Lifecycle(lifecycle) => lifecycle::change(options, lifecycle),
+        Command::Signal { signal, names } => lifecycle::signal(options, *signal, names),
+        Command::IsRunning { name } => lifecycle::is_running(options, name),
+        Command::Wait { goal, names, timeout } => lifecycle::wait(options, *goal, names, *timeout),
+        Command::Hook { hook, name } => registration::hook(options, *hook, name),
+        Command::Install => registration::install(options),
+        Command::Shutdown { timeout } => shutdown::run(options, *timeout),
         Command::Finish { exit_code } => Ok(finish::exit_code(*exit_code)),
         Command::Detect => told(&format!("{}\n", Supervisor::detect().word())),
-        Command::Help(topic) => told(topic.text()),
+        Command::Help { about } => told(help::text(*about)),
         Command::Version => told(concat!("hermes-gw ", env!("CARGO_PKG_VERSION"), "\n")),
     }
 }
 
 fn told(text: &str) -> Result<u8> {
     render::say(text).map(|()| 0)
+}
+
+/// The profile that a word of the command line names.
+fn profile(name: &[u8]) -> Result<Profile> {
+    Profile::parse(name).map_err(|why| Error::new(Kind::Usage, "find profile", name, why.why()))
+}
+
+/// Does something to all profiles that `names` are; the others are failures too. What
+/// went wrong is printed, and the exit code is the first failure's.
+fn outcomes(
+    options: &Options,
+    names: &[Vec<u8>],
+    done: &str,
+    act: &dyn Fn(&[Profile]) -> Outcomes,
+) -> Result<u8> {
+    let (mut parsed, mut profiles) = (Vec::new(), Vec::new());
+    for (at, name) in names.iter().enumerate() {
+        if !names[..at].contains(name) {
+            let profile = profile(name);
+            profiles.extend(profile.clone());
+            parsed.push(profile);
+        }
+    }
+    let mut acted = act(&profiles).into_iter();
+    let mut code = 0;
+    for profile in parsed {
+        let done = profile.and_then(|profile| {
+            acted.next().unwrap_or(Ok(()))?;
+            did(options, &profile, done)
+        });
+        if let Err(error) = done {
+            render::complain(Level::Error, &error.to_string(), options.json);
+            code = if code == 0 { error.kind.exit_code() } else { code };
+        }
+    }
+    Ok(code)
+}
+
+/// Says with `-v` what was done.
+fn did(options: &Options, profile: &Profile, done: &str) -> Result<()> {
+    match options.verbosity {
+        Verbosity::Verbose => render::say(&render::done(profile, done, options.json)),
+        _ => Ok(()),
+    }
 }

@@ -7,7 +7,9 @@ use crate::home::{self, bootlog, state};
 use crate::model::plan::{self, Action, Found, Observed, Slot, Verb};
 use crate::model::profile::Profile;
 use crate::render::{self, Level};
-use crate::s6::{scandir, scandir::ScanDir, slot};
+use crate::s6::scandir::{self, ScanDir};
+use crate::s6::slot::{self, Registration};
+use crate::s6::{removal, uptake};
 use crate::settings::Settings;
 use crate::sys::{self, Dir, Name};
 use crate::user;
@@ -40,20 +42,25 @@ pub fn run(options: &Options, reconcile: Reconcile) -> Result<u8> {
     }
     let home = Dir::open(home::root_of(&settings.home))
         .map_err(|error| error.hint("set HERMES_HOME or --home"))?;
+    let mut prune = reconcile.prune;
     let profiles = home::profiles(&home).unwrap_or_else(|error| {
         warn(options, &error);
+        // Whose profile is gone cannot be told.
+        prune = false;
         None
     });
     let policy = reconcile.policy.unwrap_or(settings.policy);
+    let reconcile = Reconcile { prune, ..reconcile };
     let run = Run { options, reconcile, settings, role, home, profiles, scandir };
 
     let _lock = if reconcile.dry_run { None } else { Some(run.lock()?) };
     let mut actions = plan::plan(run.observe()?, policy);
     let mut asked = Ok(());
     if !reconcile.dry_run {
+        run.prune(&mut actions);
         actions.iter_mut().for_each(|action| run.apply(action));
+        asked = run.take_up(&mut actions);
         run.log(&actions);
-        asked = run.rescan(&actions);
     }
     run.report(&actions)?;
     asked?;
@@ -116,11 +123,7 @@ impl Run<'_> {
     }
 
     fn lock(&self) -> Result<sys::Lock> {
-        let waiting = || {
-            let text = "waiting for another hermes-gw that changes the scandir";
-            render::complain(Level::Warning, text, self.options.json);
-        };
-        self.scandir.lock(waiting).map_err(|error| {
+        self.scandir.lock(self.options.json).map_err(|error| {
             let user = Shown(&self.settings.user);
             error.hint(&format!("run as root or {user}"))
         })
@@ -135,20 +138,26 @@ impl Run<'_> {
         let migrate = self.role == Role::GatewayRun
             && !self.settings.no_supervise
             && self.home.kind(state::STATE_FILE) == Ok(None);
+        let mut prune = self.reconcile.prune;
         if let Some(profiles) = &self.profiles {
             let entries = profiles.names().unwrap_or_else(|error| {
                 self.warn(&error);
+                prune = false;
                 Vec::new()
             });
             found.extend(entries.iter().filter_map(|name| self.named(&names, profiles, name)));
         }
         let known = found.iter().filter(|f| f.profile.is_ok() && f.slot != Slot::Absent).count();
         let slots = names.iter().filter(|name| scandir::is_slot(name)).count();
+        let mut orphans = if prune { self.scandir.profiles()? } else { Vec::new() };
+        orphans
+            .retain(|profile| found.iter().all(|found| found.name() != profile.name().as_bytes()));
         Ok(Observed {
             found,
             migrate,
             capacity: self.scandir.capacity(&names, self.settings.services_max),
-            strangers: slots.saturating_sub(known),
+            strangers: slots.saturating_sub(known + orphans.len()),
+            orphans,
         })
     }
 
@@ -179,14 +188,33 @@ impl Run<'_> {
         Found { profile: Ok(profile), prior, exit: state::read_exit(home), slot }
     }
 
+    /// Takes away the slots that are to go, first of all: there is room for others then.
+    fn prune(&self, actions: &mut [Action]) {
+        let mut pruned: Vec<_> = actions.iter_mut().filter(|a| a.verb == Verb::Pruned).collect();
+        if pruned.is_empty() {
+            return;
+        }
+        let profiles: Vec<_> = pruned.iter().filter_map(|a| a.profile.clone().ok()).collect();
+        let drained = removal::drain(&self.scandir, &profiles, removal::PATIENCE);
+        let removed = removal::remove_drained(&self.scandir, &profiles, drained);
+        for (action, result) in pruned.iter_mut().zip(removed) {
+            if let Err(error) = result {
+                action.fail(error.to_string());
+            }
+        }
+    }
+
     /// Does what `action` says, or marks it failed.
     fn apply(&self, action: &mut Action) {
         let Ok(profile) = &action.profile else { return };
         let (scandir, user) = (self.scandir.dir(), &self.settings.user[..]);
         let done = self.prepare(profile, action).and_then(|()| match action.verb {
-            Verb::Started | Verb::Registered => slot::publish(scandir, profile, user, action.down),
+            Verb::Started | Verb::Registered => {
+                let how = Registration { down: action.down, ..Registration::default() };
+                slot::publish(scandir, profile, user, &how)
+            }
             Verb::Updated => slot::amend(scandir, profile, user, action.down),
-            Verb::Kept | Verb::Skipped | Verb::Failed => Ok(()),
+            Verb::Kept | Verb::Skipped | Verb::Pruned | Verb::Failed => Ok(()),
         });
         if let Err(error) = done {
             action.fail(error.to_string());
@@ -238,10 +266,20 @@ impl Run<'_> {
         }
     }
 
-    /// Asks for one scan for all slots that nobody supervises yet.
-    fn rescan(&self, actions: &[Action]) -> Result<()> {
-        let pending = actions.iter().any(|a| a.unsupervised && a.verb != Verb::Failed);
-        if self.reconcile.boot || !pending { Ok(()) } else { self.scandir.rescan() }
+    /// Has the slots taken up that nobody supervises yet, by one scan for all.
+    fn take_up(&self, actions: &mut [Action]) -> Result<()> {
+        let pending = |a: &&Action| a.unsupervised && a.verb != Verb::Failed;
+        let profiles = actions.iter().filter(pending).filter_map(|a| a.profile.clone().ok());
+        let profiles: Vec<_> = profiles.collect();
+        if self.reconcile.boot || profiles.is_empty() {
+            return Ok(());
+        }
+        let lost = uptake::take_up(&self.scandir, &profiles)?;
+        let is_lost = |a: &&mut Action| a.profile.as_ref().is_ok_and(|it| lost.contains(&it));
+        for action in actions.iter_mut().filter(is_lost) {
+            action.fail(uptake::why_not(&self.scandir));
+        }
+        Ok(())
     }
 
     fn report(&self, actions: &[Action]) -> Result<()> {

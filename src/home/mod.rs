@@ -5,9 +5,11 @@
 
 pub mod bootlog;
 pub mod json;
+pub mod marker;
 pub mod state;
 
 use crate::error::{Kind, Result};
+use crate::model::profile::Profile;
 use crate::sys::{Dir, FileKind};
 
 /// The directory below the home that holds the named profiles.
@@ -59,6 +61,21 @@ pub fn profile(profiles: &Dir, name: &[u8]) -> Option<std::result::Result<Dir, S
         Ok(marker) => marker.map(|_| Ok(home)),
         Err(error) => Some(Err(error.to_string())),
     }
+}
+
+/// The home of `which` below the root home.
+pub fn home_of(root: &[u8], which: &Profile) -> Result<Dir> {
+    let root = Dir::open(root)?;
+    match which {
+        Profile::Default => Ok(root),
+        Profile::Named(name) => root.dir(PROFILES)?.dir(name),
+    }
+}
+
+/// Whether `which` is a profile on disk; the root profile is, where the home is.
+pub fn exists(root: &[u8], which: &Profile) -> bool {
+    let named = |home: Dir| matches!(home.kind(MARKER), Ok(Some(_)));
+    home_of(root, which).is_ok_and(|home| *which == Profile::Default || named(home))
 }
 
 /// Removes the pid files of a gateway that cannot be running.

@@ -3,10 +3,13 @@
 use super::json::{self, Member};
 use crate::error::{Error, Kind, Result};
 use crate::model::intent::{Prior, PriorExit, Word};
-use crate::sys::Dir;
+use crate::sys::{Dir, FileKind};
+use std::ops::Range;
 
 /// The file in a profile's home that holds intent and state.
 pub const STATE_FILE: &[u8] = b"gateway_state.json";
+/// The key for what the operator wants.
+const DESIRED: &str = "desired_state";
 /// Larger ones are not read, in bytes.
 const MAX_STATE: usize = 1 << 20;
 /// The record that the gateway keeps of its own start and exit.
@@ -33,13 +36,69 @@ pub fn parse_prior(content: &[u8]) -> (Prior, Option<String>) {
         Ok(parsed) => parsed,
         Err(why) => return (Prior::None, Some(why)),
     };
-    let (desired, flaw) = last(text, &members, "desired_state");
+    let (desired, flaw) = last(text, &members, DESIRED);
     if let Some(word) = desired {
         return (Prior::Desired(Word::new(word)), flaw);
     }
     let (state, other_flaw) = last(text, &members, "gateway_state");
     let prior = state.map_or(Prior::None, |word| Prior::State(Word::new(word)));
     (prior, flaw.or(other_flaw))
+}
+
+/// Records what the operator wants of the gateway in `home`; what it did about a file
+/// that could not be kept, if so. Whatever else the file holds stays, byte for byte,
+/// and so does its mode. It has reached the disk on return.
+///
+/// # Errors
+/// The file cannot be read or written, and is as it was.
+pub fn record(home: &Dir, desired: &Word) -> Result<Option<Box<Error>>> {
+    // Another hermes-gw may be at it.
+    home.lock_whole()?;
+    let flaw = |why| Error::new(Kind::Unusable, "read", home.path_of(STATE_FILE), why);
+    let (content, flaw) = match home.read(STATE_FILE, MAX_STATE) {
+        Ok(content) => match with_desired(&content, desired) {
+            Ok(None) => return Ok(None),
+            Ok(Some(content)) => (content, None),
+            Err(why) => (only_desired(desired), Some(flaw(why))),
+        },
+        Err(error) if error.kind == Kind::Missing => (only_desired(desired), None),
+        // What is no file, or far too large, is none of the gateway's writing either.
+        Err(error) if error.kind == Kind::Unusable => (only_desired(desired), Some(error)),
+        Err(error) => return Err(error),
+    };
+    let old = home.look(STATE_FILE)?.filter(|old| old.kind == FileKind::Regular);
+    home.replace(STATE_FILE, old.map_or(0o644, |old| old.mode & 0o777), &content, true)?;
+    Ok(flaw.map(|flaw| flaw.hint("written anew")))
+}
+
+/// What a state file with `content` is to hold for `desired`; `None` if it does already.
+pub fn with_desired(
+    content: &[u8],
+    desired: &Word,
+) -> std::result::Result<Option<Vec<u8>>, String> {
+    let (text, members) = parse(content)?;
+    let value = format!("\"{}\"", desired.text());
+    let start = content.len() - text.len();
+    let splice = |range: Range<usize>, new: &str| {
+        let (before, after) = (&content[..start + range.start], &content[start + range.end..]);
+        Some([before, new.as_bytes(), after].concat())
+    };
+    let same = |member: &Member| {
+        json::string(&text[member.value.clone()]).as_deref() == Some(desired.text())
+    };
+    Ok(match (find(text, &members, DESIRED).next_back(), members.last()) {
+        (Some(member), _) if same(member) => None,
+        (Some(member), _) => splice(member.value.clone(), &value),
+        (None, Some(last)) => {
+            splice(last.value.end..last.value.end, &format!(",\"{DESIRED}\":{value}"))
+        }
+        // An empty object: what may stand in it is white space.
+        (None, None) => Some(only_desired(desired)),
+    })
+}
+
+fn only_desired(desired: &Word) -> Vec<u8> {
+    format!("{{\"{DESIRED}\":\"{}\"}}\n", desired.text()).into_bytes()
 }
 
 /// Writes the state file of an old-style `gateway run` container into `home`: it is
@@ -78,14 +137,22 @@ fn parse(content: &[u8]) -> std::result::Result<(&str, Vec<Member>), String> {
     Ok((text, members))
 }
 
-/// The string that `key` has, the last one as in Python, and what is wrong with it.
-fn last(text: &str, members: &[Member], key: &str) -> (Option<String>, Option<String>) {
-    let is_key = |member: &&Member| {
+/// The members called `key`.
+fn find<'a>(
+    text: &'a str,
+    members: &'a [Member],
+    key: &'a str,
+) -> impl DoubleEndedIterator<Item = &'a Member> {
+    members.iter().filter(move |member| {
         let literal = &text[member.key.clone()];
         literal[1..literal.len() - 1] == *key
             || literal.contains('\\') && json::string(literal).as_deref() == Some(key)
-    };
-    let mut found = members.iter().filter(is_key);
+    })
+}
+
+/// The string that `key` has, the last one as in Python, and what is wrong with it.
+fn last(text: &str, members: &[Member], key: &str) -> (Option<String>, Option<String>) {
+    let mut found = find(text, members, key);
     let Some(member) = found.next_back() else { return (None, None) };
     let value = &text[member.value.clone()];
     let word = json::string(value);

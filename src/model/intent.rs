@@ -5,6 +5,8 @@
 pub enum Word {
     /// Up, or wanted up.
     Running,
+    /// Down, or wanted down.
+    Stopped,
     /// Up and finishing its work.
     Draining,
     /// Up with some platforms missing.
@@ -18,15 +20,18 @@ impl Word {
     pub fn new(text: String) -> Word {
         match text.as_str() {
             "running" => Word::Running,
+            "stopped" => Word::Stopped,
             "draining" => Word::Draining,
             "degraded" => Word::Degraded,
             _ => Word::Other(text),
         }
     }
 
-    fn text(&self) -> &str {
+    /// The word itself.
+    pub fn text(&self) -> &str {
         match self {
             Word::Running => "running",
+            Word::Stopped => "stopped",
             Word::Draining => "draining",
             Word::Degraded => "degraded",
             Word::Other(text) => text,

@@ -46,6 +46,16 @@ pub struct Found {
     pub slot: Slot,
 }
 
+impl Found {
+    /// The name, valid or not.
+    pub fn name(&self) -> &[u8] {
+        match &self.profile {
+            Ok(profile) => profile.name().as_bytes(),
+            Err((name, _)) => name,
+        }
+    }
+}
+
 /// All that the plan depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
@@ -55,8 +65,10 @@ pub struct Observed {
     pub migrate: bool,
     /// How many gateways the scandir can hold in all.
     pub capacity: usize,
-    /// Slots in the scandir whose profile is not among `found`.
+    /// Slots in the scandir whose profile is not among `found`, and that stay.
     pub strangers: usize,
+    /// Those that go.
+    pub orphans: Vec<Profile>,
 }
 
 /// What becomes of one profile.
@@ -72,6 +84,8 @@ pub enum Verb {
     Kept,
     /// Nothing can be done for it.
     Skipped,
+    /// Its slot goes, for there is no such profile.
+    Pruned,
     /// It was tried and did not work.
     Failed,
 }
@@ -85,6 +99,7 @@ impl Verb {
             Verb::Updated => "updated",
             Verb::Kept => "kept",
             Verb::Skipped => "skipped",
+            Verb::Pruned => "pruned",
             Verb::Failed => "failed",
         }
     }
@@ -131,7 +146,7 @@ impl Action {
 
 /// The actions, in the order of what was found.
 pub fn plan(observed: Observed, policy: Policy) -> Vec<Action> {
-    let Observed { mut found, migrate, capacity, strangers } = observed;
+    let Observed { mut found, migrate, capacity, strangers, orphans } = observed;
     if let Some(default) = found.first_mut().filter(|_| migrate) {
         default.prior = Prior::Desired(super::intent::Word::Running);
     }
@@ -152,7 +167,22 @@ pub fn plan(observed: Observed, policy: Policy) -> Vec<Action> {
     if let Some(default) = actions.first_mut() {
         default.seed = migrate && default.verb != Verb::Skipped;
     }
+    actions.extend(orphans.into_iter().map(prune));
     actions
+}
+
+fn prune(profile: Profile) -> Action {
+    Action {
+        profile: Ok(profile),
+        prior: Prior::None,
+        exit: PriorExit::Unknown,
+        verb: Verb::Pruned,
+        reason: None,
+        down: false,
+        sweep: false,
+        seed: false,
+        unsupervised: false,
+    }
 }
 
 fn act(found: Found, up: bool, places: &mut Places) -> Action {
@@ -243,7 +273,7 @@ mod tests {
     }
 
     fn observed(found: Vec<Found>) -> Observed {
-        Observed { found, migrate: false, capacity: 498, strangers: 0 }
+        Observed { found, migrate: false, capacity: 498, strangers: 0, orphans: vec![] }
     }
 
     fn verbs(actions: &[Action]) -> Vec<(&str, Verb, bool)> {
@@ -275,6 +305,20 @@ mod tests {
         assert!(actions[4].reason.as_ref().unwrap().contains("invalid name"));
         assert!(actions[..4].iter().all(|a| a.sweep && a.unsupervised && a.reason.is_none()));
         assert!(!actions[4].sweep && !actions[4].unsupervised);
+    }
+
+    #[test]
+    fn slots_without_a_profile_go_last_and_make_room() {
+        let gone = Profile::parse(b"gone").unwrap();
+        let all = Observed {
+            capacity: 2,
+            orphans: vec![gone],
+            ..observed(vec![found("default", running(), LIVE), found("a", running(), Slot::Absent)])
+        };
+        let verbs_of = |all| plan(all, Policy::Profiles).iter().map(|a| a.verb).collect::<Vec<_>>();
+        assert_eq!(verbs_of(all.clone()), [Verb::Kept, Verb::Started, Verb::Pruned]);
+        let full = Observed { strangers: 1, orphans: vec![], ..all };
+        assert_eq!(verbs_of(full), [Verb::Kept, Verb::Skipped]);
     }
 
     #[test]
@@ -406,7 +450,7 @@ mod tests {
                 found(&if i == 0 { "default".into() } else { format!("p{i}") }, prior, slot)
             }).collect();
             let before = rows.iter().filter(|f| f.slot != Slot::Absent).count();
-            let all = Observed { found: rows.clone(), migrate: false, capacity, strangers };
+            let all = Observed { found: rows.clone(), migrate: false, capacity, strangers, orphans: vec![] };
             let actions = plan(all, policy);
             prop_assert_eq!(actions.len(), rows.len());
 
@@ -427,7 +471,7 @@ mod tests {
                 };
                 f
             }).collect();
-            let again = plan(Observed { found: rows, migrate: false, capacity, strangers }, policy);
+            let again = plan(Observed { found: rows, migrate: false, capacity, strangers, orphans: vec![] }, policy);
             for (first, second) in actions.iter().zip(&again) {
                 let settled = matches!(second.verb, Verb::Kept | Verb::Skipped);
                 prop_assert!(settled, "{:?} then {:?}", first, second);

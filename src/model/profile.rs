@@ -77,17 +77,32 @@ impl Profile {
     /// The longest names are cut, for a file name has at most 255 bytes;
     /// the scandir's lock keeps two of them apart.
     pub fn staging(&self) -> SlotName {
+        self.hidden(STAGING_END)
+    }
+
+    /// What its service directory is called while its supervisor is sent away.
+    pub fn leaving(&self) -> SlotName {
+        self.hidden(LEAVING_END)
+    }
+
+    fn hidden(&self, end: &[u8]) -> SlotName {
         let name = self.name().as_bytes();
-        joined(&[STAGING_START, &name[..name.len().min(240)], STAGING_END])
+        joined(&[HIDDEN_START, &name[..name.len().min(240)], end])
     }
 }
 
-const STAGING_START: &[u8] = b".gateway-";
+const HIDDEN_START: &[u8] = b".gateway-";
 const STAGING_END: &[u8] = b".tmp";
+const LEAVING_END: &[u8] = b".gone";
 
 /// Whether `name` is a staging directory's, ours or the Python layer's.
 pub fn is_staging(name: &[u8]) -> bool {
-    name.starts_with(STAGING_START) && name.ends_with(STAGING_END)
+    name.starts_with(HIDDEN_START) && name.ends_with(STAGING_END)
+}
+
+/// Whether `name` is that of a slot that is being removed.
+pub fn is_leaving(name: &[u8]) -> bool {
+    name.starts_with(HIDDEN_START) && name.ends_with(LEAVING_END)
 }
 
 fn joined(parts: &[&[u8]]) -> SlotName {

@@ -1,79 +1,79 @@
 //! A subscription to a service's events: a FIFO of our own in its `event/`.
 
+use super::tai::Tai64n;
 use crate::error::{Kind, Result};
-use crate::sys::{self, Dir, Fifo};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use crate::sys::{Dir, Fifo};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A FIFO that s6-supervise writes its events to; removed when dropped.
+/// Where s6-supervise looks for FIFOs to write its events to.
+const EVENT: &str = "event/";
+
+/// A FIFO that s6-supervise writes its events to.
 #[derive(Debug)]
-pub struct Listener {
-    event: Dir,
-    name: Vec<u8>,
+pub struct Subscription {
     fifo: Fifo,
+    name: Vec<u8>,
 }
 
-impl Listener {
-    /// Subscribes in the directory `event`.
+impl Subscription {
+    /// Subscribes to the service whose directory is `service`. What happened before
+    /// is in its status.
     ///
     /// The FIFO gets its final name only when both its ends are open: s6 removes
     /// one that nobody reads, and one that is renamed into place misses nothing.
-    pub fn open(event: Dir) -> Result<Listener> {
+    pub fn open(service: &Dir) -> Result<Subscription> {
         let mut attempt = 0;
         loop {
-            let name = name(attempt);
-            let hidden = [b".", &name[..]].concat();
-            match event.make_fifo(&hidden, 0o622) {
+            let (hidden, name) = names(attempt);
+            match service.make_fifo(&hidden, 0o622) {
                 Err(error) if error.kind == Kind::Exists => attempt += 1,
                 made => {
                     made?;
-                    let opened = event.open_fifo(&hidden).and_then(|fifo| {
-                        event.rename(&hidden, &name)?;
+                    let opened = service.open_fifo(&hidden).and_then(|fifo| {
+                        service.rename(&hidden, &name)?;
                         Ok(fifo)
                     });
                     let fifo = opened.inspect_err(|_| {
-                        let _ = event.remove(&hidden);
+                        let _ = service.remove(&hidden);
                     })?;
-                    return Ok(Listener { event, name, fifo });
+                    return Ok(Subscription { fifo, name });
                 }
             }
         }
     }
 
-    /// Waits until one of `listeners` has heard something or `timeout` is over;
-    /// what was heard is taken out, for the status tells what it came to.
-    pub fn wait<'a>(
-        listeners: impl Iterator<Item = &'a Listener> + Clone,
-        timeout: Duration,
-    ) -> Result<()> {
-        sys::wait_readable(listeners.clone().map(|listener| &listener.fifo), timeout)?;
-        listeners.for_each(|listener| listener.fifo.drain());
-        Ok(())
+    /// The FIFO: what comes out of it tells that the status has changed.
+    pub fn fifo(&self) -> &Fifo {
+        &self.fifo
     }
-}
 
-impl Drop for Listener {
-    fn drop(&mut self) {
+    /// Ends the subscription to `service`.
+    pub fn close(&self, service: &Dir) {
         // If it cannot be removed, s6 does so at the next event.
-        let _ = self.event.remove(&self.name);
+        let _ = service.remove(&self.name);
     }
 }
 
-/// `ftrig1:@` and 31 bytes more, as s6 wants it: a TAI64N label, then what makes it ours alone.
-fn name(attempt: u32) -> Vec<u8> {
+/// Where the FIFO is made, and where s6 finds it: `ftrig1:@` and 31 bytes more, a
+/// TAI64N label and what makes it ours alone.
+fn names(attempt: u32) -> (Vec<u8>, Vec<u8>) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let tai = (1 << 62) + 37 + now.as_secs();
-    let own = (std::process::id() + attempt) & 0xff_ffff;
-    format!("ftrig1:@{tai:016x}{:08x}:{own:06x}", now.subsec_nanos()).into_bytes()
+    let label = Tai64n::from_unix(now.as_secs(), now.subsec_nanos()).hex();
+    let own = std::process::id().wrapping_add(attempt) & 0xff_ffff;
+    let name = format!("ftrig1:@{label}:{own:06x}");
+    (format!("{EVENT}.{name}").into_bytes(), format!("{EVENT}{name}").into_bytes())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::name;
+    use super::names;
 
     #[test]
     fn names_are_what_s6_looks_for() {
-        let name = String::from_utf8(name(0)).unwrap();
+        let (hidden, name) = names(0);
+        let name = str::from_utf8(&name).unwrap().strip_prefix("event/").unwrap();
         assert!(name.starts_with("ftrig1:@40000000"), "{name}");
         assert_eq!(name.len(), 39);
+        assert!(hidden.starts_with(b"event/.ftrig1:@"));
     }
 }

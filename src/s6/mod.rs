@@ -1,7 +1,14 @@
 //! s6's side: the scandir, service directories, and the wire.
 
+pub mod control;
+pub mod course;
+pub mod drive;
 pub mod events;
+pub mod removal;
 pub mod scandir;
 pub mod service;
 pub mod slot;
 pub mod status;
+pub mod tai;
+pub mod tally;
+pub mod uptake;

@@ -1,8 +1,10 @@
 //! The directory that s6-svscan watches.
 
+use super::removal;
 use crate::error::{Error, Kind, Result};
-use crate::model::profile::{self, PREFIX};
-use crate::sys::{Dir, Ids, Lock, Name};
+use crate::model::profile::{self, PREFIX, Profile};
+use crate::render::{self, Level};
+use crate::sys::{Dir, FileKind, Ids, Lock, Name};
 
 const CONTROL_DIR: &[u8] = b".s6-svscan";
 const CONTROL: &[u8] = b"control";
@@ -12,6 +14,15 @@ const LOCK: &[u8] = b".hermes-gw.lock";
 pub const SERVICES_MAX: usize = 1000;
 /// What s6-overlay runs for itself; some of it may not be there yet.
 const OVERLAY_SERVICES: usize = 3;
+
+/// What s6-svscan can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Take up what is new.
+    Scan,
+    /// The same, then send away the supervisors of what is not there any more.
+    ScanAndDismiss,
+}
 
 /// An open scandir.
 #[derive(Debug)]
@@ -46,9 +57,13 @@ impl ScanDir {
         &self.dir
     }
 
-    /// Waits for the lock that every change to the scandir is made under.
-    pub fn lock(&self, waiting: impl FnOnce()) -> Result<Lock> {
-        self.dir.lock(LOCK, waiting)
+    /// Waits for the lock that every change to the scandir is made under; says so,
+    /// as `json` asks for, if somebody holds it.
+    pub fn lock(&self, json: bool) -> Result<Lock> {
+        self.dir.lock(LOCK, || {
+            let text = "waiting for another hermes-gw that changes the scandir";
+            render::complain(Level::Warning, text, json);
+        })
     }
 
     /// Hands the scandir and s6-svscan's control FIFO to `to`.
@@ -74,12 +89,17 @@ impl ScanDir {
         self.dir.give(to, None)
     }
 
-    /// Asks s6-svscan for a scan.
+    /// Asks s6-svscan for something.
     ///
     /// # Errors
     /// [`Kind::Unsupervised`] if no s6-svscan listens.
-    pub fn rescan(&self) -> Result<()> {
-        let asked = self.dir.dir(CONTROL_DIR).and_then(|dir| dir.write_fifo(CONTROL, b"a"));
+    pub fn ask(&self, request: Request) -> Result<()> {
+        let asked = self.dir.dir(CONTROL_DIR).and_then(|dir| {
+            dir.open_fifo_writer(CONTROL)?.write(match request {
+                Request::Scan => b"a",
+                Request::ScanAndDismiss => b"an",
+            })
+        });
         asked.map_err(|mut error| {
             if matches!(error.kind, Kind::Missing | Kind::Unsupervised) {
                 error.kind = Kind::Unsupervised;
@@ -89,11 +109,24 @@ impl ScanDir {
         })
     }
 
-    /// Removes the staging directories that killed runs left behind; those that
-    /// stay are returned with the reason. Only under the lock.
+    /// Removes what killed runs left behind, staging directories and slots half removed;
+    /// what stays is returned with the reason. Only under the lock.
     pub fn heal(&self, names: &[Name]) -> Vec<Box<Error>> {
         let leftovers = names.iter().filter(|name| profile::is_staging(name));
-        leftovers.filter_map(|name| self.dir.remove_tree(name).err()).collect()
+        let mut failures: Vec<_> =
+            leftovers.filter_map(|name| self.dir.remove_tree(name).err()).collect();
+        let leaving = names.iter().filter(|name| profile::is_leaving(name)).map(|name| &name[..]);
+        let buried = removal::bury(self, &leaving.collect::<Vec<_>>());
+        failures.extend(buried.into_iter().filter_map(Result::err));
+        failures
+    }
+
+    /// The profiles that have a slot, in byte order.
+    pub fn profiles(&self) -> Result<Vec<Profile>> {
+        let names = self.dir.names()?;
+        let slots =
+            names.iter().filter(|name| self.dir.kind(name) == Ok(Some(FileKind::Directory)));
+        Ok(slots.filter_map(|name| Profile::parse(name.strip_prefix(PREFIX)?).ok()).collect())
     }
 
     /// How many gateways, each with its logger, a scandir that holds `names` has

@@ -1,23 +1,12 @@
 //! A live service: its supervisor, its status, its control FIFO.
 
-use super::events::Listener;
 use super::status::{self, Status};
+use super::tally;
 use crate::error::{Error, Kind, Result};
-use crate::sys::Dir;
+use crate::sys::{Dir, FifoWriter};
 
 const CONTROL: &[u8] = b"supervise/control";
-const STATUS: &[u8] = b"supervise/status";
-const EVENT: &[u8] = b"event";
-
-/// What a supervisor can be told; the byte is what s6-supervise reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Control {
-    /// Bring it down and leave it down.
-    Down = b'd',
-    /// Send the process SIGKILL.
-    Kill = b'k',
-}
+const NOTIFICATION: &[u8] = b"notification-fd";
 
 /// An open service directory.
 #[derive(Debug)]
@@ -31,6 +20,11 @@ impl Service {
         Ok(Service { dir: scandir.dir(name)? })
     }
 
+    /// Opens its logger.
+    pub fn logger(&self) -> Result<Service> {
+        Service::open(&self.dir, b"log")
+    }
+
     /// The directory itself.
     pub fn dir(&self) -> &Dir {
         &self.dir
@@ -41,34 +35,47 @@ impl Service {
         self.dir.fifo_has_reader(CONTROL)
     }
 
+    /// Opens the FIFO that its supervisor reads.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupervised`] if it has none.
+    pub fn control(&self) -> Result<FifoWriter> {
+        self.dir.open_fifo_writer(CONTROL).map_err(|mut error| {
+            if matches!(error.kind, Kind::Missing | Kind::Unsupervised) {
+                error.kind = Kind::Unsupervised;
+                error.why = "no s6-supervise runs on it".into();
+            }
+            error
+        })
+    }
+
     /// Its status.
     ///
     /// # Errors
     /// [`Kind::Unusable`] if the file has no size that is known.
     pub fn status(&self) -> Result<Status> {
-        let bytes = self.dir.read(STATUS, status::MAX_SIZE)?;
+        let bytes = self.dir.read(status::FILE, status::MAX_SIZE)?;
         Status::parse(&bytes).ok_or_else(|| {
             let why = format!("has {} bytes, which no known s6 writes", bytes.len());
-            Error::new(Kind::Unusable, "read", self.dir.path_of(STATUS), why)
+            Error::new(Kind::Unusable, "read", self.dir.path_of(status::FILE), why)
         })
+    }
+
+    /// How often it died, the last time last; what cannot be read counts as never.
+    pub fn deaths(&self) -> Vec<tally::Death> {
+        let bytes = self.dir.read(tally::FILE, tally::MAX_SIZE).unwrap_or_default();
+        tally::parse(&bytes).unwrap_or_default()
     }
 
     /// Whether the service is up or about to be, or its state cannot be told: a killed
     /// s6-supervise leaves it running, and a slot just published may start it.
     pub fn may_be_up(&self) -> bool {
-        !matches!(self.is_supervised(), Ok(true)) || self.status().map_or(true, Status::may_be_up)
+        let status = || self.status().map_or(true, |status| status.may_be_up());
+        !matches!(self.is_supervised(), Ok(true)) || status()
     }
 
-    /// Tells its supervisor something.
-    ///
-    /// # Errors
-    /// [`Kind::Unsupervised`] if it has none.
-    pub fn control(&self, what: Control) -> Result<()> {
-        self.dir.write_fifo(CONTROL, &[what as u8])
-    }
-
-    /// Listens to its events from now on; what happened before is in its status.
-    pub fn listen(&self) -> Result<Listener> {
-        Listener::open(self.dir.dir(EVENT)?)
+    /// Whether the service will ever say that it is ready.
+    pub fn says_ready(&self) -> Result<bool> {
+        Ok(self.dir.kind(NOTIFICATION)?.is_some())
     }
 }

@@ -34,6 +34,17 @@ fn make(slot: &Dir, (name, kind, mode): (&[u8], FileKind, u32)) -> Result<()> {
     }
 }
 
+/// How a slot is to be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Registration {
+    /// Names and values that the gateway gets besides the container's environment.
+    pub environment: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Whether it stays down at first.
+    pub down: bool,
+    /// Whether one that is there already does.
+    pub if_missing: bool,
+}
+
 /// The files that a slot of one profile holds, `down` aside.
 struct Files {
     run: Vec<u8>,
@@ -61,23 +72,27 @@ impl Files {
 ///
 /// A reader sees the whole slot or none; what a killed run leaves is a staging
 /// directory, which s6-svscan ignores and the next run removes.
-pub fn publish(scandir: &Dir, profile: &Profile, user: &[u8], down: bool) -> Result<()> {
+pub fn publish(scandir: &Dir, profile: &Profile, user: &[u8], how: &Registration) -> Result<()> {
     let staging = profile.staging();
     scandir.make_dir(&staging, 0o755)?;
-    let built = build(scandir, profile, user, down)
-        .and_then(|()| scandir.rename(&staging, &profile.slot()));
+    let built =
+        build(scandir, profile, user, how).and_then(|()| scandir.rename(&staging, &profile.slot()));
     built.inspect_err(|_| {
         // The first error is the one to report; the next run heals what stays.
         let _ = scandir.remove_tree(&staging);
     })
 }
 
-fn build(scandir: &Dir, profile: &Profile, user: &[u8], down: bool) -> Result<()> {
+fn build(scandir: &Dir, profile: &Profile, user: &[u8], how: &Registration) -> Result<()> {
     let slot = scandir.dir(&profile.staging())?;
+    let files = Files::new(profile, user, &script::environment(&how.environment));
+    if files.run.len() > MAX_RUN {
+        let why = format!("is larger than {MAX_RUN} bytes");
+        return Err(Error::new(Kind::Usage, "keep extra environment of", profile.name(), why));
+    }
     SKELETON.into_iter().try_for_each(|part| make(&slot, part))?;
-    let files = Files::new(profile, user, b"");
     files.each().iter().try_for_each(|(name, mode, content)| slot.create(name, *mode, content))?;
-    if down { slot.create(DOWN, 0o644, b"") } else { Ok(()) }
+    if how.down { slot.create(DOWN, 0o644, b"") } else { Ok(()) }
 }
 
 /// How the slot of `profile` stands.

@@ -69,6 +69,11 @@ impl Output {
         }
     }
 
+    /// Whether it succeeded.
+    pub fn succeeded(&self) -> bool {
+        self.code == 0
+    }
+
     /// The stdout of a command that must have succeeded.
     #[track_caller]
     pub fn ok(self) -> String {
@@ -208,9 +213,19 @@ impl Container {
         Output::of(self.root_command(args).output().unwrap())
     }
 
+    /// `docker exec -u hermes`, likewise.
+    pub fn hermes_command(&self, args: &[&str]) -> Command {
+        self.command(self.spec.uid, args)
+    }
+
     /// Runs a command as the hermes user, as `docker exec -u` does.
     pub fn as_hermes(&self, args: &[&str]) -> Output {
-        Output::of(self.command(self.spec.uid, args).output().unwrap())
+        Output::of(self.hermes_command(args).output().unwrap())
+    }
+
+    /// Runs a command as a user who is neither.
+    pub fn as_stranger(&self, args: &[&str]) -> Output {
+        Output::of(self.command(777, args).output().unwrap())
     }
 
     fn command(&self, uid: u32, args: &[&str]) -> Command {

@@ -3,10 +3,12 @@
 #![allow(dead_code, unused_imports)]
 
 mod container;
+mod events;
 mod image;
 mod volume;
 
 pub use container::{Container, HERMES, Output, Spec, link, wait_until};
+pub use events::Events;
 pub use image::{copy_image, run, workspace};
 pub use volume::Volume;
 

@@ -1,0 +1,68 @@
+//! The planned-stop marker: tells a gateway that the coming SIGTERM is an operator's.
+
+use crate::error::Result;
+use crate::render;
+use crate::sys::{self, Dir};
+
+const MARKER: &[u8] = b".gateway-planned-stop.json";
+/// More than /proc/PID/stat ever has, in bytes.
+const MAX_STAT: usize = 4096;
+
+/// Leaves the marker for the gateway with the process id `target` in its `home`. The
+/// gateway believes it for a minute and takes it away.
+///
+/// Everybody may read it: a gateway that cannot would take the stop for a crash.
+pub fn leave(home: &Dir, target: u64) -> Result<()> {
+    let start = start_time(target).unwrap_or_else(|| "null".into());
+    let (stopper, now) = (std::process::id(), render::iso(sys::now()));
+    let content = format!(
+        "{{\"target_pid\":{target},\"target_start_time\":{start},\
+         \"stopper_pid\":{stopper},\"written_at\":\"{now}\"}}\n"
+    );
+    home.lock_whole()?;
+    home.replace(MARKER, 0o644, content.as_bytes(), false)
+}
+
+/// Takes back a marker that nobody read.
+pub fn take_back(home: &Dir) -> Result<()> {
+    home.remove(MARKER).map(drop)
+}
+
+/// When the process was started, as the gateway itself finds it: the 22nd word of its
+/// /proc/PID/stat, even where the process's name has spaces in it.
+fn start_time(pid: u64) -> Option<String> {
+    let stat = Dir::open(b"/proc").ok()?.read(format!("{pid}/stat").as_bytes(), MAX_STAT).ok()?;
+    let word = str::from_utf8(&stat).ok()?.split_ascii_whitespace().nth(21)?;
+    word.bytes().all(|b| b.is_ascii_digit()).then(|| word.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_marker_names_the_process_and_when_it_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Dir::open(dir.path().as_os_str().as_encoded_bytes()).unwrap();
+        let own = u64::from(std::process::id());
+        leave(&home, own).unwrap();
+        leave(&home, own).unwrap();
+        let content = std::fs::read(dir.path().join(".gateway-planned-stop.json")).unwrap();
+        let marker: serde_json::Value = serde_json::from_slice(&content).unwrap();
+        let keys: Vec<_> = marker.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(keys, ["stopper_pid", "target_pid", "target_start_time", "written_at"]);
+        assert_eq!([&marker["target_pid"], &marker["stopper_pid"]], [own, own]);
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let start = stat.rsplit(") ").next().unwrap().split(' ').nth(19).unwrap();
+        assert_eq!(marker["target_start_time"].to_string(), start);
+        assert!(marker["written_at"].as_str().unwrap().ends_with("+00:00"), "{marker}");
+        take_back(&home).unwrap();
+        take_back(&home).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_process_that_has_gone_has_no_start_time() {
+        assert_eq!(start_time(u64::MAX), None);
+    }
+}

@@ -1,0 +1,123 @@
+//! Machines without s6: everything is refused, with what to use instead.
+
+use super::{Goal, Outcomes, Patience, ServiceManager};
+use crate::container::Supervisor;
+use crate::error::{Error, Kind, Result};
+use crate::model::profile::Profile;
+use crate::s6::control::Control;
+use crate::s6::slot::Registration;
+use std::time::Duration;
+
+/// A service manager that is not ours to command.
+pub struct Host(pub Supervisor);
+
+impl Host {
+    fn refuse(&self, what: &'static str, profiles: &[Profile]) -> Outcomes {
+        profiles.iter().map(|_| Err(self.refusal(what))).collect()
+    }
+
+    fn unsupported(&self, what: &'static str) -> Box<Error> {
+        let why = "does not support runtime profile gateway registration (container-only feature)";
+        Error::new(Kind::Unsupervised, what, self.0.word(), why)
+    }
+
+    fn refusal(&self, what: &'static str) -> Box<Error> {
+        let instead = match self.0 {
+            Supervisor::Systemd => {
+                "systemd supervises services here: use hermes gateway, or systemctl --user"
+            }
+            _ => "nothing supervises gateways here: use hermes gateway run",
+        };
+        Error::new(Kind::Unsupervised, what, self.0.word(), instead)
+    }
+}
+
+impl ServiceManager for Host {
+    fn kind(&self) -> Supervisor {
+        self.0
+    }
+
+    fn supports_runtime_registration(&self) -> bool {
+        false
+    }
+
+    fn list(&self) -> Result<Vec<Profile>> {
+        Ok(Vec::new())
+    }
+
+    fn register(&self, _: &Profile, _: &Registration) -> Result<()> {
+        Err(self.unsupported("register gateway"))
+    }
+
+    fn unregister(&self, profiles: &[Profile], _: Duration) -> Outcomes {
+        profiles.iter().map(|_| Err(self.unsupported("unregister gateway"))).collect()
+    }
+
+    fn start(&self, profiles: &[Profile], _: Patience) -> Outcomes {
+        self.refuse("start gateway", profiles)
+    }
+
+    fn stop(&self, profiles: &[Profile], _: Patience) -> Outcomes {
+        self.refuse("stop gateway", profiles)
+    }
+
+    fn restart(&self, profiles: &[Profile], _: Patience) -> Outcomes {
+        self.refuse("restart gateway", profiles)
+    }
+
+    fn signal(&self, profiles: &[Profile], _: Control) -> Outcomes {
+        self.refuse("signal gateway", profiles)
+    }
+
+    fn wait(&self, profiles: &[Profile], _: Goal, _: Patience) -> Outcomes {
+        self.refuse("wait for gateway", profiles)
+    }
+
+    fn is_running(&self, _: &Profile) -> Result<bool> {
+        Err(self.refusal("look at gateway"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_refuse_and_say_what_to_use() {
+        for (kind, instead) in
+            [(Supervisor::Systemd, "systemctl --user"), (Supervisor::None, "hermes gateway run")]
+        {
+            let host = Host(kind);
+            let profile = [Profile::Default];
+            assert_eq!((host.kind(), host.supports_runtime_registration()), (kind, false));
+            assert_eq!(host.list(), Ok(vec![]));
+            let time = Duration::ZERO;
+            let registration = [
+                host.register(&Profile::Default, &Registration::default()),
+                host.unregister(&profile, time).remove(0),
+            ];
+            for refused in registration {
+                let error = refused.unwrap_err();
+                assert_eq!(error.kind, Kind::Unsupervised);
+                let text = error.to_string();
+                let end = "does not support runtime profile gateway registration (container-only feature)";
+                assert!(text.ends_with(end), "{text}");
+            }
+            let lifecycle = [
+                host.start(&profile, Patience::None),
+                host.stop(&profile, Patience::Endless),
+                host.restart(&profile, Patience::Within(time)),
+                host.signal(&profile, Control::HangUp),
+                host.wait(&profile, Goal::Up, Patience::None),
+                vec![host.is_running(&profile[0]).map(drop)],
+            ];
+            for mut refused in lifecycle {
+                let error = refused.remove(0).unwrap_err();
+                assert_eq!(error.kind, Kind::Unsupervised);
+                let text = error.to_string();
+                assert!(text.contains(kind.word()) && text.ends_with(instead), "{text}");
+                assert!(refused.is_empty());
+            }
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! s6: gateways in slots of a scandir.
+
+use super::{Access, Goal, Outcomes, Patience, ServiceManager};
+use crate::cli::{Options, Verbosity};
+use crate::container::Supervisor;
+use crate::error::{Error, Kind, Result, Shown};
+use crate::home::{self, marker, state};
+use crate::model::intent::Word;
+use crate::model::profile::Profile;
+use crate::render::{self, Level};
+use crate::s6::control::Control;
+use crate::s6::course::Order;
+use crate::s6::drive::{self, Outcome, Target};
+use crate::s6::scandir::{self, ScanDir};
+use crate::s6::service::Service;
+use crate::s6::slot::{self, Registration};
+use crate::s6::status::{Exit, Status};
+use crate::s6::{removal, uptake};
+use crate::settings::Settings;
+use crate::sys::{self, Dir};
+use crate::user;
+use std::time::{Duration, Instant};
+
+/// What a gateway gets to die after SIGKILL, and a new one to start.
+const SOON: Duration = Duration::from_secs(5);
+
+/// What is done with a running gateway.
+struct Verb {
+    /// In words, for errors.
+    what: &'static str,
+    order: Order,
+    /// What is wrong when the time is over.
+    late: &'static str,
+}
+
+const NOT_UP: &str = "it is not up in time";
+const START: Verb = Verb { what: "start gateway", order: Order::Start, late: NOT_UP };
+const STOP: Verb = Verb {
+    what: "stop gateway",
+    order: Order::Stop,
+    late: "it is not down in time: it is told to stop; hermes-gw signal KILL ends it",
+};
+const RESTART: Verb =
+    Verb { what: "restart gateway", order: Order::Restart, late: "no new process is up in time" };
+
+impl Goal {
+    const fn verb(self) -> Verb {
+        let what = "wait for gateway";
+        match self {
+            Goal::Up => Verb { what, order: Order::SeeUp, late: NOT_UP },
+            Goal::Ready => Verb { what, order: Order::SeeReady, late: "it is not ready in time" },
+            Goal::Down => Verb { what, order: Order::SeeDown, late: "it is not down in time" },
+        }
+    }
+}
+
+impl Patience {
+    /// When it ends, from now on; `None` for never.
+    fn deadline(self) -> Option<Instant> {
+        match self {
+            Patience::None => Some(Instant::now()),
+            Patience::Within(time) => Some(Instant::now() + time),
+            Patience::Endless => None,
+        }
+    }
+}
+
+/// s6's scandir, and the homes of the profiles.
+pub struct S6<'a> {
+    options: &'a Options,
+    settings: Settings,
+    scandir: ScanDir,
+}
+
+impl<'a> S6<'a> {
+    /// Opens the scandir, and drops root where `access` asks for it.
+    pub fn open(options: &'a Options, access: Access) -> Result<S6<'a>> {
+        let settings = Settings::read(options)?;
+        let scandir = ScanDir::open(&settings.scandir)?;
+        if access != Access::Read {
+            sys::clear_umask();
+            sys::raise_descriptor_limit();
+            if sys::is_root() {
+                let ids = user::look_up(&settings.user)?;
+                if access == Access::Register {
+                    scandir.give(&ids)?;
+                }
+                sys::become_user(&ids)?;
+            }
+        }
+        Ok(S6 { options, settings, scandir })
+    }
+
+    fn warn(&self, error: &Error) {
+        render::complain(Level::Warning, &error.to_string(), self.options.json);
+    }
+
+    /// Adds whom to be, where that is the trouble.
+    fn explain(&self, error: Box<Error>) -> Box<Error> {
+        match error.kind {
+            Kind::Denied => error.hint(&format!("run as root or {}", Shown(&self.settings.user))),
+            _ => error,
+        }
+    }
+
+    fn failed(&self, verb: &Verb, profile: &Profile, kind: Kind, why: String) -> Box<Error> {
+        Error::new(kind, verb.what, self.scandir.dir().path_of(&profile.slot()), why)
+    }
+
+    /// The service of `profile`.
+    fn service(&self, verb: &Verb, profile: &Profile) -> Result<Service> {
+        Service::open(self.scandir.dir(), &profile.slot()).map_err(|error| {
+            if error.kind != Kind::Missing {
+                return error;
+            }
+            let name = profile.name();
+            let why = format!("no such gateway '{name}': hermes-gw register {name} makes it");
+            self.failed(verb, profile, Kind::NotRegistered, why)
+        })
+    }
+
+    fn home(&self, profile: &Profile) -> Result<Dir> {
+        home::home_of(home::root_of(&self.settings.home), profile)
+    }
+
+    /// Records what the operator wants of a gateway. Control goes on without it.
+    fn record(&self, profile: &Profile, desired: &Word) {
+        match self.home(profile).and_then(|home| state::record(&home, desired)) {
+            Ok(None) => {}
+            // A slot without a profile has no intent to keep.
+            Err(error) if error.kind == Kind::Missing => {}
+            Ok(Some(error)) => self.warn(&error),
+            Err(error) => self.warn(&error.hint("the intent is not recorded")),
+        }
+    }
+
+    /// Tells a gateway that is up that an operator stops it.
+    fn announce_stop(&self, profile: &Profile, service: &Service) {
+        let up = service.status().ok().filter(Status::is_up);
+        let Some(status) = up else { return };
+        match self.home(profile).and_then(|home| marker::leave(&home, status.pid)) {
+            Err(error) if error.kind != Kind::Missing => {
+                self.warn(&error.hint("the gateway takes this stop for a crash"));
+            }
+            _ => {}
+        }
+    }
+
+    /// Once the gateway is down: what it wrote on its way may have taken the intent along.
+    fn settle_stop(&self, profile: &Profile) {
+        self.record(profile, &Word::Stopped);
+        if let Ok(home) = self.home(profile) {
+            marker::take_back(&home).unwrap_or_else(|error| self.warn(&error));
+        }
+    }
+
+    /// Puts the gateways on their courses, `prepare`d one by one, and waits for all.
+    fn command(
+        &self,
+        verb: &Verb,
+        profiles: &[Profile],
+        patience: Patience,
+        prepare: &dyn Fn(&Profile, &Service),
+    ) -> Outcomes {
+        let begin = |profile| {
+            let service = self.service(verb, profile)?;
+            // Nothing is written down where nothing can be done.
+            let mut target =
+                Target::open(service, verb.order).map_err(|error| match error.kind {
+                    Kind::Unsupervised => error.hint("hermes-gw reconcile asks for one"),
+                    _ => error,
+                })?;
+            prepare(profile, target.service());
+            target.advance();
+            Ok(target)
+        };
+        let mut targets: Vec<_> = profiles.iter().map(begin).collect();
+        let waited = drive::drive(&mut targets.iter_mut().flatten().collect(), patience.deadline());
+        let result = |(profile, target): (&Profile, Result<Target>)| {
+            let outcome = target?.outcome();
+            waited.clone()?;
+            self.result(verb, profile, outcome, patience)
+        };
+        let results = profiles.iter().zip(targets).map(result);
+        results.map(|result| result.map_err(|error| self.explain(error))).collect()
+    }
+
+    /// What an outcome is to the operator.
+    fn result(
+        &self,
+        verb: &Verb,
+        profile: &Profile,
+        outcome: Option<Outcome>,
+        patience: Patience,
+    ) -> Result<()> {
+        let (kind, why) = match outcome {
+            Some(Outcome::Done) => return Ok(()),
+            None if patience == Patience::None => return Ok(()),
+            Some(Outcome::Failed(error)) => return Err(error),
+            Some(Outcome::Died(status)) => (Kind::Unusable, obituary(&status)),
+            Some(Outcome::Abandoned) => {
+                (Kind::Unsupervised, "its s6-supervise has gone".to_string())
+            }
+            None => (Kind::TimedOut, verb.late.into()),
+        };
+        Err(self.failed(verb, profile, kind, why))
+    }
+
+    /// Registers under the lock, and waits until the slot is supervised; whether it is new.
+    fn register_only(&self, profile: &Profile, how: &Registration) -> Result<bool> {
+        const REGISTER: Verb = Verb { what: "register gateway", ..START };
+        let failed = |kind, why| Err(self.failed(&REGISTER, profile, kind, why));
+        let _lock = self.scandir.lock(self.options.json)?;
+        let dir = self.scandir.dir();
+        let names = dir.names()?;
+        self.scandir.heal(&names).iter().for_each(|error| self.warn(error));
+        let new = dir.kind(&profile.slot())?.is_none();
+        if !new && !how.if_missing {
+            return failed(Kind::Registered, "it is registered already".into());
+        }
+        if new {
+            let capacity = self.scandir.capacity(&names, self.settings.services_max);
+            if names.iter().filter(|name| scandir::is_slot(name)).count() >= capacity {
+                let why = format!("s6-svscan can hold no more than {capacity} gateways");
+                return failed(Kind::Unusable, why);
+            }
+            slot::publish(dir, profile, &self.settings.user, how)?;
+        } else if Service::open(dir, &profile.slot())?.is_supervised()? {
+            return Ok(false);
+        }
+        let taken = uptake::take_up(&self.scandir, std::slice::from_ref(profile));
+        let taken = taken.and_then(|lost| match lost.is_empty() {
+            true => Ok(new),
+            false => failed(Kind::Unsupervised, uptake::why_not(&self.scandir)),
+        });
+        taken.inspect_err(|_| {
+            // What was wrong first is worth more than what is wrong now.
+            if new {
+                removal::remove(&self.scandir, &[profile]);
+            }
+        })
+    }
+
+    /// Registers a profile that is on disk and has no slot, and says so.
+    fn register_missing(&self, profile: &Profile) -> Result<()> {
+        let slot = self.scandir.dir().kind(&profile.slot())?;
+        if slot.is_some() || !home::exists(home::root_of(&self.settings.home), profile) {
+            return Ok(());
+        }
+        let how = Registration { if_missing: true, ..Registration::default() };
+        match self.register_only(profile, &how)? {
+            true if self.options.verbosity != Verbosity::Quiet => {
+                render::say(&render::done(profile, "registered", self.options.json))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What is said of a gateway that came up and died.
+fn obituary(status: &Status) -> String {
+    let how = match status.last_exit() {
+        Exit::Code(code) => format!("exit code {code}"),
+        Exit::Signal(signal) => format!("signal {signal}"),
+    };
+    let next = if status.want_up { "s6 tries again" } else { "it stays down" };
+    format!("it started and died at once: {how}; {next}")
+}
+
+impl ServiceManager for S6<'_> {
+    fn kind(&self) -> Supervisor {
+        Supervisor::S6
+    }
+
+    fn supports_runtime_registration(&self) -> bool {
+        true
+    }
+
+    fn list(&self) -> Result<Vec<Profile>> {
+        self.scandir.profiles()
+    }
+
+    fn register(&self, profile: &Profile, how: &Registration) -> Result<()> {
+        let new = self.register_only(profile, how).map_err(|error| self.explain(error))?;
+        if how.down || !new {
+            return Ok(());
+        }
+        // s6 starts it by itself; whether it stays up is another matter.
+        let one = std::slice::from_ref(profile);
+        let mut up = self.command(&START, one, Patience::Within(SOON), &|_, _| ());
+        up.retain(|up| up.as_ref().is_err_and(|error| error.kind != Kind::Unusable));
+        up.into_iter().collect()
+    }
+
+    fn unregister(&self, profiles: &[Profile], timeout: Duration) -> Outcomes {
+        let drained = removal::drain(&self.scandir, profiles, timeout);
+        let removed = match self.scandir.lock(self.options.json) {
+            Ok(_lock) => removal::remove_drained(&self.scandir, profiles, drained),
+            Err(error) => profiles.iter().map(|_| Err(error.clone())).collect(),
+        };
+        removed.into_iter().map(|it| it.map_err(|error| self.explain(error))).collect()
+    }
+
+    fn start(&self, profiles: &[Profile], patience: Patience) -> Outcomes {
+        let registered = profiles.iter().map(|profile| self.register_missing(profile));
+        let registered: Vec<_> = registered.collect();
+        let started = self.command(&START, profiles, patience, &|profile, _| {
+            self.record(profile, &Word::Running);
+        });
+        let both = registered.into_iter().zip(started);
+        both.map(|(registered, started)| registered.map_err(|e| self.explain(e)).and(started))
+            .collect()
+    }
+
+    fn stop(&self, profiles: &[Profile], patience: Patience) -> Outcomes {
+        let outcomes = self.command(&STOP, profiles, patience, &|profile, service| {
+            self.record(profile, &Word::Stopped);
+            self.announce_stop(profile, service);
+        });
+        let stopped = profiles.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
+        if patience != Patience::None {
+            stopped.for_each(|(profile, _)| self.settle_stop(profile));
+        }
+        outcomes
+    }
+
+    fn restart(&self, profiles: &[Profile], patience: Patience) -> Outcomes {
+        let order = match patience {
+            Patience::None => Order::RestartLater,
+            _ => Order::Restart,
+        };
+        self.command(&Verb { order, ..RESTART }, profiles, patience, &|profile, _| {
+            self.record(profile, &Word::Running);
+        })
+    }
+
+    fn signal(&self, profiles: &[Profile], signal: Control) -> Outcomes {
+        const SIGNAL: Verb = Verb { what: "signal gateway", ..START };
+        let send = |profile: &Profile| {
+            let service = self.service(&SIGNAL, profile)?;
+            let control = service.control()?;
+            match service.status()?.is_up() {
+                true => control.write(&[signal as u8]),
+                false => {
+                    let why = "it is not up".to_string();
+                    Err(self.failed(&SIGNAL, profile, Kind::Unusable, why))
+                }
+            }
+        };
+        profiles.iter().map(|it| send(it).map_err(|error| self.explain(error))).collect()
+    }
+
+    fn wait(&self, profiles: &[Profile], goal: Goal, patience: Patience) -> Outcomes {
+        let verb = goal.verb();
+        self.command(&verb, profiles, patience, &|profile, service| {
+            if goal == Goal::Ready && service.says_ready() == Ok(false) {
+                let why = "it has no notification-fd, and never says that it is ready".into();
+                self.warn(&self.failed(&verb, profile, Kind::Unusable, why));
+            }
+        })
+    }
+
+    fn is_running(&self, profile: &Profile) -> Result<bool> {
+        let look = || -> Result<bool> {
+            let service = Service::open(self.scandir.dir(), &profile.slot())?;
+            Ok(service.is_supervised()? && service.status()?.is_up())
+        };
+        match look() {
+            Err(error) if error.kind == Kind::Missing => Ok(false),
+            known => known.map_err(|error| self.explain(error)),
+        }
+    }
+}

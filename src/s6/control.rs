@@ -1,0 +1,81 @@
+//! What s6-supervise can be told: one letter each.
+
+/// A letter for `supervise/control`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Control {
+    /// Bring it up, and keep it up.
+    Up = b'u',
+    /// The same, and remove `down`, so that the wish outlives the supervisor.
+    UpForGood = b'U',
+    /// Bring it down, and leave it down.
+    Down = b'd',
+    /// The same, and make `down`, so that the wish outlives the supervisor.
+    DownForGood = b'D',
+    /// Exit when the service is down.
+    Exit = b'x',
+    /// SIGALRM.
+    Alarm = b'a',
+    /// SIGABRT.
+    Abort = b'b',
+    /// SIGQUIT.
+    Quit = b'q',
+    /// SIGHUP.
+    HangUp = b'h',
+    /// SIGKILL.
+    Kill = b'k',
+    /// SIGTERM.
+    Terminate = b't',
+    /// SIGINT.
+    Interrupt = b'i',
+    /// SIGUSR1.
+    User1 = b'1',
+    /// SIGUSR2.
+    User2 = b'2',
+    /// SIGSTOP.
+    Pause = b'p',
+    /// SIGCONT.
+    Continue = b'c',
+    /// SIGWINCH.
+    Window = b'y',
+}
+
+/// The signals that can be sent, by their names without `SIG`.
+pub const SIGNALS: [(&str, Control); 12] = [
+    ("ALRM", Control::Alarm),
+    ("ABRT", Control::Abort),
+    ("QUIT", Control::Quit),
+    ("HUP", Control::HangUp),
+    ("KILL", Control::Kill),
+    ("TERM", Control::Terminate),
+    ("INT", Control::Interrupt),
+    ("USR1", Control::User1),
+    ("USR2", Control::User2),
+    ("STOP", Control::Pause),
+    ("CONT", Control::Continue),
+    ("WINCH", Control::Window),
+];
+
+/// The signal called `name`: in any case, with `SIG` or without.
+pub fn signal(name: &[u8]) -> Option<Control> {
+    let name = name.to_ascii_uppercase();
+    let name = name.strip_prefix(b"SIG").unwrap_or(&name);
+    SIGNALS.iter().find(|(known, _)| known.as_bytes() == name).map(|(_, control)| *control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_are_found_as_people_write_them() {
+        for name in ["TERM", "SIGTERM", "term", "sigterm"] {
+            assert_eq!(signal(name.as_bytes()), Some(Control::Terminate), "{name}");
+        }
+        for name in ["", "SIG", "SIGSIGTERM", "15", "CHLD", "TERM "] {
+            assert_eq!(signal(name.as_bytes()), None, "{name}");
+        }
+        let letters: String = SIGNALS.iter().map(|(_, c)| char::from(*c as u8)).collect();
+        assert_eq!(letters, "abqhkti12pcy");
+    }
+}

@@ -1,0 +1,154 @@
+//! Several services, each on its course, in one poll loop.
+
+use super::control::Control;
+use super::course::{Course, Order, Step};
+use super::events::Subscription;
+use super::service::Service;
+use super::status::Status;
+use crate::error::{Error, Kind, Result};
+use crate::sys::{self, FifoWriter};
+use std::time::{Duration, Instant};
+
+/// How long to wait for what comes without an event: at first, and at most.
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_millis(50);
+
+/// What became of a service.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is where it should be.
+    Done,
+    /// It came up, and died at once.
+    Died(Status),
+    /// Its supervisor has gone.
+    Abandoned,
+    /// It cannot be told, or looked at.
+    Failed(Box<Error>),
+}
+
+/// A service on its way.
+#[derive(Debug)]
+pub struct Target {
+    service: Service,
+    control: FifoWriter,
+    events: Option<Subscription>,
+    course: Course,
+    silent: bool,
+    outcome: Option<Outcome>,
+}
+
+impl Target {
+    /// Listens to `service`; nothing is told yet.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupervised`] if nobody supervises it.
+    pub fn open(service: Service, order: Order) -> Result<Target> {
+        let control = service.control()?;
+        // Where no FIFO can be made in event/, the status is looked at from time to time.
+        let events = Subscription::open(service.dir()).ok();
+        let course = Course::new(order);
+        Ok(Target { service, control, events, course, silent: false, outcome: None })
+    }
+
+    /// The same, already on its way.
+    pub fn begin(service: Service, order: Order) -> Result<Target> {
+        let mut target = Target::open(service, order)?;
+        target.advance();
+        Ok(target)
+    }
+
+    /// The service.
+    pub fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// Whether nothing became of it yet.
+    pub fn is_under_way(&self) -> bool {
+        self.outcome.is_none()
+    }
+
+    /// What became of it; `None` if it is still on its way.
+    pub fn outcome(mut self) -> Option<Outcome> {
+        self.outcome.take()
+    }
+
+    /// Tells its supervisor something, for what that is worth: how it goes on shows
+    /// in its status.
+    pub fn tell(&self, control: Control) {
+        let _ = self.control.write(&[control as u8]);
+    }
+
+    /// Goes as far as its status allows.
+    pub fn advance(&mut self) {
+        self.outcome = loop {
+            let status = match self.service.status() {
+                Ok(status) => status,
+                // Its supervisor has only just begun, or is at its end; either is told.
+                Err(error) if error.kind == Kind::Missing => break None,
+                Err(error) => break Some(Outcome::Failed(error)),
+            };
+            let step = self.course.next(&status);
+            self.silent = self.events.is_none() || step == Step::WaitSilently;
+            match step {
+                Step::Wait | Step::WaitSilently => break None,
+                Step::Done => break Some(Outcome::Done),
+                Step::Died => break Some(Outcome::Died(status)),
+                Step::Tell(control) => match self.control.write(&[control as u8]) {
+                    Ok(()) => {}
+                    Err(error) if error.kind == Kind::Unsupervised => {
+                        break Some(Outcome::Abandoned);
+                    }
+                    Err(error) => break Some(Outcome::Failed(error)),
+                },
+            }
+        };
+    }
+
+    /// Takes notice of what [`sys::wait`] told of it, or that its time is over.
+    fn notice(&mut self, (event, gone): (bool, bool), time_is_over: bool) {
+        if let Some(events) = self.events.as_ref().filter(|_| event) {
+            events.fifo().drain();
+        }
+        if event || gone || self.silent && time_is_over {
+            self.advance();
+        }
+        if gone && self.outcome.is_none() {
+            self.outcome = Some(Outcome::Abandoned);
+        }
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        if let Some(events) = &self.events {
+            events.close(self.service.dir());
+        }
+    }
+}
+
+/// Waits until something became of each of `targets`, at most until `deadline`; those
+/// that are still on their way stay in it.
+pub fn drive(targets: &mut Vec<&mut Target>, deadline: Option<Instant>) -> Result<()> {
+    let mut pause = SHORTEST;
+    loop {
+        targets.retain(|target| target.outcome.is_none());
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        if targets.is_empty() || left == Some(Duration::ZERO) {
+            return Ok(());
+        }
+        let silent = targets.iter().any(|target| target.silent);
+        let timeout = if silent { Some(left.map_or(pause, |left| left.min(pause))) } else { left };
+        let heard: Vec<_> = targets
+            .iter()
+            .map(|target| (target.events.as_ref().map(Subscription::fifo), Some(&target.control)))
+            .collect();
+        let told = sys::wait(&heard, timeout)?;
+        let nothing = told.iter().all(|told| *told == (false, false));
+        for (target, told) in targets.iter_mut().zip(told) {
+            target.notice(told, nothing);
+        }
+        if silent && nothing {
+            pause = LONGEST.min(2 * pause);
+        }
+    }
+}

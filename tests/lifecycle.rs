@@ -1,0 +1,538 @@
+//! start, stop, restart, signal, wait, is-running: each verb on each state a gateway can
+//! be in, with what its supervisor said meanwhile.
+
+mod support;
+
+use std::fs;
+use std::process::Stdio;
+use support::{Container, Events, Output, Spec, Volume, wait_until};
+
+/// One gateway in each state.
+const STATES: [&str; 8] =
+    ["up", "down", "never", "finishing", "crashing", "deaf", "orphaned", "unsupervised"];
+
+fn gw(container: &Container, args: &[&str]) -> Output {
+    container.as_hermes(&[&["/command/hermes-gw"], args].concat())
+}
+
+fn slot(profile: &str) -> String {
+    format!("/run/service/gateway-{profile}")
+}
+
+/// A container with a gateway in each of the states.
+fn scene() -> Container {
+    let volume = Volume::new();
+    for state in STATES {
+        volume.wanted(state, if state == "never" { "stopped" } else { "running" });
+    }
+    volume.file("crashing", "behave", "exit 1\n").file("deaf", "behave", "deaf\n");
+    volume.file("unsupervised", "behave", "exit 1\n");
+    let container = Container::boot(volume, Spec::default());
+    for state in ["up", "down", "deaf", "finishing", "orphaned"] {
+        container.wait_up(state);
+    }
+    container.as_root(&["/command/s6-svc", "-wD", "-d", &slot("down")]).ok();
+    // A slot that s6-svscan has not seen: as after a scan that it gave up.
+    let hidden = "/run/service/.unsupervised";
+    container.as_root(&["mv", &slot("unsupervised"), hidden]).ok();
+    container.as_root(&["/command/s6-svscanctl", "-an", "/run/service"]).ok();
+    wait_until("end of a supervisor", || {
+        !container.as_root(&["/command/s6-svok", hidden]).succeeded()
+    });
+    // A supervisor that was killed, and none to start another.
+    let supervisor = supervisor(&container, "orphaned");
+    container.signal_init("STOP");
+    container.as_root(&["mv", hidden, &slot("unsupervised")]).ok();
+    container.as_root(&["sh", "-c", &format!("kill -KILL {supervisor}")]).ok();
+    // A finish script that takes its time.
+    let finish = container.inside(&slot("finishing")).join("finish");
+    fs::write(finish, "#!/bin/sh\nsleep 0.7\n").unwrap();
+    container
+}
+
+fn supervisor(container: &Container, profile: &str) -> String {
+    let processes = container.as_root(&["ps", "-eo", "pid,args"]).ok();
+    let end = format!("s6-supervise gateway-{profile}");
+    let line = processes.lines().find(|line| line.ends_with(&end)).unwrap();
+    line.split_whitespace().next().unwrap().into()
+}
+
+/// Brings the gateway with the slow finish script into it.
+fn make_finish(container: &Container) {
+    let pid = container.pid("finishing");
+    container.as_root(&["sh", "-c", &format!("kill -KILL {pid}")]).ok();
+    let args = ["/command/s6-svstat", "-o", "finish", &slot("finishing")];
+    wait_until("finish to run", || container.as_root(&args).stdout != "false\n");
+}
+
+fn desired(container: &Container, profile: &str) -> &'static str {
+    let state = container.volume().read(profile, "gateway_state.json");
+    match state {
+        state if state.contains(r#""desired_state":"running""#) => "running",
+        state if state.contains(r#""desired_state":"stopped""#) => "stopped",
+        _ => "none",
+    }
+}
+
+/// Runs `verb` on the gateway in each state: (exit code, s6's events, intent).
+fn each(container: &Container, verb: &[&str]) -> Vec<(&'static str, i32, String, &'static str)> {
+    STATES
+        .into_iter()
+        .map(|state| {
+            if state == "finishing" {
+                make_finish(container);
+            }
+            let mut events = Events::of(container, &slot(state));
+            let output = gw(container, &[verb, &[state]].concat());
+            let lines = output.stderr.lines().count();
+            assert_eq!(lines, usize::from(output.code != 0), "{verb:?} {state}: {output:?}");
+            assert_eq!(output.stdout, "", "{verb:?} {state}");
+            // A gateway that crashes all the time says a lot, and not always the same.
+            let heard = if state == "crashing" { String::new() } else { events.heard() };
+            (state, output.code, heard, desired(container, state))
+        })
+        .collect()
+}
+
+fn check(found: &[(&str, i32, String, &str)], expected: [(&str, i32, &str, &str); 8]) {
+    for ((state, code, heard, desired), expected) in found.iter().zip(expected) {
+        assert_eq!((*state, *code, heard.as_str(), *desired), expected);
+    }
+}
+
+#[test]
+fn stop_in_every_state() {
+    let container = scene();
+    let found = each(&container, &["stop", "--timeout", "3"]);
+    check(
+        &found,
+        [
+            ("up", 0, "dD", "stopped"),
+            ("down", 0, "", "stopped"),
+            ("never", 0, "", "stopped"),
+            ("finishing", 0, "D", "stopped"),
+            ("crashing", 0, "", "stopped"),
+            ("deaf", 99, "", "stopped"),
+            ("orphaned", 102, "", "running"),
+            ("unsupervised", 102, "", "running"),
+        ],
+    );
+    for state in ["up", "down", "never", "finishing", "crashing"] {
+        assert_eq!(container.state(state), "down", "{state}");
+        // The wish outlives the supervisor.
+        wait_until("the down file", || container.inside(&slot(state)).join("down").exists());
+    }
+    assert_eq!(container.state("deaf"), "up");
+    let state = container.volume().read("up", "gateway_state.json");
+    assert!(state.contains(r#""gateway_state":"stopped""#), "not by the marker: {state}");
+    let error = gw(&container, &["stop", "--timeout", "0.1", "deaf"]).stderr;
+    assert_eq!(
+        error,
+        "hermes-gw: stop gateway: /run/service/gateway-deaf: it is not down in time: it is told \
+         to stop; hermes-gw signal KILL ends it\n"
+    );
+    gw(&container, &["signal", "KILL", "deaf"]).ok();
+    gw(&container, &["stop", "deaf"]).ok();
+    assert_eq!(container.state("deaf"), "down");
+}
+
+#[test]
+fn start_in_every_state() {
+    let container = scene();
+    fs::write(container.inside(&slot("down")).join("down"), "").unwrap();
+    // What crashes may be seen up, or dead again.
+    container.as_root(&["/command/s6-svc", "-D", &slot("crashing")]).ok();
+    let pid = container.pid("up");
+    let mut found = each(&container, &["start"]);
+    assert!(matches!(found[4].1, 0 | 1), "{found:?}");
+    found[4].1 = 0;
+    check(
+        &found,
+        [
+            ("up", 0, "", "running"),
+            ("down", 0, "u", "running"),
+            ("never", 0, "u", "running"),
+            ("finishing", 0, "Du", "running"),
+            ("crashing", 0, "", "running"),
+            ("deaf", 0, "", "running"),
+            ("orphaned", 102, "", "running"),
+            ("unsupervised", 102, "", "running"),
+        ],
+    );
+    assert_eq!(container.pid("up"), pid);
+    for state in ["down", "never"] {
+        assert!(!container.inside(&slot(state)).join("down").exists(), "{state}");
+        container.wait_up(state);
+    }
+    let error = gw(&container, &["start", "orphaned"]).stderr;
+    let expected = "hermes-gw: open: /run/service/gateway-orphaned/supervise/control: no \
+        s6-supervise runs on it: hermes-gw reconcile asks for one\n";
+    assert_eq!(error, expected);
+    container.signal_init("CONT");
+    gw(&container, &["reconcile"]).ok();
+    gw(&container, &["start", "orphaned", "unsupervised"]);
+    container.wait_up("orphaned");
+}
+
+#[test]
+fn restart_in_every_state() {
+    let container = scene();
+    let pid = container.pid("up");
+    container.as_root(&["/command/s6-svc", "-D", &slot("crashing")]).ok();
+    let mut found = each(&container, &["restart", "--timeout", "3"]);
+    assert!(matches!(found[4].1, 0 | 1), "{found:?}");
+    found[4].1 = 0;
+    check(
+        &found,
+        [
+            ("up", 0, "dDu", "running"),
+            ("down", 0, "u", "running"),
+            ("never", 0, "u", "running"),
+            ("finishing", 0, "Du", "running"),
+            ("crashing", 0, "", "running"),
+            ("deaf", 99, "", "running"),
+            ("orphaned", 102, "", "running"),
+            ("unsupervised", 102, "", "running"),
+        ],
+    );
+    assert_ne!(container.pid("up"), pid);
+    for state in ["up", "down", "never"] {
+        container.wait_up(state);
+        assert!(!container.volume().home(state).join(".gateway-planned-stop.json").exists());
+    }
+}
+
+#[test]
+fn a_gateway_on_its_way_down_is_started_anew() {
+    let volume = Volume::new();
+    volume.wanted("slow", "running").file("slow", "behave", "slow 1\n");
+    let container = Container::boot(volume, Spec::default());
+    container.wait_up("slow");
+    let pid = container.pid("slow");
+    let mut events = Events::of(&container, &slot("slow"));
+    gw(&container, &["stop", "--no-wait", "slow"]).ok();
+    assert_eq!(events.heard(), "");
+    gw(&container, &["start", "slow"]).ok();
+    assert_eq!(events.heard(), "dDu");
+    assert_ne!(container.pid("slow"), pid);
+    assert_eq!(desired(&container, "slow"), "running");
+}
+
+#[test]
+fn without_waiting_it_is_asked_for_and_comes_about() {
+    let volume = Volume::new();
+    volume.wanted("one", "running").file("one", "behave", "slow 0.5\n");
+    let container = Container::boot(volume, Spec::default());
+    container.wait_up("one");
+    let pid = container.pid("one");
+    let mut events = Events::of(&container, &slot("one"));
+    gw(&container, &["restart", "--no-wait", "one"]).ok();
+    assert_eq!((container.pid("one"), events.heard().as_str()), (pid.clone(), ""));
+    wait_until("the restart", || {
+        !matches!(container.pid("one").as_str(), "-1" | "0") && container.pid("one") != pid
+    });
+    assert_eq!(events.heard(), "dDu");
+    container.wait_up("one");
+    gw(&container, &["stop", "--no-wait", "one"]).ok();
+    assert_eq!((container.state("one").as_str(), desired(&container, "one")), ("up", "stopped"));
+    gw(&container, &["wait", "--down", "one"]).ok();
+    gw(&container, &["start", "--no-wait", "one"]).ok();
+    gw(&container, &["wait", "--up", "one"]).ok();
+}
+
+#[test]
+fn all_proceed_at_once() {
+    let volume = Volume::new();
+    let names: Vec<String> = (0..6).map(|i| format!("slow{i}")).collect();
+    for name in &names {
+        volume.wanted(name, "running").file(name, "behave", "slow 1.5\n");
+    }
+    let container = Container::boot(volume, Spec::default());
+    names.iter().for_each(|name| container.wait_up(name));
+    let mut events: Vec<_> = names.iter().map(|name| Events::of(&container, &slot(name))).collect();
+    // One after the other they would take nine seconds.
+    let output = gw(&container, &["-v", "stop", "--all", "--timeout", "6"]).ok();
+    assert_eq!(output.matches(": stopped\n").count(), 7, "{output}");
+    for (name, events) in names.iter().zip(&mut events) {
+        assert_eq!((container.state(name).as_str(), events.heard().as_str()), ("down", "dD"));
+        assert_eq!(desired(&container, name), "stopped");
+        let log = container.volume().read("default", &format!("logs/gateways/{name}/current"));
+        assert!(log.ends_with("stopped as planned\n"), "{log}");
+    }
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    gw(&container, &[&["restart"], &all[..]].concat()).ok();
+    for (name, events) in names.iter().zip(&mut events) {
+        assert_eq!((container.state(name).as_str(), events.heard().as_str()), ("up", "u"));
+    }
+    let listeners = container.as_root(&["find", "/run/service", "-name", "*ftrig1*"]).ok();
+    assert_eq!(listeners.lines().filter(|name| !name.contains("test")).count(), 0, "{listeners}");
+}
+
+#[test]
+fn several_targets_are_all_tried_and_the_first_failure_counts() {
+    let volume = Volume::new();
+    volume.wanted("good", "stopped");
+    let container = Container::boot(volume, Spec::default());
+    let start = |names: &[&str]| gw(&container, &[&["start"], names].concat());
+    let output = start(&["Bad", "missing", "good"]);
+    assert_eq!((output.code, container.state("good").as_str()), (100, "up"));
+    let lines: Vec<_> = output.stderr.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "hermes-gw: find profile: Bad: invalid name: only a-z, 0-9, _ and - are allowed",
+            "hermes-gw: start gateway: /run/service/gateway-missing: no such gateway 'missing': \
+             hermes-gw register missing makes it",
+        ]
+    );
+    assert_eq!(start(&["good", "good", "missing", "Bad"]).code, 3);
+    let json = gw(&container, &["--json", "-v", "stop", "good", "missing"]);
+    assert_eq!(json.stdout, "{\"profile\":\"good\",\"action\":\"stopped\"}\n");
+    assert!(json.stderr.starts_with("{\"error\":\"stop gateway: "), "{}", json.stderr);
+}
+
+#[test]
+fn start_registers_a_profile_that_is_on_disk_only() {
+    let container = Container::boot(Volume::new(), Spec::default());
+    container.volume().profile("late").profile("later").file("no-soul", "x", "");
+    container.volume().give(support::HERMES);
+    assert_eq!(gw(&container, &["start", "late"]).ok(), "late: registered\n");
+    container.wait_up("late");
+    let json = ["/command/hermes-gw", "--json", "start", "later"];
+    let output = container.as_root(&json).ok();
+    assert_eq!(output, "{\"profile\":\"later\",\"action\":\"registered\"}\n");
+    container.wait_up("later");
+    assert_eq!(
+        (gw(&container, &["start", "late"]).ok().as_str(), desired(&container, "late")),
+        ("", "running")
+    );
+    for name in ["no-soul", "nobody"] {
+        assert_eq!(gw(&container, &["start", name]).code, 3, "{name}");
+    }
+    assert_eq!(gw(&container, &["restart", "nobody"]).code, 3);
+}
+
+#[test]
+fn signals_reach_the_gateway_and_only_one_that_is_up() {
+    let volume = Volume::new();
+    volume.wanted("one", "running").wanted("idle", "stopped");
+    let container = Container::boot(volume, Spec::default());
+    container.wait_up("one");
+    let pid = container.pid("one");
+    let mut events = Events::of(&container, &slot("one"));
+    let stat = |what| container.as_root(&["/command/s6-svstat", "-o", what, &slot("one")]).ok();
+    gw(&container, &["signal", "stop", "one"]).ok();
+    wait_until("the pause", || stat("paused") == "true\n");
+    gw(&container, &["signal", "CONT", "one"]).ok();
+    wait_until("its end", || stat("paused") == "false\n");
+    gw(&container, &["signal", "SIGKILL", "one"]).ok();
+    wait_until("a new process", || container.pid("one") != pid && container.state("one") == "up");
+    assert_eq!(events.heard(), "dDu");
+    let idle = gw(&container, &["signal", "TERM", "idle"]);
+    let expected = "hermes-gw: signal gateway: /run/service/gateway-idle: it is not up\n";
+    assert_eq!((idle.code, idle.stderr.as_str()), (1, expected));
+    assert_eq!(gw(&container, &["signal", "TERM", "nobody"]).code, 3);
+}
+
+#[test]
+fn is_running_answers_by_its_exit_code() {
+    let container = scene();
+    let table = [
+        ("up", 0),
+        ("down", 1),
+        ("never", 1),
+        ("deaf", 0),
+        // It runs, but nobody supervises it.
+        ("orphaned", 1),
+        ("unsupervised", 1),
+        ("nobody", 1),
+    ];
+    for (profile, code) in table {
+        for output in [
+            gw(&container, &["is-running", profile]),
+            container.as_root(&["/command/hermes-gw", "is-running", profile]),
+        ] {
+            let got = (output.code, output.stdout.as_str(), output.stderr.as_str());
+            assert_eq!(got, (code, "", ""), "{profile}");
+        }
+    }
+    make_finish(&container);
+    assert_eq!(gw(&container, &["is-running", "finishing"]).code, 1);
+}
+
+#[test]
+fn wait_hears_what_happens() {
+    let volume = Volume::new();
+    volume.wanted("one", "stopped").wanted("two", "stopped").wanted("ready", "stopped");
+    let container = Container::boot(volume, Spec::default());
+    let wait = |args: &[&str]| {
+        let all = [&["/command/hermes-gw", "wait"], args].concat();
+        let mut command = container.root_command(&all);
+        command.stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let mut up = wait(&["--up", "one", "two"]);
+    gw(&container, &["start", "one"]).ok();
+    let soon = gw(&container, &["wait", "--up", "--timeout", "0.2", "one", "two"]);
+    let expected = "hermes-gw: wait for gateway: /run/service/gateway-two: it is not up in time\n";
+    assert_eq!((soon.code, soon.stderr.as_str()), (99, expected));
+    assert!(up.try_wait().unwrap().is_none());
+    gw(&container, &["start", "two"]).ok();
+    assert!(up.wait().unwrap().success());
+
+    let down = wait(&["--down", "one", "two"]);
+    gw(&container, &["stop", "one", "two"]).ok();
+    assert!(down.wait_with_output().unwrap().status.success());
+
+    // Nobody ever says that it is ready, so it is said at once that nobody will.
+    let never = gw(&container, &["wait", "--ready", "--timeout", "0.1", "one"]);
+    assert_eq!(never.code, 99);
+    assert!(
+        never.stderr.contains(
+            "warning: wait for gateway: /run/service/gateway-one: it has no notification-fd"
+        ),
+        "{never:?}"
+    );
+    let dir = container.inside(&slot("ready"));
+    fs::write(dir.join("notification-fd"), "7\n").unwrap();
+    fs::write(dir.join("run"), "#!/bin/sh\nsleep 0.3\necho >&7\nexec sleep 100\n").unwrap();
+    let mut events = Events::of(&container, &slot("ready"));
+    let ready = wait(&["--ready", "ready"]);
+    gw(&container, &["start", "ready"]).ok();
+    assert_eq!(events.heard(), "u");
+    let ready = ready.wait_with_output().unwrap();
+    assert!(ready.status.success() && ready.stderr.is_empty(), "{ready:?}");
+    assert_eq!(events.heard(), "U");
+
+    // The slot goes while somebody waits.
+    let gone = wait(&["--down", "--timeout", "20", "ready"]);
+    let forever = wait(&["--up", "one"]);
+    gw(&container, &["unregister", "ready", "one"]).ok();
+    assert!(gone.wait_with_output().unwrap().status.success());
+    let forever = forever.wait_with_output().unwrap();
+    assert_eq!(forever.status.code(), Some(102), "{forever:?}");
+    assert_eq!(gw(&container, &["wait", "--up", "one"]).code, 3);
+}
+
+#[test]
+fn where_events_cannot_be_heard_the_status_is_looked_at() {
+    let volume = Volume::new();
+    volume.wanted("one", "running").file("one", "behave", "slow 0.3\n");
+    let container = Container::boot(volume, Spec::default());
+    container.wait_up("one");
+    container.as_root(&["chmod", "0500", &format!("{}/event", slot("one"))]).ok();
+    let denied = container.as_hermes(&["touch", &format!("{}/event/x", slot("one"))]);
+    assert!(!denied.succeeded(), "{denied:?}");
+    let pid = container.pid("one");
+    gw(&container, &["restart", "one"]).ok();
+    assert_ne!(container.pid("one"), pid);
+    gw(&container, &["stop", "one"]).ok();
+    assert_eq!(container.state("one"), "down");
+    gw(&container, &["wait", "--down", "one"]).ok();
+    gw(&container, &["start", "one"]).ok();
+    assert_eq!(container.state("one"), "up");
+    gw(&container, &["unregister", "one"]).ok();
+    assert!(!container.inside(&slot("one")).exists());
+}
+
+#[test]
+fn a_supervisor_that_dies_while_it_is_waited_for_is_noticed() {
+    let container = scene();
+    let mut stop = container
+        .root_command(&["/command/hermes-gw", "stop", "deaf"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let marker = container.volume().home("deaf").join(".gateway-planned-stop.json");
+    wait_until("the marker", || marker.exists());
+    let supervisor = supervisor(&container, "deaf");
+    container.as_root(&["sh", "-c", &format!("kill -KILL {supervisor}")]).ok();
+    assert_eq!(stop.wait().unwrap().code(), Some(102));
+    let output = stop.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let expected =
+        "hermes-gw: stop gateway: /run/service/gateway-deaf: its s6-supervise has gone\n";
+    assert_eq!(stderr, expected);
+}
+
+#[test]
+fn another_user_and_another_machine_are_told_what_to_do() {
+    let volume = Volume::new();
+    volume.wanted("one", "running");
+    let container = Container::boot(volume, Spec::default());
+    container.wait_up("one");
+    let lifecycle: [&[&str]; 6] = [
+        &["start", "one"],
+        &["stop", "one"],
+        &["restart", "one"],
+        &["signal", "HUP", "one"],
+        &["wait", "--up", "one"],
+        &["is-running", "one"],
+    ];
+    for verb in lifecycle {
+        let output = container.as_stranger(&[&["/command/hermes-gw"], verb].concat());
+        let stderr = output.stderr.as_str();
+        let expected = "hermes-gw: open: /run/service/gateway-one/supervise/control: Permission \
+            denied: run as root or hermes\n";
+        assert_eq!((output.code, stderr), (111, expected), "{verb:?}");
+        assert_eq!(
+            (container.state("one").as_str(), desired(&container, "one")),
+            ("up", "running")
+        );
+    }
+    for verb in [&["register", "two"][..], &["unregister", "one"]] {
+        let output = container.as_stranger(&[&["/command/hermes-gw"], verb].concat());
+        let hint = output.stderr.ends_with(": Permission denied: run as root or hermes\n");
+        assert!(output.code == 111 && hint, "{verb:?}: {output:?}");
+    }
+    assert_eq!(container.as_stranger(&["/command/hermes-gw", "list"]).ok(), "default\none\n");
+
+    // The machine of this test has no s6 as PID 1.
+    let host = |verb: &[&str]| {
+        let mut command = std::process::Command::new(support::binary());
+        command.args(verb).env_clear().output().unwrap()
+    };
+    for verb in &lifecycle {
+        let output = host(verb);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(102), "{verb:?}: {stderr}");
+        assert!(stderr.contains("supervise") && stderr.contains("use hermes gateway"), "{stderr}");
+    }
+    assert_eq!(host(&["stop", "--all"]).status.code(), Some(102));
+    let list = host(&["list"]);
+    assert!(list.status.success() && list.stdout.is_empty());
+    for verb in ["register", "unregister"] {
+        let output = host(&[verb, "one"]);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let end =
+            "does not support runtime profile gateway registration (container-only feature)\n";
+        assert!(output.status.code() == Some(102) && stderr.ends_with(end), "{stderr}");
+    }
+    for hook in ["profile-create", "profile-delete"] {
+        let output = host(&["hook", hook, "one"]);
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    }
+    assert_eq!(host(&["install"]).status.code(), Some(102));
+}
+
+#[test]
+fn without_s6_svscan_nothing_pretends_to_work() {
+    let container = Container::boot(Volume::new(), Spec::default());
+    container.volume().profile("one").give(support::HERMES);
+    container.as_root(&["mkdir", "/run/other"]).ok();
+    let gw = |args: &[&str]| {
+        container.as_root(&[&["/command/hermes-gw", "--scandir", "/run/other"], args].concat())
+    };
+    gw(&["reconcile", "--boot"]).ok();
+    for verb in ["start", "stop", "restart"] {
+        let output = gw(&[verb, "one"]);
+        assert_eq!(output.code, 102, "{output:?}");
+    }
+    assert_eq!(gw(&["is-running", "one"]).code, 1);
+    let output = gw(&["register", "two"]);
+    let why =
+        "hermes-gw: open directory: /run/other/.s6-svscan: no s6-svscan runs on this scandir\n";
+    assert_eq!((output.code, output.stderr.as_str()), (102, why));
+    assert_eq!(gw(&["list"]).ok(), "default\none\n");
+    gw(&["unregister", "one", "default", "nobody"]).ok();
+    assert_eq!(container.as_root(&["ls", "-A", "/run/other"]).ok(), ".hermes-gw.lock\n");
+}

@@ -1,0 +1,548 @@
+//! register, unregister, list, hook, reconcile --prune: slots that come and go.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use support::{Container, Events, Output, Spec, Volume, wait_until};
+
+fn gw(container: &Container, args: &[&str]) -> Output {
+    container.as_hermes(&[&["/command/hermes-gw"], args].concat())
+}
+
+fn slot(profile: &str) -> String {
+    format!("/run/service/gateway-{profile}")
+}
+
+/// Every process in the container: pid and command line.
+fn processes(container: &Container) -> Vec<String> {
+    let all = container.as_root(&["ps", "-eo", "args"]).ok();
+    all.lines().map(String::from).collect()
+}
+
+/// What is left in the scandir, hidden names included, and who supervises what.
+fn leftovers(container: &Container) -> (BTreeSet<String>, Vec<String>) {
+    let names = container.as_root(&["ls", "-A", "/run/service"]).ok();
+    let supervisors = processes(container).into_iter().filter(|args| args.contains("gateway-"));
+    (names.lines().map(String::from).collect(), supervisors.collect())
+}
+
+/// How many descriptors s6-svscan has open.
+fn descriptors(container: &Container) -> usize {
+    fs::read_dir(container.inside("/proc/1/fd")).unwrap().count()
+}
+
+#[test]
+fn a_slot_is_registered_supervised_listed_and_removed_by_either_caller() {
+    let container = Container::boot(Volume::new(), Spec::default());
+    container.volume().profile("one").profile("two").give(support::HERMES);
+    let before = leftovers(&container);
+    type Caller<'a> = &'a dyn Fn(&[&str]) -> Output;
+    let callers: [Caller; 2] = [&|args| gw(&container, args), &|args| {
+        container.as_root(&[&["/command/hermes-gw"], args].concat())
+    }];
+    for (register, unregister) in [(0, 1), (1, 0), (0, 0), (1, 1)] {
+        callers[register](&["register", "two", "--down"]).ok();
+        // Supervised when it returns, and down.
+        container.as_hermes(&["/command/s6-svok", &slot("two")]).ok();
+        container.as_hermes(&["/command/s6-svok", &format!("{}/log", slot("two"))]).ok();
+        assert_eq!(container.state("two"), "down");
+        callers[register](&["register", "one"]).ok();
+        assert_eq!(container.state("one"), "up");
+        assert_eq!(gw(&container, &["list"]).ok(), "default\none\ntwo\n");
+        assert_eq!(gw(&container, &["--json", "list"]).ok(), "[\"default\",\"one\",\"two\"]\n");
+        let owners: BTreeSet<u32> =
+            ["", "/run", "/supervise", "/supervise/control", "/event", "/log/run"]
+                .iter()
+                .map(|part| fs::metadata(container.inside(&(slot("one") + part))).unwrap().uid())
+                .collect();
+        assert_eq!(owners, [support::HERMES].into());
+
+        let again = callers[register](&["register", "one"]);
+        let why =
+            "hermes-gw: register gateway: /run/service/gateway-one: it is registered already\n";
+        assert_eq!((again.code, again.stderr.as_str()), (4, why));
+        callers[register](&["register", "one", "--if-missing"]).ok();
+
+        callers[unregister](&["unregister", "one", "two", "nobody"]).ok();
+        assert_eq!(leftovers(&container), before);
+        callers[unregister](&["unregister", "one"]).ok();
+    }
+}
+
+#[test]
+fn what_was_heard_while_a_slot_came_and_went() {
+    let container = Container::boot(Volume::new(), Spec::default());
+    container.volume().profile("one").give(support::HERMES);
+    gw(&container, &["register", "one"]).ok();
+    container.wait_up("one");
+    let mut service = Events::of(&container, &slot("one"));
+    let mut logger = Events::of(&container, &format!("{}/log", slot("one")));
+    gw(&container, &["unregister", "one"]).ok();
+    assert_eq!((service.heard().as_str(), logger.heard().as_str()), ("dDx", "dDx"));
+    // The intent is the profile's, and unregistering is none.
+    let state = container.volume().read("one", "gateway_state.json");
+    assert!(!state.contains("desired_state"), "{state}");
+}
+
+#[test]
+fn names_that_are_none_are_refused() {
+    let container = Container::boot(Volume::new(), Spec::default());
+    let before = leftovers(&container);
+    let long = "a".repeat(244);
+    let names = [
+        "",
+        "..",
+        ".",
+        "../../etc",
+        "a/b",
+        "/etc",
+        "-x",
+        "_x",
+        "Coder",
+        "a b",
+        "a\nb",
+        "é",
+        "a.b",
+        &long,
+    ];
+    for name in names {
+        for verb in [
+            &["register", "--"][..],
+            &["unregister", "--"],
+            &["start", "--"],
+            &["stop", "--"],
+            &["restart", "--"],
+            &["signal", "HUP", "--"],
+            &["is-running", "--"],
+            &["wait", "--up", "--"],
+        ] {
+            let output = gw(&container, &[verb, &[name]].concat());
+            assert_eq!(output.code, 100, "{verb:?} {name:?}: {output:?}");
+            assert_eq!(output.stderr.lines().count(), 1, "{output:?}");
+            assert!(output.stderr.contains(": invalid name: "), "{output:?}");
+        }
+        let hook = gw(&container, &["hook", "profile-create", "--", name]);
+        assert!(hook.code == 0 && hook.stderr.starts_with("hermes-gw: warning: "), "{hook:?}");
+    }
+    assert_eq!(gw(&container, &["register", "-x"]).code, 100);
+    assert_eq!(leftovers(&container), before);
+    let longest = "a".repeat(243);
+    gw(&container, &["register", &longest, "--down"]).ok();
+    assert_eq!(container.state(&longest), "down");
+    gw(&container, &["unregister", &longest]).ok();
+    assert_eq!(leftovers(&container), before);
+}
+
+#[test]
+fn extra_environment_arrives_byte_for_byte() {
+    let container = Container::boot(Volume::new(), Spec::default());
+    container.volume().profile("one").give(support::HERMES);
+    let values: [&[u8]; 8] = [
+        b"it's \"quoted\"",
+        b"line one\nline two\n",
+        b"$HOME ${HOME} $(id) `id`",
+        b"\\ \\n \\' \\\\",
+        b"\xff\xfe not UTF-8 \x01\x7f",
+        b" leading and trailing ",
+        b"",
+        b"# end of extra environment\n",
+    ];
+    let mut command = container.root_command(&["/command/hermes-gw", "register", "one"]);
+    for (i, value) in values.iter().enumerate() {
+        let variable = [format!("EXTRA_{i}=").as_bytes(), value].concat();
+        command.arg("--env").arg(OsStr::from_bytes(&variable));
+    }
+    assert!(command.status().unwrap().success());
+    container.wait_up("one");
+    let check = || {
+        let home = container.volume().home("one");
+        let environment = fs::read(home.join(".standin-environment")).unwrap();
+        for (i, value) in values.iter().enumerate() {
+            let variable = [format!("EXTRA_{i}=").as_bytes(), value].concat();
+            assert!(environment.split(|&b| b == 0).any(|it| it == variable), "{i}");
+        }
+    };
+    check();
+    // It is still there after a reconcile and a restart.
+    let kept = gw(&container, &["reconcile"]).ok();
+    assert!(kept.contains("profile=one prior_state=running action=kept\n"), "{kept}");
+    fs::remove_file(container.volume().home("one").join(".standin-environment")).unwrap();
+    gw(&container, &["restart", "one"]).ok();
+    container.wait_up("one");
+    check();
+}
+
+#[test]
+fn what_is_not_taken_up_is_rolled_back() {
+    let container = Container::boot(Volume::new(), Spec::default());
+    let before = leftovers(&container);
+    container.signal_init("STOP");
+    let output = gw(&container, &["register", "one"]);
+    let why = "hermes-gw: register gateway: /run/service/gateway-one: s6-svscan did not take it \
+        up in time\n";
+    assert_eq!((output.code, output.stderr.as_str()), (102, why));
+    assert_eq!(leftovers(&container), before);
+    container.signal_init("CONT");
+    // Nor does the scan that was asked for bring anything back.
+    container.as_root(&["/command/s6-svscanctl", "-a", "/run/service"]).ok();
+    gw(&container, &["register", "two", "--down"]).ok();
+    gw(&container, &["unregister", "two"]).ok();
+    assert_eq!(leftovers(&container), before);
+}
+
+#[test]
+fn a_scan_that_was_given_up_is_cured() {
+    let container = Container::boot(Volume::new(), Spec::default());
+    let before = leftovers(&container);
+    let dangling = "/run/service/dangling";
+    container.as_root(&["ln", "-s", "/nowhere", dangling]).ok();
+    // From 2.12 on, one link that leads nowhere keeps s6-svscan from its whole scan; the
+    // machine's own is 2.11.
+    let stuck = std::env::var_os("HERMES_GW_S6").is_some();
+    let output = gw(&container, &["register", "one", "--down"]);
+    if stuck {
+        assert_eq!(output.code, 102, "{output:?}");
+        assert!(
+            output.stderr.ends_with(": dangling is a dangling link, which keeps it from that\n"),
+            "{output:?}"
+        );
+        let register = ["/command/hermes-gw", "register", "one", "--down"];
+        let mut later = container.root_command(&register).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+        container.as_root(&["rm", dangling]).ok();
+        assert!(later.wait().unwrap().success());
+    } else {
+        output.ok();
+        container.as_root(&["rm", dangling]).ok();
+    }
+    assert_eq!(container.state("one"), "down");
+    gw(&container, &["unregister", "one"]).ok();
+    assert_eq!(leftovers(&container), before);
+}
+
+#[test]
+fn what_s6_svscan_cannot_hold_is_refused() {
+    let environment = vec![("HERMES_GW_SERVICES_MAX".to_string(), "9".to_string())];
+    let container = Container::boot(Volume::new(), Spec { environment, ..Spec::default() });
+    for (name, code) in [("one", 0), ("two", 0), ("three", 1), ("two", 4)] {
+        let output = gw(&container, &["register", name, "--down"]);
+        assert_eq!(output.code, code, "{output:?}");
+        let why = "s6-svscan can hold no more than 3 gateways\n";
+        assert!(code != 1 || output.stderr.ends_with(why), "{output:?}");
+    }
+    gw(&container, &["unregister", "one"]).ok();
+    gw(&container, &["register", "three", "--down"]).ok();
+}
+
+#[test]
+fn a_deaf_gateway_is_killed_and_a_child_that_stays_does_not_keep_the_logger() {
+    let volume = Volume::new();
+    volume.wanted("deaf", "running").file("deaf", "behave", "deaf\n");
+    volume.wanted("parent", "running").file("parent", "behave", "child 1000\n");
+    let container = Container::boot(volume, Spec::default());
+    let names = ["deaf", "parent"];
+    names.iter().for_each(|name| container.wait_up(name));
+    let output = gw(&container, &["unregister", "deaf", "parent", "--timeout", "0.5"]);
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""));
+    let (left, supervisors) = leftovers(&container);
+    assert!(left.iter().all(|name| !name.contains("deaf") && !name.contains("parent")), "{left:?}");
+    let still = |name: &str| supervisors.iter().any(|args| args.contains(name));
+    assert!(!still("deaf") && !still("parent"), "{supervisors:?}");
+    // What the gateway said before is in the log all the same.
+    let log = container.volume().read("default", "logs/gateways/parent/current");
+    assert!(log.ends_with("gateway parent: stopped by a signal\n"), "{log}");
+}
+
+#[test]
+fn no_line_is_lost_on_the_way_down() {
+    let volume = Volume::new();
+    for name in ["stopped", "removed"] {
+        volume.wanted(name, "running").file(name, "behave", "chatty 20000\n");
+    }
+    let container = Container::boot(volume, Spec::default());
+    ["stopped", "removed"].iter().for_each(|name| container.wait_up(name));
+    gw(&container, &["stop", "stopped"]).ok();
+    gw(&container, &["unregister", "removed"]).ok();
+    // A logger that was not sent away reads on while we look.
+    let lines = |name: &str| {
+        let dir = container.volume().path().join("logs/gateways").join(name);
+        let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        let files = files.filter(|path| path.is_file());
+        let all: String = files.map(|path| fs::read_to_string(path).unwrap()).collect();
+        all.lines()
+            .filter(|line| line.contains(": draining, line "))
+            .map(String::from)
+            .collect::<BTreeSet<_>>()
+    };
+    assert_eq!(lines("removed").len(), 20_000);
+    wait_until("the logger", || lines("stopped").len() == 20_000);
+}
+
+#[test]
+fn a_thousand_times_and_nothing_is_left() {
+    let container = Container::boot(Volume::new(), Spec::default());
+    container.volume().profile("one").give(support::HERMES);
+    let count = || {
+        let fifos = container.as_root(&["find", "/run", "-type", "p"]).ok().lines().count();
+        let directories = container.as_root(&["find", "/run", "-type", "d"]).ok().lines().count();
+        let processes = processes(&container).len();
+        (leftovers(&container), processes, fifos, directories, descriptors(&container))
+    };
+    let script = "i=0; while [ $i -lt 1000 ]; do /command/hermes-gw register one && \
+        /command/hermes-gw unregister one || exit 1; i=$((i + 1)); done";
+    gw(&container, &["register", "one"]).ok();
+    gw(&container, &["unregister", "one"]).ok();
+    let before = count();
+    let output = container.as_hermes(&["sh", "-c", script]);
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""));
+    // What a stand-in may leave behind ends by itself.
+    wait_until("the tree to be as it was", || count() == before);
+}
+
+#[test]
+fn eight_at_random_for_a_minute_leave_a_consistent_tree() {
+    let container = Container::boot(Volume::new(), Spec::default());
+    let profiles = ["p0", "p1", "p2", "p3"];
+    for name in profiles {
+        container.volume().profile(name);
+    }
+    container.volume().give(support::HERMES);
+    let script = r#"
+        seed=$1
+        end=$(($(date +%s) + 60))
+        done=0
+        while [ "$(date +%s)" -lt $end ]; do
+            seed=$(((seed * 1103515245 + 12345) & 0x7fffffff))
+            profile=p$((seed / 65536 % 4))
+            case $((seed / 1048576 % 5)) in
+            0) set -- register $profile ;;
+            1) set -- unregister --timeout 5 $profile ;;
+            2) set -- start --timeout 5 $profile ;;
+            3) set -- stop --timeout 5 $profile ;;
+            4) set -- restart --timeout 5 $profile ;;
+            esac
+            code=0
+            why=$(/command/hermes-gw "$@" 2>&1) || code=$?
+            case $code in
+            0 | 1 | 3 | 4 | 102) done=$((done + 1)) ;;
+            *) echo "$*: exit code $code: $why" ;;
+            esac
+        done
+        echo "done $done"
+    "#;
+    let start = Instant::now();
+    let children: Vec<_> = (1..=8)
+        .map(|i| {
+            let seed = (i * 7_919).to_string();
+            let args = ["sh", "-c", script, "sh", &seed];
+            // Half of them are root.
+            let mut command = if i % 2 == 0 {
+                container.root_command(&args)
+            } else {
+                container.hermes_command(&args)
+            };
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        let done: usize = said
+            .trim()
+            .strip_prefix("done ")
+            .and_then(|n| n.parse().ok())
+            .unwrap_or_else(|| panic!("{said}"));
+        assert!(done > 20, "{done}");
+    }
+    assert!(start.elapsed() >= Duration::from_secs(59));
+
+    // Each slot is supervised, once, logger included; and there is nothing else.
+    let listed = gw(&container, &["list"]).ok();
+    let (names, processes) = leftovers(&container);
+    let listed: Vec<_> = listed.lines().collect();
+    let slots: Vec<_> = names.iter().filter_map(|name| name.strip_prefix("gateway-")).collect();
+    assert_eq!(listed, slots);
+    assert!(names.iter().all(|name| !name.starts_with(".gateway-")), "{names:?}");
+    let of = |start: &str| processes.iter().filter(|args| args.starts_with(start)).count();
+    assert_eq!(of("s6-supervise gateway-"), 2 * listed.len(), "{processes:?}");
+    let up = listed.iter().filter(|name| container.state(name) == "up").count();
+    let gateways = processes_of_gateways(&container);
+    assert_eq!(gateways, up, "{processes:?}");
+    let fifos = container.as_root(&["find", "/run/service", "-name", "*ftrig1*"]).ok();
+    assert_eq!(fifos, "");
+    gw(&container, &["unregister", "p0", "p1", "p2", "p3"]).ok();
+    assert_eq!(gw(&container, &["list"]).ok(), "default\n");
+    assert_eq!(processes_of_gateways(&container), 0);
+}
+
+/// How many stand-ins for Hermes run, without the subshells that they start.
+fn processes_of_gateways(container: &Container) -> usize {
+    let all = container.as_root(&["ps", "-eo", "ppid,args"]).ok();
+    let supervisors: BTreeSet<String> = {
+        let pids = container.as_root(&["ps", "-eo", "pid,args"]).ok();
+        let of = pids.lines().filter(|line| line.contains("s6-supervise gateway-"));
+        of.map(|line| line.split_whitespace().next().unwrap().to_string()).collect()
+    };
+    all.lines()
+        .filter(|line| line.contains("hermes") && line.contains("gateway run --replace"))
+        .filter(|line| supervisors.contains(line.split_whitespace().next().unwrap()))
+        .count()
+}
+
+#[test]
+fn a_caller_killed_anywhere_leaves_what_the_next_one_finishes() {
+    let volume = Volume::new();
+    volume.profile("one");
+    let container = Container::boot(volume, Spec::default());
+    let killed = |verb: &[&str], call: &str, count: usize| {
+        let inject = format!("inject={call}:signal=KILL:when={count}");
+        let strace =
+            ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject, "/command/hermes-gw"];
+        let output = gw_traced(&container, &strace, verb);
+        output.code == 128 + 9
+    };
+    let calls = [
+        "openat",
+        "mkdirat",
+        "mknodat",
+        "write",
+        "renameat",
+        "renameat2",
+        "unlinkat",
+        "poll",
+        "fsync",
+        "flock",
+    ];
+    let verbs: [(&[&str], &[&str]); 5] = [
+        // (the verb that is killed, what is done before)
+        (&["register", "one"], &["unregister", "one"]),
+        (&["unregister", "one"], &["register", "one", "--if-missing"]),
+        (&["start", "one"], &["stop", "one"]),
+        (&["stop", "one"], &["start", "one"]),
+        (&["restart", "one"], &["start", "one"]),
+    ];
+    let mut kills = 0;
+    for (verb, before) in verbs {
+        gw(&container, &["register", "one", "--if-missing"]).ok();
+        for call in calls {
+            // Every call would be the better part of an hour: each kind at first, then
+            // some.
+            for count in [1, 2, 3, 5, 8, 12, 16, 20, 26, 33] {
+                gw(&container, before).ok();
+                if !killed(verb, call, count) {
+                    break;
+                }
+                kills += 1;
+                let again = match verb[0] {
+                    "register" => gw(&container, &["register", "one", "--if-missing"]),
+                    _ => gw(&container, verb),
+                };
+                assert!(again.code == 0 || again.code == 3, "{verb:?} {call} {count}: {again:?}");
+                let expected = match verb[0] {
+                    "register" | "start" | "restart" => "up",
+                    "stop" => "down",
+                    _ => "",
+                };
+                if expected.is_empty() {
+                    assert!(!container.inside(&slot("one")).exists(), "{verb:?} {call} {count}");
+                } else {
+                    assert_eq!(container.state("one"), expected, "{verb:?} {call} {count}");
+                }
+            }
+        }
+    }
+    assert!(kills > 80, "{kills}");
+    gw(&container, &["reconcile"]).ok();
+    gw(&container, &["unregister", "one"]).ok();
+    let (names, processes) = leftovers(&container);
+    assert!(names.iter().all(|name| !name.contains("gateway-one")), "{names:?}");
+    assert!(processes.iter().all(|args| !args.contains("gateway-one")), "{processes:?}");
+    let home = fs::read_dir(container.volume().home("one")).unwrap();
+    let left: Vec<_> = home.map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().contains(".tmp")), "{left:?}");
+}
+
+fn gw_traced(container: &Container, strace: &[&str], verb: &[&str]) -> Output {
+    container.as_hermes(&[strace, verb].concat())
+}
+
+#[test]
+fn hooks_register_down_and_unregister_and_never_fail() {
+    let container = Container::boot(Volume::new(), Spec::default());
+    container.volume().profile("one").give(support::HERMES);
+    let hook = |which: &str, name: &str| {
+        let output = gw(&container, &["hook", which, name]);
+        assert_eq!((output.code, output.stdout.as_str()), (0, ""));
+        output.stderr
+    };
+    assert_eq!(hook("profile-create", "one"), "");
+    assert_eq!(container.state("one"), "down");
+    assert_eq!(hook("profile-create", "one"), "");
+    assert_eq!(hook("profile-delete", "one"), "");
+    assert_eq!(gw(&container, &["list"]).ok(), "default\n");
+    assert_eq!(hook("profile-delete", "one"), "");
+    let stranger = ["/command/hermes-gw", "hook", "profile-create", "one"];
+    let output = container.as_stranger(&stranger);
+    assert_eq!((output.code, output.stderr.lines().count()), (0, 1));
+    assert!(output.stderr.starts_with("hermes-gw: warning: lock: /run/service/"), "{output:?}");
+    let guidance = gw(&container, &["uninstall"]).ok();
+    assert!(guidance.contains("hermes profile create"), "{guidance}");
+}
+
+#[test]
+fn slots_whose_profile_is_gone_are_pruned_when_asked() {
+    let volume = Volume::new();
+    volume.wanted("kept", "running").wanted("gone", "running").wanted("linked", "stopped");
+    let container = Container::boot(volume, Spec::default());
+    container.wait_up("gone");
+    let home = |name: &str| container.volume().home(name);
+    fs::remove_dir_all(home("gone")).unwrap();
+    fs::rename(home("linked"), home("elsewhere")).unwrap();
+    std::os::unix::fs::symlink("elsewhere", home("linked")).unwrap();
+    let all = "default\ngone\nkept\nlinked\n";
+    gw(&container, &["reconcile"]);
+    let list = || gw(&container, &["list"]).ok();
+    assert_eq!(list(), all.replace("gone", "elsewhere\ngone"));
+    let dry = gw(&container, &["reconcile", "--prune", "--dry-run"]).ok();
+    assert!(dry.ends_with("reconcile: profile=gone prior_state=none action=pruned\n"), "{dry}");
+    assert!(list().contains("gone"));
+    // Where the profiles cannot be listed, nobody's profile is gone.
+    let profiles = container.volume().path().join("profiles");
+    let aside = container.volume().path().join("aside");
+    fs::rename(&profiles, &aside).unwrap();
+    std::os::unix::fs::symlink("aside", &profiles).unwrap();
+    let blind = gw(&container, &["reconcile", "--prune"]);
+    assert!(!blind.stdout.contains("pruned") && list().contains("gone"), "{blind:?}");
+    fs::remove_file(&profiles).unwrap();
+    fs::rename(&aside, &profiles).unwrap();
+
+    let pruned = gw(&container, &["reconcile", "--prune"]).ok();
+    assert_eq!(pruned.matches("action=pruned\n").count(), 1, "{pruned}");
+    // What is there and cannot be used is not gone.
+    assert_eq!(list(), "default\nelsewhere\nkept\nlinked\n");
+    let log = container.volume().read("default", "logs/container-boot.log");
+    assert!(log.contains("profile=gone prior_state=none action=pruned"), "{log}");
+    assert!(!leftovers(&container).1.iter().any(|args| args.contains("gateway-gone")));
+    assert_eq!(container.state("kept"), "up");
+}
+
+#[test]
+fn a_removal_that_was_cut_short_is_finished_by_the_next_change() {
+    let volume = Volume::new();
+    volume.wanted("one", "running").profile("two");
+    let container = Container::boot(volume, Spec::default());
+    container.wait_up("one");
+    let before = leftovers(&container).0;
+    // As if killed before s6-svscan was told.
+    container.as_hermes(&["mv", &slot("one"), "/run/service/.gateway-one.gone"]).ok();
+    gw(&container, &["register", "one"]).ok();
+    assert_eq!(leftovers(&container).0, before);
+    assert_eq!(processes_of_gateways(&container), 1);
+    assert_eq!(container.state("one"), "up");
+}
