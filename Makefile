@@ -22,7 +22,7 @@ versions: build
 	tests/support/packages.sh $(TOOLS) debian-archive-keyring
 	for suite in trixie sid; do \
 	    tests/support/s6.sh $$suite && HERMES_GW_S6=$(CURDIR)/target/s6/$$suite \
-	    HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked --test boot --test live --test shutdown \
+	    HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked --test boot --test live --test shutdown --test lifecycle --test registration \
 	    || exit 1; \
 	done
 

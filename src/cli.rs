@@ -230,7 +230,7 @@ const LIFECYCLE: &[Opt] = &[Opt::All, Opt::NoWait, Opt::Timeout];
 
 /// All commands.
 #[rustfmt::skip]
-const COMMANDS: [Spec; 17] = [
+static COMMANDS: [Spec; 17] = [
     Spec { name: "reconcile", options: &[Opt::Boot, Opt::DryRun, Opt::Prune, Opt::Policy], words: (0, 0), build: Given::reconcile },
     Spec { name: "register", options: &[Opt::Env, Opt::Down, Opt::IfMissing], words: (1, 1), build: Given::register },
     Spec { name: "unregister", options: &[Opt::Timeout], words: (1, MANY), build: |it| Ok(Command::Unregister { names: it.words, timeout: it.timeout }) },
@@ -309,6 +309,11 @@ impl Invocation {
         }
         Ok(Invocation { options, command: (spec.build)(given)? })
     }
+}
+
+/// The names of all commands.
+pub fn commands() -> impl Iterator<Item = &'static str> {
+    COMMANDS.iter().map(|spec| spec.name)
 }
 
 fn find(name: &[u8]) -> Result<&'static Spec> {

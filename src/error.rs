@@ -1,6 +1,5 @@
 //! The one error type: which operation, on which path, why.
 
-use std::borrow::Cow;
 use std::fmt;
 
 /// What kind of failure it was; decides the exit code.
@@ -48,38 +47,35 @@ impl Kind {
 pub struct Error {
     /// What kind of failure it was.
     pub kind: Kind,
-    /// The operation, as in "open directory".
-    pub what: &'static str,
-    /// The path or word it was about; may be any bytes.
-    pub path: Vec<u8>,
-    /// The reason, and the way out where it is known.
-    pub why: Cow<'static, str>,
+    text: String,
 }
 
 /// A result whose error is ours; boxed, for every caller moves it on.
 pub type Result<T> = std::result::Result<T, Box<Error>>;
 
 impl Error {
-    /// An error of `kind`: `what` failed on `path`, because of `why`.
-    pub fn new(
-        kind: Kind,
-        what: &'static str,
-        path: impl AsRef<[u8]>,
-        why: impl Into<Cow<'static, str>>,
-    ) -> Box<Error> {
-        Box::new(Error { kind, what, path: path.as_ref().to_vec(), why: why.into() })
+    /// An error of `kind`: `what` (as in "open directory") failed on `path` (or a word;
+    /// any bytes), because of `why`.
+    pub fn new(kind: Kind, what: &str, path: impl AsRef<[u8]>, why: impl AsRef<str>) -> Box<Error> {
+        Error::of(kind, what, path.as_ref(), why.as_ref())
+    }
+
+    #[inline(never)]
+    fn of(kind: Kind, what: &str, path: &[u8], why: &str) -> Box<Error> {
+        Box::new(Error { kind, text: format!("{what}: {}: {why}", Shown(path)) })
     }
 
     /// The same error with the way out added.
     pub fn hint(mut self: Box<Self>, way_out: &str) -> Box<Error> {
-        self.why = format!("{}: {way_out}", self.why).into();
+        self.text.push_str(": ");
+        self.text.push_str(way_out);
         self
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}", self.what, Shown(&self.path), self.why)
+        f.write_str(&self.text)
     }
 }
 

@@ -5,7 +5,6 @@ use crate::model::plan::Action;
 use crate::model::profile::Profile;
 use crate::sys;
 use nanoserde::SerJson;
-use std::io::{ErrorKind, Write};
 
 /// One action of reconcile, as `--json` shows it; the keys are stable.
 #[derive(SerJson)]
@@ -143,13 +142,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
 
 /// Prints to stdout; a reader that has gone is no error.
 pub fn say(text: &str) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(sys::io_error("print", b"stdout", &error))
-        }
-        _ => Ok(()),
-    }
+    sys::print(text.as_bytes())
 }
 
 /// How bad it is.
@@ -171,7 +164,7 @@ pub fn complain(level: Level, text: &str, json: bool) {
         (false, Level::Warning) => format!("hermes-gw: warning: {text}"),
     };
     // In one piece, for others write there too.
-    let _ = std::io::stderr().write_all((line + "\n").as_bytes());
+    sys::print_error((line + "\n").as_bytes());
 }
 
 #[cfg(test)]

@@ -10,13 +10,13 @@ use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, RawDir, 
 use rustix::io::Errno;
 use rustix::process::{self, Resource, Rlimit};
 use rustix::thread;
+use std::ffi::CString;
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
-use tinyvec::TinyVec;
 
-/// A file name: without heap up to 30 bytes.
-pub type Name = TinyVec<[u8; 30]>;
+/// A file name.
+pub type Name = Vec<u8>;
 
 /// User and group ids; they carry no unit and no validity of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +84,11 @@ pub struct Meta {
 
 /// An open directory and the path it was opened by, for messages.
 #[derive(Debug)]
-pub struct Dir {
+pub struct Dir(Box<Opened>);
+
+/// A descriptor and its path; boxed where it is moved about, for code size.
+#[derive(Debug)]
+struct Opened {
     fd: OwnedFd,
     path: Vec<u8>,
 }
@@ -105,10 +109,7 @@ impl Fifo {
 
 /// The writing end of a FIFO that somebody else reads.
 #[derive(Debug)]
-pub struct FifoWriter {
-    fd: OwnedFd,
-    path: Vec<u8>,
-}
+pub struct FifoWriter(Box<Opened>);
 
 impl FifoWriter {
     /// Writes `bytes`.
@@ -116,7 +117,7 @@ impl FifoWriter {
     /// # Errors
     /// [`Kind::Unsupervised`] if the reader has gone.
     pub fn write(&self, bytes: &[u8]) -> Result<()> {
-        write_all(&self.fd, bytes).map_err(|errno| failed("write to", &self.path, errno))
+        write_all(&self.0.fd, bytes).map_err(|errno| failed("write to", &self.0.path, errno))
     }
 }
 
@@ -131,7 +132,7 @@ pub fn wait(all: &[Heard<'_>], timeout: Option<Duration>) -> Result<Vec<(bool, b
     for (fifo, writer) in all {
         fds.extend(fifo.map(|fifo| PollFd::new(&fifo.fd, PollFlags::IN)));
         // That its reader has gone is told unasked.
-        fds.extend(writer.map(|writer| PollFd::new(&writer.fd, PollFlags::empty())));
+        fds.extend(writer.map(|writer| PollFd::new(&writer.0.fd, PollFlags::empty())));
     }
     let timeout = timeout.map(|timeout| Timespec {
         tv_sec: timeout.as_secs().cast_signed(),
@@ -168,43 +169,50 @@ const REMOVE_DEPTH: u8 = 8;
 impl Dir {
     /// Opens the directory at `path`, following symbolic links.
     pub fn open(path: &[u8]) -> Result<Dir> {
-        let fd = fs::open(path, OPEN_DIR, Mode::empty())
+        let fd = fs::open(&*c(path), OPEN_DIR, Mode::empty())
             .map_err(|errno| failed("open directory", path, errno))?;
-        Ok(Dir { fd, path: path.to_vec() })
+        Ok(Dir(Box::new(Opened { fd, path: path.to_vec() })))
     }
 
     /// Opens the directory `name` in this one; a symbolic link is an error.
     pub fn dir(&self, name: &[u8]) -> Result<Dir> {
-        let opened = fs::openat(&self.fd, name, OPEN_DIR | OFlags::NOFOLLOW, Mode::empty());
-        let fd = opened.map_err(|errno| match self.kind(name) {
-            Ok(Some(FileKind::Symlink)) => self.failed("open directory", name, Errno::LOOP),
-            _ => self.failed("open directory", name, errno),
+        const WHAT: &str = "open directory";
+        let opened = self.open_at(WHAT, name, OPEN_DIR | OFlags::NOFOLLOW, 0);
+        let fd = opened.map_err(|error| match self.kind(name) {
+            Ok(Some(FileKind::Symlink)) => self.failed(WHAT, name, Errno::LOOP),
+            _ => error,
         })?;
-        Ok(Dir { fd, path: self.path_of(name) })
+        Ok(Dir(Box::new(Opened { fd, path: self.path_of(name) })))
+    }
+
+    fn open_at(&self, what: &str, name: &[u8], flags: OFlags, mode: u32) -> Result<OwnedFd> {
+        let flags = flags | OFlags::CLOEXEC;
+        fs::openat(&self.0.fd, &*c(name), flags, Mode::from_raw_mode(mode))
+            .map_err(|errno| self.failed(what, name, errno))
     }
 
     /// The path of `name` in this directory, for messages.
     pub fn path_of(&self, name: &[u8]) -> Vec<u8> {
-        [self.path.strip_suffix(b"/").unwrap_or(&self.path), b"/", name].concat()
+        [self.0.path.strip_suffix(b"/").unwrap_or(&self.0.path), b"/", name].concat()
     }
 
     /// The path this directory was opened by.
     pub fn path(&self) -> &[u8] {
-        &self.path
+        &self.0.path
     }
 
     /// The names in this directory, without `.` and `..`, in byte order.
     pub fn names(&self) -> Result<Vec<Name>> {
-        let failed = |errno| failed("list directory", &self.path, errno);
+        let failed = |errno| failed("list directory", &self.0.path, errno);
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut names = Vec::new();
-        fs::seek(&self.fd, fs::SeekFrom::Start(0)).map_err(failed)?;
-        let mut entries = RawDir::new(&self.fd, &mut buffer);
+        fs::seek(&self.0.fd, fs::SeekFrom::Start(0)).map_err(failed)?;
+        let mut entries = RawDir::new(&self.0.fd, &mut buffer);
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
-                names.push(Name::from(name));
+                names.push(name.to_vec());
             }
         }
         names.sort_unstable();
@@ -213,7 +221,7 @@ impl Dir {
 
     /// What `name` is, itself and not what it may point to; `None` if absent.
     pub fn look(&self, name: &[u8]) -> Result<Option<Meta>> {
-        match fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+        match fs::statat(&self.0.fd, &*c(name), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(Meta {
                 kind: FileType::from_raw_mode(stat.st_mode).into(),
                 mode: stat.st_mode & 0o7777,
@@ -235,16 +243,13 @@ impl Dir {
     /// Never blocks: anything but a regular file is [`Kind::Unusable`], as is
     /// a file over the limit. An absent one is [`Kind::Missing`].
     pub fn read(&self, name: &[u8], limit: usize) -> Result<Vec<u8>> {
-        let fd = fs::openat(&self.fd, name, OFlags::RDONLY | OPEN_FILE, Mode::empty())
-            .map_err(|errno| self.failed("read", name, errno))?;
-        let stat = fs::fstat(&fd).map_err(|errno| self.failed("read", name, errno))?;
-        let unusable = |why: String| Error::new(Kind::Unusable, "read", self.path_of(name), why);
-        match FileKind::from(FileType::from_raw_mode(stat.st_mode)) {
-            FileKind::Regular => {}
-            other => return Err(unusable(format!("{}, not a regular file", other.phrase()))),
-        }
-        let too_large = || unusable(format!("is larger than {limit} bytes"));
-        let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
+        const WHAT: &str = "read";
+        let fd = self.open_at(WHAT, name, OFlags::RDONLY | OPEN_FILE, 0)?;
+        let size = self.size_of(&fd, WHAT, name, FileKind::Regular)?;
+        let too_large = || {
+            let why = format!("is larger than {limit} bytes");
+            Error::new(Kind::Unusable, WHAT, self.path_of(name), why)
+        };
         if size > limit {
             return Err(too_large());
         }
@@ -260,26 +265,36 @@ impl Dir {
                 Ok(_) if content.len() > limit => return Err(too_large()),
                 Ok(_) if content.len() == size => return Ok(content),
                 Ok(_) | Err(Errno::INTR) => {}
-                Err(errno) => return Err(self.failed("read", name, errno)),
+                Err(errno) => return Err(self.failed(WHAT, name, errno)),
             }
         }
     }
 
+    /// The size of what is open as `fd`, in bytes; [`Kind::Unusable`] if it is not of `kind`.
+    fn size_of(&self, fd: &OwnedFd, what: &str, name: &[u8], kind: FileKind) -> Result<usize> {
+        let stat = fs::fstat(fd).map_err(|errno| self.failed(what, name, errno))?;
+        let found = FileKind::from(FileType::from_raw_mode(stat.st_mode));
+        if found == kind {
+            return Ok(usize::try_from(stat.st_size).unwrap_or(usize::MAX));
+        }
+        let wanted = if kind == FileKind::Fifo { "FIFO" } else { "regular file" };
+        let why = format!("{}, not a {wanted}", found.phrase());
+        Err(Error::new(Kind::Unusable, what, self.path_of(name), why))
+    }
+
     /// Makes the directory `name`. The process's umask applies; setgid does not survive it.
     pub fn make_dir(&self, name: &[u8], mode: u32) -> Result<()> {
-        let mode = Mode::from_raw_mode(mode);
-        fs::mkdirat(&self.fd, name, mode)
-            .map_err(|errno| self.failed("make directory", name, errno))?;
-        if mode.contains(Mode::SGID) {
-            fs::chmodat(&self.fd, name, mode, AtFlags::empty())
-                .map_err(|errno| self.failed("set mode of", name, errno))?;
-        }
-        Ok(())
+        let (path, mode) = (c(name), Mode::from_raw_mode(mode));
+        let made = fs::mkdirat(&self.0.fd, &*path, mode).and_then(|()| {
+            let setgid = mode.contains(Mode::SGID);
+            if setgid { fs::chmodat(&self.0.fd, &*path, mode, AtFlags::empty()) } else { Ok(()) }
+        });
+        made.map_err(|errno| self.failed("make directory", name, errno))
     }
 
     /// Makes the FIFO `name`.
     pub fn make_fifo(&self, name: &[u8], mode: u32) -> Result<()> {
-        fs::mkfifoat(&self.fd, name, Mode::from_raw_mode(mode))
+        fs::mkfifoat(&self.0.fd, &*c(name), Mode::from_raw_mode(mode))
             .map_err(|errno| self.failed("make FIFO", name, errno))
     }
 
@@ -310,7 +325,7 @@ impl Dir {
     /// [`Kind::Unsupervised`] without a reader, [`Kind::Unusable`] if it is no FIFO.
     pub fn open_fifo_writer(&self, name: &[u8]) -> Result<FifoWriter> {
         let fd = self.open_fifo_as(name, OFlags::WRONLY)?;
-        Ok(FifoWriter { fd, path: self.path_of(name) })
+        Ok(FifoWriter(Box::new(Opened { fd, path: self.path_of(name) })))
     }
 
     /// Whether somebody has the FIFO `name` open for reading; nobody has what is no FIFO.
@@ -330,13 +345,14 @@ impl Dir {
 
     /// Renames `from` to `to`, both in this directory.
     pub fn rename(&self, from: &[u8], to: &[u8]) -> Result<()> {
-        fs::renameat(&self.fd, from, &self.fd, to)
+        fs::renameat(&self.0.fd, &*c(from), &self.0.fd, &*c(to))
             .map_err(|errno| self.failed("rename", from, errno))
     }
 
     /// Renames `from` to `to`, unless there is a `to` already ([`Kind::Exists`]).
     pub fn rename_new(&self, from: &[u8], to: &[u8]) -> Result<()> {
-        match fs::renameat_with(&self.fd, from, &self.fd, to, RenameFlags::NOREPLACE) {
+        let (old, new) = (c(from), c(to));
+        match fs::renameat_with(&self.0.fd, &*old, &self.0.fd, &*new, RenameFlags::NOREPLACE) {
             Ok(()) => Ok(()),
             Err(Errno::EXIST) => Err(self.failed("rename", from, Errno::EXIST)),
             // Not every file system knows the flag.
@@ -346,7 +362,11 @@ impl Dir {
 
     /// Removes the file `name`; whether it was there.
     pub fn remove(&self, name: &[u8]) -> Result<bool> {
-        match fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+        self.unlink(name, AtFlags::empty())
+    }
+
+    fn unlink(&self, name: &[u8], flags: AtFlags) -> Result<bool> {
+        match fs::unlinkat(&self.0.fd, &*c(name), flags) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(self.failed("remove", name, errno)),
@@ -368,15 +388,12 @@ impl Dir {
         };
         let dir = self.dir(name)?;
         dir.names()?.iter().try_for_each(|entry| dir.remove_tree_within(entry, depth))?;
-        fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)
-            .map_err(|errno| self.failed("remove", name, errno))
+        self.unlink(name, AtFlags::REMOVEDIR).map(drop)
     }
 
     /// Takes the exclusive lock on the file `name`; `waiting` is called if somebody holds it.
     pub fn lock(&self, name: &[u8], waiting: impl FnOnce()) -> Result<Lock> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OPEN_FILE;
-        let fd = fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o600))
-            .map_err(|errno| self.failed("lock", name, errno))?;
+        let fd = self.open_at("lock", name, OFlags::RDWR | OFlags::CREATE | OPEN_FILE, 0o600)?;
         if fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
             waiting();
         }
@@ -387,16 +404,16 @@ impl Dir {
 
     /// Takes the exclusive lock on this directory itself, until it is closed.
     pub fn lock_whole(&self) -> Result<()> {
-        lock(&self.fd).map_err(|errno| failed("lock", &self.path, errno))
+        lock(&self.0.fd).map_err(|errno| failed("lock", &self.0.path, errno))
     }
 
     /// Gives this directory to `to`, and `mode` if given.
     pub fn give(&self, to: &Ids, mode: Option<u32>) -> Result<()> {
-        let failed = |errno| failed("hand over", &self.path, errno);
+        let failed = |errno| failed("hand over", &self.0.path, errno);
         let (uid, gid) = ids(to);
-        fs::fchown(&self.fd, Some(uid), Some(gid)).map_err(failed)?;
+        fs::fchown(&self.0.fd, Some(uid), Some(gid)).map_err(failed)?;
         match mode {
-            Some(mode) => fs::fchmod(&self.fd, Mode::from_raw_mode(mode)).map_err(failed),
+            Some(mode) => fs::fchmod(&self.0.fd, Mode::from_raw_mode(mode)).map_err(failed),
             None => Ok(()),
         }
     }
@@ -404,16 +421,15 @@ impl Dir {
     /// Gives the FIFO `name` to `to`; [`Kind::Unusable`] if it is no FIFO.
     pub fn give_fifo(&self, name: &[u8], to: &Ids) -> Result<()> {
         let failed = |errno| self.failed("hand over", name, errno);
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = fs::openat(&self.fd, name, flags, Mode::empty()).map_err(failed)?;
-        self.must_be_fifo(&fd, "hand over", name)?;
+        let fd = self.open_at("hand over", name, OFlags::PATH | OFlags::NOFOLLOW, 0)?;
+        self.size_of(&fd, "hand over", name, FileKind::Fifo)?;
         let (uid, gid) = ids(to);
         fs::chownat(&fd, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH).map_err(failed)
     }
 
     fn put(
         &self,
-        what: &'static str,
+        what: &str,
         name: &[u8],
         flags: OFlags,
         mode: u32,
@@ -421,8 +437,7 @@ impl Dir {
         durable: bool,
     ) -> Result<()> {
         let failed = |errno| self.failed(what, name, errno);
-        let flags = OFlags::WRONLY | OPEN_FILE | flags;
-        let fd = fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)).map_err(failed)?;
+        let fd = self.open_at(what, name, OFlags::WRONLY | OPEN_FILE | flags, mode)?;
         write_all(&fd, content).map_err(failed)?;
         if durable {
             fs::fsync(&fd).map_err(failed)?;
@@ -431,26 +446,19 @@ impl Dir {
     }
 
     fn open_fifo_as(&self, name: &[u8], access: OFlags) -> Result<OwnedFd> {
-        let fd = fs::openat(&self.fd, name, access | OPEN_FILE, Mode::empty())
-            .map_err(|errno| self.failed("open", name, errno))?;
-        self.must_be_fifo(&fd, "open", name)?;
+        let fd = self.open_at("open", name, access | OPEN_FILE, 0)?;
+        self.size_of(&fd, "open", name, FileKind::Fifo)?;
         Ok(fd)
     }
 
-    fn must_be_fifo(&self, fd: &OwnedFd, what: &'static str, name: &[u8]) -> Result<()> {
-        let stat = fs::fstat(fd).map_err(|errno| self.failed(what, name, errno))?;
-        match FileKind::from(FileType::from_raw_mode(stat.st_mode)) {
-            FileKind::Fifo => Ok(()),
-            other => {
-                let why = format!("{}, not a FIFO", other.phrase());
-                Err(Error::new(Kind::Unusable, what, self.path_of(name), why))
-            }
-        }
-    }
-
-    fn failed(&self, what: &'static str, name: &[u8], errno: Errno) -> Box<Error> {
+    fn failed(&self, what: &str, name: &[u8], errno: Errno) -> Box<Error> {
         failed(what, &self.path_of(name), errno)
     }
+}
+
+/// The path for the kernel. One with a NUL in it, which comes from nowhere, names nothing.
+fn c(path: &[u8]) -> CString {
+    CString::new(path).unwrap_or_default()
 }
 
 fn lock(fd: &OwnedFd) -> rustix::io::Result<()> {
@@ -462,9 +470,9 @@ fn lock(fd: &OwnedFd) -> rustix::io::Result<()> {
     }
 }
 
-fn write_all(fd: &OwnedFd, mut bytes: &[u8]) -> rustix::io::Result<()> {
+fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> rustix::io::Result<()> {
     while !bytes.is_empty() {
-        match rustix::io::write(fd, bytes) {
+        match rustix::io::write(fd.as_fd(), bytes) {
             Ok(written) => bytes = &bytes[written..],
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
@@ -473,7 +481,8 @@ fn write_all(fd: &OwnedFd, mut bytes: &[u8]) -> rustix::io::Result<()> {
     Ok(())
 }
 
-fn failed(what: &'static str, path: &[u8], errno: Errno) -> Box<Error> {
+#[inline(never)]
+fn failed(what: &str, path: &[u8], errno: Errno) -> Box<Error> {
     let kind = match errno {
         Errno::NOENT => Kind::Missing,
         Errno::EXIST => Kind::Exists,
@@ -482,27 +491,67 @@ fn failed(what: &'static str, path: &[u8], errno: Errno) -> Box<Error> {
         Errno::ACCESS | Errno::PERM => Kind::Denied,
         _ => Kind::System,
     };
-    let text = match errno {
-        Errno::LOOP => "is a symbolic link, which is not followed".into(),
-        errno => reason(&errno.into()),
-    };
-    Error::new(kind, what, path, text)
+    Error::new(kind, what, path, reason(errno))
 }
 
-/// An error of std's own writing to `path`.
-pub fn io_error(what: &'static str, path: &[u8], error: &std::io::Error) -> Box<Error> {
-    Error::new(Kind::System, what, path, reason(error))
-}
+/// The reasons that there are for files, in the words of strerror(3), which with the
+/// rest of its texts would cost 5 kB.
+const REASONS: &str = "
+1 Operation not permitted
+2 No such file or directory
+4 Interrupted system call
+5 Input/output error
+6 No such device or address
+9 Bad file descriptor
+11 Resource temporarily unavailable
+12 Cannot allocate memory
+13 Permission denied
+16 Device or resource busy
+17 File exists
+18 Invalid cross-device link
+20 Not a directory
+21 Is a directory
+22 Invalid argument
+23 Too many open files in system
+24 Too many open files
+27 File too large
+28 No space left on device
+30 Read-only file system
+31 Too many links
+32 Broken pipe
+36 File name too long
+38 Function not implemented
+39 Directory not empty
+40 is a symbolic link, which is not followed
+75 Value too large for defined data type
+95 Operation not supported
+116 Stale file handle
+122 Disk quota exceeded
+";
 
-/// The reason, without the " (os error N)" that std appends and helps nobody here.
-fn reason(error: &std::io::Error) -> String {
-    let mut text = error.to_string();
-    text.truncate(text.bytes().rposition(|b| b == b'(').map_or(text.len(), |at| at - 1));
-    text
+fn reason(errno: Errno) -> String {
+    let number = errno.raw_os_error().to_string();
+    let known = REASONS
+        .split('\n')
+        .find_map(|line| line.strip_prefix(&*number).and_then(|text| text.strip_prefix(' ')));
+    known.map_or_else(|| format!("error {number}, see errno(3)"), str::to_string)
 }
 
 fn ids(of: &Ids) -> (process::Uid, process::Gid) {
     (process::Uid::from_raw(of.uid), process::Gid::from_raw(of.gid))
+}
+
+/// Writes `bytes` to stdout; a reader that has gone is no error.
+pub fn print(bytes: &[u8]) -> Result<()> {
+    match write_all(rustix::stdio::stdout(), bytes) {
+        Err(errno) if errno != Errno::PIPE => Err(failed("print", b"stdout", errno)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes `bytes` to stderr, for what that is worth.
+pub fn print_error(bytes: &[u8]) {
+    let _ = write_all(rustix::stdio::stderr(), bytes);
 }
 
 /// Whether this process is root, by its effective user id.

@@ -213,7 +213,9 @@ fn without_s6_svscan_the_scan_is_an_error_that_says_so() {
     let output = container.as_root(&reconcile);
     assert_eq!(output.code, 102, "{output:?}");
     assert!(
-        output.stderr.contains("/run/other/.s6-svscan: no s6-svscan runs on this scandir\n"),
+        output.stderr.contains(
+            "hermes-gw: ask for a scan of: /run/other: no s6-svscan runs on this scandir\n"
+        ),
         "{output:?}"
     );
     assert_eq!(lines(&output.stdout, "registered"), 1);

@@ -195,10 +195,10 @@ impl Run<'_> {
             return;
         }
         let profiles: Vec<_> = pruned.iter().filter_map(|a| a.profile.clone().ok()).collect();
-        let drained = removal::drain(&self.scandir, &profiles, removal::PATIENCE);
-        let removed = removal::remove_drained(&self.scandir, &profiles, drained);
-        for (action, result) in pruned.iter_mut().zip(removed) {
-            if let Err(error) = result {
+        let mut outcomes = removal::drain(&self.scandir, &profiles, removal::PATIENCE);
+        removal::remove(&self.scandir, &profiles, &mut outcomes);
+        for (action, outcome) in pruned.iter_mut().zip(outcomes) {
+            if let Err(error) = outcome {
                 action.fail(error.to_string());
             }
         }
@@ -230,7 +230,7 @@ impl Run<'_> {
         let named;
         let home = match (profile, &self.profiles) {
             (Profile::Named(name), Some(profiles)) => {
-                named = profiles.dir(name)?;
+                named = profiles.dir(name.as_bytes())?;
                 &named
             }
             (Profile::Named(_), None) => return Ok(()), // and none was found
@@ -274,7 +274,7 @@ impl Run<'_> {
         if self.reconcile.boot || profiles.is_empty() {
             return Ok(());
         }
-        let lost = uptake::take_up(&self.scandir, &profiles)?;
+        let lost = uptake::take_up(&self.scandir, &profiles, &self.settings.user)?;
         let is_lost = |a: &&mut Action| a.profile.as_ref().is_ok_and(|it| lost.contains(&it));
         for action in actions.iter_mut().filter(is_lost) {
             action.fail(uptake::why_not(&self.scandir));

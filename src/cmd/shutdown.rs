@@ -65,6 +65,10 @@ fn failure(target: Target) -> Option<Box<Error>> {
         // A supervisor that goes has seen its gateway end.
         Some(Outcome::Done | Outcome::Died(_) | Outcome::Abandoned) => None,
         Some(Outcome::Failed(error)) => Some(error),
+        Some(Outcome::Overruled) => {
+            let why = "somebody else started it meanwhile";
+            Some(Error::new(Kind::Unusable, "stop gateway", path, why))
+        }
         None => {
             let why = "it is not down, even after SIGKILL";
             Some(Error::new(Kind::TimedOut, "stop gateway", path, why))

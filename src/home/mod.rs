@@ -68,7 +68,7 @@ pub fn home_of(root: &[u8], which: &Profile) -> Result<Dir> {
     let root = Dir::open(root)?;
     match which {
         Profile::Default => Ok(root),
-        Profile::Named(name) => root.dir(PROFILES)?.dir(name),
+        Profile::Named(name) => root.dir(PROFILES)?.dir(name.as_bytes()),
     }
 }
 

@@ -103,7 +103,7 @@ impl<'a> S6<'a> {
         }
     }
 
-    fn failed(&self, verb: &Verb, profile: &Profile, kind: Kind, why: String) -> Box<Error> {
+    fn failed(&self, verb: &Verb, profile: &Profile, kind: Kind, why: &str) -> Box<Error> {
         Error::new(kind, verb.what, self.scandir.dir().path_of(&profile.slot()), why)
     }
 
@@ -115,7 +115,7 @@ impl<'a> S6<'a> {
             }
             let name = profile.name();
             let why = format!("no such gateway '{name}': hermes-gw register {name} makes it");
-            self.failed(verb, profile, Kind::NotRegistered, why)
+            self.failed(verb, profile, Kind::NotRegistered, &why)
         })
     }
 
@@ -193,50 +193,50 @@ impl<'a> S6<'a> {
         outcome: Option<Outcome>,
         patience: Patience,
     ) -> Result<()> {
-        let (kind, why) = match outcome {
-            Some(Outcome::Done) => return Ok(()),
-            None if patience == Patience::None => return Ok(()),
-            Some(Outcome::Failed(error)) => return Err(error),
-            Some(Outcome::Died(status)) => (Kind::Unusable, obituary(&status)),
-            Some(Outcome::Abandoned) => {
-                (Kind::Unsupervised, "its s6-supervise has gone".to_string())
-            }
-            None => (Kind::TimedOut, verb.late.into()),
-        };
-        Err(self.failed(verb, profile, kind, why))
+        let failed = |kind, why: &str| Err(self.failed(verb, profile, kind, why));
+        match outcome {
+            Some(Outcome::Done) => Ok(()),
+            None if patience == Patience::None => Ok(()),
+            None => failed(Kind::TimedOut, verb.late),
+            Some(Outcome::Died(status)) => failed(Kind::Unusable, &obituary(&status)),
+            Some(Outcome::Overruled) => failed(Kind::Unusable, "somebody else overruled it"),
+            Some(Outcome::Abandoned) => failed(Kind::Unsupervised, "its s6-supervise has gone"),
+            Some(Outcome::Failed(error)) => Err(error),
+        }
     }
 
     /// Registers under the lock, and waits until the slot is supervised; whether it is new.
     fn register_only(&self, profile: &Profile, how: &Registration) -> Result<bool> {
         const REGISTER: Verb = Verb { what: "register gateway", ..START };
-        let failed = |kind, why| Err(self.failed(&REGISTER, profile, kind, why));
+        let failed = |kind, why: &str| Err(self.failed(&REGISTER, profile, kind, why));
         let _lock = self.scandir.lock(self.options.json)?;
         let dir = self.scandir.dir();
         let names = dir.names()?;
         self.scandir.heal(&names).iter().for_each(|error| self.warn(error));
         let new = dir.kind(&profile.slot())?.is_none();
         if !new && !how.if_missing {
-            return failed(Kind::Registered, "it is registered already".into());
+            return failed(Kind::Registered, "it is registered already");
         }
         if new {
             let capacity = self.scandir.capacity(&names, self.settings.services_max);
             if names.iter().filter(|name| scandir::is_slot(name)).count() >= capacity {
                 let why = format!("s6-svscan can hold no more than {capacity} gateways");
-                return failed(Kind::Unusable, why);
+                return failed(Kind::Unusable, &why);
             }
             slot::publish(dir, profile, &self.settings.user, how)?;
         } else if Service::open(dir, &profile.slot())?.is_supervised()? {
             return Ok(false);
         }
-        let taken = uptake::take_up(&self.scandir, std::slice::from_ref(profile));
+        let taken =
+            uptake::take_up(&self.scandir, std::slice::from_ref(profile), &self.settings.user);
         let taken = taken.and_then(|lost| match lost.is_empty() {
             true => Ok(new),
-            false => failed(Kind::Unsupervised, uptake::why_not(&self.scandir)),
+            false => failed(Kind::Unsupervised, &uptake::why_not(&self.scandir)),
         });
         taken.inspect_err(|_| {
             // What was wrong first is worth more than what is wrong now.
             if new {
-                removal::remove(&self.scandir, &[profile]);
+                removal::remove(&self.scandir, std::slice::from_ref(profile), &mut [Ok(())]);
             }
         })
     }
@@ -293,12 +293,12 @@ impl ServiceManager for S6<'_> {
     }
 
     fn unregister(&self, profiles: &[Profile], timeout: Duration) -> Outcomes {
-        let drained = removal::drain(&self.scandir, profiles, timeout);
-        let removed = match self.scandir.lock(self.options.json) {
-            Ok(_lock) => removal::remove_drained(&self.scandir, profiles, drained),
-            Err(error) => profiles.iter().map(|_| Err(error.clone())).collect(),
-        };
-        removed.into_iter().map(|it| it.map_err(|error| self.explain(error))).collect()
+        let mut outcomes = removal::drain(&self.scandir, profiles, timeout);
+        match self.scandir.lock(self.options.json) {
+            Ok(_lock) => removal::remove(&self.scandir, profiles, &mut outcomes),
+            Err(error) => outcomes.iter_mut().for_each(|it| *it = Err(error.clone())),
+        }
+        outcomes.into_iter().map(|it| it.map_err(|error| self.explain(error))).collect()
     }
 
     fn start(&self, profiles: &[Profile], patience: Patience) -> Outcomes {
@@ -341,10 +341,7 @@ impl ServiceManager for S6<'_> {
             let control = service.control()?;
             match service.status()?.is_up() {
                 true => control.write(&[signal as u8]),
-                false => {
-                    let why = "it is not up".to_string();
-                    Err(self.failed(&SIGNAL, profile, Kind::Unusable, why))
-                }
+                false => Err(self.failed(&SIGNAL, profile, Kind::Unusable, "it is not up")),
             }
         };
         profiles.iter().map(|it| send(it).map_err(|error| self.explain(error))).collect()
@@ -354,7 +351,7 @@ impl ServiceManager for S6<'_> {
         let verb = goal.verb();
         self.command(&verb, profiles, patience, &|profile, service| {
             if goal == Goal::Ready && service.says_ready() == Ok(false) {
-                let why = "it has no notification-fd, and never says that it is ready".into();
+                let why = "it has no notification-fd, and never says that it is ready";
                 self.warn(&self.failed(&verb, profile, Kind::Unusable, why));
             }
         })

@@ -1,6 +1,6 @@
 //! A profile's name, validated once.
 
-use tinyvec::{ArrayVec, TinyVec};
+use tinyvec::ArrayVec;
 
 /// s6-svscan skips directory names over 251 bytes, and `gateway-` has 8.
 pub const MAX_NAME: usize = 243;
@@ -16,7 +16,7 @@ pub enum Profile {
     /// The root profile, which lives in the Hermes home itself.
     Default,
     /// A profile below `profiles/`.
-    Named(TinyVec<[u8; 30]>),
+    Named(Box<str>),
 }
 
 /// Why a name is not one of a profile.
@@ -54,7 +54,8 @@ impl Profile {
             name if !name.iter().all(allowed) => Err(Invalid::Byte),
             [b'-' | b'_', ..] => Err(Invalid::Start),
             name if name.len() > MAX_NAME => Err(Invalid::TooLong),
-            name => Ok(Profile::Named(name.into())),
+            // Only ASCII got so far.
+            name => Ok(Profile::Named(name.iter().map(|&b| char::from(b)).collect())),
         }
     }
 
@@ -62,8 +63,7 @@ impl Profile {
     pub fn name(&self) -> &str {
         match self {
             Profile::Default => "default",
-            // Only ASCII got past `parse`.
-            Profile::Named(name) => str::from_utf8(name).unwrap_or_default(),
+            Profile::Named(name) => name,
         }
     }
 

@@ -45,6 +45,8 @@ pub enum Step {
     Done,
     /// It came up, and died at once.
     Died,
+    /// It was told so, and then somebody else told it otherwise.
+    Overruled,
 }
 
 /// A gateway on its way.
@@ -58,8 +60,13 @@ pub struct Course {
 enum Phase {
     /// Nothing was told or seen yet.
     Begin,
-    /// Told to go down, or ended already.
-    Fall { run: Tai64n },
+    /// Told to go down.
+    Fall {
+        /// When the run that is to end began, or had ended.
+        run: Tai64n,
+        /// Its supervisor has heard it.
+        heard: bool,
+    },
     /// Told to come up.
     Rise {
         /// The start of the run that is to end first.
@@ -68,6 +75,8 @@ enum Phase {
         died: Option<Tai64n>,
         /// It was told to come up since it was last seen down.
         nudged: bool,
+        /// Its supervisor has heard it.
+        heard: bool,
     },
 }
 
@@ -94,34 +103,46 @@ impl Course {
             (Drain, Phase::Begin) if now.is_down() => Step::Done,
             (Restart | RestartLater | Rest | Drain, Phase::Begin) => self.fall(now, Control::Down),
 
-            (Drain, Phase::Fall { run }) => {
-                Step::when(now.is_down() || now.is_up() && now.stamp != *run)
-            }
             (RestartLater, Phase::Fall { .. }) => self.rise(now),
-            (_, Phase::Fall { .. }) if now.is_down() && now.want_up => Step::WaitSilently,
             (Restart, Phase::Fall { .. }) if now.is_down() => self.rise(now),
-            (_, Phase::Fall { .. }) => Step::when(now.is_down()),
+            (Restart | Drain, Phase::Fall { run, .. }) => {
+                Step::when(now.is_down() || now.is_up() && now.want_up && now.stamp != *run)
+            }
+            (_, Phase::Fall { heard, .. }) => {
+                if now.want_up && *heard {
+                    return Step::Overruled;
+                }
+                *heard |= !now.want_up;
+                match now.is_down() && now.want_up {
+                    true => Step::WaitSilently,
+                    false => Step::when(now.is_down()),
+                }
+            }
 
-            (_, Phase::Rise { old, died, nudged }) => {
-                if now.is_up() {
-                    return Step::when(now.want_up && *old != Some(now.stamp));
+            (_, Phase::Rise { old, died, nudged, heard }) => {
+                let overruled = *heard && !now.want_up;
+                *heard |= now.want_up;
+                if now.is_up() && now.want_up && *old != Some(now.stamp) {
+                    return Step::Done;
                 }
-                match died {
-                    Some(before) if *before != now.stamp => return Step::Died,
-                    _ => *died = Some(now.stamp),
+                if !now.is_up() {
+                    if died.is_some_and(|before| before != now.stamp) {
+                        return Step::Died;
+                    }
+                    *died = Some(now.stamp);
+                    if now.is_down() && !*nudged {
+                        // Of its own accord s6-supervise would wait a second.
+                        (*nudged, *heard) = (true, false);
+                        return Step::Tell(Control::Up);
+                    }
                 }
-                if now.is_down() && !*nudged {
-                    // Of its own accord s6-supervise would wait a second.
-                    *nudged = true;
-                    return Step::Tell(Control::Up);
-                }
-                Step::Wait
+                if overruled { Step::Overruled } else { Step::Wait }
             }
         }
     }
 
     fn fall(&mut self, now: &Status, control: Control) -> Step {
-        self.phase = Phase::Fall { run: now.stamp };
+        self.phase = Phase::Fall { run: now.stamp, heard: false };
         Step::Tell(control)
     }
 
@@ -132,6 +153,7 @@ impl Course {
             old: leaving.then_some(now.stamp),
             died: (!now.is_up()).then_some(now.stamp),
             nudged: now.is_down(),
+            heard: false,
         };
         Step::Tell(Control::UpForGood)
     }
@@ -169,7 +191,7 @@ mod tests {
 
     #[test]
     fn every_order_from_every_state() {
-        let table: [(Order, &[(&str, Step)]); 30] = [
+        let table: [(Order, &[(&str, Step)]); 36] = [
             // Down → up.
             (Start, &[("d-1", Tell(UpForGood)), ("d-1", Wait), ("d+1", Wait), ("u+2", Done)]),
             // Up already: the wish is recorded all the same.
@@ -222,6 +244,14 @@ mod tests {
             (Restart, &[("u+1", Tell(Down)), ("d-2", Tell(UpForGood)), ("f+3", Died)]),
             (RestartLater, &[("u+1", Tell(Down)), ("u+1", Tell(UpForGood)), ("u-1", Wait)]),
             (RestartLater, &[("d-1", Tell(UpForGood)), ("d+1", Wait)]),
+            // Finish would park it, and it is told once more.
+            (Start, &[("f+1", Tell(UpForGood)), ("f+1", Wait), ("d-1", Tell(Up)), ("d+1", Wait)]),
+            // Somebody else wants it otherwise.
+            (Start, &[("u-1", Tell(UpForGood)), ("u+1", Wait), ("u-1", Overruled)]),
+            (Start, &[("d-1", Tell(UpForGood)), ("d+1", Wait), ("d-1", Overruled)]),
+            (Stop, &[("u+1", Tell(DownForGood)), ("u-1", Wait), ("u+1", Overruled)]),
+            (Stop, &[("u+1", Tell(DownForGood)), ("u-1", Wait), ("u+3", Overruled)]),
+            (Restart, &[("u+1", Tell(Down)), ("u-1", Wait), ("u+1", Wait), ("u+3", Done)]),
             // For a container stop, and before a slot is removed.
             (Rest, &[("u+1", Tell(Down)), ("d-2", Done)]),
             (Rest, &[("d-1", Tell(Down)), ("d-1", Done)]),

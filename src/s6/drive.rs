@@ -20,6 +20,8 @@ pub enum Outcome {
     Done,
     /// It came up, and died at once.
     Died(Status),
+    /// Somebody else told it otherwise meanwhile.
+    Overruled,
     /// Its supervisor has gone.
     Abandoned,
     /// It cannot be told, or looked at.
@@ -93,6 +95,7 @@ impl Target {
                 Step::Wait | Step::WaitSilently => break None,
                 Step::Done => break Some(Outcome::Done),
                 Step::Died => break Some(Outcome::Died(status)),
+                Step::Overruled => break Some(Outcome::Overruled),
                 Step::Tell(control) => match self.control.write(&[control as u8]) {
                     Ok(()) => {}
                     Err(error) if error.kind == Kind::Unsupervised => {

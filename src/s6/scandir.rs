@@ -100,24 +100,27 @@ impl ScanDir {
                 Request::ScanAndDismiss => b"an",
             })
         });
-        asked.map_err(|mut error| {
-            if matches!(error.kind, Kind::Missing | Kind::Unsupervised) {
-                error.kind = Kind::Unsupervised;
-                error.why = "no s6-svscan runs on this scandir".into();
+        asked.map_err(|error| match error.kind {
+            Kind::Missing | Kind::Unsupervised => {
+                let why = "no s6-svscan runs on this scandir";
+                Error::new(Kind::Unsupervised, "ask for a scan of", self.dir.path(), why)
             }
-            error
+            _ => error,
         })
     }
 
     /// Removes what killed runs left behind, staging directories and slots half removed;
     /// what stays is returned with the reason. Only under the lock.
     pub fn heal(&self, names: &[Name]) -> Vec<Box<Error>> {
-        let leftovers = names.iter().filter(|name| profile::is_staging(name));
-        let mut failures: Vec<_> =
-            leftovers.filter_map(|name| self.dir.remove_tree(name).err()).collect();
-        let leaving = names.iter().filter(|name| profile::is_leaving(name)).map(|name| &name[..]);
-        let buried = removal::bury(self, &leaving.collect::<Vec<_>>());
-        failures.extend(buried.into_iter().filter_map(Result::err));
+        let mut failures = Vec::new();
+        for name in names {
+            if profile::is_staging(name) {
+                failures.extend(self.dir.remove_tree(name).err());
+            } else if profile::is_leaving(name) {
+                let scanned = self.ask(Request::ScanAndDismiss).is_ok();
+                failures.extend(removal::bury(self, name, scanned).err());
+            }
+        }
         failures
     }
 

@@ -40,12 +40,12 @@ impl Service {
     /// # Errors
     /// [`Kind::Unsupervised`] if it has none.
     pub fn control(&self) -> Result<FifoWriter> {
-        self.dir.open_fifo_writer(CONTROL).map_err(|mut error| {
-            if matches!(error.kind, Kind::Missing | Kind::Unsupervised) {
-                error.kind = Kind::Unsupervised;
-                error.why = "no s6-supervise runs on it".into();
+        self.dir.open_fifo_writer(CONTROL).map_err(|error| match error.kind {
+            Kind::Missing | Kind::Unsupervised => {
+                let why = "no s6-supervise runs on it";
+                Error::new(Kind::Unsupervised, "open", self.dir.path_of(CONTROL), why)
             }
-            error
+            _ => error,
         })
     }
 

@@ -73,26 +73,47 @@ impl Files {
 /// A reader sees the whole slot or none; what a killed run leaves is a staging
 /// directory, which s6-svscan ignores and the next run removes.
 pub fn publish(scandir: &Dir, profile: &Profile, user: &[u8], how: &Registration) -> Result<()> {
-    let staging = profile.staging();
-    scandir.make_dir(&staging, 0o755)?;
-    let built =
-        build(scandir, profile, user, how).and_then(|()| scandir.rename(&staging, &profile.slot()));
-    built.inspect_err(|_| {
-        // The first error is the one to report; the next run heals what stays.
-        let _ = scandir.remove_tree(&staging);
-    })
+    build(scandir, profile, user, &script::environment(&how.environment), how.down)?;
+    settle(scandir, profile)
 }
 
-fn build(scandir: &Dir, profile: &Profile, user: &[u8], how: &Registration) -> Result<()> {
-    let slot = scandir.dir(&profile.staging())?;
-    let files = Files::new(profile, user, &script::environment(&how.environment));
+/// Puts another directory in the place of a slot that nobody supervises, which s6-svscan
+/// takes for another service. Only under the lock.
+pub fn renew(scandir: &Dir, profile: &Profile, user: &[u8]) -> Result<()> {
+    let old = scandir.dir(&profile.slot())?;
+    let run = content_of(&old, RUN, MAX_RUN)?.unwrap_or_default();
+    let down = old.kind(DOWN)?.is_some();
+    build(scandir, profile, user, script::environment_of(&run), down)?;
+    scandir.rename(&profile.slot(), &profile.leaving())?;
+    settle(scandir, profile)?;
+    scandir.remove_tree(&profile.leaving())
+}
+
+fn settle(scandir: &Dir, profile: &Profile) -> Result<()> {
+    scandir.rename(&profile.staging(), &profile.slot()).inspect_err(|_| discard(scandir, profile))
+}
+
+fn discard(scandir: &Dir, profile: &Profile) {
+    // The first error is the one to report; the next run heals what stays.
+    let _ = scandir.remove_tree(&profile.staging());
+}
+
+fn build(scandir: &Dir, profile: &Profile, user: &[u8], extra: &[u8], down: bool) -> Result<()> {
+    let files = Files::new(profile, user, extra);
     if files.run.len() > MAX_RUN {
-        let why = format!("is larger than {MAX_RUN} bytes");
-        return Err(Error::new(Kind::Usage, "keep extra environment of", profile.name(), why));
+        let why = "has more than 1 MiB of extra environment";
+        return Err(Error::new(Kind::Usage, "make slot", profile.name(), why));
     }
-    SKELETON.into_iter().try_for_each(|part| make(&slot, part))?;
-    files.each().iter().try_for_each(|(name, mode, content)| slot.create(name, *mode, content))?;
-    if how.down { slot.create(DOWN, 0o644, b"") } else { Ok(()) }
+    let fill = || {
+        let slot = scandir.dir(&profile.staging())?;
+        SKELETON.into_iter().try_for_each(|part| make(&slot, part))?;
+        for (name, mode, content) in files.each() {
+            slot.create(name, mode, content)?;
+        }
+        if down { slot.create(DOWN, 0o644, b"") } else { Ok(()) }
+    };
+    scandir.make_dir(&profile.staging(), 0o755)?;
+    fill().inspect_err(|_| discard(scandir, profile))
 }
 
 /// How the slot of `profile` stands.

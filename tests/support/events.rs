@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 const O_NONBLOCK: i32 = 0o4000;
 
@@ -24,11 +25,23 @@ impl Events {
         Events { fifo: fifo.unwrap() }
     }
 
-    /// The letters since the last time.
-    pub fn heard(&mut self) -> String {
-        let mut letters = Vec::new();
-        // It ends where nothing is left to read.
-        let _ = self.fifo.read_to_end(&mut letters);
-        String::from_utf8(letters).unwrap()
+    /// The letters since the last time: those `expected`, which may still be on their way,
+    /// or whatever else came.
+    pub fn heard(&mut self, expected: &str) -> String {
+        let (mut letters, start) = (Vec::new(), Instant::now());
+        loop {
+            // It ends where nothing is left to read.
+            let _ = self.fifo.read_to_end(&mut letters);
+            if letters.len() >= expected.len() || start.elapsed() > Duration::from_secs(2) {
+                return String::from_utf8(letters).unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Whether just the letters `expected` came.
+    #[track_caller]
+    pub fn expect(&mut self, expected: &str) {
+        assert_eq!(self.heard(expected), expected);
     }
 }
