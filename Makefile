@@ -1,9 +1,11 @@
 # Short verbs; each does its own set-up. What they do is in tests/support/.
-.PHONY: build demo test versions lint clean
+.PHONY: build demo test versions bench lint clean
 
 GW := target/hermes-gw
 # Any stable cargo will do for everyday work; build brings Debian's where there is none.
 CARGO := $(shell command -v cargo || echo /usr/bin/cargo)
+# The tests that boot a container.
+LIVE := boot live lifecycle registration shutdown wire
 TOOLS := s6 execline strace util-linux procps
 
 build:
@@ -22,9 +24,13 @@ versions: build
 	tests/support/packages.sh $(TOOLS) debian-archive-keyring
 	for suite in trixie sid; do \
 	    tests/support/s6.sh $$suite && HERMES_GW_S6=$(CURDIR)/target/s6/$$suite \
-	    HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked --test boot --test live --test shutdown --test lifecycle --test registration \
-	    || exit 1; \
+	    HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked $(LIVE:%=--test %) || exit 1; \
 	done
+
+# The run-time verbs against s6's own tools, as ratios.
+bench: build
+	tests/support/packages.sh $(TOOLS)
+	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) run --quiet --locked --example bench
 
 lint:
 	tests/support/lint.sh $(CARGO)

@@ -1,0 +1,173 @@
+//! `make bench`: the run-time verbs against s6's own tools, in pairs, as ratios.
+//!
+//! Both reach into the container's scandir from outside, so that neither pays for
+//! entering it.
+
+#[path = "mod.rs"]
+mod support;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use support::{Container, Spec, Volume, binary, run};
+
+const ROUNDS: usize = 40;
+/// s6's own restart takes a second.
+const SLOW_ROUNDS: usize = 7;
+
+fn main() {
+    let volume = Volume::new();
+    volume.wanted("one", "running");
+    let container = Container::boot(volume, Spec::default());
+    let slot = container.inside("/run/service/gateway-one");
+    // A gateway that dies at once, so that what is measured is not its own time.
+    fs::write(slot.join("run"), "#!/bin/sh\nexec sleep 1000\n").unwrap();
+    let bench = Bench {
+        scandir: container.inside("/run/service"),
+        home: container.volume().path().to_path_buf(),
+        slot: slot.clone(),
+    };
+    bench.ours(&["restart", "one"]);
+
+    println!("{:<44} {:>10} {:>10} {:>8}", "median of pairs", "hermes-gw", "s6", "ratio");
+    bench.pair(
+        "restart | s6-svc -wR -r",
+        SLOW_ROUNDS,
+        &["restart", "one"],
+        "s6-svc",
+        &["-wR", "-r"],
+        &[],
+    );
+    bench.pair(
+        "stop | s6-svc -wD -d",
+        ROUNDS,
+        &["stop", "one"],
+        "s6-svc",
+        &["-wD", "-d"],
+        &["start", "one"],
+    );
+    bench.pair(
+        "start | s6-svc -wu -u",
+        ROUNDS,
+        &["start", "one"],
+        "s6-svc",
+        &["-wu", "-u"],
+        &["stop", "one"],
+    );
+    bench.ours(&["start", "one"]);
+    bench.pair(
+        "wait --up | s6-svwait -u",
+        200,
+        &["wait", "--up", "one"],
+        "s6-svwait",
+        &["-u"],
+        &[],
+    );
+    bench.pair(
+        "is-running | s6-svstat -o up",
+        400,
+        &["is-running", "one"],
+        "s6-svstat",
+        &["-o", "up"],
+        &[],
+    );
+    bench.latency();
+}
+
+struct Bench {
+    scandir: PathBuf,
+    home: PathBuf,
+    slot: PathBuf,
+}
+
+impl Bench {
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.arg("--scandir").arg(&self.scandir).arg("--home").arg(&self.home).args(args);
+        command.env("HERMES_GW_USER", "root").stdout(Stdio::null());
+        command
+    }
+
+    fn ours(&self, args: &[&str]) {
+        run(&mut self.command(args));
+    }
+
+    /// Times ours and theirs by turns; `before` each, untimed, ours is done.
+    fn pair(
+        &self,
+        what: &str,
+        rounds: usize,
+        args: &[&str],
+        tool: &str,
+        options: &[&str],
+        before: &[&str],
+    ) {
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for round in 0..2 * rounds {
+            if !before.is_empty() {
+                self.ours(before);
+            }
+            let mut peer = Command::new(tool);
+            peer.args(options).arg(&self.slot).stdout(Stdio::null());
+            // It warns that the gateway has no notification-fd.
+            peer.stderr(Stdio::null());
+            let (times, mut command) = match round % 2 {
+                0 => (&mut ours, self.command(args)),
+                _ => (&mut theirs, peer),
+            };
+            let start = Instant::now();
+            let status = command.status().unwrap();
+            times.push(start.elapsed());
+            assert!(status.success(), "{command:?}");
+        }
+        let (ours, theirs) = (median(ours), median(theirs));
+        let ratio = theirs.as_secs_f64() / ours.as_secs_f64();
+        println!("{what:<44} {:>8.2}ms {:>8.2}ms {ratio:>7.2}x", ms(ours), ms(theirs));
+    }
+
+    /// From what s6-supervise says to the return of `stop`.
+    fn latency(&self) {
+        let (mut dead, mut down) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            self.ours(&["start", "one"]);
+            let mut events = listen(&self.slot);
+            let mut stop = self.command(&["stop", "one"]).spawn().unwrap();
+            let mut letter = [0];
+            let mut heard = |expected| {
+                events.read_exact(&mut letter).unwrap();
+                assert_eq!(letter, [expected]);
+                Instant::now()
+            };
+            let (died, finished) = (heard(b'd'), heard(b'D'));
+            assert!(stop.wait().unwrap().success());
+            let end = Instant::now();
+            dead.push(end - died);
+            down.push(end - finished);
+        }
+        println!(
+            "stop returns after the gateway's death (d)    {:>8.2}ms, finish included",
+            ms(median(dead))
+        );
+        println!("stop returns after the end of finish (D)      {:>8.2}ms", ms(median(down)));
+    }
+}
+
+/// A subscription to the service whose directory is `slot`.
+fn listen(slot: &Path) -> File {
+    let hidden = slot.join("event/.bench");
+    run(Command::new("mkfifo").arg(&hidden));
+    let fifo = OpenOptions::new().read(true).write(true).open(&hidden).unwrap();
+    fs::rename(hidden, slot.join("event/ftrig1:@400000006a5fb1251dcd6500:bench0")).unwrap();
+    fifo
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
