@@ -230,6 +230,29 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_intent_alone_is_changed() {
+        let table = [
+            ("{}", "{\"desired_state\":\"running\"}\n"),
+            ("{\"a\":1}", "{\"a\":1,\"desired_state\":\"running\"}"),
+            ("{\"a\":1 }\n", "{\"a\":1,\"desired_state\":\"running\" }\n"),
+            ("{\"desired_state\": null}", "{\"desired_state\": \"running\"}"),
+            ("{\"desired_state\":7,\"a\":0}", "{\"desired_state\":\"running\",\"a\":0}"),
+            (
+                "{\"desired_state\":\"x\",\"desired_state\":\"y\"}",
+                "{\"desired_state\":\"x\",\"desired_state\":\"running\"}",
+            ),
+            ("{\"\\u0064esired_state\":\"x\"}", "{\"\\u0064esired_state\":\"running\"}"),
+        ];
+        for (before, after) in table {
+            let changed = with_desired(before.as_bytes(), &Word::Running).unwrap();
+            assert_eq!(String::from_utf8(changed.unwrap()).unwrap(), after, "{before}");
+            assert_eq!(with_desired(after.as_bytes(), &Word::Running), Ok(None), "{after}");
+        }
+        let same = "{\"desired_state\":\"r\\u0075nning\"}";
+        assert_eq!(with_desired(same.as_bytes(), &Word::Running), Ok(None));
+    }
+
     const REAL: &str = r#"{"kind":"hermes-gateway","pid":77,"argv":["hermes","-p","x"],"start_time":12345,
         "gateway_state":"running","exit_reason":null,"active_work":{"a":{"b":[1,{"c":2.5e-3}]}},
         "platforms":{"telegram":{"state":"connected","desired_state":"no"}},"desired_state":"running"}"#;
@@ -268,7 +291,40 @@ mod tests {
         }
 
         #[test]
+        fn an_intent_is_written_into_any_document_and_nothing_else(
+            members in proptest::collection::vec(("[a-c\"\\\\é]{0,3}", any::<Option<f64>>()), 0..4),
+            desired in proptest::option::of(any::<bool>()),
+            pretty: bool,
+        ) {
+            let mut object: serde_json::Map<_, _> =
+                members.into_iter().map(|(key, value)| (key, value.into())).collect();
+            if let Some(word) = desired {
+                object.insert("desired_state".into(), word.to_string().into());
+            }
+            let text = if pretty {
+                serde_json::to_string_pretty(&object).unwrap()
+            } else {
+                serde_json::to_string(&object).unwrap()
+            };
+            let changed = with_desired(text.as_bytes(), &Word::Stopped).unwrap().unwrap();
+            let mut found: serde_json::Map<_, _> = serde_json::from_slice(&changed).unwrap();
+            prop_assert_eq!(found.insert("desired_state".into(), 0.into()), Some("stopped".into()));
+            object.insert("desired_state".into(), 0.into());
+            prop_assert_eq!(&found, &object);
+            // Before and after the one place it is the text that it was.
+            let changed = String::from_utf8(changed).unwrap();
+            let before = text.bytes().zip(changed.bytes()).take_while(|(a, b)| a == b).count();
+            let pairs = text.bytes().rev().zip(changed.bytes().rev());
+            let after = pairs.take_while(|(a, b)| a == b).count();
+            let removed = text.len().saturating_sub(before + after);
+            prop_assert!(removed <= "false".len(), "{text} {changed}");
+        }
+
+        #[test]
         fn no_bytes_crash_it(content: Vec<u8>) {
+            if let Ok(Some(changed)) = with_desired(&content, &Word::Running) {
+                prop_assert_eq!(parse_prior(&changed).0, desired("running"));
+            }
             prop_assert_eq!(parse_prior(&content).1.is_none(), peer(&content).is_some());
         }
     }

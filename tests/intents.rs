@@ -1,0 +1,211 @@
+//! What the operator wants outlives the gateway and the container, and nothing else in
+//! the profile's home is touched.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::PathBuf;
+use support::{Container, HERMES, Output, Spec, Volume};
+
+const STATE: &str = "gateway_state.json";
+const MARKER: &str = ".gateway-planned-stop.json";
+
+fn gw(container: &Container, args: &[&str]) -> Output {
+    container.as_hermes(&[&["/command/hermes-gw"], args].concat())
+}
+
+/// A container whose gateway `one` runs `script` instead of Hermes.
+fn container(state: &str, script: &str) -> Container {
+    let volume = Volume::new();
+    volume.with_state("one", state);
+    let container = Container::boot(volume, Spec::default());
+    let run = container.inside("/run/service/gateway-one/run");
+    fs::write(run, format!("#!/bin/sh\n{script}\n")).unwrap();
+    container
+}
+
+fn path(container: &Container, name: &str) -> PathBuf {
+    container.volume().home("one").join(name)
+}
+
+#[test]
+fn every_other_byte_survives_with_mode_and_owner() {
+    let strange = "\u{feff}{ \"pid\" : 1e2,\t\"big\":123456789012345678901234567890,\r\n\
+        \"nested\":{\"desired_state\":\"running\",\"x\":[1.50,{\"y\":[]}]},\"\\u00e9\":\"\\u00e9\",\
+        \"desired_state\":\"%\",\"last\":null } \n\n";
+    let container = container(&strange.replace('%', "stopped"), "exec sleep 1000");
+    let state = path(&container, STATE);
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o640)).unwrap();
+    for (verb, word) in [("start", "running"), ("stop", "stopped"), ("restart", "running")] {
+        for output in [
+            container.as_root(&["/command/hermes-gw", verb, "one"]),
+            gw(&container, &[verb, "one"]),
+        ] {
+            assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{verb}");
+            let content = container.volume().read("one", STATE);
+            assert_eq!(content, strange.replace('%', word), "{verb}");
+            let meta = fs::metadata(&state).unwrap();
+            assert_eq!((meta.mode() & 0o7777, meta.uid()), (0o640, HERMES), "{verb}");
+            assert!(!path(&container, MARKER).exists(), "{verb}");
+        }
+    }
+    // What is so already is not written again.
+    let before = fs::metadata(&state).unwrap().ino();
+    gw(&container, &["start", "one"]).ok();
+    assert_eq!(fs::metadata(&state).unwrap().ino(), before);
+}
+
+#[test]
+fn the_gateway_reads_the_marker_whoever_stops_it() {
+    let volume = Volume::new();
+    volume.wanted("one", "running");
+    // A marker that root once left, and that nobody else can read.
+    volume.file("one", MARKER, "{}");
+    let container = Container::boot(volume, Spec::default());
+    let marker = path(&container, MARKER);
+    chown(&marker, Some(0), Some(0)).unwrap();
+    fs::set_permissions(&marker, fs::Permissions::from_mode(0o600)).unwrap();
+    for as_root in [true, false] {
+        container.wait_up("one");
+        let stop = ["/command/hermes-gw", "stop", "one"];
+        if as_root { container.as_root(&stop) } else { container.as_hermes(&stop) }.ok();
+        let log = container.volume().read("default", "logs/gateways/one/current");
+        assert!(log.ends_with("gateway one: stopped as planned\n"), "{log}");
+        let state = container.volume().read("one", STATE);
+        assert!(state.contains(r#""gateway_state":"stopped""#), "{state}");
+        assert!(!marker.exists());
+        gw(&container, &["start", "one"]).ok();
+    }
+}
+
+#[test]
+fn the_marker_names_the_process_and_its_start() {
+    // Keeps the marker for us.
+    let script = format!(
+        "trap 'cp {MARKER} seen; exit 0' TERM\nread -r stat </proc/$$/stat\necho $stat >stat\n\
+         sleep 1000 & wait"
+    );
+    let container = container("{}", &format!("cd /opt/data/profiles/one\n{script}"));
+    let home = container.volume().home("one");
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o777)).unwrap();
+    gw(&container, &["start", "one"]).ok();
+    let pid = container.pid("one");
+    support::wait_until("the gateway", || home.join("stat").exists());
+    gw(&container, &["stop", "one"]).ok();
+    let marker: serde_json::Value =
+        serde_json::from_str(&container.volume().read("one", "seen")).unwrap();
+    let stat = container.volume().read("one", "stat");
+    assert_eq!(marker["target_pid"].to_string(), pid);
+    assert_eq!(marker["target_start_time"].to_string(), stat.split(' ').nth(21).unwrap());
+    assert!(marker["stopper_pid"].is_u64() && marker["written_at"].is_string(), "{marker}");
+    assert!(!path(&container, MARKER).exists());
+}
+
+#[test]
+fn an_intent_that_the_gateway_loses_on_its_way_down_is_recorded_again() {
+    let script = format!(
+        "cd /opt/data/profiles/one\n\
+         trap 'echo \"{{\\\"gateway_state\\\":\\\"running\\\"}}\" >{STATE}; exit 0' TERM\n\
+         sleep 1000 & wait"
+    );
+    let container = container("{}", &script);
+    gw(&container, &["start", "one"]).ok();
+    gw(&container, &["stop", "one"]).ok();
+    let state = container.volume().read("one", STATE);
+    assert_eq!(state, "{\"gateway_state\":\"running\",\"desired_state\":\"stopped\"}\n");
+}
+
+#[test]
+fn a_corrupt_file_is_written_anew_and_an_absent_one_made() {
+    let container = container("{\"desired_state\":\"runn", "exec sleep 1000");
+    let cases: [(&[u8], &str); 4] = [
+        (b"{\"desired_state\":\"runn", "is cut short"),
+        (b"[]", "holds no JSON object"),
+        (b"{\"x\":\"\xff\"}", "is not UTF-8 at byte 6"),
+        (b"", "is empty"),
+    ];
+    for (content, why) in cases {
+        fs::write(path(&container, STATE), content).unwrap();
+        let output = gw(&container, &["start", "one"]);
+        let expected = format!(
+            "hermes-gw: warning: read: /opt/data/profiles/one/{STATE}: {why}: written anew\n"
+        );
+        assert_eq!((output.code, output.stderr), (0, expected));
+        let made = "{\"desired_state\":\"running\"}\n";
+        assert_eq!(container.volume().read("one", STATE), made);
+    }
+    fs::remove_file(path(&container, STATE)).unwrap();
+    gw(&container, &["stop", "one"]).ok();
+    assert_eq!(container.volume().read("one", STATE), "{\"desired_state\":\"stopped\"}\n");
+    // A link is not followed, but replaced.
+    let victim = container.volume().path().join("victim");
+    fs::write(&victim, "{}").unwrap();
+    fs::remove_file(path(&container, STATE)).unwrap();
+    std::os::unix::fs::symlink(&victim, path(&container, STATE)).unwrap();
+    gw(&container, &["start", "one"]);
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "{}");
+}
+
+#[test]
+fn where_nothing_can_be_written_control_goes_on_with_a_warning() {
+    let container = container("{\"x\":1}", "exec sleep 1000");
+    gw(&container, &["start", "one"]).ok();
+    let home = container.volume().home("one");
+    chown(&home, Some(0), Some(0)).unwrap();
+    for as_root in [false, true] {
+        let stop = ["/command/hermes-gw", "stop", "one"];
+        let output = if as_root { container.as_root(&stop) } else { container.as_hermes(&stop) };
+        assert_eq!((output.code, container.state("one").as_str()), (0, "down"), "{output:?}");
+        let lines: Vec<_> = output.stderr.lines().collect();
+        let warned = |line: &&str| line.starts_with("hermes-gw: warning: ");
+        assert!(!lines.is_empty() && lines.iter().all(warned), "{output:?}");
+        assert!(output.stderr.contains("Permission denied: the intent is not recorded\n"));
+        let start = gw(&container, &["start", "one"]);
+        assert_eq!((start.code, container.state("one").as_str()), (0, "up"));
+    }
+    assert!(container.volume().read("one", STATE).starts_with("{\"x\":1"));
+    // A slot whose profile is gone has no intent to keep.
+    fs::remove_dir_all(&home).unwrap();
+    let output = gw(&container, &["stop", "one"]);
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn after_a_restart_of_the_container_the_last_wish_counts() {
+    let volume = Volume::new();
+    volume.wanted("runs", "running").wanted("stays", "stopped").profile("new");
+    let mut container = Container::boot(volume, Spec::default());
+    container.wait_up("runs");
+    gw(&container, &["stop", "runs"]).ok();
+    gw(&container, &["start", "stays"]).ok();
+    gw(&container, &["restart", "new"]).ok();
+    container.wait_up("stays");
+    for _ in 0..2 {
+        container.restart();
+        container.wait_up("stays");
+        container.wait_up("new");
+        assert_eq!(container.state("runs"), "down");
+    }
+}
+
+#[test]
+fn callers_at_once_leave_a_whole_file() {
+    let container = container("{\"x\":1}", "exec sleep 1000");
+    let script = "i=0; while [ $i -lt 60 ]; do /command/hermes-gw $1 --no-wait one || exit 1; \
+        i=$((i + 1)); done";
+    let verbs = ["start", "stop", "start", "stop"];
+    let children = verbs
+        .map(|verb| container.hermes_command(&["sh", "-c", script, "sh", verb]).spawn().unwrap());
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    let state = container.volume().read("one", STATE);
+    assert!(
+        state.starts_with("{\"x\":1,\"desired_state\":\"") && state.ends_with("\"}"),
+        "{state}"
+    );
+    let left: Vec<_> = fs::read_dir(container.volume().home("one")).unwrap().collect();
+    let names = left.into_iter().map(|entry| entry.unwrap().file_name());
+    assert!(names.into_iter().all(|name| !name.to_string_lossy().contains(".tmp")));
+}
