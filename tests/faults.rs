@@ -171,7 +171,22 @@ fn when_any_open_or_read_fails_it_ends_in_order_and_the_next_run_heals() {
 #[test]
 fn no_command_executes_or_forks() {
     let container = Container::boot(Volume::new(), Spec::default());
-    let commands: [&[&str]; 9] = [
+    container.volume().profile("one").give(support::HERMES);
+    let commands: [&[&str]; 23] = [
+        &["register", "one", "--env", "A=b"],
+        &["list"],
+        &["start", "one"],
+        &["is-running", "one"],
+        &["signal", "HUP", "one"],
+        &["wait", "--up", "one"],
+        &["restart", "one"],
+        &["stop", "one"],
+        &["hook", "profile-create", "two"],
+        &["unregister", "one", "two"],
+        &["start", "one"],
+        &["hook", "profile-delete", "one"],
+        &["install"],
+        &["reconcile", "--prune"],
         &["reconcile"],
         &["reconcile", "--boot"],
         &["--json", "reconcile", "--dry-run"],
@@ -240,6 +255,98 @@ fn as_root_it_touches_no_home_before_it_is_hermes_for_good() {
             .skip(drop + 1)
             .any(|line| line.contains("chown(") || line.contains("setres"))
     );
+}
+
+#[test]
+fn as_root_a_verb_opens_no_home_and_no_fifo_before_it_is_hermes() {
+    let volume = Volume::new();
+    volume.wanted("coder", "running");
+    let container = Container::boot(volume, Spec::default());
+    for verb in [
+        &["stop", "coder"][..],
+        &["start", "coder"],
+        &["restart", "coder"],
+        &["unregister", "coder"],
+    ] {
+        let strace = ["strace", "-f", "-qq", "-y", "-o", "/tmp/trace", "/command/hermes-gw"];
+        container.as_root(&[&strace[..], verb].concat()).ok();
+        let trace = container.as_root(&["cat", "/tmp/trace"]).ok();
+        let at = |what: &str| trace.lines().position(|line| line.contains(what));
+        let drop = at("setresuid(10000, 10000, 10000)").expect("it stays root");
+        for what in ["/opt/data", "gateway-coder", "mknod", "unlinkat", "renameat"] {
+            let first = at(what).unwrap_or(usize::MAX);
+            assert!(first > drop, "{verb:?}: {what} before the drop: {trace}");
+        }
+    }
+}
+
+#[test]
+fn when_any_call_fails_a_verb_says_so_and_the_next_one_works() {
+    let volume = Volume::new();
+    volume.profile("one");
+    let container = Container::boot(volume, Spec::default());
+    let gw = |args: &[&str]| container.as_hermes(&[&["/command/hermes-gw"], args].concat());
+    let verbs: [(&[&str], &[&str]); 5] = [
+        (&["register", "one"], &["unregister", "one"]),
+        (&["start", "one"], &["stop", "one"]),
+        (&["restart", "one"], &["start", "one"]),
+        (&["stop", "one"], &["start", "one"]),
+        (&["unregister", "one"], &["register", "one", "--if-missing"]),
+    ];
+    let mut failures = 0;
+    for (verb, before) in verbs {
+        gw(&["register", "one", "--if-missing"]).ok();
+        for call in [
+            "openat",
+            "mkdirat",
+            "mknodat",
+            "write",
+            "renameat",
+            "unlinkat",
+            "fsync",
+            "poll",
+            "flock",
+            "newfstatat",
+        ] {
+            for count in [1, 2, 3, 5, 8, 12, 17] {
+                if call == "poll" && count == 1 {
+                    continue; // std's own, before main
+                }
+                gw(before).ok();
+                let inject = format!("inject={call}:error=EIO:when={count}");
+                let strace = [
+                    "strace",
+                    "-f",
+                    "-qq",
+                    "-o",
+                    "/tmp/trace",
+                    "-e",
+                    &inject,
+                    "/command/hermes-gw",
+                ];
+                let output = container.as_root(&[&strace[..], verb].concat());
+                let trace = container.as_root(&["cat", "/tmp/trace"]).ok();
+                if !trace.contains("(INJECTED)") {
+                    break;
+                }
+                failures += 1;
+                let known = [0, 1, 3, 4, 99, 102, 111].contains(&output.code);
+                assert!(known, "{verb:?} {inject}: {output:?}");
+                let errors =
+                    output.stderr.lines().filter(|line| !line.contains(" warning: ")).count();
+                let said = errors == usize::from(output.code != 0);
+                assert!(said || call == "write", "{verb:?} {inject}: {output:?}");
+                let again = match verb[0] {
+                    "register" => gw(&["register", "one", "--if-missing"]),
+                    _ => gw(verb),
+                };
+                assert!([0, 3].contains(&again.code), "{verb:?} {inject}: {again:?}");
+            }
+        }
+    }
+    assert!(failures > 100, "{failures}");
+    let left = container.as_root(&["find", "/run/service", "-name", ".gateway*"]).ok();
+    assert_eq!(left, "");
 }
 
 #[test]

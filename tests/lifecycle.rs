@@ -278,7 +278,7 @@ fn several_targets_are_all_tried_and_the_first_failure_counts() {
         [
             "hermes-gw: find profile: Bad: invalid name: only a-z, 0-9, _ and - are allowed",
             "hermes-gw: start gateway: /run/service/gateway-missing: no such gateway 'missing': \
-             hermes-gw register missing makes it",
+             hermes profile create missing makes it",
         ]
     );
     assert_eq!(start(&["good", "good", "missing", "Bad"]).code, 3);
@@ -305,7 +305,12 @@ fn start_registers_a_profile_that_is_on_disk_only() {
     for name in ["no-soul", "nobody"] {
         assert_eq!(gw(&container, &["start", name]).code, 3, "{name}");
     }
-    assert_eq!(gw(&container, &["restart", "nobody"]).code, 3);
+    container.volume().profile("on-disk").give(support::HERMES);
+    for (name, makes) in [("nobody", "hermes profile create"), ("on-disk", "hermes-gw register")] {
+        let output = gw(&container, &["restart", name]);
+        let end = format!(": no such gateway '{name}': {makes} {name} makes it\n");
+        assert!(output.code == 3 && output.stderr.ends_with(&end), "{output:?}");
+    }
 }
 
 #[test]

@@ -114,7 +114,11 @@ impl<'a> S6<'a> {
                 return error;
             }
             let name = profile.name();
-            let why = format!("no such gateway '{name}': hermes-gw register {name} makes it");
+            let makes = match home::exists(home::root_of(&self.settings.home), profile) {
+                true => "hermes-gw register",
+                false => "hermes profile create",
+            };
+            let why = format!("no such gateway '{name}': {makes} {name} makes it");
             self.failed(verb, profile, Kind::NotRegistered, &why)
         })
     }

@@ -18,16 +18,44 @@ fn main() {
         .profile("Bad Name");
     println!("A container boots: s6-svscan is PID 1, cont-init.d runs hermes-gw ...\n");
     let mut container = Container::boot(volume, Spec::default());
-    show(&container);
+    show(&container, &["coder", "researcher"]);
+    println!("\nAn operator comes in by docker exec ...\n");
+    for line in [
+        "-v stop coder",
+        "-v start writer newcomer",
+        "-v restart researcher",
+        "is-running coder",
+        "start nobody",
+        "-v unregister corrupt",
+        "list",
+    ] {
+        operate(&container, line);
+    }
     println!("\n... and after a restart of the container, /run is empty, the volume is kept:\n");
     container.restart();
-    show(&container);
+    show(&container, &["writer", "newcomer", "researcher"]);
     println!("\nThe container is gone, and nothing of it is left.");
 }
 
-/// Prints what the container said at boot, then what s6 says of each gateway.
-fn show(container: &Container) {
-    let running = ["coder", "researcher"];
+/// Runs hermes-gw as hermes, and shows what it says.
+fn operate(container: &Container, line: &str) {
+    let mut args = vec!["/command/hermes-gw"];
+    args.extend(line.split(' '));
+    let output = container.as_hermes(&args);
+    println!("  $ hermes-gw {line}");
+    print!("{}", indented(&output.stdout) + &indented(&output.stderr));
+    if output.code != 0 {
+        println!("  (exit code {})", output.code);
+    }
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
+}
+
+/// Prints what the container said at boot, then what s6 says of each gateway, once all
+/// that are `running` do.
+fn show(container: &Container, running: &[&str]) {
     running.iter().for_each(|profile| container.wait_up(profile));
     let console = container.console();
     let boot = console.lines().take_while(|line| !line.starts_with("cont-init: "));
