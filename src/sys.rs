@@ -78,6 +78,8 @@ pub struct Meta {
     pub mode: u32,
     /// Its owner.
     pub uid: u32,
+    /// Its group.
+    pub gid: u32,
     /// Its size in bytes.
     pub size: u64,
 }
@@ -118,6 +120,11 @@ impl FifoWriter {
     /// [`Kind::Unsupervised`] if the reader has gone.
     pub fn write(&self, bytes: &[u8]) -> Result<()> {
         write_all(&self.0.fd, bytes).map_err(|errno| failed("write to", &self.0.path, errno))
+    }
+
+    /// Whether its reader has taken out all that was written.
+    pub fn is_drained(&self) -> bool {
+        rustix::io::ioctl_fionread(&self.0.fd) == Ok(0)
     }
 }
 
@@ -226,6 +233,7 @@ impl Dir {
                 kind: FileType::from_raw_mode(stat.st_mode).into(),
                 mode: stat.st_mode & 0o7777,
                 uid: stat.st_uid,
+                gid: stat.st_gid,
                 size: u64::try_from(stat.st_size).unwrap_or(0),
             })),
             Err(Errno::NOENT) => Ok(None),
@@ -300,23 +308,47 @@ impl Dir {
 
     /// Makes the file `name` with `content`; it must not exist.
     pub fn create(&self, name: &[u8], mode: u32, content: &[u8]) -> Result<()> {
-        self.put("create", name, OFlags::CREATE | OFlags::EXCL, mode, content, false)
+        self.put("create", name, OFlags::CREATE | OFlags::EXCL, mode, content).map(drop)
     }
 
     /// Makes or replaces the file `name`, so that a reader sees the old
-    /// content or the new. With `durable`, it has reached the disk on return.
-    pub fn replace(&self, name: &[u8], mode: u32, content: &[u8], durable: bool) -> Result<()> {
+    /// content or the new.
+    pub fn replace(&self, name: &[u8], mode: u32, content: &[u8]) -> Result<()> {
+        self.replace_as(name, mode, None, content)
+    }
+
+    /// The same; it has reached the disk on return, and belongs to the group of `like`,
+    /// where this user may give it.
+    pub fn replace_like(&self, name: &[u8], like: Option<Meta>, content: &[u8]) -> Result<()> {
+        let mode = like.map_or(0o644, |like| like.mode & 0o777);
+        self.replace_as(name, mode, Some(like.map(|like| like.gid)), content)
+    }
+
+    /// `durable` with a group or none.
+    fn replace_as(
+        &self,
+        name: &[u8],
+        mode: u32,
+        durable: Option<Option<u32>>,
+        content: &[u8],
+    ) -> Result<()> {
         let staged = [name, b".hermes-gw.tmp"].concat();
         self.remove(&staged)?;
-        self.put("create", &staged, OFlags::CREATE | OFlags::EXCL, mode, content, durable)?;
-        self.rename(&staged, name).inspect_err(|_| {
+        let flags = OFlags::CREATE | OFlags::EXCL;
+        let put = self.put("create", &staged, flags, mode, content).and_then(|fd| {
+            let Some(group) = durable else { return Ok(()) };
+            let group = group.map(process::Gid::from_raw);
+            let _ = fs::fchown(&fd, None, group);
+            fs::fsync(&fd).map_err(|errno| self.failed("write", &staged, errno))
+        });
+        put.and_then(|()| self.rename(&staged, name)).inspect_err(|_| {
             let _ = self.remove(&staged);
         })
     }
 
     /// Appends to the regular file `name`, making it if need be.
     pub fn append(&self, name: &[u8], mode: u32, content: &[u8]) -> Result<()> {
-        self.put("append to", name, OFlags::CREATE | OFlags::APPEND, mode, content, false)
+        self.put("append to", name, OFlags::CREATE | OFlags::APPEND, mode, content).map(drop)
     }
 
     /// Opens the FIFO `name` for writing, without blocking.
@@ -402,9 +434,23 @@ impl Dir {
         Ok(Lock { _fd: fd })
     }
 
-    /// Takes the exclusive lock on this directory itself, until it is closed.
+    /// Takes the exclusive lock on this directory itself, until it is closed; whoever may
+    /// open it can hold it, so after a second this is an error.
     pub fn lock_whole(&self) -> Result<()> {
-        lock(&self.0.fd).map_err(|errno| failed("lock", &self.0.path, errno))
+        let mut tries = 200;
+        loop {
+            match fs::flock(&self.0.fd, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(()),
+                Err(Errno::WOULDBLOCK) if tries > 0 => tries -= 1,
+                Err(errno) => return Err(failed("lock", &self.0.path, errno)),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Whether `name` leads somewhere: a link may lead nowhere.
+    pub fn leads(&self, name: &[u8]) -> bool {
+        fs::statat(&self.0.fd, &*c(name), AtFlags::empty()).is_ok()
     }
 
     /// Gives this directory to `to`, and `mode` if given.
@@ -434,15 +480,10 @@ impl Dir {
         flags: OFlags,
         mode: u32,
         content: &[u8],
-        durable: bool,
-    ) -> Result<()> {
-        let failed = |errno| self.failed(what, name, errno);
+    ) -> Result<OwnedFd> {
         let fd = self.open_at(what, name, OFlags::WRONLY | OPEN_FILE | flags, mode)?;
-        write_all(&fd, content).map_err(failed)?;
-        if durable {
-            fs::fsync(&fd).map_err(failed)?;
-        }
-        Ok(())
+        write_all(&fd, content).map_err(|errno| self.failed(what, name, errno))?;
+        Ok(fd)
     }
 
     fn open_fifo_as(&self, name: &[u8], access: OFlags) -> Result<OwnedFd> {

@@ -6,6 +6,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::PathBuf;
+use std::process::Stdio;
 use support::{Container, HERMES, Output, Spec, Volume};
 
 const STATE: &str = "gateway_state.json";
@@ -37,16 +38,18 @@ fn every_other_byte_survives_with_mode_and_owner() {
     let container = container(&strange.replace('%', "stopped"), "exec sleep 1000");
     let state = path(&container, STATE);
     fs::set_permissions(&state, fs::Permissions::from_mode(0o640)).unwrap();
+    // A group of hermes's own, but not its first.
+    chown(&state, None, Some(44)).unwrap();
     for (verb, word) in [("start", "running"), ("stop", "stopped"), ("restart", "running")] {
-        for output in [
-            container.as_root(&["/command/hermes-gw", verb, "one"]),
-            gw(&container, &[verb, "one"]),
-        ] {
+        // Entered with its first group alone, hermes may not give the file to another.
+        for _ in 0..2 {
+            let output = container.as_root(&["/command/hermes-gw", verb, "one"]);
             assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{verb}");
             let content = container.volume().read("one", STATE);
             assert_eq!(content, strange.replace('%', word), "{verb}");
             let meta = fs::metadata(&state).unwrap();
-            assert_eq!((meta.mode() & 0o7777, meta.uid()), (0o640, HERMES), "{verb}");
+            let got = (meta.mode() & 0o7777, meta.uid(), meta.gid());
+            assert_eq!(got, (0o640, HERMES, 44), "{verb}");
             assert!(!path(&container, MARKER).exists(), "{verb}");
         }
     }
@@ -208,4 +211,54 @@ fn callers_at_once_leave_a_whole_file() {
     let left: Vec<_> = fs::read_dir(container.volume().home("one")).unwrap().collect();
     let names = left.into_iter().map(|entry| entry.unwrap().file_name());
     assert!(names.into_iter().all(|name| !name.to_string_lossy().contains(".tmp")));
+}
+
+#[test]
+fn a_later_start_is_not_overwritten_by_a_stop_that_waits_for_others() {
+    let volume = Volume::new();
+    volume.wanted("one", "running").wanted("deaf", "running").file("deaf", "behave", "deaf\n");
+    let container = Container::boot(volume, Spec::default());
+    ["one", "deaf"].iter().for_each(|name| container.wait_up(name));
+    let stop = ["/command/hermes-gw", "stop", "one", "deaf", "--timeout", "3"];
+    let mut stop = container.hermes_command(&stop).spawn().unwrap();
+    gw(&container, &["wait", "--down", "one"]).ok();
+    gw(&container, &["start", "one"]).ok();
+    assert_eq!(stop.wait().unwrap().code(), Some(99));
+    container.wait_up("one");
+    let state = container.volume().read("one", STATE);
+    assert!(state.contains(r#""desired_state":"running""#), "{state}");
+}
+
+#[test]
+fn who_starts_and_who_stops_at_once_leave_one_wish() {
+    let container = container("{}", "exec sleep 1000");
+    for round in 0..40 {
+        let spawn = |verb| {
+            let args = ["/command/hermes-gw", verb, "one", "--timeout", "5"];
+            container.hermes_command(&args).stderr(Stdio::null()).spawn().unwrap()
+        };
+        let codes = [spawn("start"), spawn("stop")].map(|mut it| it.wait().unwrap().code());
+        // One of them may be told that the other has overruled it; nobody waits for ever.
+        assert!(codes.iter().all(|code| matches!(code, Some(0 | 1))), "{round}: {codes:?}");
+        let svstat = ["/command/s6-svstat", "-o", "wantedup", "/run/service/gateway-one"];
+        let wanted = container.as_hermes(&svstat).ok();
+        let state = container.volume().read("one", STATE);
+        let recorded = state.contains(r#""desired_state":"running""#);
+        assert_eq!(wanted.trim(), recorded.to_string(), "{round}: {codes:?} {state}");
+    }
+}
+
+#[test]
+fn a_home_that_somebody_has_locked_costs_a_warning() {
+    let container = container("{}", "exec sleep 1000");
+    gw(&container, &["start", "one"]).ok();
+    let home = fs::File::open(container.volume().home("one")).unwrap();
+    home.lock().unwrap();
+    let output = gw(&container, &["stop", "one"]);
+    assert_eq!((output.code, container.state("one").as_str()), (0, "down"));
+    assert!(output.stderr.contains(": Resource temporarily unavailable: the intent"), "{output:?}");
+    home.unlock().unwrap();
+    gw(&container, &["stop", "one"]).ok();
+    let state = container.volume().read("one", STATE);
+    assert!(state.contains(r#""desired_state":"stopped""#), "{state}");
 }

@@ -215,6 +215,36 @@ fn a_gateway_on_its_way_down_is_started_anew() {
 }
 
 #[test]
+fn a_restart_that_nobody_waits_for_any_more_comes_about() {
+    let volume = Volume::new();
+    volume.wanted("slow", "running").file("slow", "behave", "slow 1\n");
+    let container = Container::boot(volume, Spec::default());
+    container.wait_up("slow");
+    for killed in [false, true] {
+        let pid = container.pid("slow");
+        let mut events = Events::of(&container, &slot("slow"));
+        if killed {
+            let args = ["/command/hermes-gw", "restart", "slow"];
+            let mut restart = container.hermes_command(&args).spawn().unwrap();
+            let state = container.volume().home("slow").join("gateway_state.json");
+            let draining = || fs::read_to_string(&state).is_ok_and(|it| it.contains("draining"));
+            wait_until("the gateway to stop", draining);
+            restart.kill().unwrap();
+            restart.wait().unwrap();
+        } else {
+            let output = gw(&container, &["restart", "slow", "--timeout", "0.2"]);
+            let why = ": no new process is up in time: it is told to restart\n";
+            assert!(output.code == 99 && output.stderr.ends_with(why), "{output:?}");
+        }
+        wait_until("the restart", || {
+            container.state("slow") == "up" && container.pid("slow") != pid
+        });
+        events.expect("dDu");
+        container.wait_up("slow");
+    }
+}
+
+#[test]
 fn without_waiting_it_is_asked_for_and_comes_about() {
     let volume = Volume::new();
     volume.wanted("one", "running").file("one", "behave", "slow 0.5\n");

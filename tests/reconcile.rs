@@ -539,7 +539,11 @@ fn errors_are_one_line_and_the_exit_code_tells_the_kind() {
             100,
             r#"{"error":"find command: frob: unknown: see hermes-gw help"}"#,
         ),
-        (scene.command(&[]), 100, "hermes-gw: parse arguments: hermes-gw: no command: see hermes-gw help"),
+        (
+            scene.command(&[]),
+            100,
+            "hermes-gw: parse arguments: hermes-gw: no command: see hermes-gw help",
+        ),
     ];
     for (command, code, line) in table {
         let shown = format!("{command:?}");

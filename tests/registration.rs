@@ -224,8 +224,37 @@ fn a_scan_that_was_given_up_is_cured() {
         container.as_root(&["rm", dangling]).ok();
     }
     assert_eq!(container.state("one"), "down");
-    gw(&container, &["unregister", "one"]).ok();
+    // Nor does it keep a slot from going, for s6-svscan then sends nobody away.
+    container.as_root(&["ln", "-s", "loop", "/run/service/loop"]).ok();
+    let output = gw(&container, &["register", "two", "--down"]);
+    assert!(!stuck || output.code == 102, "{output:?}");
+    gw(&container, &["start", "one"]).ok();
+    gw(&container, &["unregister", "one", "two"]).ok();
+    container.as_root(&["rm", "/run/service/loop"]).ok();
     assert_eq!(leftovers(&container), before);
+}
+
+#[test]
+fn names_that_differ_only_at_their_end_are_kept_apart() {
+    let container = Container::boot(Volume::new(), Spec::default());
+    let before = leftovers(&container);
+    let names = ["b", "c"].map(|end| "a".repeat(242) + end);
+    for name in &names {
+        gw(&container, &["register", name, "--down"]).ok();
+    }
+    gw(&container, &["unregister", &names[0], &names[1]]).ok();
+    assert_eq!(leftovers(&container), before);
+}
+
+#[test]
+fn root_is_never_told_to_be_root() {
+    let environment = vec![("HERMES_GW_SKIP_RECONCILE".to_string(), "1".to_string())];
+    let container = Container::boot(Volume::new(), Spec { environment, ..Spec::default() });
+    // Nobody has handed the scandir over yet.
+    assert_eq!(fs::metadata(container.inside("/run/service")).unwrap().uid(), 0);
+    container.as_root(&["/command/hermes-gw", "unregister", "nobody"]).ok();
+    let hook = container.as_root(&["/command/hermes-gw", "hook", "profile-delete", "nobody"]);
+    assert_eq!((hook.code, hook.stderr.as_str()), (0, ""));
 }
 
 #[test]

@@ -15,11 +15,12 @@ const DOWN: Duration = Duration::from_secs(60);
 
 /// Runs `start`, `stop` or `restart`.
 pub fn change(options: &Options, it: &Lifecycle) -> Result<u8> {
-    let (access, default, done) = match it.change {
-        Change::Start => (Access::Register, UP, "started"),
-        Change::Stop => (Access::Control, DOWN, "stopped"),
-        Change::Restart => (Access::Control, DOWN, "restarted"),
+    let (access, default, done, told) = match it.change {
+        Change::Start => (Access::Register, UP, "started", "told to start"),
+        Change::Stop => (Access::Control, DOWN, "stopped", "told to stop"),
+        Change::Restart => (Access::Control, DOWN, "restarted", "told to restart"),
     };
+    let done = if it.no_wait { told } else { done };
     let patience = match it.no_wait {
         true => Patience::None,
         false => Patience::Within(it.timeout.unwrap_or(default)),

@@ -14,14 +14,16 @@ use std::time::Duration;
 /// Runs `register`.
 pub fn register(options: &Options, register: &Register) -> Result<u8> {
     let profile = super::profile(&register.profile)?;
-    manager::open(options, Access::Register)?.register(&profile, &register.how)?;
-    super::did(options, &profile, "registered").map(|()| 0)
+    if manager::open(options, Access::Register)?.register(&profile, &register.how)? {
+        super::did(options, &profile, "registered")?;
+    }
+    Ok(0)
 }
 
 /// Runs `unregister`.
 pub fn unregister(options: &Options, names: &[Vec<u8>], timeout: Option<Duration>) -> Result<u8> {
     let timeout = timeout.unwrap_or(PATIENCE);
-    let manager = manager::open(options, Access::Control)?;
+    let manager = manager::open(options, Access::Register)?;
     outcomes(options, names, "unregistered", &|profiles| manager.unregister(profiles, timeout))
 }
 
@@ -42,10 +44,10 @@ pub fn hook(options: &Options, hook: Hook, name: &[u8]) -> Result<u8> {
     let run = |profile: &Profile| match hook {
         Hook::ProfileCreate => {
             let how = Registration { down: true, if_missing: true, environment: Vec::new() };
-            manager::open(options, Access::Register)?.register(profile, &how)
+            manager::open(options, Access::Register)?.register(profile, &how).map(drop)
         }
         Hook::ProfileDelete => {
-            let manager = manager::open(options, Access::Control)?;
+            let manager = manager::open(options, Access::Register)?;
             manager.unregister(std::slice::from_ref(profile), PATIENCE).into_iter().collect()
         }
     };

@@ -53,8 +53,10 @@ fn ask(scandir: &ScanDir, name: &[u8]) -> Result<Option<Target>> {
     if scandir.dir().kind(name)? != Some(FileKind::Directory) {
         return Ok(None);
     }
-    match Target::begin(Service::open(scandir.dir(), name)?, Order::Rest) {
-        Err(error) if error.kind == Kind::Unsupervised => Ok(None),
+    let service = Service::open(scandir.dir(), name);
+    match service.and_then(|service| Target::begin(service, Order::Rest)) {
+        // Nobody supervises it, or it is removed at this moment.
+        Err(error) if matches!(error.kind, Kind::Unsupervised | Kind::Missing) => Ok(None),
         target => target.map(Some),
     }
 }

@@ -20,7 +20,7 @@ pub fn leave(home: &Dir, target: u64) -> Result<()> {
          \"stopper_pid\":{stopper},\"written_at\":\"{now}\"}}\n"
     );
     home.lock_whole()?;
-    home.replace(MARKER, 0o644, content.as_bytes(), false)
+    home.replace(MARKER, 0o644, content.as_bytes())
 }
 
 /// Takes back a marker that nobody read.

@@ -47,7 +47,7 @@ pub fn parse_prior(content: &[u8]) -> (Prior, Option<String>) {
 
 /// Records what the operator wants of the gateway in `home`; what it did about a file
 /// that could not be kept, if so. Whatever else the file holds stays, byte for byte,
-/// and so does its mode. It has reached the disk on return.
+/// and so do its mode and group. It has reached the disk on return.
 ///
 /// # Errors
 /// The file cannot be read or written, and is as it was.
@@ -67,7 +67,7 @@ pub fn record(home: &Dir, desired: &Word) -> Result<Option<Box<Error>>> {
         Err(error) => return Err(error),
     };
     let old = home.look(STATE_FILE)?.filter(|old| old.kind == FileKind::Regular);
-    home.replace(STATE_FILE, old.map_or(0o644, |old| old.mode & 0o777), &content, true)?;
+    home.replace_like(STATE_FILE, old, &content)?;
     Ok(flaw.map(|flaw| flaw.hint("written anew")))
 }
 
@@ -108,7 +108,7 @@ pub fn seed(home: &Dir, now: i64) -> Result<()> {
         "{{\"gateway_state\":\"running\",\"desired_state\":\"running\",\
          \"timestamp\":{now},\"migrated_from\":\"legacy-container-cmd\"}}\n"
     );
-    home.replace(STATE_FILE, 0o644, content.as_bytes(), true)
+    home.replace_like(STATE_FILE, None, content.as_bytes())
 }
 
 /// How the last run of the gateway in `home` ended.

@@ -45,7 +45,7 @@ impl ServiceManager for Host {
         Ok(Vec::new())
     }
 
-    fn register(&self, _: &Profile, _: &Registration) -> Result<()> {
+    fn register(&self, _: &Profile, _: &Registration) -> Result<bool> {
         Err(self.unsupported("register gateway"))
     }
 
@@ -93,7 +93,7 @@ mod tests {
             assert_eq!(host.list(), Ok(vec![]));
             let time = Duration::ZERO;
             let registration = [
-                host.register(&Profile::Default, &Registration::default()),
+                host.register(&Profile::Default, &Registration::default()).map(drop),
                 host.unregister(&profile, time).remove(0),
             ];
             for refused in registration {

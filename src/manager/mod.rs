@@ -28,8 +28,8 @@ pub trait ServiceManager {
     fn supports_runtime_registration(&self) -> bool;
     /// The profiles that are registered, in byte order.
     fn list(&self) -> Result<Vec<Profile>>;
-    /// Makes a slot and has it supervised, or leaves nothing behind.
-    fn register(&self, profile: &Profile, how: &Registration) -> Result<()>;
+    /// Makes a slot and has it supervised, or leaves nothing behind; whether it is new.
+    fn register(&self, profile: &Profile, how: &Registration) -> Result<bool>;
     /// Stops gateways and takes their slots away; those not there are gone already.
     /// What is not down in time is killed.
     fn unregister(&self, profiles: &[Profile], timeout: Duration) -> Outcomes;
@@ -76,7 +76,7 @@ pub enum Access {
     Read,
     /// It talks to supervisors and writes into homes.
     Control,
-    /// It adds slots: the scandir is handed over first.
+    /// It adds or removes slots: the scandir is handed over first.
     Register,
 }
 

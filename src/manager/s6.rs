@@ -40,8 +40,11 @@ const STOP: Verb = Verb {
     order: Order::Stop,
     late: "it is not down in time: it is told to stop; hermes-gw signal KILL ends it",
 };
-const RESTART: Verb =
-    Verb { what: "restart gateway", order: Order::Restart, late: "no new process is up in time" };
+const RESTART: Verb = Verb {
+    what: "restart gateway",
+    order: Order::Restart,
+    late: "no new process is up in time: it is told to restart",
+};
 
 impl Goal {
     const fn verb(self) -> Verb {
@@ -50,17 +53,6 @@ impl Goal {
             Goal::Up => Verb { what, order: Order::SeeUp, late: NOT_UP },
             Goal::Ready => Verb { what, order: Order::SeeReady, late: "it is not ready in time" },
             Goal::Down => Verb { what, order: Order::SeeDown, late: "it is not down in time" },
-        }
-    }
-}
-
-impl Patience {
-    /// When it ends, from now on; `None` for never.
-    fn deadline(self) -> Option<Instant> {
-        match self {
-            Patience::None => Some(Instant::now()),
-            Patience::Within(time) => Some(Instant::now() + time),
-            Patience::Endless => None,
         }
     }
 }
@@ -129,7 +121,11 @@ impl<'a> S6<'a> {
 
     /// Records what the operator wants of a gateway. Control goes on without it.
     fn record(&self, profile: &Profile, desired: &Word) {
-        match self.home(profile).and_then(|home| state::record(&home, desired)) {
+        self.forgive(self.home(profile).and_then(|home| state::record(&home, desired)));
+    }
+
+    fn forgive(&self, recorded: Result<Option<Box<Error>>>) {
+        match recorded {
             Ok(None) => {}
             // A slot without a profile has no intent to keep.
             Err(error) if error.kind == Kind::Missing => {}
@@ -150,12 +146,45 @@ impl<'a> S6<'a> {
         }
     }
 
-    /// Once the gateway is down: what it wrote on its way may have taken the intent along.
-    fn settle_stop(&self, profile: &Profile) {
-        self.record(profile, &Word::Stopped);
-        if let Ok(home) = self.home(profile) {
-            marker::take_back(&home).unwrap_or_else(|error| self.warn(&error));
+    /// Once it is so: what the gateway wrote on its way may have taken the intent along,
+    /// and a call that was overtaken may have recorded another. The last one told counts.
+    fn settle(&self, profile: &Profile, desired: &Word) {
+        let still = || -> Result<bool> {
+            let service = Service::open(self.scandir.dir(), &profile.slot())?;
+            Ok(service.status()?.want_up == (*desired == Word::Running))
+        };
+        self.forgive(self.home(profile).and_then(|home| {
+            // Looked at under the lock: of two calls the second sees what has become.
+            home.lock_whole()?;
+            if !still()? {
+                return Ok(None);
+            }
+            if *desired == Word::Stopped {
+                marker::take_back(&home)?;
+            }
+            state::record(&home, desired)
+        }));
+    }
+
+    /// Records what is wanted, has it done, and sees to it that it stays recorded.
+    fn want(
+        &self,
+        desired: &Word,
+        verb: &Verb,
+        profiles: &[Profile],
+        patience: Patience,
+    ) -> Outcomes {
+        let outcomes = self.command(verb, profiles, patience, &|profile, service| {
+            self.record(profile, desired);
+            if *desired == Word::Stopped {
+                self.announce_stop(profile, service);
+            }
+        });
+        let done = profiles.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
+        if patience != Patience::None {
+            done.for_each(|(profile, _)| self.settle(profile, desired));
         }
+        outcomes
     }
 
     /// Puts the gateways on their courses, `prepare`d one by one, and waits for all.
@@ -179,7 +208,16 @@ impl<'a> S6<'a> {
             Ok(target)
         };
         let mut targets: Vec<_> = profiles.iter().map(begin).collect();
-        let waited = drive::drive(&mut targets.iter_mut().flatten().collect(), patience.deadline());
+        let mut under_way: Vec<_> = targets.iter_mut().flatten().collect();
+        let now = Instant::now();
+        let waited = match patience {
+            Patience::None => {
+                drive::tell_all(&mut under_way, now + SOON);
+                Ok(())
+            }
+            Patience::Within(time) => drive::drive(&mut under_way, Some(now + time)),
+            Patience::Endless => drive::drive(&mut under_way, None),
+        };
         let result = |(profile, target): (&Profile, Result<Target>)| {
             let outcome = target?.outcome();
             waited.clone()?;
@@ -284,16 +322,19 @@ impl ServiceManager for S6<'_> {
         self.scandir.profiles()
     }
 
-    fn register(&self, profile: &Profile, how: &Registration) -> Result<()> {
+    fn register(&self, profile: &Profile, how: &Registration) -> Result<bool> {
         let new = self.register_only(profile, how).map_err(|error| self.explain(error))?;
-        if how.down || !new {
-            return Ok(());
+        if new && !how.down {
+            // s6 starts it by itself; whether it stays up is another matter.
+            let one = std::slice::from_ref(profile);
+            for up in self.command(&START, one, Patience::Within(SOON), &|_, _| ()) {
+                match up {
+                    Err(error) if error.kind != Kind::Unusable => return Err(error),
+                    _ => {}
+                }
+            }
         }
-        // s6 starts it by itself; whether it stays up is another matter.
-        let one = std::slice::from_ref(profile);
-        let mut up = self.command(&START, one, Patience::Within(SOON), &|_, _| ());
-        up.retain(|up| up.as_ref().is_err_and(|error| error.kind != Kind::Unusable));
-        up.into_iter().collect()
+        Ok(new)
     }
 
     fn unregister(&self, profiles: &[Profile], timeout: Duration) -> Outcomes {
@@ -308,34 +349,18 @@ impl ServiceManager for S6<'_> {
     fn start(&self, profiles: &[Profile], patience: Patience) -> Outcomes {
         let registered = profiles.iter().map(|profile| self.register_missing(profile));
         let registered: Vec<_> = registered.collect();
-        let started = self.command(&START, profiles, patience, &|profile, _| {
-            self.record(profile, &Word::Running);
-        });
+        let started = self.want(&Word::Running, &START, profiles, patience);
         let both = registered.into_iter().zip(started);
         both.map(|(registered, started)| registered.map_err(|e| self.explain(e)).and(started))
             .collect()
     }
 
     fn stop(&self, profiles: &[Profile], patience: Patience) -> Outcomes {
-        let outcomes = self.command(&STOP, profiles, patience, &|profile, service| {
-            self.record(profile, &Word::Stopped);
-            self.announce_stop(profile, service);
-        });
-        let stopped = profiles.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
-        if patience != Patience::None {
-            stopped.for_each(|(profile, _)| self.settle_stop(profile));
-        }
-        outcomes
+        self.want(&Word::Stopped, &STOP, profiles, patience)
     }
 
     fn restart(&self, profiles: &[Profile], patience: Patience) -> Outcomes {
-        let order = match patience {
-            Patience::None => Order::RestartLater,
-            _ => Order::Restart,
-        };
-        self.command(&Verb { order, ..RESTART }, profiles, patience, &|profile, _| {
-            self.record(profile, &Word::Running);
-        })
+        self.want(&Word::Running, &RESTART, profiles, patience)
     }
 
     fn signal(&self, profiles: &[Profile], signal: Control) -> Outcomes {

@@ -10,7 +10,7 @@ use crate::sys::{self, FifoWriter};
 use std::time::{Duration, Instant};
 
 /// How long to wait for what comes without an event: at first, and at most.
-const SHORTEST: Duration = Duration::from_millis(1);
+const SHORTEST: Duration = Duration::from_micros(250);
 const LONGEST: Duration = Duration::from_millis(50);
 
 /// What became of a service.
@@ -35,8 +35,19 @@ pub struct Target {
     control: FifoWriter,
     events: Option<Subscription>,
     course: Course,
-    silent: bool,
+    hearing: Hearing,
     outcome: Option<Outcome>,
+}
+
+/// How far a supervisor has come with what it was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hearing {
+    /// It may have letters to read.
+    Open,
+    /// It has read them, and may not have acted on them yet.
+    Read,
+    /// Its status is the answer.
+    Done,
 }
 
 impl Target {
@@ -49,7 +60,8 @@ impl Target {
         // Where no FIFO can be made in event/, the status is looked at from time to time.
         let events = Subscription::open(service.dir()).ok();
         let course = Course::new(order);
-        Ok(Target { service, control, events, course, silent: false, outcome: None })
+        let hearing = if control.is_drained() { Hearing::Done } else { Hearing::Open };
+        Ok(Target { service, control, events, course, hearing, outcome: None })
     }
 
     /// The same, already on its way.
@@ -69,6 +81,11 @@ impl Target {
         self.outcome.is_none()
     }
 
+    /// Whether nothing became of it yet, and it was not even told what to do.
+    pub fn is_untold(&self) -> bool {
+        self.is_under_way() && !self.course.is_begun()
+    }
+
     /// What became of it; `None` if it is still on its way.
     pub fn outcome(mut self) -> Option<Outcome> {
         self.outcome.take()
@@ -80,31 +97,49 @@ impl Target {
         let _ = self.control.write(&[control as u8]);
     }
 
+    /// Whether it is looked at again without an event.
+    fn is_silent(&self) -> bool {
+        self.events.is_none() || self.hearing != Hearing::Done
+    }
+
+    /// Whether its status counts: no letter is on its way, from us or anybody else, that
+    /// will change it without an event.
+    fn has_answered(&mut self) -> bool {
+        self.hearing = match self.hearing {
+            Hearing::Done => return true,
+            _ if !self.control.is_drained() => Hearing::Open,
+            Hearing::Open => Hearing::Read,
+            Hearing::Read => Hearing::Done,
+        };
+        self.hearing == Hearing::Done
+    }
+
     /// Goes as far as its status allows.
     pub fn advance(&mut self) {
-        self.outcome = loop {
+        while self.outcome.is_none() && self.has_answered() {
             let status = match self.service.status() {
                 Ok(status) => status,
                 // Its supervisor has only just begun, or is at its end; either is told.
-                Err(error) if error.kind == Kind::Missing => break None,
-                Err(error) => break Some(Outcome::Failed(error)),
+                Err(error) if error.kind == Kind::Missing => return,
+                Err(error) => return self.outcome = Some(Outcome::Failed(error)),
             };
-            let step = self.course.next(&status);
-            self.silent = self.events.is_none() || step == Step::WaitSilently;
-            match step {
-                Step::Wait | Step::WaitSilently => break None,
-                Step::Done => break Some(Outcome::Done),
-                Step::Died => break Some(Outcome::Died(status)),
-                Step::Overruled => break Some(Outcome::Overruled),
-                Step::Tell(control) => match self.control.write(&[control as u8]) {
-                    Ok(()) => {}
-                    Err(error) if error.kind == Kind::Unsupervised => {
-                        break Some(Outcome::Abandoned);
+            self.outcome = match self.course.next(&status) {
+                Step::Wait => return,
+                Step::Doubt => return self.hearing = Hearing::Read,
+                Step::Done => Some(Outcome::Done),
+                Step::Died => Some(Outcome::Died(status)),
+                Step::Overruled => Some(Outcome::Overruled),
+                Step::Tell(letters) => {
+                    let letters: Vec<_> = letters.iter().map(|letter| *letter as u8).collect();
+                    self.hearing = Hearing::Open;
+                    match self.control.write(&letters) {
+                        Ok(()) => None,
+                        Err(error) if error.kind == Kind::Unsupervised => Some(Outcome::Abandoned),
+                        Err(error) => Some(Outcome::Failed(error)),
                     }
-                    Err(error) => break Some(Outcome::Failed(error)),
-                },
-            }
-        };
+                }
+            };
+        }
     }
 
     /// Takes notice of what [`sys::wait`] told of it, or that its time is over.
@@ -112,7 +147,11 @@ impl Target {
         if let Some(events) = self.events.as_ref().filter(|_| event) {
             events.fifo().drain();
         }
-        if event || gone || self.silent && time_is_over {
+        if gone {
+            // Nobody is left to hear anything.
+            self.hearing = Hearing::Done;
+        }
+        if event || gone || self.is_silent() && time_is_over {
             self.advance();
         }
         if gone && self.outcome.is_none() {
@@ -129,6 +168,14 @@ impl Drop for Target {
     }
 }
 
+/// Waits until all `targets` were told what to do, or until `deadline`.
+pub fn tell_all(targets: &mut [&mut Target], deadline: Instant) {
+    while targets.iter().any(|target| target.is_untold()) && Instant::now() < deadline {
+        std::thread::sleep(SHORTEST);
+        targets.iter_mut().filter(|target| target.is_untold()).for_each(|target| target.advance());
+    }
+}
+
 /// Waits until something became of each of `targets`, at most until `deadline`; those
 /// that are still on their way stay in it.
 pub fn drive(targets: &mut Vec<&mut Target>, deadline: Option<Instant>) -> Result<()> {
@@ -139,7 +186,7 @@ pub fn drive(targets: &mut Vec<&mut Target>, deadline: Option<Instant>) -> Resul
         if targets.is_empty() || left == Some(Duration::ZERO) {
             return Ok(());
         }
-        let silent = targets.iter().any(|target| target.silent);
+        let silent = targets.iter().any(|target| target.is_silent());
         let timeout = if silent { Some(left.map_or(pause, |left| left.min(pause))) } else { left };
         let heard: Vec<_> = targets
             .iter()

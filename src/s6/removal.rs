@@ -11,13 +11,17 @@ use std::time::{Duration, Instant};
 
 /// What a gateway that is removed gets to finish, by default.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// What it gets once more after SIGKILL, or when somebody has started it meanwhile.
-const SERVICE: Duration = Duration::from_secs(5);
-/// What its logger gets to read the rest, once the gateway is gone. Longer only
-/// lasts what a process that outlives the gateway holds open.
-const LOGGER: Duration = Duration::from_secs(3);
-/// What either gets after a signal.
-const SIGNALLED: Duration = Duration::from_secs(2);
+/// What it gets to die after SIGKILL.
+const KILLED: Duration = Duration::from_secs(5);
+
+/// What supervisors of a service and its logger are told, one after the other, and the
+/// seconds that each gets after that. s6-svscan has told them first; but it does not while
+/// it cannot scan. A logger gets longer, to read the rest; longer than that only lasts
+/// what a process that outlives the gateway holds open.
+const SERVICE: &[(&[Control], u64)] =
+    &[(&[], 1), (&[Control::Down, Control::Exit], 5), (&[Control::Kill], 2)];
+const LOGGER: &[(&[Control], u64)] =
+    &[(&[], 3), (&[Control::Exit, Control::HangUp], 2), (&[Control::Kill], 2)];
 
 /// Brings the gateways of `profiles` down that are to be removed, all at once; what does
 /// not go within `timeout` is killed. One that is not there, or not supervised, is no error.
@@ -25,7 +29,7 @@ pub fn drain(scandir: &ScanDir, profiles: &[Profile], timeout: Duration) -> Vec<
     let (mut outcomes, mut targets) = (Vec::new(), Vec::new());
     for profile in profiles {
         let service = Service::open(scandir.dir(), &profile.slot());
-        outcomes.push(match service.and_then(|it| Target::begin(it, Order::Drain)) {
+        outcomes.push(match service.and_then(|it| Target::begin(it, Order::Rest)) {
             Ok(target) => {
                 targets.push(target);
                 Ok(())
@@ -34,65 +38,68 @@ pub fn drain(scandir: &ScanDir, profiles: &[Profile], timeout: Duration) -> Vec<
             Err(error) => Err(error),
         });
     }
-    press(targets.iter_mut().collect(), timeout, &[Control::Kill], SERVICE);
+    let mut under_way = targets.iter_mut().collect();
+    // What cannot be waited for is removed all the same.
+    let _ = drive::drive(&mut under_way, Some(Instant::now() + timeout));
+    under_way.iter().for_each(|target| target.tell(Control::Kill));
+    let _ = drive::drive(&mut under_way, Some(Instant::now() + KILLED));
     outcomes
-}
-
-/// Waits for `targets`; those that are not there in time get one signal after the other,
-/// and some time after each. Whether all are there in the end.
-fn press(
-    mut targets: Vec<&mut Target>,
-    mut time: Duration,
-    signals: &[Control],
-    after: Duration,
-) -> bool {
-    for signal in signals.iter().map(Some).chain([None]) {
-        // What cannot be waited for is not there.
-        let _ = drive::drive(&mut targets, Some(Instant::now() + time));
-        if let Some(signal) = signal {
-            targets.iter().for_each(|target| target.tell(*signal));
-        }
-        time = after;
-    }
-    targets.is_empty()
 }
 
 /// Takes those slots of `profiles` away whose outcome is good so far, and which should be
 /// down. One that is not there is no error. Only under the lock.
 pub fn remove(scandir: &ScanDir, profiles: &[Profile], outcomes: &mut [Result<()>]) {
     for (profile, outcome) in profiles.iter().zip(&mut *outcomes) {
-        let hidden = || match scandir.dir().rename(&profile.slot(), &profile.leaving()) {
-            Err(error) if error.kind == Kind::Missing => Ok(()),
-            renamed => renamed,
-        };
-        *outcome = outcome.clone().and_then(|()| hidden());
+        if outcome.is_ok() {
+            *outcome = hide(scandir, profile);
+        }
     }
-    let scanned = scandir.ask(Request::ScanAndDismiss).is_ok();
+    dismiss(scandir);
     for (profile, outcome) in profiles.iter().zip(outcomes) {
         if outcome.is_ok() {
-            *outcome = bury(scandir, &profile.leaving(), scanned);
+            *outcome = bury(scandir, &profile.leaving());
         }
     }
 }
 
-/// Waits until the supervisors of the directory called `name` have gone, and deletes it.
-/// Unless s6-svscan has sent them away, which has `scanned`, they are sent away here.
-pub fn bury(scandir: &ScanDir, name: &[u8], scanned: bool) -> Result<()> {
+fn hide(scandir: &ScanDir, profile: &Profile) -> Result<()> {
+    let leaving = profile.leaving();
+    // Left by a killed run, or by a name of which only the end differs.
+    if scandir.dir().kind(&leaving)?.is_some() {
+        dismiss(scandir);
+        bury(scandir, &leaving)?;
+    }
+    match scandir.dir().rename(&profile.slot(), &leaving) {
+        Err(error) if error.kind == Kind::Missing => Ok(()),
+        renamed => renamed,
+    }
+}
+
+/// Has s6-svscan send away the supervisors of what is out of its sight. Where there is
+/// none, [`bury`] does.
+pub fn dismiss(scandir: &ScanDir) {
+    let _ = scandir.ask(Request::ScanAndDismiss);
+}
+
+/// Waits until the supervisors of the directory called `name` have gone, which were
+/// dismissed, and deletes it.
+pub fn bury(scandir: &ScanDir, name: &[u8]) -> Result<()> {
     let log = [name, b"/log"].concat();
-    let exit = [Control::Down, Control::Exit];
-    for (part, letters, time, signals) in [
-        (name, &exit[..], SERVICE, &[Control::Kill][..]),
-        (&log, &exit[1..], LOGGER, &[Control::HangUp, Control::Kill]),
-    ] {
+    for (part, steps) in [(name, SERVICE), (&log[..], LOGGER)] {
         let service = Service::open(scandir.dir(), part);
         let mut target = match service.and_then(|it| Target::begin(it, Order::SeeGone)) {
             Err(error) if matches!(error.kind, Kind::Missing | Kind::Unsupervised) => continue,
             target => target?,
         };
-        if !scanned {
+        for (letters, seconds) in steps {
+            if !target.is_under_way() {
+                break;
+            }
             letters.iter().for_each(|letter| target.tell(*letter));
+            let deadline = Instant::now() + Duration::from_secs(*seconds);
+            drive::drive(&mut vec![&mut target], Some(deadline))?;
         }
-        if !press(vec![&mut target], time, signals, SIGNALLED) {
+        if target.is_under_way() {
             let why = "its supervisor is still there, even after SIGKILL";
             let path = target.service().dir().path();
             return Err(Error::new(Kind::TimedOut, "remove slot", path, why));

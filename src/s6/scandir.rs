@@ -117,8 +117,8 @@ impl ScanDir {
             if profile::is_staging(name) {
                 failures.extend(self.dir.remove_tree(name).err());
             } else if profile::is_leaving(name) {
-                let scanned = self.ask(Request::ScanAndDismiss).is_ok();
-                failures.extend(removal::bury(self, name, scanned).err());
+                removal::dismiss(self);
+                failures.extend(removal::bury(self, name).err());
             }
         }
         failures

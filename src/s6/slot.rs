@@ -78,15 +78,14 @@ pub fn publish(scandir: &Dir, profile: &Profile, user: &[u8], how: &Registration
 }
 
 /// Puts another directory in the place of a slot that nobody supervises, which s6-svscan
-/// takes for another service. Only under the lock.
+/// takes for another service; the old one is left as leaving. Only under the lock.
 pub fn renew(scandir: &Dir, profile: &Profile, user: &[u8]) -> Result<()> {
     let old = scandir.dir(&profile.slot())?;
     let run = content_of(&old, RUN, MAX_RUN)?.unwrap_or_default();
     let down = old.kind(DOWN)?.is_some();
     build(scandir, profile, user, script::environment_of(&run), down)?;
     scandir.rename(&profile.slot(), &profile.leaving())?;
-    settle(scandir, profile)?;
-    scandir.remove_tree(&profile.leaving())
+    settle(scandir, profile)
 }
 
 fn settle(scandir: &Dir, profile: &Profile) -> Result<()> {
@@ -186,7 +185,7 @@ fn check(
             return Ok(false);
         }
         if !right {
-            slot.replace(name, mode, content, false)?;
+            slot.replace(name, mode, content)?;
             current = false;
         }
     }

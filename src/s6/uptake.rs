@@ -1,18 +1,19 @@
 //! How a new slot comes under supervision: one scan for all, and each verified.
 
 use super::events::Subscription;
+use super::removal;
 use super::scandir::{Request, ScanDir};
 use super::service::Service;
 use super::slot;
-use crate::error::{Kind, Result, Shown};
+use crate::error::{Result, Shown};
 use crate::model::profile::Profile;
-use crate::sys::{self, Dir, FileKind, Name};
+use crate::sys::{self, Name};
 use std::time::{Duration, Instant};
 
 /// What s6-svscan gets for a scan, and for each new service after that.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// What is not supervised for so long is renewed.
-const STALLED: Duration = Duration::from_secs(1);
+/// What is not supervised for so long is renewed, once.
+const STALLED: Duration = Duration::from_millis(2500);
 /// How often to look where no event can be heard.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -51,14 +52,18 @@ fn is_taken(
     deadline: &mut Instant,
 ) -> Result<bool> {
     let open = || Service::open(scandir.dir(), &profile.slot());
+    let mut renewed = false;
     while !wait(&open()?, (*deadline).min(Instant::now() + STALLED))? {
         if Instant::now() >= *deadline {
             return Ok(false);
         }
         // While the obstacle is there, each new directory would only fill its tables.
-        if obstacle(scandir).is_none() {
+        if !renewed && obstacle(scandir).is_none() {
             slot::renew(scandir.dir(), profile, user)?;
-            scandir.ask(Request::Scan)?;
+            // If it was only slow, the supervisor of the old directory is one too many.
+            removal::dismiss(scandir);
+            removal::bury(scandir, &profile.leaving())?;
+            (renewed, *deadline) = (true, Instant::now() + PATIENCE);
         }
     }
     *deadline = Instant::now() + PATIENCE;
@@ -93,11 +98,7 @@ fn wait(service: &Service, deadline: Instant) -> Result<bool> {
 /// What keeps s6-svscan from its scan, from 2.12 on: a link that leads nowhere.
 fn obstacle(scandir: &ScanDir) -> Option<Name> {
     let names = scandir.dir().names().unwrap_or_default();
-    names.into_iter().filter(|name| !name.starts_with(b".")).find(|name| {
-        let leads = || Dir::open(&scandir.dir().path_of(name)).map_err(|error| error.kind);
-        scandir.dir().kind(name) == Ok(Some(FileKind::Symlink))
-            && leads().is_err_and(|kind| kind == Kind::Missing)
-    })
+    names.into_iter().find(|name| !name.starts_with(b".") && !scandir.dir().leads(name))
 }
 
 /// Why a slot was not taken up, as far as that shows.
