@@ -350,7 +350,8 @@ impl Given {
             Opt::Env => {
                 let (name, value) = variable(bytes(parser)?)?;
                 self.environment.retain(|(known, _)| *known != name);
-                self.environment.push((name, value));
+                let at = self.environment.partition_point(|(known, _)| *known < name);
+                self.environment.insert(at, (name, value));
             }
             flag => self.flags.push(flag),
         }
@@ -536,7 +537,7 @@ mod tests {
         };
         let prune = Reconcile { prune: true, ..Reconcile::default() };
         let how = Registration {
-            environment: vec![(b"B".to_vec(), b"x=y".to_vec()), (b"A_1".to_vec(), b"".to_vec())],
+            environment: vec![(b"A_1".to_vec(), b"".to_vec()), (b"B".to_vec(), b"x=y".to_vec())],
             down: true,
             if_missing: true,
         };

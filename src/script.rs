@@ -83,13 +83,11 @@ fn head(profile: &Profile, user: &[u8]) -> Vec<u8> {
     head
 }
 
-/// The lines that set `variables`, sorted by name; names and values may be any bytes
+/// The lines that set `variables`, in their order; names and values may be any bytes
 /// but NUL, names as the shell has them.
 pub fn environment(variables: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
-    let mut sorted: Vec<_> = variables.iter().collect();
-    sorted.sort();
     let mut lines = Vec::new();
-    for (name, value) in sorted {
+    for (name, value) in variables {
         lines.extend_from_slice(b"export ");
         lines.extend_from_slice(name);
         lines.push(b'=');

@@ -72,9 +72,7 @@ fn get(name: &str, container: Option<&Dir>) -> Option<Vec<u8>> {
 
 /// Whether a value is 1, true or yes, in any case.
 fn is_on(value: Option<Vec<u8>>) -> bool {
-    value.is_some_and(|value| {
-        ["1", "true", "yes"].iter().any(|word| value.eq_ignore_ascii_case(word.as_bytes()))
-    })
+    matches!(&value.unwrap_or_default().to_ascii_lowercase()[..], b"1" | b"true" | b"yes")
 }
 
 fn number(value: Vec<u8>) -> Result<usize> {

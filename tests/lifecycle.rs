@@ -3,6 +3,7 @@
 
 mod support;
 
+use hermes_gw::s6::status::Status;
 use std::fs;
 use std::process::Stdio;
 use support::{Container, Events, Output, Spec, Volume, wait_until};
@@ -61,8 +62,9 @@ fn supervisor(container: &Container, profile: &str) -> String {
 fn make_finish(container: &Container) {
     let pid = container.pid("finishing");
     container.as_root(&["sh", "-c", &format!("kill -KILL {pid}")]).ok();
-    let args = ["/command/s6-svstat", "-o", "finish", &slot("finishing")];
-    wait_until("finish to run", || container.as_root(&args).stdout != "false\n");
+    let status = container.inside(&slot("finishing")).join("supervise/status");
+    let finishing = || Status::parse(&fs::read(&status).unwrap()).unwrap().finishing;
+    wait_until("finish to run", finishing);
 }
 
 fn desired(container: &Container, profile: &str) -> &'static str {

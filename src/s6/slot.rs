@@ -37,7 +37,7 @@ fn make(slot: &Dir, (name, kind, mode): (&[u8], FileKind, u32)) -> Result<()> {
 /// How a slot is to be made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registration {
-    /// Names and values that the gateway gets besides the container's environment.
+    /// Names and values, sorted, that the gateway gets besides the container's environment.
     pub environment: Vec<(Vec<u8>, Vec<u8>)>,
     /// Whether it stays down at first.
     pub down: bool,
