@@ -2,7 +2,7 @@
 
 use super::control::Control;
 use super::course::Order;
-use super::drive::{self, Target};
+use super::drive::{self, Outcome, Target};
 use super::scandir::{Request, ScanDir};
 use super::service::Service;
 use crate::error::{Error, Kind, Result};
@@ -99,10 +99,14 @@ pub fn bury(scandir: &ScanDir, name: &[u8]) -> Result<()> {
             let deadline = Instant::now() + Duration::from_secs(*seconds);
             drive::drive(&mut vec![&mut target], Some(deadline))?;
         }
-        if target.is_under_way() {
-            let why = "its supervisor is still there, even after SIGKILL";
-            let path = target.service().dir().path();
-            return Err(Error::new(Kind::TimedOut, "remove slot", path, why));
+        let path = target.service().dir().path().to_vec();
+        match target.outcome() {
+            Some(Outcome::Abandoned) => {}
+            Some(Outcome::Failed(error)) => return Err(error),
+            _ => {
+                let why = "its supervisor is still there, even after SIGKILL";
+                return Err(Error::new(Kind::TimedOut, "remove slot", path, why));
+            }
         }
     }
     scandir.dir().remove_tree(name)
