@@ -4,7 +4,7 @@
 //! environment; it keeps that as one file a variable.
 
 use crate::cli::{self, Options};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, Shown};
 use crate::model::plan::Policy;
 use crate::s6::scandir::SERVICES_MAX;
 use crate::sys::Dir;
@@ -55,6 +55,16 @@ impl Settings {
             skip: is_on(get("HERMES_GW_SKIP_RECONCILE")),
             no_supervise: is_on(get("HERMES_GATEWAY_NO_SUPERVISE")),
         })
+    }
+}
+
+impl Settings {
+    /// Adds to an error whom to be, where that is the trouble.
+    pub fn explain(&self, error: Box<Error>) -> Box<Error> {
+        match error.kind {
+            Kind::Denied => error.hint(&format!("run as root or {}", Shown(&self.user))),
+            _ => error,
+        }
     }
 }
 

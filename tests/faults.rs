@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::Command;
 use support::{Container, Spec, Volume, binary, run};
 
+/// hermes-gw in a container, with its calls and their paths in /tmp/trace.
+const TRACED: [&str; 7] = ["strace", "-f", "-qq", "-y", "-o", "/tmp/trace", "/command/hermes-gw"];
 const PROFILES: [&str; 3] = ["default", "runs", "stays"];
 
 /// A home with two profiles, and an empty scandir.
@@ -224,19 +226,7 @@ fn as_root_it_touches_no_home_before_it_is_hermes_for_good() {
     let volume = Volume::new();
     volume.wanted("coder", "running");
     let container = Container::boot(volume, Spec::default());
-    let strace = [
-        "strace",
-        "-f",
-        "-qq",
-        "-y",
-        "-o",
-        "/tmp/trace",
-        "/command/hermes-gw",
-        "-v",
-        "reconcile",
-        "--boot",
-    ];
-    let output = container.as_root(&strace).ok();
+    let output = container.as_root(&[&TRACED[..], &["-v", "reconcile", "--boot"]].concat()).ok();
     assert!(output.starts_with("reconcile: handed /run/service to hermes\n"), "{output}");
     let trace = container.as_root(&["cat", "/tmp/trace"]).ok();
     let at = |what: &str| {
@@ -268,8 +258,7 @@ fn as_root_a_verb_opens_no_home_and_no_fifo_before_it_is_hermes() {
         &["restart", "coder"],
         &["unregister", "coder"],
     ] {
-        let strace = ["strace", "-f", "-qq", "-y", "-o", "/tmp/trace", "/command/hermes-gw"];
-        container.as_root(&[&strace[..], verb].concat()).ok();
+        container.as_root(&[&TRACED[..], verb].concat()).ok();
         let trace = container.as_root(&["cat", "/tmp/trace"]).ok();
         let at = |what: &str| trace.lines().position(|line| line.contains(what));
         let drop = at("setresuid(10000, 10000, 10000)").expect("it stays root");

@@ -5,6 +5,7 @@ mod support;
 
 use hermes_gw::s6::status::Status;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
 use support::{Container, Events, Output, Spec, Volume, wait_until};
 
@@ -198,6 +199,81 @@ fn restart_in_every_state() {
         container.wait_up(state);
         assert!(!container.volume().home(state).join(".gateway-planned-stop.json").exists());
     }
+}
+
+/// Exit code of `args` on `state`; an error is one line, and success says nothing.
+fn code(container: &Container, args: &[&str], state: &str) -> i32 {
+    if state == "finishing" {
+        // Up again since the last time, or at its end.
+        wait_until("another run", || container.state(state) == "up");
+        make_finish(container);
+    }
+    let output = gw(container, &[args, &[state]].concat());
+    assert_eq!(output.stdout, "", "{args:?} {state}");
+    let lines = output.stderr.lines().count();
+    assert_eq!(lines, usize::from(output.code != 0), "{args:?} {state}: {output:?}");
+    output.code
+}
+
+#[test]
+fn signal_and_wait_in_every_state() {
+    let container = scene();
+    // (state, [signal CONT, wait --up, wait --down], state after), each for 0.3 seconds
+    let table = [
+        ("up", [0, 0, 99], "up"),
+        ("down", [1, 99, 0], "down"),
+        ("never", [1, 99, 0], "down"),
+        // Its finish script takes longer than that.
+        ("finishing", [1, 99, 99], ""),
+        ("deaf", [0, 0, 99], "up"),
+        ("orphaned", [102, 102, 102], ""),
+        ("unsupervised", [102, 102, 102], ""),
+    ];
+    for (state, [signal, up, down], after) in table {
+        let within = ["--timeout", "0.3"];
+        assert_eq!(code(&container, &["signal", "CONT"], state), signal, "signal {state}");
+        let wait = |goal| code(&container, &[&["wait", goal], &within[..]].concat(), state);
+        assert_eq!([wait("--up"), wait("--down")], [up, down], "wait {state}");
+        assert!(after.is_empty() || container.state(state) == after, "{state}");
+        assert_eq!(
+            desired(&container, state),
+            if state == "never" { "stopped" } else { "running" }
+        );
+    }
+    // One that crashes all the time is up and down again and again.
+    assert!([0, 1].contains(&code(&container, &["signal", "CONT"], "crashing")));
+    for goal in ["--up", "--down"] {
+        assert_eq!(code(&container, &["wait", goal, "--timeout", "9"], "crashing"), 0, "{goal}");
+    }
+}
+
+#[test]
+fn register_and_unregister_in_every_state() {
+    let container = scene();
+    for state in STATES {
+        let before = fs::metadata(container.inside(&slot(state))).unwrap().ino();
+        assert_eq!(code(&container, &["register"], state), 4, "{state}");
+        assert_eq!(fs::metadata(container.inside(&slot(state))).unwrap().ino(), before, "{state}");
+    }
+    // What it leaves behind: the orphan, which nobody supervises.
+    container.signal_init("CONT");
+    for state in STATES {
+        let verb = ["unregister", "--timeout", "1"];
+        assert_eq!(code(&container, &verb, state), 0, "{state}");
+        assert!(!container.inside(&slot(state)).exists(), "{state}");
+        assert_eq!(gw(&container, &["unregister", state]).code, 0, "{state}");
+    }
+    assert_eq!(gw(&container, &["list"]).ok(), "default\n");
+    let processes = container.as_root(&["ps", "-eo", "args"]).ok();
+    let left: Vec<_> = processes
+        .lines()
+        .filter(|args| {
+            args.starts_with("s6-supervise gateway-") && !args.contains("gateway-default")
+        })
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    let names = container.as_root(&["ls", "-A", "/run/service"]).ok();
+    assert!(!names.contains(".gateway-"), "{names}");
 }
 
 #[test]

@@ -272,6 +272,34 @@ fn what_s6_svscan_cannot_hold_is_refused() {
 }
 
 #[test]
+fn as_many_as_s6_svscan_can_hold_and_not_one_more() {
+    // The machine's own is 2.11, which counts a service with its logger once, up to 500,
+    // and leaves alone what is more. Later ones count to 1000, and must not be given more.
+    let newer = std::env::var_os("HERMES_GW_S6").is_some();
+    let pairs = if newer { 498 } else { 497 };
+    let volume = Volume::new();
+    for i in 1..pairs {
+        volume.profile(&format!("p{i}"));
+    }
+    let container = Container::boot(volume, Spec::default());
+    let supervised = || leftovers(&container).1.len();
+    wait_until("all pairs to be supervised", || supervised() == 2 * pairs);
+    assert!(container.console().contains("oneshot hermes-gateways exited 0"));
+    let output = gw(&container, &["register", "one-more", "--down"]);
+    let (code, why) = match newer {
+        true => (1, ": s6-svscan can hold no more than 498 gateways\n"),
+        false => (102, ": s6-svscan did not take it up in time\n"),
+    };
+    assert!(output.code == code && output.stderr.ends_with(why), "{output:?}");
+    assert!(!container.inside(&slot("one-more")).exists());
+    assert!(!newer || !container.console().contains("too many services"));
+    gw(&container, &["unregister", "p1"]).ok();
+    gw(&container, &["register", "one-more", "--down"]).ok();
+    assert_eq!(container.state("one-more"), "down");
+    assert_eq!(supervised(), 2 * pairs);
+}
+
+#[test]
 fn a_deaf_gateway_is_killed_and_a_child_that_stays_does_not_keep_the_logger() {
     let volume = Volume::new();
     volume.wanted("deaf", "running").file("deaf", "behave", "deaf\n");

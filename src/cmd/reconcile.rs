@@ -123,10 +123,7 @@ impl Run<'_> {
     }
 
     fn lock(&self) -> Result<sys::Lock> {
-        self.scandir.lock(self.options.json).map_err(|error| {
-            let user = Shown(&self.settings.user);
-            error.hint(&format!("run as root or {user}"))
-        })
+        self.scandir.lock(self.options.json).map_err(|error| self.settings.explain(error))
     }
 
     fn observe(&self) -> Result<Observed> {
@@ -274,7 +271,12 @@ impl Run<'_> {
         if self.reconcile.boot || profiles.is_empty() {
             return Ok(());
         }
-        let lost = uptake::take_up(&self.scandir, &profiles, &self.settings.user)?;
+        let lost = uptake::take_up(
+            &self.scandir,
+            &profiles,
+            &self.settings.user,
+            self.settings.services_max,
+        )?;
         let is_lost = |a: &&mut Action| a.profile.as_ref().is_ok_and(|it| lost.contains(&it));
         for action in actions.iter_mut().filter(is_lost) {
             action.fail(uptake::why_not(&self.scandir));

@@ -3,7 +3,7 @@
 use super::{Access, Goal, Outcomes, Patience, ServiceManager};
 use crate::cli::{Options, Verbosity};
 use crate::container::Supervisor;
-use crate::error::{Error, Kind, Result, Shown};
+use crate::error::{Error, Kind, Result};
 use crate::home::{self, marker, state};
 use crate::model::intent::Word;
 use crate::model::profile::Profile;
@@ -85,14 +85,6 @@ impl<'a> S6<'a> {
 
     fn warn(&self, error: &Error) {
         render::complain(Level::Warning, &error.to_string(), self.options.json);
-    }
-
-    /// Adds whom to be, where that is the trouble.
-    fn explain(&self, error: Box<Error>) -> Box<Error> {
-        match error.kind {
-            Kind::Denied => error.hint(&format!("run as root or {}", Shown(&self.settings.user))),
-            _ => error,
-        }
     }
 
     fn failed(&self, verb: &Verb, profile: &Profile, kind: Kind, why: &str) -> Box<Error> {
@@ -224,7 +216,7 @@ impl<'a> S6<'a> {
             self.result(verb, profile, outcome, patience)
         };
         let results = profiles.iter().zip(targets).map(result);
-        results.map(|result| result.map_err(|error| self.explain(error))).collect()
+        results.map(|result| result.map_err(|error| self.settings.explain(error))).collect()
     }
 
     /// What an outcome is to the operator.
@@ -269,8 +261,8 @@ impl<'a> S6<'a> {
         } else if Service::open(dir, &profile.slot())?.is_supervised()? {
             return Ok(false);
         }
-        let taken =
-            uptake::take_up(&self.scandir, std::slice::from_ref(profile), &self.settings.user);
+        let (one, settings) = (std::slice::from_ref(profile), &self.settings);
+        let taken = uptake::take_up(&self.scandir, one, &settings.user, settings.services_max);
         let taken = taken.and_then(|lost| match lost.is_empty() {
             true => Ok(new),
             false => failed(Kind::Unsupervised, &uptake::why_not(&self.scandir)),
@@ -323,7 +315,7 @@ impl ServiceManager for S6<'_> {
     }
 
     fn register(&self, profile: &Profile, how: &Registration) -> Result<bool> {
-        let new = self.register_only(profile, how).map_err(|error| self.explain(error))?;
+        let new = self.register_only(profile, how).map_err(|error| self.settings.explain(error))?;
         if new && !how.down {
             // s6 starts it by itself; whether it stays up is another matter.
             let one = std::slice::from_ref(profile);
@@ -343,7 +335,7 @@ impl ServiceManager for S6<'_> {
             Ok(_lock) => removal::remove(&self.scandir, profiles, &mut outcomes),
             Err(error) => outcomes.iter_mut().for_each(|it| *it = Err(error.clone())),
         }
-        outcomes.into_iter().map(|it| it.map_err(|error| self.explain(error))).collect()
+        outcomes.into_iter().map(|it| it.map_err(|error| self.settings.explain(error))).collect()
     }
 
     fn start(&self, profiles: &[Profile], patience: Patience) -> Outcomes {
@@ -351,8 +343,10 @@ impl ServiceManager for S6<'_> {
         let registered: Vec<_> = registered.collect();
         let started = self.want(&Word::Running, &START, profiles, patience);
         let both = registered.into_iter().zip(started);
-        both.map(|(registered, started)| registered.map_err(|e| self.explain(e)).and(started))
-            .collect()
+        both.map(|(registered, started)| {
+            registered.map_err(|e| self.settings.explain(e)).and(started)
+        })
+        .collect()
     }
 
     fn stop(&self, profiles: &[Profile], patience: Patience) -> Outcomes {
@@ -373,7 +367,7 @@ impl ServiceManager for S6<'_> {
                 false => Err(self.failed(&SIGNAL, profile, Kind::Unusable, "it is not up")),
             }
         };
-        profiles.iter().map(|it| send(it).map_err(|error| self.explain(error))).collect()
+        profiles.iter().map(|it| send(it).map_err(|error| self.settings.explain(error))).collect()
     }
 
     fn wait(&self, profiles: &[Profile], goal: Goal, patience: Patience) -> Outcomes {
@@ -393,7 +387,7 @@ impl ServiceManager for S6<'_> {
         };
         match look() {
             Err(error) if error.kind == Kind::Missing => Ok(false),
-            known => known.map_err(|error| self.explain(error)),
+            known => known.map_err(|error| self.settings.explain(error)),
         }
     }
 }
