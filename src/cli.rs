@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::manager::Goal;
+use crate::model::backoff::Exit;
 use crate::model::plan::Policy;
 use crate::s6::control::{self, Control};
 use crate::s6::slot::Registration;
@@ -89,10 +90,10 @@ pub enum Command {
         /// `--timeout`; else the default counts.
         timeout: Option<Duration>,
     },
-    /// `finish`, with the exit code that s6-supervise gives it.
+    /// `finish`.
     Finish {
-        /// 256 if a signal ended the gateway.
-        exit_code: u32,
+        /// How the gateway ended.
+        exit: Exit,
     },
     /// `detect`.
     Detect,
@@ -245,7 +246,7 @@ static COMMANDS: [Spec; 17] = [
     Spec { name: "install", options: &[], words: (0, 0), build: |_| Ok(Command::Install) },
     Spec { name: "uninstall", options: &[], words: (0, 0), build: |_| Ok(Command::Install) },
     Spec { name: "shutdown", options: &[Opt::Timeout], words: (0, 0), build: |it| Ok(Command::Shutdown { timeout: it.timeout }) },
-    Spec { name: "finish", options: &[], words: (1, 4), build: Given::finish },
+    Spec { name: "finish", options: &[], words: (3, 4), build: Given::finish },
     Spec { name: "detect", options: &[], words: (0, 0), build: |_| Ok(Command::Detect) },
     Spec { name: "help", options: &[], words: (0, 1), build: Given::help },
 ];
@@ -345,7 +346,7 @@ impl Given {
 
     fn option(&mut self, option: Opt, parser: &mut lexopt::Parser) -> Result<()> {
         match option {
-            Opt::Timeout => self.timeout = Some(seconds(&bytes(parser)?)?),
+            Opt::Timeout => self.timeout = Some(seconds("seconds", &bytes(parser)?)?),
             Opt::Policy => self.policy = Some(policy(&bytes(parser)?)?),
             Opt::Env => {
                 let (name, value) = variable(bytes(parser)?)?;
@@ -430,11 +431,13 @@ impl Given {
 
     /// `finish EXIT_CODE SIGNAL NAME [PGID]`: what s6-supervise passes to the script.
     fn finish(mut self) -> Result<Command> {
-        let word = self.word();
-        let number = str::from_utf8(&word).ok().and_then(|word| word.parse().ok());
-        let exit_code = number
-            .ok_or_else(|| Error::new(Kind::Usage, "parse exit code", &word, "is no number"))?;
-        Ok(Command::Finish { exit_code })
+        let (code, signal) = (number("exit code", &self.word())?, number("signal", &self.word())?);
+        // For what a signal has ended, the code is 256.
+        let exit = match u8::try_from(code) {
+            Ok(code) => Exit::Code(code),
+            Err(_) => Exit::Signal(u8::try_from(signal).unwrap_or(0)),
+        };
+        Ok(Command::Finish { exit })
     }
 
     fn help(self) -> Result<Command> {
@@ -468,8 +471,15 @@ pub fn policy(word: &[u8]) -> Result<Policy> {
     }
 }
 
-/// The time that `text` says in seconds, fractions allowed, to the millisecond.
-fn seconds(text: &[u8]) -> Result<Duration> {
+/// The number that `text`, called `what`, says.
+pub fn number(what: &str, text: &[u8]) -> Result<usize> {
+    let number = || str::from_utf8(text.trim_ascii()).ok()?.parse::<u32>().ok()?.try_into().ok();
+    number().ok_or_else(|| Error::new(Kind::Usage, &format!("parse {what}"), text, "is no number"))
+}
+
+/// The time that `text`, called `what`, says in seconds, fractions allowed, to the
+/// millisecond.
+pub fn seconds(what: &str, text: &[u8]) -> Result<Duration> {
     let parse = || {
         let text = str::from_utf8(text).ok()?;
         let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
@@ -484,7 +494,7 @@ fn seconds(text: &[u8]) -> Result<Duration> {
         let whole: u32 = whole.parse().ok()?;
         Some(Duration::from_millis(u64::from(whole) * 1000 + millis))
     };
-    parse().ok_or_else(|| Error::new(Kind::Usage, "parse seconds", text, "is no time"))
+    parse().ok_or_else(|| Error::new(Kind::Usage, &format!("parse {what}"), text, "is no time"))
 }
 
 fn bytes(parser: &mut lexopt::Parser) -> Result<Vec<u8>> {
@@ -557,8 +567,8 @@ mod tests {
             ("x shutdown --timeout=0.25", within(250)),
             ("02-stop-gateways --timeout 1.2345", within(1_234)),
             ("x detect", Command::Detect),
-            ("x finish 256 15 gateway-x 77", Command::Finish { exit_code: 256 }),
-            ("x finish 78", Command::Finish { exit_code: 78 }),
+            ("x finish 256 15 gateway-x 77", Command::Finish { exit: Exit::Signal(15) }),
+            ("x finish 78 0 gateway-x", Command::Finish { exit: Exit::Code(78) }),
             ("x reconcile --prune", Command::Reconcile(prune)),
             (
                 "x register p --env A_1=z --down --env=B=x=y --env A_1= --if-missing",
@@ -650,7 +660,8 @@ mod tests {
             ("x wait a", "parse arguments: wait: needs one of --up, --ready and --down"),
             ("x wait --up --down a", "needs one of --up, --ready and --down"),
             ("x hook profile-rename a", "parse hook: profile-rename: must be"),
-            ("x finish nine", "parse exit code: nine: is no number"),
+            ("x finish nine 0 gateway-x", "parse exit code: nine: is no number"),
+            ("x finish 256 TERM gateway-x", "parse signal: TERM: is no number"),
             ("x shutdown --timeout 1.", "parse seconds: 1.: is no time"),
             ("x shutdown --timeout -1", "parse seconds: -1: is no time"),
             ("x shutdown --timeout 1e3", "parse seconds: 1e3: is no time"),

@@ -151,17 +151,27 @@ Says how services come and go under s6. There is nothing to uninstall.
 Usage: hermes-gw shutdown [--timeout SECONDS]
 
 Brings every gateway down, all at once, and waits until all are down. One that is
-not down in time (6 seconds) is killed. What is to run after a restart stays as it
-was. Called as NN-stop-gateways it is shutdown.
+not down in time is killed; HERMES_GW_SHUTDOWN_TIMEOUT (6) has the seconds, too. What
+is to run after a restart stays as it was. Called as NN-stop-gateways it is shutdown.
 
 Exit codes: 0 all are down, 99 one is not, 102 no s6 here.
 \x0c\
 Usage: hermes-gw finish EXIT_CODE SIGNAL NAME [PGID]
 
 What a slot's finish script runs when its gateway has died, with what s6-supervise
-passes. Exit code 78, a fatal configuration error, parks the gateway.
+passes. It delays the next start, 1, 2, 4 and so on up to 60 seconds for deaths in a
+row, until somebody has a say. It parks the gateway, which then stays down until it is
+started, on exit code 78 (a fatal configuration error), on 0 after a start that lasted,
+and after 10 deaths in 10 minutes. What it decides is in the slot's file verdict, and
+in the gateway's log.
 
-Exit codes: 0 s6 may start it again, 125 it stays down.
+Settings, in seconds: HERMES_GW_BACKOFF_FIRST (1), HERMES_GW_BACKOFF_MAX (60),
+HERMES_GW_BACKOFF_RESET (600; a longer run ends the row), HERMES_GW_EARLY_EXIT (10; a 0
+before that does not park), HERMES_GW_PARK_WINDOW (600); HERMES_GW_PARK_DEATHS (10, a
+number; 0 for never).
+
+Exit codes: 0 s6 may start it again, 102 no s6-supervise has started this, 125 it
+stays down.
 \x0c\
 Usage: hermes-gw detect
 

@@ -5,14 +5,22 @@
 
 use crate::cli::{self, Options};
 use crate::error::{Error, Kind, Result, Shown};
+use crate::model::backoff::Limits;
 use crate::model::plan::Policy;
+use crate::render::{self, Level};
 use crate::s6::scandir::SERVICES_MAX;
 use crate::sys::Dir;
 use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
 
+const MAX: &str = "HERMES_GW_SERVICES_MAX";
+const PARK_DEATHS: &str = "HERMES_GW_PARK_DEATHS";
 const CONTAINER_ENVIRONMENT: &[u8] = b"/run/s6/container_environment";
 /// The most that Linux allows for one string of an environment, in bytes.
 const MAX_VALUE: usize = 128 * 1024;
+/// What the gateways get to finish at a container stop: with s6's own three seconds of
+/// grace it fits into the ten that `docker stop` gives.
+const SHUTDOWN: Duration = Duration::from_secs(6);
 
 /// All settings, read at once: once root is dropped, the container's environment
 /// may be out of reach.
@@ -24,41 +32,67 @@ pub struct Settings {
     pub scandir: Vec<u8>,
     /// The name of the user that gateways run as.
     pub user: Vec<u8>,
-    /// `HERMES_GW_POLICY`.
-    pub policy: Policy,
-    /// `HERMES_GW_SERVICES_MAX`: services, loggers included.
-    pub services_max: usize,
+    /// `HERMES_GW_POLICY`, or why it is none: an error for who goes by it.
+    pub policy: Result<Policy>,
+    /// `HERMES_GW_SERVICES_MAX`: services, loggers included; or why it is none, likewise.
+    pub services_max: Result<usize>,
     /// `HERMES_GW_SKIP_RECONCILE`.
     pub skip: bool,
     /// `HERMES_GATEWAY_NO_SUPERVISE`.
     pub no_supervise: bool,
+    /// The bounds that `finish` restarts gateways within.
+    pub limits: Limits,
+    /// `HERMES_GW_SHUTDOWN_TIMEOUT`.
+    pub shutdown: Duration,
+    /// What is wrong with `limits` and `shutdown`, where the defaults count instead.
+    flaws: Vec<String>,
 }
 
 impl Settings {
     /// Reads them: from `options`, else the environment, else the container's environment.
-    ///
-    /// # Errors
-    /// [`Kind::Usage`] for a policy or a number that is none.
-    pub fn read(options: &Options) -> Result<Settings> {
+    pub fn read(options: &Options) -> Settings {
         let container = Dir::open(CONTAINER_ENVIRONMENT).ok();
         let get = |name| get(name, container.as_ref());
         let path = |given: &Option<Vec<u8>>, name, default: &str| {
             given.clone().or_else(|| get(name)).unwrap_or_else(|| default.into())
         };
-        Ok(Settings {
+        let (mut limits, mut shutdown, mut flaws) = (Limits::default(), SHUTDOWN, Vec::new());
+        for (name, seconds) in [
+            ("HERMES_GW_BACKOFF_FIRST", &mut limits.first),
+            ("HERMES_GW_BACKOFF_MAX", &mut limits.longest),
+            ("HERMES_GW_BACKOFF_RESET", &mut limits.steady),
+            ("HERMES_GW_EARLY_EXIT", &mut limits.early),
+            ("HERMES_GW_PARK_WINDOW", &mut limits.window),
+            ("HERMES_GW_SHUTDOWN_TIMEOUT", &mut shutdown),
+        ] {
+            let value = get(name).map(|value| cli::seconds(name, value.trim_ascii()));
+            read(value, seconds, &mut flaws);
+        }
+        let deaths = get(PARK_DEATHS).map(|value| cli::number(PARK_DEATHS, &value));
+        read(deaths, &mut limits.deaths, &mut flaws);
+        Settings {
             home: path(&options.home, "HERMES_HOME", "/opt/data"),
             scandir: path(&options.scandir, "S6_PROFILE_GATEWAY_SCANDIR", "/run/service"),
             user: get("HERMES_GW_USER").unwrap_or_else(|| b"hermes".to_vec()),
             policy: get("HERMES_GW_POLICY")
-                .map_or(Ok(Policy::default()), |word| cli::policy(word.trim_ascii()))?,
-            services_max: get("HERMES_GW_SERVICES_MAX").map_or(Ok(SERVICES_MAX), number)?,
+                .map_or(Ok(Policy::default()), |word| cli::policy(word.trim_ascii())),
+            services_max: get(MAX).map_or(Ok(SERVICES_MAX), |value| cli::number(MAX, &value)),
             skip: is_on(get("HERMES_GW_SKIP_RECONCILE")),
             no_supervise: is_on(get("HERMES_GATEWAY_NO_SUPERVISE")),
-        })
+            limits,
+            shutdown,
+            flaws,
+        }
     }
-}
 
-impl Settings {
+    /// Warns of settings instead of which the defaults count.
+    pub fn warn(&self, options: &Options) {
+        for flaw in &self.flaws {
+            let text = format!("{flaw}: the default counts");
+            render::complain(Level::Warning, &text, options.json);
+        }
+    }
+
     /// Adds to an error whom to be, where that is the trouble.
     pub fn explain(&self, error: Box<Error>) -> Box<Error> {
         match error.kind {
@@ -85,9 +119,11 @@ fn is_on(value: Option<Vec<u8>>) -> bool {
     matches!(&value.unwrap_or_default().to_ascii_lowercase()[..], b"1" | b"true" | b"yes")
 }
 
-fn number(value: Vec<u8>) -> Result<usize> {
-    let text = str::from_utf8(value.trim_ascii()).ok();
-    text.and_then(|text| text.parse().ok()).ok_or_else(|| {
-        Error::new(Kind::Usage, "parse HERMES_GW_SERVICES_MAX", value, "is no number")
-    })
+/// Takes over a `value`, if there is one.
+fn read<T>(value: Option<Result<T>>, setting: &mut T, flaws: &mut Vec<String>) {
+    match value {
+        Some(Ok(value)) => *setting = value,
+        Some(Err(flaw)) => flaws.push(flaw.to_string()),
+        None => {}
+    }
 }

@@ -6,6 +6,7 @@
 
 use crate::error::{Error, Kind, Result};
 use rustix::event::{self, PollFd, PollFlags, Timespec};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, RawDir, RenameFlags};
 use rustix::io::Errno;
 use rustix::process::{self, Resource, Rlimit};
@@ -82,6 +83,8 @@ pub struct Meta {
     pub gid: u32,
     /// Its size in bytes.
     pub size: u64,
+    /// When its content was last changed, since 1970 UTC, by the clock's last tick.
+    pub modified: Duration,
 }
 
 /// An open directory and the path it was opened by, for messages.
@@ -104,9 +107,23 @@ pub struct Fifo {
 impl Fifo {
     /// Takes out what is in it.
     pub fn drain(&self) {
-        let mut buffer = [0; 64];
+        // Large enough for what inotify tells of the longest name.
+        let mut buffer = [0; 512];
         while matches!(rustix::io::read(&self.fd, &mut buffer), Ok(1..)) {}
     }
+}
+
+/// What tells of each file that gets its name in the directory `path`, like a FIFO that
+/// gets bytes.
+///
+/// # Errors
+/// There are too many watches already, for one.
+pub fn watch_renames(path: &[u8]) -> Result<Fifo> {
+    let failed = |errno| failed("watch", path, errno);
+    let flags = CreateFlags::NONBLOCK.union(CreateFlags::CLOEXEC);
+    let fd = inotify::init(flags).map_err(failed)?;
+    inotify::add_watch(&fd, &*c(path), WatchFlags::MOVED_TO).map_err(failed)?;
+    Ok(Fifo { fd })
 }
 
 /// The writing end of a FIFO that somebody else reads.
@@ -235,6 +252,10 @@ impl Dir {
                 uid: stat.st_uid,
                 gid: stat.st_gid,
                 size: u64::try_from(stat.st_size).unwrap_or(0),
+                modified: Duration::new(
+                    u64::try_from(stat.st_mtime).unwrap_or(0),
+                    u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
+                ),
             })),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(self.failed("look at", name, errno)),
@@ -309,6 +330,11 @@ impl Dir {
     /// Makes the file `name` with `content`; it must not exist.
     pub fn create(&self, name: &[u8], mode: u32, content: &[u8]) -> Result<()> {
         self.put("create", name, OFlags::CREATE | OFlags::EXCL, mode, content).map(drop)
+    }
+
+    /// Makes or empties the file `name`: it is modified now.
+    pub fn touch(&self, name: &[u8]) -> Result<()> {
+        self.put("touch", name, OFlags::CREATE | OFlags::TRUNC, 0o644, b"").map(drop)
     }
 
     /// Makes or replaces the file `name`, so that a reader sees the old
@@ -394,11 +420,7 @@ impl Dir {
 
     /// Removes the file `name`; whether it was there.
     pub fn remove(&self, name: &[u8]) -> Result<bool> {
-        self.unlink(name, AtFlags::empty())
-    }
-
-    fn unlink(&self, name: &[u8], flags: AtFlags) -> Result<bool> {
-        match fs::unlinkat(&self.0.fd, &*c(name), flags) {
+        match fs::unlinkat(&self.0.fd, &*c(name), AtFlags::empty()) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(self.failed("remove", name, errno)),
@@ -419,8 +441,16 @@ impl Dir {
             return Err(Error::new(Kind::Unusable, "remove", self.path_of(name), why));
         };
         let dir = self.dir(name)?;
-        dir.names()?.iter().try_for_each(|entry| dir.remove_tree_within(entry, depth))?;
-        self.unlink(name, AtFlags::REMOVEDIR).map(drop)
+        // Who had it open already may still put a file into it.
+        for tries in (0..8).rev() {
+            dir.names()?.iter().try_for_each(|entry| dir.remove_tree_within(entry, depth))?;
+            match fs::unlinkat(&self.0.fd, &*c(name), AtFlags::REMOVEDIR) {
+                Ok(()) | Err(Errno::NOENT) => break,
+                Err(Errno::NOTEMPTY) if tries > 0 => {}
+                Err(errno) => return Err(self.failed("remove", name, errno)),
+            }
+        }
+        Ok(())
     }
 
     /// Takes the exclusive lock on the file `name`; `waiting` is called if somebody holds it.
@@ -587,6 +617,16 @@ pub fn print(bytes: &[u8]) -> Result<()> {
     match write_all(rustix::stdio::stdout(), bytes) {
         Err(errno) if errno != Errno::PIPE => Err(failed("print", b"stdout", errno)),
         _ => Ok(()),
+    }
+}
+
+/// Writes `line`, of 4096 bytes at most, to stdout, unless that would have to wait for
+/// who reads it.
+pub fn print_if_heard(line: &[u8]) {
+    let stdout = rustix::stdio::stdout();
+    let mut fds = [PollFd::new(&stdout, PollFlags::OUT)];
+    if event::poll(&mut fds, Some(&Timespec::default())) == Ok(1) {
+        let _ = write_all(stdout, line);
     }
 }
 

@@ -170,6 +170,7 @@ fn hermes_controls_what_root_supervises_whatever_its_uid_and_home() {
         " d 755 12345:12345",
         "event d 3730 12345:12345",
         "finish f 755 12345:12345",
+        "fresh f 644 12345:12345",
         "log d 755 12345:12345",
         "log/event d 3730 12345:12345",
         "log/run f 755 12345:12345",
@@ -179,6 +180,7 @@ fn hermes_controls_what_root_supervises_whatever_its_uid_and_home() {
         "log/supervise/event d 3730 12345:12345",
         "log/supervise/lock f 644 0:0",
         "log/supervise/status f 644 0:0",
+        "max-death-tally f 644 12345:12345",
         "run f 755 12345:12345",
         "supervise d 700 12345:12345",
         "supervise/control p 600 12345:12345",
@@ -186,7 +188,9 @@ fn hermes_controls_what_root_supervises_whatever_its_uid_and_home() {
         "supervise/event d 3730 12345:12345",
         "supervise/lock f 644 0:0",
         "supervise/status f 644 0:0",
+        "timeout-finish f 644 12345:12345",
         "type f 644 12345:12345",
+        "verdict f 644 12345:12345",
     ];
     assert_eq!(entries, expected);
 

@@ -94,7 +94,7 @@ fn check(container: &Container, verb: &[&str], expected: [Row<'_>; 8]) {
         let (mut code, mut heard) = (output.code, events.heard(row.2));
         if state == "crashing" {
             // It is seen up, or dead again, and says a lot.
-            let died = "it started and died at once: exit code 1; s6 tries again\n";
+            let died = "it started and died at once: exit 1; s6 tries again\n";
             assert!(code == 0 || code == 1 && output.stderr.ends_with(died), "{output:?}");
             (code, heard) = (0, String::new());
         }

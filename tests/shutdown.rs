@@ -3,7 +3,8 @@
 mod support;
 
 use std::fs;
-use support::{Container, Spec, Volume};
+use std::time::{Duration, Instant};
+use support::{Container, Spec, Volume, wait_until};
 
 const SHUTDOWN: [&str; 2] = ["/command/hermes-gw", "shutdown"];
 
@@ -18,41 +19,93 @@ fn listeners(container: &Container) -> String {
 
 #[test]
 fn a_container_stop_waits_for_slow_gateways_and_keeps_every_line() {
+    let names: Vec<_> = (0..20).map(|i| format!("slow{i}")).collect();
     let volume = Volume::new();
-    for i in 0..5 {
-        let profile = format!("slow{i}");
+    for profile in &names {
         // Longer than the three seconds of grace that s6-overlay gives.
-        volume.wanted(&profile, "running").file(&profile, "behave", "slow 4\nchatty 1000\n");
+        volume.wanted(profile, "running").file(profile, "behave", "slow 5\nchatty 1000\n");
     }
-    let mut container = Container::boot(volume, Spec::default());
+    volume.wanted("idle", "stopped").wanted("parked", "running");
+    volume.wanted("waiting", "running").file("waiting", "behave", "exit 1\n");
+    volume.file("parked", "behave", "exit 78\n");
+    // Nobody is left to need it.
+    let environment = [("S6_KILL_GRACETIME", "500"), ("HERMES_GW_BACKOFF_FIRST", "60")];
+    let environment = environment.map(|(name, value)| (name.to_string(), value.to_string()));
+    let spec = Spec { environment: environment.to_vec(), ..Spec::default() };
+    let mut container = Container::boot(volume, spec);
     let intents = |container: &Container| {
-        (0..5)
-            .map(|i| container.volume().read(&format!("slow{i}"), "gateway_state.json"))
-            .collect::<Vec<_>>()
+        let state = |profile| container.volume().read(profile, "gateway_state.json");
+        names.iter().map(|profile| state(profile)).collect::<Vec<_>>()
     };
-    for i in 0..5 {
-        container.wait_up(&format!("slow{i}"));
+    for profile in &names {
+        container.wait_up(profile);
     }
+    let begin = Instant::now();
     container.stop();
+    let time = begin.elapsed();
+    println!("20 gateways of 5 s, 1,000 lines each: {time:?}");
+    assert!(time < Duration::from_secs(7), "{time:?}");
     assert!(container.console().contains("oneshot hermes-gateways down exited 0"));
     assert!(
         container
             .console()
             .contains("cont-finish: info: /etc/cont-finish.d/02-stop-gateways exited 0")
     );
-    for (i, state) in intents(&container).iter().enumerate() {
-        let log = log(&container, &format!("slow{i}"));
-        assert_eq!(log.matches("draining, line ").count(), 1000, "slow{i}");
+    for (profile, state) in names.iter().zip(intents(&container)) {
+        let log = log(&container, profile);
+        let lines = log.lines().filter_map(|line| line.split_once(": draining, line "));
+        let numbers: Vec<usize> = lines.map(|(_, number)| number.parse().unwrap()).collect();
+        assert!(numbers.iter().copied().eq(1..=1000), "{profile}: {}", numbers.len());
         let last = log.lines().last().unwrap_or_default();
-        assert!(last.ends_with(&format!("gateway slow{i}: stopped by a signal")), "{last}");
+        assert!(last.ends_with(&format!("gateway {profile}: stopped by a signal")), "{last}");
         assert!(state.contains(r#""desired_state":"running""#), "{state}");
+        let marker = container.volume().home(profile).join(".gateway-planned-stop.json");
+        assert!(!marker.exists(), "{profile}");
     }
     container.start();
-    for i in 0..5 {
-        container.wait_up(&format!("slow{i}"));
+    for profile in &names {
+        container.wait_up(profile);
+    }
+    for profile in ["idle", "default"] {
+        assert_eq!(container.state(profile), "down", "{profile}");
+    }
+    // These are meant to run, too, and have tried.
+    for profile in ["parked", "waiting"] {
+        wait_until("another try", || log(&container, profile).matches("starting").count() == 2);
     }
     let boot = container.volume().read("default", "logs/container-boot.log");
-    assert_eq!(boot.matches("action=started prior_exit=clean\n").count(), 5, "{boot}");
+    let second = boot.lines().rev().take(24).collect::<Vec<_>>().join("\n");
+    assert_eq!(second.matches("action=started").count(), 22, "{boot}");
+    assert_eq!(second.matches("action=started prior_exit=clean").count(), 20, "{boot}");
+}
+
+#[test]
+fn the_time_that_gateways_get_is_a_setting() {
+    let volume = Volume::new();
+    volume.wanted("slow", "running").file("slow", "behave", "slow 2\n");
+    volume.wanted("deaf", "running").file("deaf", "behave", "deaf\n");
+    let container = Container::boot(volume, Spec::default());
+    let shutdown = |timeout: &str| {
+        let timeout = format!("HERMES_GW_SHUTDOWN_TIMEOUT={timeout}");
+        container.as_root(&["env", &timeout, "/etc/cont-finish.d/02-stop-gateways"])
+    };
+    let signal = |profile: &str| {
+        let slot = format!("/run/service/gateway-{profile}");
+        container.as_root(&["/command/s6-svstat", "-o", "signal", &slot]).ok()
+    };
+    for profile in ["slow", "deaf"] {
+        container.wait_up(profile);
+    }
+    let output = shutdown("0.5");
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""));
+    assert_eq!((signal("slow").as_str(), signal("deaf").as_str()), ("SIGKILL\n", "SIGKILL\n"));
+    container.as_root(&["/command/s6-svc", "-wu", "-u", "/run/service/gateway-slow"]).ok();
+    container.wait_up("slow");
+    // A setting that makes no sense stops nobody from being stopped.
+    let output = shutdown("soon");
+    let why = "hermes-gw: warning: parse HERMES_GW_SHUTDOWN_TIMEOUT: soon: is no time: the default counts\n";
+    assert_eq!((output.code, output.stderr.as_str()), (0, why));
+    assert_eq!((container.state("slow").as_str(), signal("slow").as_str()), ("down", "NA\n"));
 }
 
 #[test]

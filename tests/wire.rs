@@ -3,7 +3,8 @@
 
 mod support;
 
-use hermes_gw::s6::status::{Exit, Status};
+use hermes_gw::model::backoff::Exit;
+use hermes_gw::s6::status::Status;
 use hermes_gw::s6::tally;
 use std::collections::BTreeMap;
 use std::fs;

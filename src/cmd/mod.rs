@@ -31,7 +31,7 @@ pub fn run(invocation: &Invocation) -> Result<u8> {
         Command::Hook { hook, name } => registration::hook(options, *hook, name),
         Command::Install => registration::install(options),
         Command::Shutdown { timeout } => shutdown::run(options, *timeout),
-        Command::Finish { exit_code } => Ok(finish::exit_code(*exit_code)),
+        Command::Finish { exit } => finish::run(options, *exit),
         Command::Detect => told(&format!("{}\n", Supervisor::detect().word())),
         Command::Help { about } => told(help::text(*about)),
         Command::Version => told(concat!("hermes-gw ", env!("CARGO_PKG_VERSION"), "\n")),

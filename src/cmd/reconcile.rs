@@ -22,6 +22,7 @@ struct Run<'a> {
     options: &'a Options,
     reconcile: Reconcile,
     settings: Settings,
+    services_max: usize,
     role: Role,
     home: Dir,
     profiles: Option<Dir>,
@@ -30,7 +31,10 @@ struct Run<'a> {
 
 /// Runs the command: 0 if everything planned was applied, else 1.
 pub fn run(options: &Options, reconcile: Reconcile) -> Result<u8> {
-    let settings = Settings::read(options)?;
+    let settings = Settings::read(options);
+    settings.warn(options);
+    let policy = reconcile.policy.map_or_else(|| settings.policy.clone(), Ok)?;
+    let services_max = settings.services_max.clone()?;
     let role = Role::detect();
     if let Some(why) = reason_to_skip(&settings, role) {
         return skip(options, why).map(|()| 0);
@@ -49,9 +53,8 @@ pub fn run(options: &Options, reconcile: Reconcile) -> Result<u8> {
         prune = false;
         None
     });
-    let policy = reconcile.policy.unwrap_or(settings.policy);
     let reconcile = Reconcile { prune, ..reconcile };
-    let run = Run { options, reconcile, settings, role, home, profiles, scandir };
+    let run = Run { options, reconcile, settings, services_max, role, home, profiles, scandir };
 
     let _lock = if reconcile.dry_run { None } else { Some(run.lock()?) };
     let mut actions = plan::plan(run.observe()?, policy);
@@ -152,7 +155,7 @@ impl Run<'_> {
         Ok(Observed {
             found,
             migrate,
-            capacity: self.scandir.capacity(&names, self.settings.services_max),
+            capacity: self.scandir.capacity(&names, self.services_max),
             strangers: slots.saturating_sub(known + orphans.len()),
             orphans,
         })
@@ -271,12 +274,8 @@ impl Run<'_> {
         if self.reconcile.boot || profiles.is_empty() {
             return Ok(());
         }
-        let lost = uptake::take_up(
-            &self.scandir,
-            &profiles,
-            &self.settings.user,
-            self.settings.services_max,
-        )?;
+        let lost =
+            uptake::take_up(&self.scandir, &profiles, &self.settings.user, self.services_max)?;
         let is_lost = |a: &&mut Action| a.profile.as_ref().is_ok_and(|it| lost.contains(&it));
         for action in actions.iter_mut().filter(is_lost) {
             action.fail(uptake::why_not(&self.scandir));

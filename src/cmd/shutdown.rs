@@ -13,15 +13,13 @@ use crate::sys::{self, FileKind};
 use crate::user;
 use std::time::{Duration, Instant};
 
-/// What the gateways get to finish, by default: with s6's own three seconds of
-/// grace it fits into the ten that `docker stop` gives.
-const TIMEOUT: Duration = Duration::from_secs(6);
 /// What they get to die after SIGKILL.
 const AFTER_KILL: Duration = Duration::from_secs(2);
 
 /// Runs the command: 0 if all are down, else the first failure.
 pub fn run(options: &Options, timeout: Option<Duration>) -> Result<u8> {
-    let settings = Settings::read(options)?;
+    let settings = Settings::read(options);
+    settings.warn(options);
     let scandir = ScanDir::open(&settings.scandir)?;
     sys::raise_descriptor_limit();
     if sys::is_root() {
@@ -36,7 +34,7 @@ pub fn run(options: &Options, timeout: Option<Duration>) -> Result<u8> {
         }
     }
     let mut going = targets.iter_mut().collect();
-    drive::drive(&mut going, Some(Instant::now() + timeout.unwrap_or(TIMEOUT)))?;
+    drive::drive(&mut going, Some(Instant::now() + timeout.unwrap_or(settings.shutdown)))?;
     going.iter().for_each(|target| target.tell(Control::Kill));
     drive::drive(&mut going, Some(Instant::now() + AFTER_KILL))?;
     failures.extend(targets.into_iter().filter_map(failure));

@@ -5,6 +5,7 @@ use crate::cli::{Options, Verbosity};
 use crate::container::Supervisor;
 use crate::error::{Error, Kind, Result};
 use crate::home::{self, marker, state};
+use crate::model::backoff::{self, Exit};
 use crate::model::intent::Word;
 use crate::model::profile::Profile;
 use crate::render::{self, Level};
@@ -14,8 +15,8 @@ use crate::s6::drive::{self, Outcome, Target};
 use crate::s6::scandir::{self, ScanDir};
 use crate::s6::service::Service;
 use crate::s6::slot::{self, Registration};
-use crate::s6::status::{Exit, Status};
-use crate::s6::{removal, uptake};
+use crate::s6::status::Status;
+use crate::s6::{notes, removal, uptake};
 use crate::settings::Settings;
 use crate::sys::{self, Dir};
 use crate::user;
@@ -67,7 +68,7 @@ pub struct S6<'a> {
 impl<'a> S6<'a> {
     /// Opens the scandir, and drops root where `access` asks for it.
     pub fn open(options: &'a Options, access: Access) -> Result<S6<'a>> {
-        let settings = Settings::read(options)?;
+        let settings = Settings::read(options);
         let scandir = ScanDir::open(&settings.scandir)?;
         if access != Access::Read {
             sys::clear_umask();
@@ -168,6 +169,12 @@ impl<'a> S6<'a> {
     ) -> Outcomes {
         let outcomes = self.command(verb, profiles, patience, &|profile, service| {
             self.record(profile, desired);
+            // Before the letters: finish looks for it when it hears of them.
+            match notes::begin_afresh(service) {
+                // The slot goes at this moment; that will be told.
+                Err(error) if error.kind != Kind::Missing => self.warn(&error),
+                _ => {}
+            }
             if *desired == Word::Stopped {
                 self.announce_stop(profile, service);
             }
@@ -244,6 +251,7 @@ impl<'a> S6<'a> {
         const REGISTER: Verb = Verb { what: "register gateway", ..START };
         let failed = |kind, why: &str| Err(self.failed(&REGISTER, profile, kind, why));
         let _lock = self.scandir.lock(self.options.json)?;
+        let services_max = self.settings.services_max.clone()?;
         let dir = self.scandir.dir();
         let names = dir.names()?;
         self.scandir.heal(&names).iter().for_each(|error| self.warn(error));
@@ -252,7 +260,7 @@ impl<'a> S6<'a> {
             return failed(Kind::Registered, "it is registered already");
         }
         if new {
-            let capacity = self.scandir.capacity(&names, self.settings.services_max);
+            let capacity = self.scandir.capacity(&names, services_max);
             if names.iter().filter(|name| scandir::is_slot(name)).count() >= capacity {
                 let why = format!("s6-svscan can hold no more than {capacity} gateways");
                 return failed(Kind::Unusable, &why);
@@ -261,8 +269,8 @@ impl<'a> S6<'a> {
         } else if Service::open(dir, &profile.slot())?.is_supervised()? {
             return Ok(false);
         }
-        let (one, settings) = (std::slice::from_ref(profile), &self.settings);
-        let taken = uptake::take_up(&self.scandir, one, &settings.user, settings.services_max);
+        let one = std::slice::from_ref(profile);
+        let taken = uptake::take_up(&self.scandir, one, &self.settings.user, services_max);
         let taken = taken.and_then(|lost| match lost.is_empty() {
             true => Ok(new),
             false => failed(Kind::Unsupervised, &uptake::why_not(&self.scandir)),
@@ -293,12 +301,10 @@ impl<'a> S6<'a> {
 
 /// What is said of a gateway that came up and died.
 fn obituary(status: &Status) -> String {
-    let how = match status.last_exit() {
-        Exit::Code(code) => format!("exit code {code}"),
-        Exit::Signal(signal) => format!("signal {signal}"),
-    };
-    let next = if status.want_up { "s6 tries again" } else { "it stays down" };
-    format!("it started and died at once: {how}; {next}")
+    let exit = status.last_exit();
+    let parked = exit == Exit::Code(backoff::CONFIGURATION) || !status.want_up;
+    let next = if parked { "it stays down" } else { "s6 tries again" };
+    format!("it started and died at once: {exit}; {next}")
 }
 
 impl ServiceManager for S6<'_> {

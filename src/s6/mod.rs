@@ -4,6 +4,7 @@ pub mod control;
 pub mod course;
 pub mod drive;
 pub mod events;
+pub mod notes;
 pub mod removal;
 pub mod scandir;
 pub mod service;

@@ -20,6 +20,11 @@ impl Service {
         Ok(Service { dir: scandir.dir(name)? })
     }
 
+    /// The service directory that this process runs in.
+    pub fn here() -> Result<Service> {
+        Ok(Service { dir: Dir::open(b".")? })
+    }
+
     /// Opens its logger.
     pub fn logger(&self) -> Result<Service> {
         Service::open(&self.dir, b"log")

@@ -57,9 +57,13 @@ impl Files {
     }
 
     /// Name, mode and content of each.
-    fn each(&self) -> [(&'static [u8], u32, &[u8]); 4] {
+    fn each(&self) -> [(&'static [u8], u32, &[u8]); 6] {
         [
             (b"type", 0o644, script::TYPE),
+            // The most that s6 keeps: how many deaths park is a setting.
+            (b"max-death-tally", 0o644, b"4096\n"),
+            // Never: finish delays the next start as long as the settings say.
+            (b"timeout-finish", 0o644, b"0\n"),
             (b"finish", 0o755, script::FINISH),
             (b"log/run", 0o755, &self.log_run),
             // Last: without it s6 starts nothing.

@@ -1,6 +1,7 @@
 //! `supervise/status`, as s6-supervise writes it.
 
 use super::tai::Tai64n;
+use crate::model::backoff::Exit;
 
 /// The file, in a service directory.
 pub const FILE: &[u8] = b"supervise/status";
@@ -31,15 +32,6 @@ pub struct Status {
     pub want_up: bool,
     /// It has said that it is ready; without a process, it is down for good.
     pub ready: bool,
-}
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// By itself, with this code.
-    Code(u8),
-    /// Killed by this signal.
-    Signal(u8),
 }
 
 impl Status {

@@ -1,5 +1,7 @@
 //! TAI64N: how s6 writes a moment.
 
+use std::time::Duration;
+
 /// What a label is ahead of the seconds since 1970 UTC: 2^62, and the leap seconds
 /// that skalibs counts by default, which is 10 plus 27 since 1972.
 const OFFSET: u64 = (1 << 62) + 37;
@@ -29,6 +31,11 @@ impl Tai64n {
     /// Seconds since 1970 UTC, rounded down; negative before that.
     pub fn unix(self) -> i64 {
         self.label.wrapping_sub(OFFSET).cast_signed()
+    }
+
+    /// The time since 1970 UTC; none before that.
+    pub fn since_unix(self) -> Duration {
+        Duration::new(u64::try_from(self.unix()).unwrap_or(0), self.nanos.min(999_999_999))
     }
 
     /// As 24 hexadecimal digits.

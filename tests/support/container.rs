@@ -22,6 +22,8 @@ pub struct Spec {
     pub main: Vec<String>,
     /// Names of the image's static services.
     pub services: Vec<String>,
+    /// Files and directories of the machine that are in the container at the same place.
+    pub mounts: Vec<PathBuf>,
 }
 
 impl Default for Spec {
@@ -32,6 +34,7 @@ impl Default for Spec {
             uid: HERMES,
             main: Vec::new(),
             services: Vec::new(),
+            mounts: Vec::new(),
         }
     }
 }
@@ -142,7 +145,8 @@ impl Container {
             .args(["--fork", "--kill-child=KILL", "--"])
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/enter.sh"))
             .args([&self.root(), self.volume.path()])
-            .arg(&self.spec.home);
+            .arg(&self.spec.home)
+            .arg(std::env::join_paths(&self.spec.mounts).unwrap());
         if !self.spec.main.is_empty() {
             command.arg("/opt/hermes/docker/main-wrapper.sh").args(&self.spec.main);
         }
@@ -266,9 +270,11 @@ impl Container {
             seen = (
                 fs::read_to_string(home.join("gateway_state.json")).unwrap_or_default(),
                 home.join("gateway.pid").exists(),
-                self.state(profile),
+                self.pid(profile),
             );
-            let runs = seen.0.contains(r#""gateway_state":"running""#) && seen.1 && seen.2 == "up";
+            // By this run, and not by one that was killed.
+            let own = format!(r#""pid":{},"gateway_state":"running""#, seen.2);
+            let runs = seen.0.contains(&own) && seen.1;
             if runs { Ok(()) } else { Err(format!("{profile}: (state, pid file, s6) is {seen:?}")) }
         });
     }

@@ -1,9 +1,10 @@
 #!/bin/sh
-# enter.sh ROOT VOLUME HOME [MAIN-PROGRAM...]: in fresh mount and PID namespaces,
-# becomes PID 1 of the container whose files are ROOT, with VOLUME mounted at HOME.
+# enter.sh ROOT VOLUME HOME MOUNTS [MAIN-PROGRAM...]: in fresh mount and PID namespaces,
+# becomes PID 1 of the container whose files are ROOT, with VOLUME mounted at HOME, and
+# MOUNTS, colons between them, where they are on the machine too.
 set -e
-root=$1 volume=$2 home=$3
-shift 3
+root=$1 volume=$2 home=$3 mounts=$4
+shift 4
 mount --make-rprivate /
 mount --bind "$root" "$root"
 cd "$root"
@@ -15,6 +16,12 @@ for device in null zero full random urandom; do
     mount --bind /dev/$device dev/$device
 done
 mount --bind "$volume" ".$home"
+IFS=:
+for mount in $mounts; do
+    if [ -d "$mount" ]; then mkdir -p ".$mount"; else touch ".$mount"; fi
+    mount --bind -o ro "$mount" ".$mount"
+done
+unset IFS
 pivot_root . host
 umount -l host
 exec /usr/bin/env -i /init "$@"

@@ -23,13 +23,17 @@ pub fn binary() -> PathBuf {
 }
 
 /// The static binary that `make build` made, for tests of what only it shows;
-/// where there is none, says on the terminal that `test` is skipped.
+/// where there is none, says that `test` is skipped.
 pub fn static_binary(test: &str) -> Option<PathBuf> {
     let named = std::env::var_os("HERMES_GW").map(PathBuf::from);
     if named.is_none() {
-        let line = format!("skipped {test}: HERMES_GW names no static binary; `make test` does\n");
-        // Not by println, which the test harness swallows.
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        skipped(test, "HERMES_GW names no static binary; `make test` does");
     }
     named
+}
+
+/// Says on the terminal that `test` is skipped, and why.
+pub fn skipped(test: &str, why: &str) {
+    // Not by println, which the test harness swallows.
+    std::io::stderr().write_all(format!("skipped {test}: {why}\n").as_bytes()).unwrap();
 }

@@ -1,0 +1,306 @@
+//! What becomes of a gateway that has died: the one table of it.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A gateway's exit code for a fatal configuration error, as in sysexits.h.
+pub const CONFIGURATION: u8 = 78;
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(u8),
+    /// Killed by this signal.
+    Signal(u8),
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exit::Code(code) => write!(f, "exit {code}"),
+            Exit::Signal(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}
+
+/// What bounds the restarts of a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The delay of the next start after a first death.
+    pub first: Duration,
+    /// The longest delay; each death in a row doubles it up to here.
+    pub longest: Duration,
+    /// A run longer than this ends the row.
+    pub steady: Duration,
+    /// Who ends with 0 before this is not believed to have meant it.
+    pub early: Duration,
+    /// So many deaths within `window` park; 0 for never.
+    pub deaths: usize,
+    /// The time that `deaths` are counted in.
+    pub window: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            first: Duration::from_secs(1),
+            longest: Duration::from_secs(60),
+            steady: Duration::from_secs(600),
+            early: Duration::from_secs(10),
+            deaths: 10,
+            window: Duration::from_secs(600),
+        }
+    }
+}
+
+/// What is known of a death.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// How it ended.
+    pub exit: Exit,
+    /// How long it was up, if that is known.
+    pub uptime: Option<Duration>,
+    /// Somebody asked for what has happened: a stop, or a restart.
+    pub planned: bool,
+    /// When it died, since 1970 UTC: this death last, and before it those since somebody
+    /// last had a say.
+    pub deaths: &'a [Duration],
+}
+
+/// What is done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// What s6 was told, at once.
+    AsTold,
+    /// The next start is delayed.
+    BackOff {
+        /// From the death to the next start.
+        delay: Duration,
+        /// How many deaths in a row it is.
+        deaths: usize,
+    },
+    /// It stays down until somebody starts it.
+    Park(Reason),
+}
+
+/// Why a gateway is parked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It says that its configuration is wrong: another start would not help.
+    Configuration,
+    /// It ended by itself, and as it should.
+    Finished,
+    /// It has died too often.
+    Deaths {
+        /// How often.
+        deaths: usize,
+        /// Within this time.
+        window: Duration,
+    },
+}
+
+/// Decides: the first line that fits counts.
+pub fn decide(facts: &Facts<'_>, limits: &Limits) -> Verdict {
+    let deaths = limits.recent(facts.deaths);
+    let early = facts.uptime.is_some_and(|uptime| uptime < limits.early);
+    match facts.exit {
+        _ if facts.planned => Verdict::AsTold,
+        Exit::Code(CONFIGURATION) => Verdict::Park(Reason::Configuration),
+        Exit::Code(0) if !early => Verdict::Park(Reason::Finished),
+        _ if limits.deaths > 0 && deaths >= limits.deaths => {
+            Verdict::Park(Reason::Deaths { deaths, window: limits.window })
+        }
+        _ => {
+            let steady = facts.uptime.is_some_and(|uptime| uptime > limits.steady);
+            let deaths = if steady { 1 } else { limits.row(facts.deaths) };
+            Verdict::BackOff { delay: limits.delay(deaths), deaths }
+        }
+    }
+}
+
+impl Limits {
+    /// How many of `deaths` were within the window before the last.
+    fn recent(&self, deaths: &[Duration]) -> usize {
+        let last = deaths.last().copied().unwrap_or_default();
+        deaths.iter().filter(|at| last.saturating_sub(**at) < self.window).count()
+    }
+
+    /// How many of `deaths`, up to the last, were in a row.
+    fn row(&self, deaths: &[Duration]) -> usize {
+        let mut row = 1;
+        for pair in deaths.windows(2) {
+            let between = pair[1].saturating_sub(pair[0]);
+            let steady = between.saturating_sub(self.delay(row)) > self.steady;
+            row = if steady { 1 } else { row + 1 };
+        }
+        row
+    }
+
+    /// The delay after so many deaths in a row.
+    fn delay(&self, row: usize) -> Duration {
+        let mut delay = self.first;
+        for _ in 1..row {
+            if delay >= self.longest {
+                break;
+            }
+            delay *= 2;
+        }
+        delay.min(self.longest)
+    }
+}
+
+impl Verdict {
+    /// The verdict on a gateway that ended with `exit`, as people read it; empty if
+    /// there is nothing to say.
+    pub fn text(self, exit: Exit) -> String {
+        match self {
+            Verdict::AsTold => String::new(),
+            Verdict::BackOff { delay, deaths } => {
+                let noun = if deaths == 1 { "death" } else { "deaths" };
+                format!("backing off {}, {deaths} {noun}: {exit}", Seconds(delay))
+            }
+            Verdict::Park(Reason::Configuration) => format!("parked: {exit} (configuration)"),
+            Verdict::Park(Reason::Finished) => format!("parked: {exit} (it ended by itself)"),
+            Verdict::Park(Reason::Deaths { deaths, window }) => {
+                format!("parked: {exit} ({deaths} deaths within {})", Seconds(window))
+            }
+        }
+    }
+}
+
+/// A time in seconds, with what fraction it has.
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.as_secs(), self.0.subsec_millis()) {
+            (whole, 0) => write!(f, "{whole}s"),
+            (whole, millis) => write!(f, "{whole}.{millis:03}s"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn judge(exit: Exit, uptime: Option<u64>, planned: bool, deaths: &[u64]) -> String {
+        let deaths: Vec<_> = deaths.iter().map(|at| s(*at)).collect();
+        let facts = Facts { exit, uptime: uptime.map(s), planned, deaths: &deaths };
+        decide(&facts, &Limits::default()).text(exit)
+    }
+
+    const NINE: [u64; 9] = [1000, 1001, 1003, 1007, 1015, 1031, 1063, 1123, 1183];
+    const TEN: [u64; 10] = [1000, 1001, 1003, 1007, 1015, 1031, 1063, 1123, 1183, 1243];
+
+    #[test]
+    #[rustfmt::skip]
+    fn every_way_to_die() {
+        use Exit::{Code, Signal};
+        const DAY: u64 = 86_400;
+        type Row = (Exit, Option<u64>, bool, &'static [u64], &'static str);
+        let table: [Row; 29] = [
+            // Somebody asked for it: nothing counts.
+            (Code(0), Some(50), true, &[1000], ""),
+            (Code(1), Some(0), true, &TEN, ""),
+            (Code(78), Some(0), true, &[1000], ""),
+            (Signal(9), None, true, &[1000], ""),
+            // A configuration that is wrong stays wrong.
+            (Code(78), Some(0), false, &[1000], "parked: exit 78 (configuration)"),
+            (Code(78), Some(DAY), false, &[1000], "parked: exit 78 (configuration)"),
+            (Code(78), None, false, &TEN, "parked: exit 78 (configuration)"),
+            // Who was up and says 0 has meant it; who was not has not.
+            (Code(0), Some(10), false, &[1000], "parked: exit 0 (it ended by itself)"),
+            (Code(0), Some(DAY), false, &TEN, "parked: exit 0 (it ended by itself)"),
+            (Code(0), None, false, &[1000], "parked: exit 0 (it ended by itself)"),
+            (Code(0), Some(9), false, &[1000], "backing off 1s, 1 death: exit 0"),
+            (Code(0), Some(0), false, &[1000, 1001, 1003], "backing off 4s, 3 deaths: exit 0"),
+            (Code(0), Some(0), false, &TEN, "parked: exit 0 (10 deaths within 600s)"),
+            // Killed during its start, or long after it.
+            (Signal(15), Some(0), false, &[1000], "backing off 1s, 1 death: signal 15"),
+            (Signal(9), Some(DAY), false, &[1000], "backing off 1s, 1 death: signal 9"),
+            // Doubled with each death in a row, up to a minute.
+            (Code(1), Some(0), false, &[1000], "backing off 1s, 1 death: exit 1"),
+            (Code(75), Some(0), false, &[1000, 1001], "backing off 2s, 2 deaths: exit 75"),
+            (Code(1), None, false, &NINE[..6], "backing off 32s, 6 deaths: exit 1"),
+            (Code(1), None, false, &NINE[..7], "backing off 60s, 7 deaths: exit 1"),
+            (Code(1), Some(0), false, &NINE, "backing off 60s, 9 deaths: exit 1"),
+            (Code(1), Some(0), false, &TEN, "parked: exit 1 (10 deaths within 600s)"),
+            (Signal(11), Some(0), false, &TEN, "parked: signal 11 (10 deaths within 600s)"),
+            // A long run ends the row: the last, or one before; a delay is no run.
+            (Code(1), Some(601), false, &[1000, 1001, 1002], "backing off 1s, 1 death: exit 1"),
+            (Code(1), Some(600), false, &[1000, 1601], "backing off 2s, 2 deaths: exit 1"),
+            (Code(1), None, false, &[1000, 1602], "backing off 1s, 1 death: exit 1"),
+            (Code(1), Some(0), false, &[1000, 2000, 2001], "backing off 2s, 2 deaths: exit 1"),
+            // Deaths that are long ago do not park.
+            (Code(1), Some(0), false, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 608], "backing off 60s, 10 deaths: exit 1"),
+            // A clock that was put back, and a tally that could not be read.
+            (Code(1), Some(0), false, &[5000, 1000], "backing off 2s, 2 deaths: exit 1"),
+            (Code(1), Some(0), false, &[], "backing off 1s, 1 death: exit 1"),
+        ];
+        for (exit, uptime, planned, deaths, text) in table {
+            assert_eq!(judge(exit, uptime, planned, deaths), text, "{uptime:?} {deaths:?}");
+        }
+    }
+
+    #[test]
+    fn the_limits_are_settings() {
+        let limits = Limits {
+            first: Duration::from_millis(1500),
+            longest: s(4),
+            steady: s(5),
+            early: s(1),
+            deaths: 4,
+            window: s(100),
+        };
+        let text = |exit, uptime, deaths: &[u64]| {
+            let deaths: Vec<_> = deaths.iter().map(|at| s(*at)).collect();
+            let facts = Facts { exit, uptime: Some(s(uptime)), planned: false, deaths: &deaths };
+            decide(&facts, &limits).text(exit)
+        };
+        let one = Exit::Code(1);
+        assert_eq!(text(one, 0, &[10]), "backing off 1.500s, 1 death: exit 1");
+        assert_eq!(text(one, 0, &[10, 11]), "backing off 3s, 2 deaths: exit 1");
+        assert_eq!(text(one, 0, &[10, 11, 12]), "backing off 4s, 3 deaths: exit 1");
+        assert_eq!(text(one, 0, &[10, 11, 12, 109]), "parked: exit 1 (4 deaths within 100s)");
+        assert_eq!(text(one, 6, &[10, 11, 12, 111]), "backing off 1.500s, 1 death: exit 1");
+        assert_eq!(text(Exit::Code(0), 1, &[10]), "parked: exit 0 (it ended by itself)");
+        let never = Limits { deaths: 0, ..limits };
+        let facts = Facts { exit: one, uptime: None, planned: false, deaths: &[s(7); 5000] };
+        assert_eq!(decide(&facts, &never), Verdict::BackOff { delay: s(4), deaths: 5000 });
+    }
+
+    proptest! {
+        #[test]
+        fn a_delay_is_between_the_bounds_and_grows_with_the_row(
+            first in 0..100_000u64, longest in 0..u64::MAX, row in 1..10_000usize,
+        ) {
+            let limits = Limits {
+                first: Duration::from_millis(first),
+                longest: Duration::from_millis(longest),
+                ..Limits::default()
+            };
+            let delay = limits.delay(row);
+            prop_assert!(delay <= limits.longest && delay >= limits.first.min(limits.longest));
+            prop_assert!(limits.delay(row + 1) >= delay);
+        }
+
+        #[test]
+        fn any_facts_have_a_verdict(
+            code: u8, signal: bool, uptime: Option<u64>, planned: bool, at in proptest::collection::vec(any::<u64>(), 0..30),
+        ) {
+            let exit = if signal { Exit::Signal(code) } else { Exit::Code(code) };
+            let deaths: Vec<_> = at.into_iter().map(s).collect();
+            let facts = Facts { exit, uptime: uptime.map(s), planned, deaths: &deaths };
+            let verdict = decide(&facts, &Limits::default());
+            prop_assert_eq!(verdict == Verdict::AsTold, planned);
+            prop_assert_eq!(verdict.text(exit).is_empty(), planned);
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! Gateways that die: how long they wait, when they are parked, and what ends that.
+
+mod support;
+
+use hermes_gw::model::backoff::Exit;
+use hermes_gw::s6::status::Status;
+use hermes_gw::s6::tally;
+use std::fs;
+use std::time::{Duration, Instant, SystemTime};
+use support::{Container, Events, Output, Spec, Volume, wait_until};
+
+/// A delay that no test waits for.
+const LONG: (&str, &str) = ("HERMES_GW_BACKOFF_FIRST", "60");
+
+fn boot(volume: Volume, settings: &[(&str, &str)]) -> Container {
+    let environment = settings.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    Container::boot(volume, Spec { environment: environment.collect(), ..Spec::default() })
+}
+
+fn gw(container: &Container, args: &[&str]) -> Output {
+    container.as_hermes(&[&["/command/hermes-gw"], args].concat())
+}
+
+fn slot(profile: &str) -> String {
+    format!("/run/service/gateway-{profile}")
+}
+
+fn status(container: &Container, profile: &str) -> Status {
+    let path = container.inside(&slot(profile)).join("supervise/status");
+    Status::parse(&fs::read(path).unwrap()).unwrap()
+}
+
+/// When the gateway of `profile` died, since 1970 UTC.
+fn deaths(container: &Container, profile: &str) -> Vec<Duration> {
+    let path = container.inside(&slot(profile)).join("supervise/death_tally");
+    let deaths = tally::parse(&fs::read(path).unwrap()).unwrap();
+    deaths.iter().map(|death| death.stamp.since_unix()).collect()
+}
+
+/// What `finish` has noted, without its end of line.
+fn verdict(container: &Container, profile: &str) -> String {
+    let path = container.inside(&slot(profile)).join("verdict");
+    fs::read_to_string(path).unwrap_or_default().trim_end().into()
+}
+
+#[track_caller]
+fn wait_verdict(container: &Container, profile: &str, text: &str) {
+    wait_until(&format!("{profile}: {text}"), || verdict(container, profile) == text);
+}
+
+/// Waits until the gateway has died, and finish waits.
+#[track_caller]
+fn wait_back_off(container: &Container, profile: &str) {
+    wait_until("a delay", || {
+        verdict(container, profile).starts_with("backing off 60s, ")
+            && status(container, profile).finishing
+    });
+}
+
+fn log(container: &Container, profile: &str) -> String {
+    let dir = format!("logs/gateways/{profile}/current");
+    fs::read_to_string(container.volume().path().join(dir)).unwrap_or_default()
+}
+
+/// Kills the gateway, or its finish if that runs.
+fn kill(container: &Container, profile: &str) {
+    let pid = status(container, profile).pid;
+    assert_ne!(pid, 0, "{profile} is not up");
+    container.as_root(&["sh", "-c", &format!("kill -KILL {pid}")]).ok();
+}
+
+#[test]
+fn every_way_to_die_has_its_verdict() {
+    // (profile, how it behaves, what is decided, whether it stays down)
+    let table = [
+        ("zero-early", "exit 0", "backing off 60s, 1 death: exit 0", false),
+        ("zero-late", "after 1 0", "parked: exit 0 (it ended by itself)", true),
+        ("one-early", "exit 1", "backing off 60s, 1 death: exit 1", false),
+        ("one-late", "after 1 1", "backing off 60s, 1 death: exit 1", false),
+        ("transient", "exit 75", "backing off 60s, 1 death: exit 75", false),
+        ("config-early", "exit 78", "parked: exit 78 (configuration)", true),
+        ("config-late", "after 1 78", "parked: exit 78 (configuration)", true),
+        ("killed-early", "crash", "backing off 60s, 1 death: signal 9", false),
+    ];
+    let volume = Volume::new();
+    for (profile, behaviour, ..) in table {
+        volume.wanted(profile, "running").file(profile, "behave", format!("{behaviour}\n"));
+    }
+    volume.wanted("killed-late", "running").wanted("stopped", "running");
+    let container = boot(volume, &[LONG, ("HERMES_GW_EARLY_EXIT", "0.8")]);
+    container.wait_up("killed-late");
+    kill(&container, "killed-late");
+    container.wait_up("stopped");
+    gw(&container, &["stop", "stopped"]).ok();
+    let killed = ("killed-late", "", "backing off 60s, 1 death: signal 9", false);
+    for (profile, _, text, parked) in table.into_iter().chain([killed]) {
+        wait_verdict(&container, profile, text);
+        wait_until("the end of finish", || status(&container, profile).finishing != parked);
+        let status = status(&container, profile);
+        assert_eq!((status.want_up, status.is_up()), (!parked, false), "{profile}");
+        assert_eq!(gw(&container, &["is-running", profile]).code, 1, "{profile}");
+        // Whoever reads the gateway's log, or lists its slot, reads the same.
+        let line = format!("hermes-gw: {text}");
+        wait_until("the log", || log(&container, profile).contains(&line));
+        let shown = container.as_hermes(&["cat", &format!("{}/verdict", slot(profile))]).ok();
+        assert_eq!(shown, format!("{text}\n"));
+        let owner =
+            container.as_root(&["stat", "-c", "%U %a", &format!("{}/verdict", slot(profile))]);
+        assert_eq!(owner.ok(), "hermes 644\n", "{profile}");
+    }
+    assert_eq!(verdict(&container, "stopped"), "");
+    assert!(!log(&container, "stopped").contains("hermes-gw"));
+    // A container restart starts afresh: every one of them runs again, and at once.
+    let mut container = container;
+    let wanted = |name: &str| name != "stopped";
+    let names: Vec<_> = table.iter().map(|row| row.0).filter(|name| wanted(name)).collect();
+    container.restart();
+    for profile in names {
+        wait_until("its start", || log(&container, profile).matches("starting").count() == 2);
+    }
+    assert_eq!(container.state("stopped"), "down");
+}
+
+#[test]
+fn parking_is_told_as_s6_tells_it() {
+    let volume = Volume::new();
+    volume.wanted("config", "stopped").file("config", "behave", "exit 78\n");
+    let container = boot(volume, &[]);
+    let mut events = Events::of(&container, &slot("config"));
+    let output = gw(&container, &["start", "config"]);
+    // Seen up, or dead already; it stays down either way.
+    let died = "it started and died at once: exit 78; it stays down\n";
+    assert!(output.code == 0 || output.code == 1 && output.stderr.ends_with(died), "{output:?}");
+    events.expect("udOD");
+    assert_eq!(container.state("config"), "down");
+    assert!(!status(&container, "config").want_up);
+    let state = container.volume().read("config", "gateway_state.json");
+    assert!(state.contains(r#""desired_state":"running""#), "the intent stays: {state}");
+}
+
+#[test]
+fn the_next_start_is_delayed_twice_as_long_each_time_and_then_no_more() {
+    let volume = Volume::new();
+    volume.wanted("one", "running").file("one", "behave", "exit 1\n");
+    let settings = [("HERMES_GW_BACKOFF_MAX", "5"), ("HERMES_GW_PARK_DEATHS", "6")];
+    let container = boot(volume, &settings);
+    wait_verdict(&container, "one", "parked: exit 1 (6 deaths within 600s)");
+    let deaths = deaths(&container, "one");
+    assert_eq!(deaths.len(), 6);
+    for (pair, delay) in deaths.windows(2).zip([1, 2, 4, 5, 5].map(Duration::from_secs)) {
+        let between = pair[1] - pair[0];
+        // Its own life and the machine's noise aside.
+        let noise = Duration::from_millis(900);
+        assert!(between >= delay && between < delay + noise, "{deaths:?} {delay:?}");
+    }
+    let log = log(&container, "one");
+    for text in [
+        "backing off 1s, 1 death: exit 1",
+        "backing off 2s, 2 deaths: exit 1",
+        "backing off 4s, 3 deaths: exit 1",
+        "backing off 5s, 4 deaths: exit 1",
+        "backing off 5s, 5 deaths: exit 1",
+        "parked: exit 1 (6 deaths within 600s)",
+    ] {
+        assert_eq!(log.matches(&format!("hermes-gw: {text}\n")).count(), 1, "{text}: {log}");
+    }
+    // Who starts it again has put it right, or wants to see: it is counted anew.
+    for (start, by) in [
+        (&["/command/hermes-gw", "start", "one"][..], "us"),
+        (&["/command/s6-svc", "-u", &slot("one")], "s6-svc"),
+    ] {
+        let before = self::log(&container, "one").matches("starting").count();
+        let output = container.as_hermes(start);
+        assert!(output.code <= 1, "{by}: {output:?}");
+        wait_verdict(&container, "one", "backing off 2s, 2 deaths: exit 1");
+        assert_eq!(self::log(&container, "one").matches("starting").count(), before + 2, "{by}");
+        gw(&container, &["stop", "one"]).ok();
+    }
+}
+
+#[test]
+fn one_that_crashes_after_a_day_is_back_within_two_seconds() {
+    let volume = Volume::new();
+    volume.wanted("one", "running");
+    let container = boot(volume, &[]);
+    container.wait_up("one");
+    // Deaths of long ago, and a start yesterday.
+    for row in 1..=3 {
+        kill(&container, "one");
+        wait_until("a delay", || verdict(&container, "one").contains(&format!(", {row} death")));
+        container.wait_up("one");
+    }
+    let day = Duration::from_secs(86_400);
+    let verdict = container.inside(&slot("one")).join("verdict");
+    assert_eq!(fs::metadata(&verdict).unwrap().len(), 0, "run empties it");
+    fs::File::open(&verdict).unwrap().set_modified(SystemTime::now() - day).unwrap();
+    let pid = container.pid("one");
+    kill(&container, "one");
+    container.wait_up("one");
+    wait_until("the next run", || container.pid("one") != pid);
+    let died = *deaths(&container, "one").last().unwrap();
+    let started = status(&container, "one").stamp.since_unix();
+    assert!(started - died < Duration::from_secs(2), "{died:?} {started:?}");
+    let log = log(&container, "one");
+    assert_eq!(log.matches("hermes-gw: backing off 1s, 1 death: signal 9\n").count(), 2, "{log}");
+}
+
+#[test]
+fn whoever_has_a_say_ends_the_delay_at_once() {
+    // (what is done, the state after it, what s6 tells)
+    let one = slot("one");
+    let svc = |flags: &'static [&'static str]| [&["/command/s6-svc"], flags, &[&one[..]]].concat();
+    let table: [(Vec<&str>, &str, &str); 9] = [
+        (vec!["/command/hermes-gw", "start", "one"], "up", "Du"),
+        (vec!["/command/hermes-gw", "restart", "one"], "up", "Du"),
+        (vec!["/command/hermes-gw", "start", "--no-wait", "one"], "up", "Du"),
+        (vec!["/command/hermes-gw", "stop", "one"], "down", "D"),
+        (vec!["/command/hermes-gw", "shutdown"], "down", "D"),
+        // The Python layer's.
+        (svc(&["-wu", "-u"]), "up", "Du"),
+        (svc(&["-wD", "-d"]), "down", "D"),
+        (svc(&["-wu", "-U"]), "up", "Du"),
+        (vec!["/command/hermes-gw", "unregister", "one"], "", "D"),
+    ];
+    for as_root in [true, false] {
+        let volume = Volume::new();
+        volume.wanted("one", "running").file("one", "behave", "exit 1\n");
+        let container = boot(volume, &[LONG]);
+        let behave = container.volume().home("one").join("behave");
+        for (command, after, letters) in &table {
+            wait_back_off(&container, "one");
+            fs::write(&behave, "").unwrap();
+            let mut events = Events::of(&container, &one);
+            let begin = Instant::now();
+            let output =
+                if as_root { container.as_root(command) } else { container.as_hermes(command) };
+            assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{command:?}");
+            if *after == "up" {
+                container.wait_up("one");
+            }
+            assert!(begin.elapsed() < Duration::from_secs(20), "{command:?}");
+            if after.is_empty() {
+                assert!(!container.inside(&one).exists());
+                let left = container.as_root(&["ps", "-eo", "args"]).ok();
+                assert!(!left.contains("gateway-one"), "{left}");
+                continue;
+            }
+            events.expect(letters);
+            assert_eq!(container.state("one"), *after, "{command:?}");
+            assert_eq!(verdict(&container, "one"), "", "{command:?}");
+            fs::write(&behave, "exit 1\n").unwrap();
+            match *after {
+                "up" => kill(&container, "one"),
+                _ => container.as_hermes(&svc(&["-u"])).ok().clear(),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_restart_that_somebody_asked_for_is_neither_delayed_nor_counted() {
+    let volume = Volume::new();
+    volume.wanted("one", "running").wanted("deaf", "running").file("deaf", "behave", "deaf\n");
+    let container = boot(volume, &[LONG, ("HERMES_GW_PARK_DEATHS", "3")]);
+    for profile in ["one", "deaf"] {
+        container.wait_up(profile);
+    }
+    let mut events = Events::of(&container, &slot("one"));
+    for _ in 0..6 {
+        gw(&container, &["restart", "one"]).ok();
+        events.expect("dDu");
+        container.wait_up("one");
+    }
+    assert_eq!((deaths(&container, "one").len(), verdict(&container, "one").as_str()), (6, ""));
+    // Even if its caller is gone when it comes about.
+    let pid = container.pid("deaf");
+    assert_eq!(gw(&container, &["restart", "--timeout", "0.2", "deaf"]).code, 99);
+    kill(&container, "deaf");
+    wait_until("a new process", || !["0", "-1", &pid].contains(&&container.pid("deaf")[..]));
+    for row in 1..=2 {
+        kill(&container, "one");
+        let noun = if row == 1 { "death" } else { "deaths" };
+        wait_verdict(&container, "one", &format!("backing off 60s, {row} {noun}: signal 9"));
+        wait_back_off(&container, "one");
+        if row == 1 {
+            // Finish is killed, and not asked: s6 goes on, and the row too.
+            kill(&container, "one");
+            container.wait_up("one");
+        }
+    }
+    kill(&container, "one");
+    container.wait_up("one");
+    kill(&container, "one");
+    wait_verdict(&container, "one", "parked: signal 9 (3 deaths within 600s)");
+}
+
+#[test]
+fn finish_stands_on_its_own_feet() {
+    let volume = Volume::new();
+    for profile in ["blind", "mute", "lone", "odd", "odd-start"] {
+        volume.wanted(profile, "stopped").file(profile, "behave", "exit 1\n");
+    }
+    volume.wanted("full", "stopped").wanted("cut", "stopped");
+    let container = boot(volume, &[LONG, ("HERMES_GW_PARK_WINDOW", "soon")]);
+    let put = |profile: &str, name: &str, text: &str| {
+        fs::write(container.inside(&slot(profile)).join(name), text).unwrap();
+    };
+    let start = |profile: &str| {
+        container.as_hermes(&["/command/s6-svc", "-u", &slot(profile)]).ok();
+    };
+    let strace = |injected: &str| {
+        format!(
+            "#!/bin/sh\nexec strace -D -o /dev/null -e trace=none {injected} /command/hermes-gw finish \"$@\"\n"
+        )
+    };
+
+    // No watch to be had: its status is looked at.
+    put("blind", "finish", &strace("-e inject=inotify_init1:error=EMFILE"));
+    start("blind");
+    wait_back_off(&container, "blind");
+    gw(&container, &["stop", "blind"]).ok();
+    start("blind");
+    wait_back_off(&container, "blind");
+    put("blind", "run", "#!/bin/sh\nexec sleep 100\n");
+    gw(&container, &["start", "blind"]).ok();
+    assert_eq!(container.state("blind"), "up");
+
+    // Nothing can be written into the slot: the delay is kept all the same.
+    put(
+        "mute",
+        "finish",
+        &strace("-e inject=openat:error=EACCES:when=8+ -e inject=renameat:error=EACCES"),
+    );
+    start("mute");
+    wait_until("a delay", || log(&container, "mute").contains("backing off 60s, 1 death: exit 1"));
+    assert!(status(&container, "mute").finishing);
+
+    // Nobody reads the log, and the pipe is full.
+    let size = 64 * 1024;
+    put("full", "run", &format!("#!/bin/sh\nhead -c {size} /dev/zero\nexit 1\n"));
+    let logger = |signal| {
+        let path = container.inside(&slot("full")).join("log/supervise/status");
+        let pid = Status::parse(&fs::read(path).unwrap()).unwrap().pid;
+        container.as_root(&["sh", "-c", &format!("kill -{signal} {pid}")]).ok();
+    };
+    logger("STOP");
+    start("full");
+    wait_back_off(&container, "full");
+    gw(&container, &["stop", "full"]).ok();
+    logger("CONT");
+
+    // A tally that is cut short, and one that is not there: this death counts.
+    let tally = container.inside(&slot("cut")).join("supervise/death_tally");
+    put("cut", "run", "#!/bin/sh\nchmod 700 .\nexit 1\n");
+    put(
+        "cut",
+        "finish",
+        "#!/bin/sh\necho >supervise/death_tally\nexec /command/hermes-gw finish \"$@\"\n",
+    );
+    start("cut");
+    wait_verdict(&container, "cut", "backing off 60s, 1 death: exit 1");
+    assert_eq!(fs::read(tally).unwrap(), b"\n");
+
+    // What it finds in its way is replaced, and not followed.
+    let precious = container.volume().path().join("precious");
+    fs::write(&precious, "precious").unwrap();
+    for name in ["verdict", "fresh"] {
+        container
+            .as_hermes(&["ln", "-s", "/opt/data/precious", &format!("{}/{name}", slot("odd"))])
+            .ok();
+    }
+    put("odd", "run", "#!/bin/sh\nexit 1\n");
+    start("odd");
+    wait_back_off(&container, "odd");
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+    // The run of a slot empties as hermes what is there; root's files are safe from it.
+    container
+        .as_hermes(&["ln", "-s", "/etc/passwd", &format!("{}/verdict", slot("odd-start"))])
+        .ok();
+    start("odd-start");
+    wait_back_off(&container, "odd-start");
+    assert!(fs::metadata(container.inside("/etc/passwd")).unwrap().len() > 10);
+
+    // A setting that makes no sense is told, and does not count.
+    let flaw =
+        "hermes-gw: warning: parse HERMES_GW_PARK_WINDOW: soon: is no time: the default counts";
+    assert!(container.console().contains(flaw), "{}", container.console());
+
+    // Without s6 it does nothing at all, wherever it is.
+    let home = "/opt/data/profiles/lone";
+    let before = container.as_root(&["ls", "-A", home]).ok();
+    let lone = ["env", "-C", home, "/command/hermes-gw", "finish", "1", "0", "gateway-lone"];
+    let output = container.as_hermes(&lone);
+    assert_eq!(output.code, 111, "{output:?}");
+    let lone =
+        ["env", "-C", &slot("lone"), "/command/hermes-gw", "finish", "1", "0", "gateway-lone"];
+    let output = container.as_hermes(&lone);
+    let why = "hermes-gw: finish gateway: .: no s6-supervise has started this\n";
+    assert_eq!(
+        (output.code, output.stderr.lines().last().unwrap_or_default()),
+        (102, why.trim_end())
+    );
+    assert_eq!(container.as_root(&["ls", "-A", home]).ok(), before);
+    assert!(!container.inside(&slot("lone")).join("fresh").exists());
+    assert_eq!(status(&container, "blind").last_exit(), Exit::Code(1));
+}
+
+#[test]
+fn a_gateway_that_crashes_at_once_costs_next_to_nothing() {
+    let volume = Volume::new();
+    volume.wanted("one", "running").file("one", "behave", "exit 1\n");
+    let container = boot(volume, &[]);
+    let begin = Instant::now();
+    // s6-supervise, and all that it has started and waited for; s6-log likewise.
+    let spent = || {
+        let stat = "for s in /proc/[0-9]*/stat; do cat $s; done 2>/dev/null";
+        let all = container.as_root(&["sh", "-c", stat]).ok();
+        let of = |line: &str| -> u64 {
+            let fields: Vec<_> = line.rsplit(") ").next().unwrap().split(' ').collect();
+            fields[11..15].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+        };
+        let ours =
+            all.lines().filter(|line| line.contains("(s6-supervise)") || line.contains("(s6-log)"));
+        Duration::from_millis(10 * ours.map(of).sum::<u64>())
+    };
+    std::thread::sleep(Duration::from_secs(120).saturating_sub(begin.elapsed()));
+    let (spent, time) = (spent(), begin.elapsed());
+    let share = spent.as_secs_f64() / time.as_secs_f64();
+    let deaths = deaths(&container, "one").len();
+    println!("{deaths} deaths, {spent:?} of CPU in {time:?}: {:.3} % of a core", share * 100.0);
+    assert!(share < 0.01, "{spent:?} in {time:?}");
+    assert_eq!(deaths, 7);
+    assert_eq!(verdict(&container, "one"), "backing off 60s, 7 deaths: exit 1");
+}
