@@ -1,11 +1,11 @@
 # Short verbs; each does its own set-up. What they do is in tests/support/.
-.PHONY: build demo test versions bench lint clean
+.PHONY: build demo test hermes versions bench lint clean
 
 GW := target/hermes-gw
 # Any stable cargo will do for everyday work; build brings Debian's where there is none.
 CARGO := $(shell command -v cargo || echo /usr/bin/cargo)
 # The tests that boot a container.
-LIVE := boot live lifecycle registration shutdown wire
+LIVE := boot live lifecycle registration crashes shutdown wire
 TOOLS := s6 execline strace util-linux procps
 
 build:
@@ -17,7 +17,14 @@ demo: build
 
 test: build lint
 	tests/support/packages.sh $(TOOLS)
+	tests/support/hermes.sh
 	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked
+
+# Real Hermes Agent, from PyPI; also a part of test, where it can be had.
+hermes: build
+	tests/support/packages.sh $(TOOLS)
+	tests/support/hermes.sh
+	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked --test hermes
 
 # The container tests again, on the s6 of other Debian suites.
 versions: build
