@@ -9,6 +9,7 @@ use crate::model::backoff::Limits;
 use crate::model::plan::Policy;
 use crate::render::{self, Level};
 use crate::s6::scandir::SERVICES_MAX;
+use crate::s6::tally;
 use crate::sys::Dir;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
@@ -70,6 +71,7 @@ impl Settings {
         }
         let deaths = get(PARK_DEATHS).map(|value| cli::number(PARK_DEATHS, &value));
         read(deaths, &mut limits.deaths, &mut flaws);
+        limits.deaths = limits.deaths.min(tally::MAX_DEATHS);
         Settings {
             home: path(&options.home, "HERMES_HOME", "/opt/data"),
             scandir: path(&options.scandir, "S6_PROFILE_GATEWAY_SCANDIR", "/run/service"),

@@ -13,7 +13,7 @@ use rustix::process::{self, Resource, Rlimit};
 use rustix::thread;
 use std::ffi::CString;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// A file name.
@@ -83,6 +83,8 @@ pub struct Meta {
     pub gid: u32,
     /// Its size in bytes.
     pub size: u64,
+    /// Its inode, which a file that takes its place does not have at first.
+    pub inode: u64,
     /// When its content was last changed, since 1970 UTC, by the clock's last tick.
     pub modified: Duration,
 }
@@ -113,16 +115,17 @@ impl Fifo {
     }
 }
 
-/// What tells of each file that gets its name in the directory `path`, like a FIFO that
-/// gets bytes.
+/// What tells of each file that gets or loses its name in the directory `path`, like a FIFO
+/// that gets bytes.
 ///
 /// # Errors
 /// There are too many watches already, for one.
-pub fn watch_renames(path: &[u8]) -> Result<Fifo> {
+pub fn watch_names(path: &[u8]) -> Result<Fifo> {
     let failed = |errno| failed("watch", path, errno);
     let flags = CreateFlags::NONBLOCK.union(CreateFlags::CLOEXEC);
     let fd = inotify::init(flags).map_err(failed)?;
-    inotify::add_watch(&fd, &*c(path), WatchFlags::MOVED_TO).map_err(failed)?;
+    inotify::add_watch(&fd, &*c(path), WatchFlags::MOVED_TO.union(WatchFlags::DELETE))
+        .map_err(failed)?;
     Ok(Fifo { fd })
 }
 
@@ -252,6 +255,7 @@ impl Dir {
                 uid: stat.st_uid,
                 gid: stat.st_gid,
                 size: u64::try_from(stat.st_size).unwrap_or(0),
+                inode: stat.st_ino,
                 modified: Duration::new(
                     u64::try_from(stat.st_mtime).unwrap_or(0),
                     u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
@@ -330,11 +334,6 @@ impl Dir {
     /// Makes the file `name` with `content`; it must not exist.
     pub fn create(&self, name: &[u8], mode: u32, content: &[u8]) -> Result<()> {
         self.put("create", name, OFlags::CREATE | OFlags::EXCL, mode, content).map(drop)
-    }
-
-    /// Makes or empties the file `name`: it is modified now.
-    pub fn touch(&self, name: &[u8]) -> Result<()> {
-        self.put("touch", name, OFlags::CREATE | OFlags::TRUNC, 0o644, b"").map(drop)
     }
 
     /// Makes or replaces the file `name`, so that a reader sees the old
@@ -620,19 +619,23 @@ pub fn print(bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// Writes `line`, of 4096 bytes at most, to stdout, unless that would have to wait for
-/// who reads it.
+/// Writes `line`, of 4096 bytes at most, to stdout, unless nobody takes it.
 pub fn print_if_heard(line: &[u8]) {
-    let stdout = rustix::stdio::stdout();
-    let mut fds = [PollFd::new(&stdout, PollFlags::OUT)];
-    if event::poll(&mut fds, Some(&Timespec::default())) == Ok(1) {
-        let _ = write_all(stdout, line);
+    write_if_heard(rustix::stdio::stdout(), line);
+}
+
+/// Who reads what we write may have stopped; a pipe that can be written to at all takes
+/// 4096 bytes.
+fn write_if_heard(to: BorrowedFd<'_>, bytes: &[u8]) {
+    let mut fds = [PollFd::new(&to, PollFlags::OUT)];
+    if event::poll(&mut fds, Some(&Timespec { tv_sec: 1, tv_nsec: 0 })) == Ok(1) {
+        let _ = write_all(to, bytes);
     }
 }
 
 /// Writes `bytes` to stderr, for what that is worth.
 pub fn print_error(bytes: &[u8]) {
-    let _ = write_all(rustix::stdio::stderr(), bytes);
+    write_if_heard(rustix::stdio::stderr(), bytes);
 }
 
 /// Whether this process is root, by its effective user id.

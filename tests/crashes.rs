@@ -2,7 +2,6 @@
 
 mod support;
 
-use hermes_gw::model::backoff::Exit;
 use hermes_gw::s6::status::Status;
 use hermes_gw::s6::tally;
 use std::fs;
@@ -112,10 +111,8 @@ fn every_way_to_die_has_its_verdict() {
     assert!(!log(&container, "stopped").contains("hermes-gw"));
     // A container restart starts afresh: every one of them runs again, and at once.
     let mut container = container;
-    let wanted = |name: &str| name != "stopped";
-    let names: Vec<_> = table.iter().map(|row| row.0).filter(|name| wanted(name)).collect();
     container.restart();
-    for profile in names {
+    for (profile, ..) in table {
         wait_until("its start", || log(&container, profile).matches("starting").count() == 2);
     }
     assert_eq!(container.state("stopped"), "down");
@@ -249,9 +246,10 @@ fn whoever_has_a_say_ends_the_delay_at_once() {
             assert_eq!(container.state("one"), *after, "{command:?}");
             assert_eq!(verdict(&container, "one"), "", "{command:?}");
             fs::write(&behave, "exit 1\n").unwrap();
-            match *after {
-                "up" => kill(&container, "one"),
-                _ => container.as_hermes(&svc(&["-u"])).ok().clear(),
+            if *after == "up" {
+                kill(&container, "one");
+            } else {
+                container.as_hermes(&svc(&["-u"])).ok();
             }
         }
     }
@@ -295,6 +293,79 @@ fn a_restart_that_somebody_asked_for_is_neither_delayed_nor_counted() {
 }
 
 #[test]
+fn one_that_has_only_just_started_is_restarted_as_somebody_asked() {
+    let volume = Volume::new();
+    volume.wanted("one", "stopped");
+    let container = boot(volume, &[LONG, ("HERMES_GW_PARK_DEATHS", "3")]);
+    let firsts: [&[&str]; 4] = [
+        &["start", "--no-wait", "one"],
+        &["start", "one"],
+        &["restart", "--no-wait", "one"],
+        &["restart", "one"],
+    ];
+    for round in 0..120 {
+        gw(&container, firsts[round % 4]).ok();
+        // Before its shell has begun, while it is one, and once it is up.
+        std::thread::sleep(Duration::from_micros(131 * round as u64 % 8_000));
+        if round % 3 == 0 {
+            gw(&container, &["stop", "--no-wait", "one"]).ok();
+            gw(&container, &["start", "--timeout", "20", "one"]).ok();
+        } else {
+            gw(&container, &["restart", "--timeout", "20", "one"]).ok();
+        }
+        assert_eq!(verdict(&container, "one"), "", "{round}");
+    }
+    let log = log(&container, "one");
+    assert!(!log.contains("hermes-gw:"), "{log}");
+}
+
+#[test]
+fn a_start_of_one_that_runs_excuses_no_later_death() {
+    let volume = Volume::new();
+    volume.wanted("config", "running").file("config", "behave", "after 2 78\n");
+    volume.wanted("crash", "running");
+    let container = boot(volume, &[LONG]);
+    for profile in ["config", "crash"] {
+        container.wait_up(profile);
+    }
+    gw(&container, &["start", "--all"]).ok();
+    kill(&container, "crash");
+    wait_verdict(&container, "crash", "backing off 60s, 1 death: signal 9");
+    wait_verdict(&container, "config", "parked: exit 78 (configuration)");
+}
+
+#[test]
+fn a_slot_of_an_older_version_is_amended_while_its_gateway_runs() {
+    let volume = Volume::new();
+    volume.wanted("one", "running").wanted("two", "running");
+    let container = boot(volume, &[LONG]);
+    // Ends with 0 when it is told to, and says nothing of when it began.
+    let run = "#!/bin/sh\ntrap 'exit 0' TERM\nwhile :; do sleep 0.05; done\n";
+    for profile in ["one", "two"] {
+        container.wait_up(profile);
+        for name in ["timeout-finish", "max-death-tally", "verdict"] {
+            fs::remove_file(container.inside(&slot(profile)).join(name)).unwrap();
+        }
+        fs::write(container.inside(&slot(profile)).join("run"), run).unwrap();
+        container.as_hermes(&["/command/s6-svc", "-t", &slot(profile)]).ok();
+        wait_until("the old run", || {
+            let args = container.as_root(&["ps", "-eo", "args"]).ok();
+            args.matches("/bin/sh ./run").count() > usize::from(profile == "two")
+        });
+    }
+    let output = gw(&container, &["reconcile"]).ok();
+    assert_eq!(output.matches("action=updated").count(), 2, "{output}");
+    let pids = [container.pid("one"), container.pid("two")];
+    gw(&container, &["restart", "--no-wait", "one"]).ok();
+    wait_until("another process", || container.pid("one") != pids[0]);
+    container.wait_up("one");
+    assert_eq!(verdict(&container, "one"), "");
+    // How long it was up is not known, so it is not parked.
+    container.as_hermes(&["/command/s6-svc", "-t", &slot("two")]).ok();
+    wait_until("a verdict", || verdict(&container, "two").starts_with("backing off 60s, "));
+}
+
+#[test]
 fn finish_stands_on_its_own_feet() {
     let volume = Volume::new();
     for profile in ["blind", "mute", "lone", "odd", "odd-start"] {
@@ -308,36 +379,44 @@ fn finish_stands_on_its_own_feet() {
     let start = |profile: &str| {
         container.as_hermes(&["/command/s6-svc", "-u", &slot(profile)]).ok();
     };
-    let strace = |injected: &str| {
-        format!(
-            "#!/bin/sh\nexec strace -D -o /dev/null -e trace=none {injected} /command/hermes-gw finish \"$@\"\n"
-        )
+    let fail = |calls: &str, error: &str| {
+        let strace =
+            format!("strace -D -o /dev/null -e trace={calls} -e inject={calls}:error={error}");
+        format!("#!/bin/sh\nexec {strace} /command/hermes-gw finish \"$@\"\n")
     };
 
     // No watch to be had: its status is looked at.
-    put("blind", "finish", &strace("-e inject=inotify_init1:error=EMFILE"));
+    put("blind", "finish", &fail("inotify_init1", "EMFILE"));
     start("blind");
     wait_back_off(&container, "blind");
+    let fds = format!("/proc/{}/fd", status(&container, "blind").pid);
+    assert!(!container.as_root(&["ls", "-l", &fds]).ok().contains("inotify"));
     gw(&container, &["stop", "blind"]).ok();
     start("blind");
+    wait_back_off(&container, "blind");
+    let died = deaths(&container, "blind").len();
+    start("blind");
+    wait_until("another death", || deaths(&container, "blind").len() > died);
     wait_back_off(&container, "blind");
     put("blind", "run", "#!/bin/sh\nexec sleep 100\n");
     gw(&container, &["start", "blind"]).ok();
     assert_eq!(container.state("blind"), "up");
 
     // Nothing can be written into the slot: the delay is kept all the same.
-    put(
-        "mute",
-        "finish",
-        &strace("-e inject=openat:error=EACCES:when=8+ -e inject=renameat:error=EACCES"),
-    );
+    put("mute", "finish", &fail("renameat,renameat2", "EACCES"));
     start("mute");
     wait_until("a delay", || log(&container, "mute").contains("backing off 60s, 1 death: exit 1"));
-    assert!(status(&container, "mute").finishing);
+    let warned = "hermes-gw: warning: rename: ./verdict.hermes-gw.tmp: Permission denied";
+    wait_until("a warning", || container.console().contains(warned));
+    assert_eq!(
+        (status(&container, "mute").finishing, verdict(&container, "mute").as_str()),
+        (true, "")
+    );
 
-    // Nobody reads the log, and the pipe is full.
+    // Nobody reads the log, nor what finish has to complain of; and the pipe is full.
     let size = 64 * 1024;
     put("full", "run", &format!("#!/bin/sh\nhead -c {size} /dev/zero\nexit 1\n"));
+    put("full", "finish", "#!/bin/sh\nexec /command/hermes-gw finish \"$@\" 2>&1\n");
     let logger = |signal| {
         let path = container.inside(&slot("full")).join("log/supervise/status");
         let pid = Status::parse(&fs::read(path).unwrap()).unwrap().pid;
@@ -351,7 +430,7 @@ fn finish_stands_on_its_own_feet() {
 
     // A tally that is cut short, and one that is not there: this death counts.
     let tally = container.inside(&slot("cut")).join("supervise/death_tally");
-    put("cut", "run", "#!/bin/sh\nchmod 700 .\nexit 1\n");
+    put("cut", "run", "#!/bin/sh\nexit 1\n");
     put(
         "cut",
         "finish",
@@ -372,6 +451,8 @@ fn finish_stands_on_its_own_feet() {
     put("odd", "run", "#!/bin/sh\nexit 1\n");
     start("odd");
     wait_back_off(&container, "odd");
+    let fds = format!("/proc/{}/fd", status(&container, "odd").pid);
+    assert!(container.as_root(&["ls", "-l", &fds]).ok().contains("inotify"));
     assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
     // The run of a slot empties as hermes what is there; root's files are safe from it.
     container
@@ -395,14 +476,13 @@ fn finish_stands_on_its_own_feet() {
     let lone =
         ["env", "-C", &slot("lone"), "/command/hermes-gw", "finish", "1", "0", "gateway-lone"];
     let output = container.as_hermes(&lone);
-    let why = "hermes-gw: finish gateway: .: no s6-supervise has started this\n";
+    let why = "hermes-gw: finish gateway: .: no s6-supervise says that it has started this\n";
     assert_eq!(
         (output.code, output.stderr.lines().last().unwrap_or_default()),
         (102, why.trim_end())
     );
     assert_eq!(container.as_root(&["ls", "-A", home]).ok(), before);
     assert!(!container.inside(&slot("lone")).join("fresh").exists());
-    assert_eq!(status(&container, "blind").last_exit(), Exit::Code(1));
 }
 
 #[test]

@@ -2,20 +2,18 @@
 
 use crate::cli::Options;
 use crate::error::{Error, Kind, Result};
-use crate::model::backoff::{self, Exit, Facts, Verdict};
+use crate::model::backoff::{self, Exit, Facts, Limits, Verdict};
 use crate::render::{self, Level};
 use crate::s6::notes;
 use crate::s6::service::Service;
-use crate::s6::status::Status;
+use crate::s6::status::{self, Status};
 use crate::settings::Settings;
-use crate::sys::{self, Fifo};
+use crate::sys;
 use crate::user;
 use std::time::{Duration, Instant};
 
 /// Tells s6-supervise not to start the service again.
 const PARKED: u8 = 125;
-/// What s6-supervise waits by itself, once finish has ended, before the next start.
-const THROTTLE: Duration = Duration::from_secs(1);
 /// What s6-supervise gets to say that finish runs.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Where there are no watches left, the status is looked at so often.
@@ -25,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// exit code is what s6-supervise goes by.
 ///
 /// # Errors
-/// [`Kind::Unsupervised`] if s6-supervise has not started this process, or does not say so.
+/// [`Kind::Unsupervised`] if s6-supervise has not started this process, or cannot say so.
 pub fn run(options: &Options, exit: Exit) -> Result<u8> {
     let settings = Settings::read(options);
     settings.warn(options);
@@ -36,40 +34,70 @@ pub fn run(options: &Options, exit: Exit) -> Result<u8> {
         may_note = forgive(options, dropped);
     }
     let slot = Service::here()?;
-    let supervisor = Supervisor::hear(&slot);
-    let status = supervisor.first_word()?;
-    let fresh = notes::fresh_since(&slot);
-    let started = notes::started(&slot);
-    let asked = fresh.zip(started).is_some_and(|(fresh, started)| fresh > started);
-    let facts = Facts {
-        exit,
-        uptime: started.map(|started| status.stamp.since_unix().saturating_sub(started)),
-        planned: asked || !status.want_up,
-        deaths: &notes::deaths(&slot),
-    };
-    let verdict = backoff::decide(&facts, &settings.limits);
-
-    let text = verdict.text(exit);
-    let note = |text: &str, afresh| {
-        if may_note {
-            forgive(options, notes::decide(&slot, text));
-            forgive(options, if afresh { notes::begin_afresh(&slot) } else { Ok(()) });
+    if !becomes(&|| is_this(&slot), PATIENCE)? {
+        // Another start would not help, whoever has started this.
+        if exit == Exit::Code(backoff::CONFIGURATION) {
+            return Ok(PARKED);
         }
-    };
+        slot.status()?;
+        let why = "no s6-supervise says that it has started this";
+        return Err(Error::new(Kind::Unsupervised, "finish gateway", ".", why));
+    }
+    let first = slot.dir().look(status::FILE);
+    let status = slot.status()?;
+    let verdict = judge(&slot, &status, exit, &settings.limits);
+    let text = verdict.text(exit);
     if !text.is_empty() {
         sys::print_if_heard(format!("hermes-gw: {text}\n").as_bytes());
     }
+    let note = |text: &str, afresh: bool| {
+        if may_note {
+            forgive(options, notes::decide(&slot, text));
+        }
+        if may_note && afresh {
+            forgive(options, notes::begin_afresh(&slot, status.stamp));
+        }
+    };
     note(&text, !matches!(verdict, Verdict::BackOff { .. }));
     match verdict {
         Verdict::AsTold => Ok(0),
         Verdict::Park(_) => Ok(PARKED),
         Verdict::BackOff { delay, .. } => {
-            if supervisor.is_told_within(delay.saturating_sub(THROTTLE), fresh) {
+            // Any letter makes for another status.
+            let told = || slot.dir().look(status::FILE) != first;
+            // It may have come from another s6-supervise, for which this is none.
+            if becomes(&told, delay.saturating_sub(backoff::THROTTLE))? && is_this(&slot) {
                 note("", true);
             }
             Ok(0)
         }
     }
+}
+
+/// The verdict on the gateway in `slot`, which ended with `exit`; `status` is that of its
+/// death.
+fn judge(slot: &Service, status: &Status, exit: Exit, limits: &Limits) -> Verdict {
+    let died = status.stamp;
+    let deaths: Vec<_> = slot.deaths().iter().map(|death| death.stamp).collect();
+    let earlier = deaths.iter().rfind(|at| **at != died).copied().unwrap_or_default();
+    let fresh = notes::fresh_since(slot);
+    let counted = deaths.iter().filter(|at| **at > fresh);
+    let counted: Vec<_> = counted.map(|at| at.since_unix()).collect();
+    let uptime = |started| died.since_unix().saturating_sub(started);
+    let facts = Facts {
+        exit,
+        uptime: notes::started(slot).map(uptime),
+        // Said in this run, or about its death.
+        planned: !status.want_up || earlier < fresh && fresh <= died,
+        deaths: &counted,
+    };
+    backoff::decide(&facts, limits)
+}
+
+/// Whether `slot` is where this process is the finish that runs.
+fn is_this(slot: &Service) -> bool {
+    let own = u64::from(std::process::id());
+    slot.status().is_ok_and(|status| status.finishing && status.pid == own)
 }
 
 /// Warns of what could not be done; whether it could.
@@ -80,67 +108,29 @@ fn forgive(options: &Options, done: Result<()>) -> bool {
     done.is_ok()
 }
 
-/// The s6-supervise that has started this process.
-struct Supervisor<'a> {
-    slot: &'a Service,
-    /// Tells of each new status; s6 has no event for that while finish runs.
-    statuses: Option<Fifo>,
-}
-
-impl Supervisor<'_> {
-    fn hear(slot: &Service) -> Supervisor<'_> {
-        Supervisor { slot, statuses: sys::watch_renames(b"supervise").ok() }
+/// Waits until something `is` so, `time` at most, and looks at each new status; whether it
+/// is so. s6 has no event for what it is told while finish runs.
+fn becomes(is: &dyn Fn() -> bool, time: Duration) -> Result<bool> {
+    // Not one watch more than there must be: the end of one takes the kernel milliseconds.
+    if is() || time.is_zero() {
+        return Ok(is());
     }
-
-    /// Waits for another status, `time` at most; whether there is one. Without a watch
-    /// nobody knows.
-    fn wait(&self, time: Duration) -> Result<bool> {
-        match &self.statuses {
+    let statuses = sys::watch_names(b"supervise").ok();
+    let deadline = Instant::now() + time;
+    loop {
+        if is() {
+            return Ok(true);
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(false);
+        }
+        match &statuses {
             Some(statuses) => {
-                let told = sys::wait(&[(Some(statuses), None)], Some(time))?;
+                sys::wait(&[(Some(statuses), None)], Some(left))?;
                 statuses.drain();
-                Ok(told[0].0)
             }
-            None => {
-                std::thread::sleep(time.min(LOOK));
-                Ok(false)
-            }
-        }
-    }
-
-    /// The status of a finish that runs, which s6-supervise writes once it has started it.
-    fn first_word(&self) -> Result<Status> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let status = self.slot.status()?;
-            if status.finishing && status.pid == u64::from(std::process::id()) {
-                // That it has come to this is no news.
-                self.statuses.iter().for_each(Fifo::drain);
-                return Ok(status);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                let why = "no s6-supervise has started this";
-                return Err(Error::new(Kind::Unsupervised, "finish gateway", ".", why));
-            }
-            self.wait(left)?;
-        }
-    }
-
-    /// Waits until somebody has a say, `time` at most; whether somebody had.
-    fn is_told_within(&self, time: Duration, fresh: Option<Duration>) -> bool {
-        let deadline = Instant::now() + time;
-        loop {
-            let told = notes::fresh_since(self.slot) != fresh
-                || !self.slot.status().is_ok_and(|status| status.want_up);
-            let left = deadline.saturating_duration_since(Instant::now());
-            if told || left.is_zero() {
-                return told;
-            }
-            // Any letter counts that makes for a new status.
-            if self.wait(left).unwrap_or(true) {
-                return true;
-            }
+            None => std::thread::sleep(left.min(LOOK)),
         }
     }
 }

@@ -170,7 +170,7 @@ impl<'a> S6<'a> {
         let outcomes = self.command(verb, profiles, patience, &|profile, service| {
             self.record(profile, desired);
             // Before the letters: finish looks for it when it hears of them.
-            match notes::begin_afresh(service) {
+            match note(verb, service) {
                 // The slot goes at this moment; that will be told.
                 Err(error) if error.kind != Kind::Missing => self.warn(&error),
                 _ => {}
@@ -297,6 +297,18 @@ impl<'a> S6<'a> {
             _ => Ok(()),
         }
     }
+}
+
+/// Notes for finish in which run, or after which death, somebody has a say.
+fn note(verb: &Verb, service: &Service) -> Result<()> {
+    let status = service.status()?;
+    let at = match status.is_down() {
+        true => service.deaths().last().map(|death| death.stamp),
+        // Where nothing is to end, a later end is not what somebody asked for.
+        false if verb.order == Order::Start && status.is_up() && status.want_up => None,
+        false => Some(status.stamp),
+    };
+    at.map_or(Ok(()), |at| notes::begin_afresh(service, at))
 }
 
 /// What is said of a gateway that came up and died.

@@ -6,6 +6,9 @@ use std::time::Duration;
 /// A gateway's exit code for a fatal configuration error, as in sysexits.h.
 pub const CONFIGURATION: u8 = 78;
 
+/// What s6-supervise waits by itself, once finish has ended, before the next start.
+pub const THROTTLE: Duration = Duration::from_secs(1);
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -24,7 +27,7 @@ impl fmt::Display for Exit {
     }
 }
 
-/// What bounds the restarts of a gateway.
+/// What bounds the restarts of a gateway. No delay is shorter than s6's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The delay of the next start after a first death.
@@ -33,7 +36,7 @@ pub struct Limits {
     pub longest: Duration,
     /// A run longer than this ends the row.
     pub steady: Duration,
-    /// Who ends with 0 before this is not believed to have meant it.
+    /// Who ends with 0 before this, or nobody knows when, is not believed to have meant it.
     pub early: Duration,
     /// So many deaths within `window` park; 0 for never.
     pub deaths: usize,
@@ -63,8 +66,7 @@ pub struct Facts<'a> {
     pub uptime: Option<Duration>,
     /// Somebody asked for what has happened: a stop, or a restart.
     pub planned: bool,
-    /// When it died, since 1970 UTC: this death last, and before it those since somebody
-    /// last had a say.
+    /// When it died since somebody last had a say, since 1970 UTC: this death last.
     pub deaths: &'a [Duration],
 }
 
@@ -103,11 +105,11 @@ pub enum Reason {
 /// Decides: the first line that fits counts.
 pub fn decide(facts: &Facts<'_>, limits: &Limits) -> Verdict {
     let deaths = limits.recent(facts.deaths);
-    let early = facts.uptime.is_some_and(|uptime| uptime < limits.early);
+    let lasted = facts.uptime.is_some_and(|uptime| uptime >= limits.early);
     match facts.exit {
         _ if facts.planned => Verdict::AsTold,
         Exit::Code(CONFIGURATION) => Verdict::Park(Reason::Configuration),
-        Exit::Code(0) if !early => Verdict::Park(Reason::Finished),
+        Exit::Code(0) if lasted => Verdict::Park(Reason::Finished),
         _ if limits.deaths > 0 && deaths >= limits.deaths => {
             Verdict::Park(Reason::Deaths { deaths, window: limits.window })
         }
@@ -139,14 +141,14 @@ impl Limits {
 
     /// The delay after so many deaths in a row.
     fn delay(&self, row: usize) -> Duration {
-        let mut delay = self.first;
+        let mut delay = self.first.max(THROTTLE);
         for _ in 1..row {
             if delay >= self.longest {
                 break;
             }
             delay *= 2;
         }
-        delay.min(self.longest)
+        delay.min(self.longest.max(THROTTLE))
     }
 }
 
@@ -157,13 +159,12 @@ impl Verdict {
         match self {
             Verdict::AsTold => String::new(),
             Verdict::BackOff { delay, deaths } => {
-                let noun = if deaths == 1 { "death" } else { "deaths" };
-                format!("backing off {}, {deaths} {noun}: {exit}", Seconds(delay))
+                format!("backing off {}, {}: {exit}", Seconds(delay), Deaths(deaths))
             }
             Verdict::Park(Reason::Configuration) => format!("parked: {exit} (configuration)"),
             Verdict::Park(Reason::Finished) => format!("parked: {exit} (it ended by itself)"),
             Verdict::Park(Reason::Deaths { deaths, window }) => {
-                format!("parked: {exit} ({deaths} deaths within {})", Seconds(window))
+                format!("parked: {exit} ({} within {})", Deaths(deaths), Seconds(window))
             }
         }
     }
@@ -178,6 +179,14 @@ impl fmt::Display for Seconds {
             (whole, 0) => write!(f, "{whole}s"),
             (whole, millis) => write!(f, "{whole}.{millis:03}s"),
         }
+    }
+}
+
+struct Deaths(usize);
+
+impl fmt::Display for Deaths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} death{}", self.0, if self.0 == 1 { "" } else { "s" })
     }
 }
 
@@ -218,7 +227,7 @@ mod tests {
             // Who was up and says 0 has meant it; who was not has not.
             (Code(0), Some(10), false, &[1000], "parked: exit 0 (it ended by itself)"),
             (Code(0), Some(DAY), false, &TEN, "parked: exit 0 (it ended by itself)"),
-            (Code(0), None, false, &[1000], "parked: exit 0 (it ended by itself)"),
+            (Code(0), None, false, &[1000], "backing off 1s, 1 death: exit 0"),
             (Code(0), Some(9), false, &[1000], "backing off 1s, 1 death: exit 0"),
             (Code(0), Some(0), false, &[1000, 1001, 1003], "backing off 4s, 3 deaths: exit 0"),
             (Code(0), Some(0), false, &TEN, "parked: exit 0 (10 deaths within 600s)"),
@@ -274,6 +283,11 @@ mod tests {
         let never = Limits { deaths: 0, ..limits };
         let facts = Facts { exit: one, uptime: None, planned: false, deaths: &[s(7); 5000] };
         assert_eq!(decide(&facts, &never), Verdict::BackOff { delay: s(4), deaths: 5000 });
+        let nothing = Limits { first: s(0), longest: s(0), deaths: 1, ..limits };
+        let facts = Facts { deaths: &[s(7)], ..facts };
+        assert_eq!(decide(&facts, &nothing).text(one), "parked: exit 1 (1 death within 100s)");
+        let nothing = Limits { deaths: 2, ..nothing };
+        assert_eq!(decide(&facts, &nothing).text(one), "backing off 1s, 1 death: exit 1");
     }
 
     proptest! {
@@ -287,7 +301,8 @@ mod tests {
                 ..Limits::default()
             };
             let delay = limits.delay(row);
-            prop_assert!(delay <= limits.longest && delay >= limits.first.min(limits.longest));
+            let (least, most) = (limits.first.min(limits.longest), limits.longest);
+            prop_assert!(delay <= most.max(THROTTLE) && delay >= least.max(THROTTLE));
             prop_assert!(limits.delay(row + 1) >= delay);
         }
 

@@ -1,30 +1,32 @@
 //! What `run`, `finish` and the verbs leave in a slot for each other. s6 knows nothing of it.
 
 use super::service::Service;
+use super::tai::Tai64n;
 use crate::error::Result;
 use std::time::Duration;
 
 /// Emptied by `run` when the gateway starts; once it has died and there is something to
 /// say, what `finish` has decided, a line for people.
 const VERDICT: &[u8] = b"verdict";
-/// Touched when somebody has a say, a stop, a start or a restart, and by parking: deaths
-/// before that do not count.
+/// When the run began, or the death was, in which somebody last had a say, as in s6's
+/// status: a stop, a start, a restart; or a verdict that ends a row of deaths. Deaths up to
+/// this moment do not count, and a run that began at it ends as somebody asked.
 const FRESH: &[u8] = b"fresh";
-/// What the time of a file may lag behind the clock: a tick, of 10 ms at most.
-const TICK: Duration = Duration::from_millis(10);
 
-/// Notes that somebody has a say.
-pub fn begin_afresh(slot: &Service) -> Result<()> {
-    slot.dir().touch(FRESH)
+/// Notes that somebody has a say in the run that began `at`, or in what follows on the
+/// death that was `at`.
+pub fn begin_afresh(slot: &Service, at: Tai64n) -> Result<()> {
+    slot.dir().replace(FRESH, 0o644, format!("{}\n", at.hex()).as_bytes())
 }
 
-/// When somebody last had a say, since 1970 UTC, in ticks of the clock.
-pub fn fresh_since(slot: &Service) -> Option<Duration> {
-    Some(slot.dir().look(FRESH).ok()??.modified)
+/// When somebody last had a say.
+pub fn fresh_since(slot: &Service) -> Tai64n {
+    let note = slot.dir().read(FRESH, 64).unwrap_or_default();
+    Tai64n::parse(note.trim_ascii()).unwrap_or_default()
 }
 
-/// When the gateway was started that runs or has died, since 1970 UTC; `None` if `run`
-/// did not get that far, or is not ours.
+/// When the gateway was started that runs or has died, since 1970 UTC, by the clock's last
+/// tick; `None` if `run` did not get that far, or is not ours.
 pub fn started(slot: &Service) -> Option<Duration> {
     let verdict = slot.dir().look(VERDICT).ok()??;
     (verdict.size == 0).then_some(verdict.modified)
@@ -36,14 +38,4 @@ pub fn decide(slot: &Service, text: &str) -> Result<()> {
         "" => slot.dir().remove(VERDICT).map(drop),
         text => slot.dir().replace(VERDICT, 0o644, format!("{text}\n").as_bytes()),
     }
-}
-
-/// When the gateway died since somebody last had a say, since 1970 UTC; at least the last
-/// time.
-pub fn deaths(slot: &Service) -> Vec<Duration> {
-    let fresh = fresh_since(slot).map_or(Duration::ZERO, |at| at + TICK);
-    let mut deaths: Vec<_> = slot.deaths().iter().map(|it| it.stamp.since_unix()).collect();
-    let counted = deaths.iter().rposition(|at| *at <= fresh).map_or(0, |last| last + 1);
-    deaths.drain(..counted.min(deaths.len().saturating_sub(1)));
-    deaths
 }

@@ -38,6 +38,13 @@ impl Tai64n {
         Duration::new(u64::try_from(self.unix()).unwrap_or(0), self.nanos.min(999_999_999))
     }
 
+    /// The moment that 24 hexadecimal digits stand for.
+    pub fn parse(text: &[u8]) -> Option<Tai64n> {
+        let (label, nanos) = str::from_utf8(text).ok()?.split_at_checked(16)?;
+        let label = u64::from_str_radix(label, 16).ok()?;
+        Some(Tai64n { label, nanos: u32::from_str_radix(nanos, 16).ok()? })
+    }
+
     /// As 24 hexadecimal digits.
     pub fn hex(self) -> String {
         format!("{:016x}{:08x}", self.label, self.nanos)
@@ -64,6 +71,8 @@ mod tests {
         fn any_bytes_are_a_moment_and_the_later_one_is_greater(a: [u8; 12], b: [u8; 12]) {
             let [one, other] = [a, b].map(Tai64n::from_bytes);
             prop_assert_eq!(one.cmp(&other), a.cmp(&b));
+            prop_assert_eq!(Tai64n::parse(one.hex().as_bytes()), Some(one));
+            prop_assert_eq!(Tai64n::parse(&a).is_some(), false);
             prop_assert_eq!(Tai64n::from_unix(one.unix().cast_unsigned(), one.nanos), one);
         }
     }

@@ -6,8 +6,10 @@ use super::tai::Tai64n;
 pub const FILE: &[u8] = b"supervise/death_tally";
 /// One record, in bytes.
 const RECORD: usize = 14;
-/// The largest tally that s6 keeps, in bytes.
-pub const MAX_SIZE: usize = 4096 * RECORD;
+/// The most deaths that s6 keeps.
+pub const MAX_DEATHS: usize = 4096;
+/// The largest tally, in bytes.
+pub const MAX_SIZE: usize = MAX_DEATHS * RECORD;
 
 /// One death.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
