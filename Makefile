@@ -5,7 +5,9 @@ GW := target/hermes-gw
 # Any stable cargo will do for everyday work; build brings Debian's where there is none.
 CARGO := $(shell command -v cargo || echo /usr/bin/cargo)
 # The tests that boot a container.
-LIVE := boot live lifecycle registration crashes shutdown wire
+LIVE := boot live lifecycle registration crashes shutdown wire tree
+# Those that are about either layout.
+LAYOUTS := boot crashes faults intents lifecycle live registration shutdown wire
 TOOLS := s6 execline strace util-linux procps
 
 build:
@@ -19,6 +21,7 @@ test: build lint
 	tests/support/packages.sh $(TOOLS)
 	tests/support/hermes.sh
 	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked
+	HERMES_GW_TEST_TREE=user HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked $(LAYOUTS:%=--test %)
 
 # Real Hermes Agent, from PyPI; also a part of test, where it can be had.
 hermes: build

@@ -5,6 +5,7 @@ use crate::manager::Goal;
 use crate::model::backoff::Exit;
 use crate::model::plan::Policy;
 use crate::s6::control::{self, Control};
+use crate::s6::scandir::Tree;
 use crate::s6::slot::Registration;
 use lexopt::prelude::*;
 use std::ffi::OsString;
@@ -89,6 +90,8 @@ pub enum Command {
     Shutdown {
         /// `--timeout`; else the default counts.
         timeout: Option<Duration>,
+        /// `--supervisors`: these go too.
+        supervisors: bool,
     },
     /// `finish`.
     Finish {
@@ -195,6 +198,8 @@ pub enum Opt {
     Prune,
     /// `--ready`.
     Ready,
+    /// `--supervisors`.
+    Supervisors,
     /// `--timeout SECONDS`.
     Timeout,
     /// `--up`.
@@ -202,7 +207,7 @@ pub enum Opt {
 }
 
 /// What each option is called.
-const OPTIONS: [(&str, Opt); 12] = [
+const OPTIONS: [(&str, Opt); 13] = [
     ("all", Opt::All),
     ("boot", Opt::Boot),
     ("down", Opt::Down),
@@ -213,6 +218,7 @@ const OPTIONS: [(&str, Opt); 12] = [
     ("policy", Opt::Policy),
     ("prune", Opt::Prune),
     ("ready", Opt::Ready),
+    ("supervisors", Opt::Supervisors),
     ("timeout", Opt::Timeout),
     ("up", Opt::Up),
 ];
@@ -245,7 +251,7 @@ static COMMANDS: [Spec; 17] = [
     Spec { name: "hook", options: &[], words: (2, 2), build: Given::hook },
     Spec { name: "install", options: &[], words: (0, 0), build: |_| Ok(Command::Install) },
     Spec { name: "uninstall", options: &[], words: (0, 0), build: |_| Ok(Command::Install) },
-    Spec { name: "shutdown", options: &[Opt::Timeout], words: (0, 0), build: |it| Ok(Command::Shutdown { timeout: it.timeout }) },
+    Spec { name: "shutdown", options: &[Opt::Supervisors, Opt::Timeout], words: (0, 0), build: |it| Ok(Command::Shutdown { timeout: it.timeout, supervisors: it.has(Opt::Supervisors) }) },
     Spec { name: "finish", options: &[], words: (3, 4), build: Given::finish },
     Spec { name: "detect", options: &[], words: (0, 0), build: |_| Ok(Command::Detect) },
     Spec { name: "help", options: &[], words: (0, 1), build: Given::help },
@@ -471,6 +477,15 @@ pub fn policy(word: &[u8]) -> Result<Policy> {
     }
 }
 
+/// The tree that `word` names in a setting.
+pub fn tree(word: &[u8]) -> Result<Tree> {
+    match word {
+        b"root" => Ok(Tree::Root),
+        b"user" => Ok(Tree::User),
+        _ => Err(Error::new(Kind::Usage, "parse HERMES_GW_TREE", word, "must be root or user")),
+    }
+}
+
 /// The number that `text`, called `what`, says.
 pub fn number(what: &str, text: &[u8]) -> Result<usize> {
     let number = || str::from_utf8(text.trim_ascii()).ok()?.parse::<u32>().ok()?.try_into().ok();
@@ -553,7 +568,8 @@ mod tests {
         };
         let register = Register { profile: b"p".to_vec(), how };
         let create = Hook::ProfileCreate;
-        let within = |ms| Command::Shutdown { timeout: Some(Duration::from_millis(ms)) };
+        let within =
+            |ms| Command::Shutdown { timeout: Some(Duration::from_millis(ms)), supervisors: false };
         let table = [
             ("hermes-gw reconcile", reconcile(false, false, None)),
             ("hermes-gw reconcile --boot", reconcile(true, false, None)),
@@ -561,8 +577,11 @@ mod tests {
             ("x reconcile --policy=profiles", reconcile(false, false, Some(Policy::Profiles))),
             ("/etc/cont-init.d/02-reconcile-profiles", reconcile(true, false, None)),
             ("02-reconcile-profiles --dry-run", reconcile(true, true, None)),
-            ("x shutdown", Command::Shutdown { timeout: None }),
-            ("/etc/cont-finish.d/02-stop-gateways", Command::Shutdown { timeout: None }),
+            ("x shutdown", Command::Shutdown { timeout: None, supervisors: false }),
+            (
+                "/etc/cont-finish.d/02-stop-gateways",
+                Command::Shutdown { timeout: None, supervisors: false },
+            ),
             ("x shutdown --timeout 2", within(2_000)),
             ("x shutdown --timeout=0.25", within(250)),
             ("02-stop-gateways --timeout 1.2345", within(1_234)),

@@ -148,11 +148,13 @@ Usage: hermes-gw uninstall
 
 Says how services come and go under s6. There is nothing to uninstall.
 \x0c\
-Usage: hermes-gw shutdown [--timeout SECONDS]
+Usage: hermes-gw shutdown [--supervisors] [--timeout SECONDS]
 
 Brings every gateway down, all at once, and waits until all are down. One that is
 not down in time is killed; HERMES_GW_SHUTDOWN_TIMEOUT (6) has the seconds, too. What
 is to run after a restart stays as it was. Called as NN-stop-gateways it is shutdown.
+
+  --supervisors  their supervisors and s6-svscan go too, where that is not PID 1
 
 Exit codes: 0 all are down, 99 one is not, 102 no s6 here.
 \x0c\

@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result, Shown};
 use crate::model::backoff::Limits;
 use crate::model::plan::Policy;
 use crate::render::{self, Level};
-use crate::s6::scandir::SERVICES_MAX;
+use crate::s6::scandir::Tree;
 use crate::s6::tally;
 use crate::sys::Dir;
 use std::os::unix::ffi::OsStringExt;
@@ -31,6 +31,8 @@ pub struct Settings {
     pub home: Vec<u8>,
     /// s6-svscan's directory.
     pub scandir: Vec<u8>,
+    /// `HERMES_GW_TREE`, or why it is none: an error for who touches a scandir.
+    pub tree: Result<Tree>,
     /// The name of the user that gateways run as.
     pub user: Vec<u8>,
     /// `HERMES_GW_POLICY`, or why it is none: an error for who goes by it.
@@ -57,6 +59,9 @@ impl Settings {
         let path = |given: &Option<Vec<u8>>, name, default: &str| {
             given.clone().or_else(|| get(name)).unwrap_or_else(|| default.into())
         };
+        let tree =
+            get("HERMES_GW_TREE").map_or(Ok(Tree::default()), |word| cli::tree(word.trim_ascii()));
+        let default = tree.as_ref().map_or(Tree::default(), |tree| *tree);
         let (mut limits, mut shutdown, mut flaws) = (Limits::default(), SHUTDOWN, Vec::new());
         for (name, seconds) in [
             ("HERMES_GW_BACKOFF_FIRST", &mut limits.first),
@@ -74,11 +79,13 @@ impl Settings {
         limits.deaths = limits.deaths.min(tally::MAX_DEATHS);
         Settings {
             home: path(&options.home, "HERMES_HOME", "/opt/data"),
-            scandir: path(&options.scandir, "S6_PROFILE_GATEWAY_SCANDIR", "/run/service"),
+            scandir: path(&options.scandir, "S6_PROFILE_GATEWAY_SCANDIR", default.path()),
+            tree,
             user: get("HERMES_GW_USER").unwrap_or_else(|| b"hermes".to_vec()),
             policy: get("HERMES_GW_POLICY")
                 .map_or(Ok(Policy::default()), |word| cli::policy(word.trim_ascii())),
-            services_max: get(MAX).map_or(Ok(SERVICES_MAX), |value| cli::number(MAX, &value)),
+            services_max: get(MAX)
+                .map_or(Ok(default.services_max()), |value| cli::number(MAX, &value)),
             skip: is_on(get("HERMES_GW_SKIP_RECONCILE")),
             no_supervise: is_on(get("HERMES_GATEWAY_NO_SUPERVISE")),
             limits,

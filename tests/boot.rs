@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use support::{Container, Spec, Volume, wait_until};
+use support::{Container, SCANDIR_OF_PID_1, Spec, Tree, Volume, wait_until};
 
 fn environment(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
@@ -165,7 +165,8 @@ fn hermes_controls_what_root_supervises_whatever_its_uid_and_home() {
     let owners = container.as_root(&["find", slot, "-printf", "%P %y %m %U:%G\n"]).ok();
     let mut entries: Vec<_> = owners.lines().filter(|line| !line.contains("ftrig")).collect();
     entries.sort_unstable();
-    // What s6-supervise made itself is root's; all else is hermes's.
+    // What s6-supervise made itself belongs to whom it runs as; all else is hermes's.
+    let own = if support::tree() == Tree::Root { "0:0" } else { "12345:12345" };
     let expected = [
         " d 755 12345:12345",
         "event d 3730 12345:12345",
@@ -176,22 +177,23 @@ fn hermes_controls_what_root_supervises_whatever_its_uid_and_home() {
         "log/run f 755 12345:12345",
         "log/supervise d 700 12345:12345",
         "log/supervise/control p 600 12345:12345",
-        "log/supervise/death_tally f 644 0:0",
+        "log/supervise/death_tally f 644 OWN",
         "log/supervise/event d 3730 12345:12345",
-        "log/supervise/lock f 644 0:0",
-        "log/supervise/status f 644 0:0",
+        "log/supervise/lock f 644 OWN",
+        "log/supervise/status f 644 OWN",
         "max-death-tally f 644 12345:12345",
         "run f 755 12345:12345",
         "supervise d 700 12345:12345",
         "supervise/control p 600 12345:12345",
-        "supervise/death_tally f 644 0:0",
+        "supervise/death_tally f 644 OWN",
         "supervise/event d 3730 12345:12345",
-        "supervise/lock f 644 0:0",
-        "supervise/status f 644 0:0",
+        "supervise/lock f 644 OWN",
+        "supervise/status f 644 OWN",
         "timeout-finish f 644 12345:12345",
         "type f 644 12345:12345",
         "verdict f 644 12345:12345",
-    ];
+    ]
+    .map(|entry| entry.replace("OWN", own));
     assert_eq!(entries, expected);
 
     let environment = container.volume().read("coder", ".standin-environment");
@@ -232,7 +234,9 @@ fn gateways_of_a_hermes_that_is_root_run_too() {
 
 #[test]
 fn static_services_are_handed_to_hermes_and_the_overlays_own_are_not() {
-    let spec = Spec { services: vec!["main-hermes".into(), "s6rc-own".into()], ..Spec::default() };
+    // In the user tree nothing of root's is handed over: see tree.rs.
+    let services = vec!["main-hermes".into(), "s6rc-own".into()];
+    let spec = Spec { services, tree: Tree::Root, ..Spec::default() };
     let container = Container::boot(Volume::new(), spec);
     let stat = |name: &str| {
         let service = format!("/run/service/{name}");
@@ -274,7 +278,7 @@ fn a_dashboard_container_and_a_setting_leave_all_as_it_was() {
         assert_eq!(slots(&container), [""; 0]);
         assert!(container.volume().home("coder").join("gateway.pid").exists());
         assert!(!container.volume().path().join("logs").exists());
-        assert_eq!(fs::metadata(container.inside("/run/service")).unwrap().uid(), 0);
+        assert_eq!(fs::metadata(container.inside(SCANDIR_OF_PID_1)).unwrap().uid(), 0);
         let console = container.console();
         assert!(console.contains("reconcile: skipped: "), "{console}");
         assert!(console.contains("02-reconcile-profiles exited 0"), "{console}");

@@ -6,7 +6,7 @@ use hermes_gw::s6::status::Status;
 use hermes_gw::s6::tally;
 use std::fs;
 use std::time::{Duration, Instant, SystemTime};
-use support::{Container, Events, Output, Spec, Volume, wait_until};
+use support::{Container, Events, Output, Spec, Tree, Volume, wait_until};
 
 /// A delay that no test waits for.
 const LONG: (&str, &str) = ("HERMES_GW_BACKOFF_FIRST", "60");
@@ -229,8 +229,12 @@ fn whoever_has_a_say_ends_the_delay_at_once() {
             fs::write(&behave, "").unwrap();
             let mut events = Events::of(&container, &one);
             let begin = Instant::now();
-            let output =
-                if as_root { container.as_root(command) } else { container.as_hermes(command) };
+            // A supervisor of hermes's cannot write to the FIFO that s6-svc makes as root.
+            let hears = command[0] != "/command/s6-svc" || support::tree() == Tree::Root;
+            let output = match as_root && hears {
+                true => container.as_root(command),
+                false => container.as_hermes(command),
+            };
             assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{command:?}");
             if *after == "up" {
                 container.wait_up("one");

@@ -33,7 +33,7 @@ fn scene() -> Container {
     for state in ["up", "down", "deaf", "finishing", "orphaned"] {
         container.wait_up(state);
     }
-    container.as_root(&["/command/s6-svc", "-wD", "-d", &slot("down")]).ok();
+    container.as_hermes(&["/command/s6-svc", "-wD", "-d", &slot("down")]).ok();
     // A slot that s6-svscan has not seen: as after a scan that it gave up.
     let hidden = "/run/service/.unsupervised";
     container.as_root(&["mv", &slot("unsupervised"), hidden]).ok();
@@ -43,7 +43,7 @@ fn scene() -> Container {
     });
     // A supervisor that was killed, and none to start another.
     let supervisor = supervisor(&container, "orphaned");
-    container.signal_init("STOP");
+    container.signal_svscan("STOP");
     container.as_root(&["mv", hidden, &slot("unsupervised")]).ok();
     container.as_root(&["sh", "-c", &format!("kill -KILL {supervisor}")]).ok();
     // A finish script that takes its time.
@@ -169,7 +169,7 @@ fn start_in_every_state() {
     let expected = "hermes-gw: open: /run/service/gateway-orphaned/supervise/control: no \
         s6-supervise runs on it: hermes-gw reconcile asks for one\n";
     assert_eq!(error, expected);
-    container.signal_init("CONT");
+    container.signal_svscan("CONT");
     gw(&container, &["reconcile"]).ok();
     gw(&container, &["start", "orphaned", "unsupervised"]);
     container.wait_up("orphaned");
@@ -256,7 +256,7 @@ fn register_and_unregister_in_every_state() {
         assert_eq!(fs::metadata(container.inside(&slot(state))).unwrap().ino(), before, "{state}");
     }
     // What it leaves behind: the orphan, which nobody supervises.
-    container.signal_init("CONT");
+    container.signal_svscan("CONT");
     for state in STATES {
         let verb = ["unregister", "--timeout", "1"];
         assert_eq!(code(&container, &verb, state), 0, "{state}");
@@ -557,7 +557,7 @@ fn a_supervisor_that_dies_while_it_is_waited_for_is_noticed() {
     container.as_root(&["sh", "-c", &format!("kill -KILL {supervisor}")]).ok();
     assert_eq!(stop.wait().unwrap().code(), Some(102));
     let output = stop.wait_with_output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
+    let stderr = support::untranslated(output.stderr);
     let expected =
         "hermes-gw: stop gateway: /run/service/gateway-deaf: its s6-supervise has gone\n";
     assert_eq!(stderr, expected);
@@ -628,6 +628,8 @@ fn without_s6_svscan_nothing_pretends_to_work() {
     let container = Container::boot(Volume::new(), Spec::default());
     container.volume().profile("one").give(support::HERMES);
     container.as_root(&["mkdir", "/run/other"]).ok();
+    // In the user tree it is to be hermes's already.
+    container.as_root(&["chown", "hermes", "/run/other"]).ok();
     let gw = |args: &[&str]| {
         container.as_root(&[&["/command/hermes-gw", "--scandir", "/run/other"], args].concat())
     };

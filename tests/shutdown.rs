@@ -99,7 +99,7 @@ fn the_time_that_gateways_get_is_a_setting() {
     let output = shutdown("0.5");
     assert_eq!((output.code, output.stderr.as_str()), (0, ""));
     assert_eq!((signal("slow").as_str(), signal("deaf").as_str()), ("SIGKILL\n", "SIGKILL\n"));
-    container.as_root(&["/command/s6-svc", "-wu", "-u", "/run/service/gateway-slow"]).ok();
+    container.as_hermes(&["/command/s6-svc", "-wu", "-u", "/run/service/gateway-slow"]).ok();
     container.wait_up("slow");
     // A setting that makes no sense stops nobody from being stopped.
     let output = shutdown("soon");
@@ -127,7 +127,7 @@ fn root_and_hermes_bring_all_down_and_leave_no_fifo() {
         assert_eq!(listeners(&container), "");
         for profile in ["one", "two"] {
             let slot = format!("/run/service/gateway-{profile}");
-            container.as_root(&["/command/s6-svc", "-wu", "-u", &slot]).ok();
+            container.as_hermes(&["/command/s6-svc", "-wu", "-u", &slot]).ok();
             container.wait_up(profile);
         }
     }

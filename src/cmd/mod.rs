@@ -30,7 +30,9 @@ pub fn run(invocation: &Invocation) -> Result<u8> {
         Command::Wait { goal, names, timeout } => lifecycle::wait(options, *goal, names, *timeout),
         Command::Hook { hook, name } => registration::hook(options, *hook, name),
         Command::Install => registration::install(options),
-        Command::Shutdown { timeout } => shutdown::run(options, *timeout),
+        Command::Shutdown { timeout, supervisors } => {
+            shutdown::run(options, *timeout, *supervisors)
+        }
         Command::Finish { exit } => finish::run(options, *exit),
         Command::Detect => told(&format!("{}\n", Supervisor::detect().word())),
         Command::Help { about } => told(help::text(*about)),

@@ -7,7 +7,7 @@ use crate::home::{self, bootlog, state};
 use crate::model::plan::{self, Action, Found, Observed, Slot, Verb};
 use crate::model::profile::Profile;
 use crate::render::{self, Level};
-use crate::s6::scandir::{self, ScanDir};
+use crate::s6::scandir::{self, ScanDir, Tree};
 use crate::s6::slot::{self, Registration};
 use crate::s6::{removal, uptake};
 use crate::settings::Settings;
@@ -40,10 +40,7 @@ pub fn run(options: &Options, reconcile: Reconcile) -> Result<u8> {
         return skip(options, why).map(|()| 0);
     }
     sys::clear_umask();
-    let scandir = ScanDir::open(&settings.scandir)?;
-    if sys::is_root() {
-        become_hermes(options, reconcile, &settings.user, &scandir)?;
-    }
+    let scandir = become_hermes(options, reconcile, &settings)?;
     let home = Dir::open(home::root_of(&settings.home))
         .map_err(|error| error.hint("set HERMES_HOME or --home"))?;
     let mut prune = reconcile.prune;
@@ -93,15 +90,17 @@ fn reason_to_skip(settings: &Settings, role: Role) -> Option<&'static str> {
     }
 }
 
-/// Does what only root can do, then becomes the user of the gateways for good.
-fn become_hermes(
-    options: &Options,
-    reconcile: Reconcile,
-    user: &[u8],
-    scandir: &ScanDir,
-) -> Result<()> {
-    let ids = user::look_up(user)?;
-    if !reconcile.dry_run {
+/// Opens the scandir and, as root, does what only root can do, then becomes the user of the
+/// gateways for good.
+fn become_hermes(options: &Options, reconcile: Reconcile, settings: &Settings) -> Result<ScanDir> {
+    let (user, tree) = (&settings.user[..], settings.tree.clone()?);
+    let ids = sys::is_root().then(|| user::look_up(user)).transpose()?;
+    if tree == Tree::User && reconcile.boot && !reconcile.dry_run {
+        ScanDir::make(&settings.scandir, ids.as_ref())?;
+    }
+    let scandir = ScanDir::open(&settings.scandir, tree)?;
+    let Some(ids) = ids else { return Ok(scandir) };
+    if tree == Tree::Root && !reconcile.dry_run {
         scandir.give(&ids)?;
         if let (true, Ok(services)) = (reconcile.boot, Dir::open(STATIC_SERVICES)) {
             for error in scandir::give_static_services(&services, &ids) {
@@ -113,7 +112,8 @@ fn become_hermes(
             render::say(&format!("reconcile: handed {path} to {user}\n"))?;
         }
     }
-    sys::become_user(&ids)
+    sys::become_user(&ids)?;
+    Ok(scandir)
 }
 
 fn warn(options: &Options, error: &Error) {

@@ -6,7 +6,7 @@ use crate::render::{self, Level};
 use crate::s6::control::Control;
 use crate::s6::course::Order;
 use crate::s6::drive::{self, Outcome, Target};
-use crate::s6::scandir::{self, ScanDir};
+use crate::s6::scandir::{self, ScanDir, Tree};
 use crate::s6::service::Service;
 use crate::settings::Settings;
 use crate::sys::{self, FileKind};
@@ -16,11 +16,26 @@ use std::time::{Duration, Instant};
 /// What they get to die after SIGKILL.
 const AFTER_KILL: Duration = Duration::from_secs(2);
 
-/// Runs the command: 0 if all are down, else the first failure.
-pub fn run(options: &Options, timeout: Option<Duration>) -> Result<u8> {
+/// What supervisors that are sent away get to go, by themselves and after SIGKILL.
+const DISMISSED: [(Control, Duration); 2] =
+    [(Control::Exit, Duration::from_secs(5)), (Control::Kill, Duration::from_secs(2))];
+
+/// Runs the command: 0 if all are down, else the first failure. With `supervisors` these
+/// go too, those that an s6-svscan which was killed has left behind among them; that is
+/// for the user's tree alone.
+pub fn run(options: &Options, timeout: Option<Duration>, supervisors: bool) -> Result<u8> {
     let settings = Settings::read(options);
     settings.warn(options);
-    let scandir = ScanDir::open(&settings.scandir)?;
+    let scandir = ScanDir::open(&settings.scandir, settings.tree.clone()?)?;
+    if supervisors && scandir.tree() == Tree::Root {
+        let why = "they are PID 1's: only with HERMES_GW_TREE=user";
+        return Err(Error::new(
+            Kind::Usage,
+            "send supervisors away from",
+            scandir.dir().path(),
+            why,
+        ));
+    }
     sys::raise_descriptor_limit();
     if sys::is_root() {
         sys::become_user(&user::look_up(&settings.user)?)?;
@@ -38,6 +53,9 @@ pub fn run(options: &Options, timeout: Option<Duration>) -> Result<u8> {
     going.iter().for_each(|target| target.tell(Control::Kill));
     drive::drive(&mut going, Some(Instant::now() + AFTER_KILL))?;
     failures.extend(targets.into_iter().filter_map(failure));
+    if supervisors {
+        failures.extend(dismiss(&scandir).err());
+    }
     let first = failures.first().map_or(0, |error| error.kind.exit_code());
     for error in &failures {
         render::complain(Level::Error, &error.to_string(), options.json);
@@ -56,6 +74,36 @@ fn ask(scandir: &ScanDir, name: &[u8]) -> Result<Option<Target>> {
         // Nobody supervises it, or it is removed at this moment.
         Err(error) if matches!(error.kind, Kind::Unsupervised | Kind::Missing) => Ok(None),
         target => target.map(Some),
+    }
+}
+
+/// Sends s6-svscan away, and the supervisors of gateways that are down.
+fn dismiss(scandir: &ScanDir) -> Result<()> {
+    let [(_, patience), _] = DISMISSED;
+    scandir.terminate(patience)?;
+    let mut targets = Vec::new();
+    for name in scandir.dir().names()?.iter().filter(|name| scandir::is_slot(name)) {
+        for name in [name, &[name, &b"/log"[..]].concat()] {
+            let service = Service::open(scandir.dir(), name);
+            match service.and_then(|service| Target::begin(service, Order::SeeGone)) {
+                Ok(target) => targets.push(target),
+                Err(error) if matches!(error.kind, Kind::Unsupervised | Kind::Missing) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    let mut going: Vec<_> = targets.iter_mut().collect();
+    for (letter, patience) in DISMISSED {
+        going.iter().for_each(|target| target.tell(letter));
+        drive::drive(&mut going, Some(Instant::now() + patience))?;
+    }
+    match going.first() {
+        None => Ok(()),
+        Some(target) => {
+            let why = "its supervisor is still there, even after SIGKILL";
+            let path = target.service().dir().path();
+            Err(Error::new(Kind::TimedOut, "send supervisor away from", path, why))
+        }
     }
 }
 

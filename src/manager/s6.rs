@@ -12,7 +12,7 @@ use crate::render::{self, Level};
 use crate::s6::control::Control;
 use crate::s6::course::Order;
 use crate::s6::drive::{self, Outcome, Target};
-use crate::s6::scandir::{self, ScanDir};
+use crate::s6::scandir::{self, ScanDir, Tree};
 use crate::s6::service::Service;
 use crate::s6::slot::{self, Registration};
 use crate::s6::status::Status;
@@ -69,13 +69,13 @@ impl<'a> S6<'a> {
     /// Opens the scandir, and drops root where `access` asks for it.
     pub fn open(options: &'a Options, access: Access) -> Result<S6<'a>> {
         let settings = Settings::read(options);
-        let scandir = ScanDir::open(&settings.scandir)?;
+        let scandir = ScanDir::open(&settings.scandir, settings.tree.clone()?)?;
         if access != Access::Read {
             sys::clear_umask();
             sys::raise_descriptor_limit();
             if sys::is_root() {
                 let ids = user::look_up(&settings.user)?;
-                if access == Access::Register {
+                if access == Access::Register && scandir.tree() == Tree::Root {
                     scandir.give(&ids)?;
                 }
                 sys::become_user(&ids)?;

@@ -4,16 +4,51 @@ use super::removal;
 use crate::error::{Error, Kind, Result};
 use crate::model::profile::{self, PREFIX, Profile};
 use crate::render::{self, Level};
-use crate::sys::{Dir, FileKind, Ids, Lock, Name};
+use crate::sys::{self, Dir, FileKind, Ids, Lock, Name};
+use std::time::Duration;
 
 const CONTROL_DIR: &[u8] = b".s6-svscan";
 const CONTROL: &[u8] = b"control";
 /// Ours, and not s6-svscan's: it serialises changes to the scandir.
 const LOCK: &[u8] = b".hermes-gw.lock";
-/// s6-svscan's default bound, loggers included; s6-overlay gives no way to change it.
-pub const SERVICES_MAX: usize = 1000;
-/// What s6-overlay runs for itself; some of it may not be there yet.
-const OVERLAY_SERVICES: usize = 3;
+
+/// Whose s6-svscan supervises the gateways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tree {
+    /// PID 1's: it runs as root, and so can whoever may add services.
+    #[default]
+    Root,
+    /// One that runs as the gateways' user.
+    User,
+}
+
+impl Tree {
+    /// Where its scandir is, if nothing else is said.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Tree::Root => "/run/service",
+            Tree::User => "/run/hermes-gw/service",
+        }
+    }
+
+    /// How many services it can hold, loggers included, if nothing else is said. PID 1's
+    /// bound is s6's default, and s6-overlay gives no way to change it; the other is what
+    /// rootfs/ starts it with.
+    pub const fn services_max(self) -> usize {
+        match self {
+            Tree::Root => 1000,
+            Tree::User => 4000,
+        }
+    }
+
+    /// What s6-overlay runs in it for itself; some of it may not be there yet.
+    const fn overlay_services(self) -> usize {
+        match self {
+            Tree::Root => 3,
+            Tree::User => 0,
+        }
+    }
+}
 
 /// What s6-svscan can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,20 +63,18 @@ pub enum Request {
 #[derive(Debug)]
 pub struct ScanDir {
     dir: Dir,
+    tree: Tree,
 }
 
 impl ScanDir {
-    /// Opens the scandir at `path`.
+    /// Opens the scandir of `tree` at `path`.
     ///
     /// # Errors
     /// [`Kind::Unsupervised`] if there is none: then there is no s6 here.
-    pub fn open(path: &[u8]) -> Result<ScanDir> {
-        let end = path.iter().rposition(|&b| b != b'/').map_or(path.len(), |last| last + 1);
+    pub fn open(path: &[u8], tree: Tree) -> Result<ScanDir> {
         // The last part is not to be a link: as root, we give away what it names.
-        let opened = match path[..end].iter().rposition(|&b| b == b'/') {
-            Some(at) => Dir::open(&path[..=at]).and_then(|parent| parent.dir(&path[at + 1..end])),
-            None => Dir::open(b".").and_then(|parent| parent.dir(&path[..end])),
-        };
+        let (parent, name) = split(path);
+        let opened = Dir::open(parent).and_then(|parent| parent.dir(name));
         let dir = opened.map_err(|mut error| {
             if error.kind == Kind::Missing {
                 error.kind = Kind::Unsupervised;
@@ -49,7 +82,29 @@ impl ScanDir {
             }
             error
         })?;
-        Ok(ScanDir { dir })
+        Ok(ScanDir { dir, tree })
+    }
+
+    /// Makes the scandir of the user's tree at `path`, with the directory that it is in, if
+    /// they are not there yet; it belongs to `to`, or to who calls.
+    pub fn make(path: &[u8], to: Option<&Ids>) -> Result<()> {
+        let (parent, name) = split(path);
+        let (above, last) = split(parent);
+        let above = Dir::open(above)?;
+        if above.kind(last)?.is_none() {
+            above.make_dir(last, 0o755)?;
+        }
+        let parent = above.dir(last)?;
+        if parent.kind(name)?.is_some() {
+            return Ok(());
+        }
+        parent.make_dir(name, 0o755)?;
+        to.map_or(Ok(()), |to| parent.dir(name)?.give(to, None))
+    }
+
+    /// Whose it is.
+    pub fn tree(&self) -> Tree {
+        self.tree
     }
 
     /// The directory itself.
@@ -109,6 +164,22 @@ impl ScanDir {
         })
     }
 
+    /// Has s6-svscan end, with all that it supervises, and waits for that, `time` at most; where
+    /// there is none, there is nothing to do.
+    pub fn terminate(&self, time: Duration) -> Result<()> {
+        let control = self.dir.dir(CONTROL_DIR).and_then(|dir| dir.open_fifo_writer(CONTROL));
+        let control = match control {
+            Err(error) if matches!(error.kind, Kind::Missing | Kind::Unsupervised) => return Ok(()),
+            control => control?,
+        };
+        control.write(b"t")?;
+        if sys::wait(&[(None, Some(&control))], Some(time))? == [(false, true)] {
+            return Ok(());
+        }
+        let why = "it is still there";
+        Err(Error::new(Kind::TimedOut, "end s6-svscan of", self.dir.path(), why))
+    }
+
     /// Removes what killed runs left behind, staging directories and slots half removed;
     /// what stays is returned with the reason. Only under the lock.
     pub fn heal(&self, names: &[Name]) -> Vec<Box<Error>> {
@@ -142,7 +213,16 @@ impl ScanDir {
             (self.dir.kind(&log) != Ok(None)).into()
         };
         let taken = others.map(|name| 1 + logger(name)).sum::<usize>();
-        services_max.saturating_sub(taken.max(OVERLAY_SERVICES)) / 2
+        services_max.saturating_sub(taken.max(self.tree.overlay_services())) / 2
+    }
+}
+
+/// The directory that `path` is in, and its name there.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    let end = path.iter().rposition(|&b| b != b'/').map_or(path.len(), |last| last + 1);
+    match path[..end].iter().rposition(|&b| b == b'/') {
+        Some(at) => (&path[..=at], &path[at + 1..end]),
+        None => (b".", &path[..end]),
     }
 }
 
@@ -152,11 +232,13 @@ pub fn is_slot(name: &[u8]) -> bool {
 }
 
 /// Hands `supervise/` and `event/` of the image's static services to `to`, which
-/// s6-rc put into `servicedirs`; those of s6-overlay itself stay root's.
+/// s6-rc put into `servicedirs`; those of s6-overlay itself, and the one that runs
+/// the user tree, stay root's.
 ///
 /// Returns what could not be handed over.
 pub fn give_static_services(servicedirs: &Dir, to: &Ids) -> Vec<Box<Error>> {
-    let internal = |name: &Name| name.starts_with(b"s6rc-") || name.starts_with(b"s6-linux-");
+    const INTERNAL: [&[u8]; 3] = [b"s6rc-", b"s6-linux-", b"hermes-svscan"];
+    let internal = |name: &Name| INTERNAL.iter().any(|start| name.starts_with(start));
     let mut names = match servicedirs.names() {
         Ok(names) => names,
         Err(error) => return vec![error],

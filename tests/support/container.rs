@@ -14,9 +14,33 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The user that the image was built with.
 pub const HERMES: u32 = 10_000;
 
+/// Whose s6-svscan supervises the gateways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tree {
+    Root,
+    User,
+}
+
+/// The layout that this run of the tests is about, as HERMES_GW_TEST_TREE says.
+pub fn tree() -> Tree {
+    match std::env::var("HERMES_GW_TEST_TREE").as_deref() {
+        Ok("user") => Tree::User,
+        Ok("root") | Err(_) => Tree::Root,
+        Ok(other) => panic!("HERMES_GW_TEST_TREE is {other}, and must be root or user"),
+    }
+}
+
+/// Where the tests say that gateways are; in the user tree they are elsewhere, and what a
+/// test says and reads is translated.
+const SCANDIR: &str = "/run/service";
+const USER_SCANDIR: &str = "/run/hermes-gw/service";
+/// PID 1's own scandir, in either layout: a path that is not translated.
+pub const SCANDIR_OF_PID_1: &str = "/run//service";
+
 /// How a container is made: `docker run` in a value.
 pub struct Spec {
     pub environment: Vec<(String, String)>,
+    pub tree: Tree,
     pub home: String,
     pub uid: u32,
     pub main: Vec<String>,
@@ -30,6 +54,7 @@ impl Default for Spec {
     fn default() -> Spec {
         Spec {
             environment: Vec::new(),
+            tree: tree(),
             home: "/opt/data".into(),
             uid: HERMES,
             main: Vec::new(),
@@ -63,7 +88,7 @@ pub struct Output {
 
 impl Output {
     fn of(output: std::process::Output) -> Output {
-        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let text = untranslated;
         let status = output.status;
         Output {
             code: status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
@@ -94,7 +119,10 @@ impl Container {
     }
 
     /// Makes a container of `spec` on `volume`; does not start it.
-    pub fn new(volume: Volume, spec: Spec) -> Container {
+    pub fn new(volume: Volume, mut spec: Spec) -> Container {
+        if spec.tree == Tree::User {
+            spec.environment.push(("HERMES_GW_TREE".into(), "user".into()));
+        }
         let dir = tempfile::Builder::new().prefix("container-").tempdir_in(workspace()).unwrap();
         let root = dir.path().join("root");
         copy_image(&root);
@@ -171,14 +199,23 @@ impl Container {
 
     /// A path inside, as it is seen from outside while it runs.
     pub fn inside(&self, path: &str) -> PathBuf {
+        let path = self.translated(path);
         format!("/proc/{}/root{path}", self.init.as_ref().expect("it does not run").pid).into()
+    }
+
+    /// What a test says, for the layout of this container.
+    fn translated(&self, text: &str) -> String {
+        match self.spec.tree {
+            Tree::Root => text.to_string(),
+            Tree::User => text.replace(SCANDIR, USER_SCANDIR),
+        }
     }
 
     /// What the container printed since its start: `docker logs`.
     pub fn console(&self) -> String {
         let mut bytes = Vec::new();
         fs::File::open(self.dir.path().join("console")).unwrap().read_to_end(&mut bytes).unwrap();
-        String::from_utf8_lossy(&bytes).into_owned()
+        String::from_utf8_lossy(&bytes).replace(USER_SCANDIR, SCANDIR)
     }
 
     /// `docker stop`: SIGTERM to PID 1, and waits for the end.
@@ -195,15 +232,40 @@ impl Container {
         wait_until("kill of the container", || init.keeper.try_wait().unwrap().is_some());
     }
 
-    /// Sends s6-svscan a signal, from outside: so that even STOP reaches it.
-    pub fn signal_init(&self, signal: &str) {
-        let pid = self.init.as_ref().expect("it does not run").pid.to_string();
-        run(Command::new("kill").args(["-s", signal, &pid]));
+    /// Sends the s6-svscan of the gateways a signal, from outside: so that even STOP reaches
+    /// PID 1.
+    pub fn signal_svscan(&self, signal: &str) {
+        let init = self.init.as_ref().expect("it does not run").pid;
+        let pid = match self.spec.tree {
+            Tree::Root => init,
+            Tree::User => {
+                let all = run(Command::new("ps").args(["-eo", "pid=,args="]));
+                let inside = |pid: u32| same_pid_namespace(pid, init);
+                let of = |line: &str| line.trim_start().split_once(' ')?.0.parse::<u32>().ok();
+                let svscans = all.lines().filter(|line| line.ends_with(USER_SCANDIR));
+                svscans.filter_map(of).find(|pid| inside(*pid)).expect("an s6-svscan of hermes")
+            }
+        };
+        run(Command::new("kill").args(["-s", signal, &pid.to_string()]));
     }
 
     /// `docker restart`: /run is laid anew, the volume kept.
     pub fn restart(&mut self) {
         self.stop();
+        self.start();
+    }
+
+    /// Another container on the same volume, in the layout `tree`, from the same image.
+    pub fn switch(&mut self, tree: Tree) {
+        self.stop();
+        let setting = self.root().join("etc/container_environment/HERMES_GW_TREE");
+        self.spec.tree = tree;
+        self.spec.environment.retain(|(name, _)| name != "HERMES_GW_TREE");
+        let _ = fs::remove_file(&setting);
+        if tree == Tree::User {
+            self.spec.environment.push(("HERMES_GW_TREE".into(), "user".into()));
+            fs::write(setting, "user").unwrap();
+        }
         self.start();
     }
 
@@ -245,14 +307,14 @@ impl Container {
             .args(["--", "/usr/bin/env", "--chdir=/", "-i", "PATH=/usr/local/bin:/usr/bin:/bin"])
             .args(self.spec.environment.iter().map(|(name, value)| format!("{name}={value}")))
             .arg(format!("HERMES_HOME={}", self.spec.home))
-            .args(args)
+            .args(args.iter().map(|arg| self.translated(arg)))
             .stdin(Stdio::null());
         command
     }
 
     /// What s6-svstat, as hermes, says of the gateway of `profile`: `up`, `down` or an error.
     pub fn state(&self, profile: &str) -> String {
-        let slot = format!("/run/service/gateway-{profile}");
+        let slot = format!("{SCANDIR}/gateway-{profile}");
         let output = self.as_hermes(&["/command/s6-svstat", "-o", "up", &slot]);
         match (output.code, output.stdout.trim()) {
             (0, "true") => "up".into(),
@@ -281,9 +343,19 @@ impl Container {
 
     /// The supervised pid of the gateway of `profile`, by s6-svstat.
     pub fn pid(&self, profile: &str) -> String {
-        let slot = format!("/run/service/gateway-{profile}");
+        let slot = format!("{SCANDIR}/gateway-{profile}");
         self.as_root(&["/command/s6-svstat", "-o", "pid", &slot]).ok().trim().into()
     }
+}
+
+/// What was said in a container of either layout, as a test reads it.
+pub fn untranslated(said: Vec<u8>) -> String {
+    String::from_utf8(said).unwrap().replace(USER_SCANDIR, SCANDIR)
+}
+
+fn same_pid_namespace(one: u32, other: u32) -> bool {
+    let of = |pid| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    of(one).is_some() && of(one) == of(other)
 }
 
 impl Drop for Container {

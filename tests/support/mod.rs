@@ -7,7 +7,9 @@ mod events;
 mod image;
 mod volume;
 
-pub use container::{Container, HERMES, Output, Spec, link, wait_until};
+pub use container::{
+    Container, HERMES, Output, SCANDIR_OF_PID_1, Spec, Tree, link, tree, untranslated, wait_until,
+};
 pub use events::Events;
 pub use image::{copy_image, run, workspace};
 pub use volume::Volume;

@@ -1,0 +1,238 @@
+//! The user tree: an s6-svscan of the gateways' own user, beside PID 1's; and what hermes
+//! can do to root in either layout.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::time::Duration;
+use support::{Container, Output, SCANDIR_OF_PID_1, Spec, Tree, Volume, wait_until};
+
+fn boot(volume: Volume, tree: Tree) -> Container {
+    Container::boot(volume, Spec { tree, services: vec!["main-hermes".into()], ..Spec::default() })
+}
+
+fn gw(container: &Container, args: &[&str]) -> Output {
+    container.as_hermes(&[&["/command/hermes-gw"], args].concat())
+}
+
+/// The processes whose command line begins with `start`: uid and pid of each.
+fn processes(container: &Container, start: &str) -> Vec<(u32, u32)> {
+    let all = container.as_root(&["ps", "-eo", "uid=,pid=,args="]).ok();
+    let parse = |line: &str| {
+        let (uid, rest) = line.trim_start().split_once(' ')?;
+        let (pid, args) = rest.trim_start().split_once(' ')?;
+        args.starts_with(start).then(|| Some((uid.parse().ok()?, pid.parse().ok()?)))?
+    };
+    all.lines().filter_map(parse).collect()
+}
+
+/// Waits until the tree is whole again: one s6-svscan of hermes, and for each of `profiles`
+/// a supervisor and a logger's, and one gateway of those that run.
+#[track_caller]
+fn wait_whole(container: &Container, profiles: usize, running: &[&str]) {
+    wait_until("the tree", || {
+        let svscans = processes(container, "s6-svscan -d 3 -");
+        let supervisors = processes(container, "s6-supervise gateway-");
+        svscans.iter().filter(|(uid, _)| *uid == support::HERMES).count() == 1
+            && supervisors.len() == 2 * profiles
+    });
+    for profile in running {
+        container.wait_up(profile);
+        let own = format!("/bin/sh /usr/local/bin/hermes -p {profile} gateway run");
+        assert_eq!(processes(container, &own).len(), 1, "{profile}");
+    }
+}
+
+#[test]
+fn the_gateways_tree_is_hermes_own_and_pid_1s_is_roots() {
+    let volume = Volume::new();
+    volume.wanted("one", "running").wanted("two", "stopped");
+    let container = boot(volume, Tree::User);
+    wait_whole(&container, 3, &["one"]);
+    assert_eq!(container.state("two"), "down");
+    for part in ["s6-supervise gateway-", "s6-log ", "/bin/sh /usr/local/bin/hermes "] {
+        let of = processes(&container, part);
+        assert!(!of.is_empty() && of.iter().all(|(uid, _)| *uid == support::HERMES), "{of:?}");
+    }
+    let by = |path, test: &[&str]| container.as_root(&[&["find", path], test].concat()).ok();
+    assert_eq!(by(SCANDIR_OF_PID_1, &["-user", "hermes"]), "");
+    assert_eq!(by("/run/s6-rc/servicedirs", &["-user", "hermes"]), "");
+    assert_eq!(by("/run/service", &["!", "-user", "hermes"]), "");
+    assert_eq!(fs::metadata(container.inside("/run/hermes-gw")).unwrap().uid(), 0);
+    assert_eq!(gw(&container, &["detect"]).ok(), "s6\n");
+    // The setting is found by those who do not have it in their environment, too.
+    let bare = ["env", "-u", "HERMES_GW_TREE", "/command/hermes-gw", "list"];
+    assert_eq!(container.as_hermes(&bare).ok(), "default\none\ntwo\n");
+    assert_eq!(container.as_root(&bare).ok(), "default\none\ntwo\n");
+    let odd = ["env", "HERMES_GW_TREE=mine", "/command/hermes-gw", "list"];
+    let why = "hermes-gw: parse HERMES_GW_TREE: mine: must be root or user\n";
+    assert_eq!((container.as_root(&odd).code, container.as_root(&odd).stderr.as_str()), (100, why));
+}
+
+#[test]
+fn without_the_setting_there_is_no_such_tree_and_no_process_of_it() {
+    let volume = Volume::new();
+    volume.wanted("one", "running");
+    let container = boot(volume, Tree::Root);
+    container.wait_up("one");
+    assert!(container.console().contains("longrun hermes-svscan exited 0"));
+    assert!(!container.inside("/run/hermes-gw").exists());
+    assert_eq!(processes(&container, "s6-svscan ").len(), 1);
+    let svstat = ["/command/s6-svstat", "-o", "up,wantedup", "/run/service/hermes-svscan"];
+    assert_eq!(container.as_root(&svstat).ok(), "false false\n");
+    let refused = container.as_root(&["/command/hermes-gw", "shutdown", "--supervisors"]);
+    assert_eq!(refused.code, 100, "{refused:?}");
+    assert_eq!(container.state("one"), "up");
+}
+
+#[test]
+fn a_tree_whose_s6_svscan_was_killed_grows_again_and_runs_nothing_twice() {
+    let volume = Volume::new();
+    volume.wanted("one", "running").wanted("two", "stopped").wanted("slow", "running");
+    volume
+        .file("slow", "behave", "slow 1\n")
+        .wanted("deaf", "running")
+        .file("deaf", "behave", "deaf\n");
+    let container = boot(volume, Tree::User);
+    let running = ["one", "slow", "deaf"];
+    wait_whole(&container, 5, &running);
+    gw(&container, &["start", "two"]).ok();
+    gw(&container, &["stop", "one"]).ok();
+    let running = ["two", "slow", "deaf"];
+    wait_whole(&container, 5, &running);
+    for (victim, uid) in [("s6-svscan -d 3 -", support::HERMES), ("s6-supervise hermes-svscan", 0)]
+    {
+        let of = processes(&container, victim);
+        let (_, pid) = of.iter().find(|it| it.0 == uid).unwrap();
+        let pids = running.map(|profile| container.pid(profile));
+        container.as_root(&["sh", "-c", &format!("kill -KILL {pid}")]).ok();
+        wait_until("new gateways", || {
+            running.iter().zip(&pids).all(|(profile, pid)| {
+                let now = container.as_root(&[
+                    "/command/s6-svstat",
+                    "-o",
+                    "pid",
+                    &format!("/run/service/gateway-{profile}"),
+                ]);
+                now.code == 0 && !["-1", pid].contains(&now.stdout.trim())
+            })
+        });
+        wait_whole(&container, 5, &running);
+        assert_eq!(container.state("one"), "down", "{victim}");
+    }
+    let console = container.console();
+    assert!(!console.contains("another instance"), "{console}");
+}
+
+#[test]
+fn a_stop_of_the_tree_alone_waits_for_slow_gateways_and_keeps_every_line() {
+    let volume = Volume::new();
+    for profile in ["a", "b", "c"] {
+        volume.wanted(profile, "running").file(profile, "behave", "slow 4\nchatty 1000\n");
+    }
+    let container = boot(volume, Tree::User);
+    wait_whole(&container, 4, &["a", "b", "c"]);
+    // What s6-rc does, with no help from the oneshot and cont-finish.d.
+    let longrun = format!("{SCANDIR_OF_PID_1}/hermes-svscan");
+    container.as_root(&["/command/s6-svc", "-dwD", &longrun]).ok();
+    assert_eq!(processes(&container, "s6-supervise gateway-").len(), 0);
+    for profile in ["a", "b", "c"] {
+        let log = container.volume().read("default", &format!("logs/gateways/{profile}/current"));
+        assert_eq!(log.matches(": draining, line ").count(), 1000, "{profile}");
+        assert!(log.trim_end().ends_with("stopped by a signal"), "{log}");
+    }
+}
+
+#[test]
+fn one_volume_moves_from_one_layout_to_the_other_and_back() {
+    let volume = Volume::new();
+    volume.wanted("one", "running").wanted("two", "stopped");
+    let mut container = boot(volume, Tree::Root);
+    container.wait_up("one");
+    for tree in [Tree::User, Tree::Root, Tree::User] {
+        container.switch(tree);
+        container.wait_up("one");
+        assert_eq!(container.state("two"), "down");
+        let of = processes(&container, "s6-supervise gateway-one");
+        let uid = if tree == Tree::User { support::HERMES } else { 0 };
+        assert!(of.len() == 2 && of.iter().all(|it| it.0 == uid), "{tree:?} {of:?}");
+        let boot = container.volume().read("default", "logs/container-boot.log");
+        let last = boot.lines().rev().take(3).collect::<Vec<_>>().join("\n");
+        assert!(last.contains("profile=one prior_state=running action=started"), "{boot}");
+    }
+}
+
+/// What an attacker who is hermes tries: in words, as a script, and what shows that it
+/// worked. S is PID 1's scandir, G that of the gateways.
+const ATTACKS: [(&str, &str, &str); 6] = [
+    (
+        "root by a new service",
+        "mkdir $S/.evil && printf '#!/bin/sh\\nid -u >/opt/data/won; exec sleep 9\\n' >$S/.evil/run && \
+            chmod +x $S/.evil/run && mv $S/.evil $S/evil && printf a >$S/.s6-svscan/control",
+        "[ \"$(cat /opt/data/won)\" = 0 ]",
+    ),
+    (
+        "root by a gateway's run",
+        "printf '#!/bin/sh\\nid -u >/opt/data/won; exec sleep 9\\n' >$G/gateway-one/run && s6-svc -k $G/gateway-one",
+        "[ \"$(cat /opt/data/won)\" = 0 ]",
+    ),
+    (
+        "root by a gateway's finish",
+        "printf '#!/bin/sh\\nid -u >/opt/data/won\\n' >$G/gateway-two/finish && s6-svc -k $G/gateway-two",
+        "[ \"$(cat /opt/data/won)\" = 0 ]",
+    ),
+    ("PID 1 told to look", "s6-svscanctl -z $S && echo 0 >/opt/data/won", "[ -e /opt/data/won ]"),
+    (
+        "PID 1's service started",
+        "s6-svc -u $S/main-hermes",
+        "[ \"$(s6-svstat -o up $S/main-hermes)\" = true ]",
+    ),
+    (
+        "root's process signalled",
+        "s6-svc -k $S/s6rc-own || s6-svc -k $S/main-hermes",
+        "[ \"$(s6-svstat -o signal $S/main-hermes)\" = SIGKILL ]",
+    ),
+];
+
+#[test]
+fn hermes_becomes_root_in_the_default_layout_and_not_in_the_user_tree() {
+    for (tree, succeeds) in [(Tree::Root, true), (Tree::User, false)] {
+        let volume = Volume::new();
+        volume.wanted("one", "running").wanted("two", "running");
+        let container = boot(volume, tree);
+        for profile in ["one", "two"] {
+            container.wait_up(profile);
+        }
+        // A service of root's that does something.
+        let run = container.inside("/run/s6-rc/servicedirs/main-hermes/run");
+        fs::write(&run, "#!/bin/sh\nexec sleep 1000\n").unwrap();
+        fs::set_permissions(&run, fs::Permissions::from_mode(0o755)).unwrap();
+        let shell = |script: &str| {
+            let head =
+                format!("PATH=/command:$PATH; S={SCANDIR_OF_PID_1}; G=/run/service; {script}");
+            [String::from("sh"), "-c".into(), head]
+        };
+        for (what, attack, shows) in ATTACKS {
+            if what == "root's process signalled" {
+                let up = shell("s6-svc -wu -u $S/main-hermes");
+                container.as_root(&up.each_ref().map(String::as_str)).ok();
+            }
+            let _ = fs::remove_file(container.volume().path().join("won"));
+            let attack = shell(attack);
+            let attempt = container.as_hermes(&attack.each_ref().map(String::as_str));
+            let shows = shell(shows);
+            let won = || container.as_root(&shows.each_ref().map(String::as_str)).succeeded();
+            if succeeds {
+                wait_until(&format!("{what}: {attempt:?}"), won);
+            } else {
+                std::thread::sleep(Duration::from_secs(2));
+                assert!(!won(), "{what}: {attempt:?}");
+            }
+            println!("{tree:?}: {what}: {}", if succeeds { "succeeds" } else { "fails" });
+        }
+        // The plain way is closed in both.
+        let plain = container.as_hermes(&["sh", "-c", "kill -KILL 1"]);
+        assert_ne!(plain.code, 0, "{plain:?}");
+    }
+}
