@@ -101,6 +101,11 @@ fn a_tree_whose_s6_svscan_was_killed_grows_again_and_runs_nothing_twice() {
     gw(&container, &["stop", "one"]).ok();
     let running = ["two", "slow", "deaf"];
     wait_whole(&container, 5, &running);
+    // A profile whose slot cannot be made is no reason to leave the others down.
+    container.volume().profile("odd").give(support::HERMES);
+    container.as_root(&["mkdir", "-p", "/run/service/.gateway-odd.tmp/of-root"]).ok();
+    let output = gw(&container, &["reconcile", "--boot"]);
+    assert_eq!(output.code, 1, "{output:?}");
     for (victim, uid) in [("s6-svscan -d 3 -", support::HERMES), ("s6-supervise hermes-svscan", 0)]
     {
         let of = processes(&container, victim);
