@@ -77,6 +77,16 @@ pub enum Command {
         /// `--timeout`; else as long as it takes.
         timeout: Option<Duration>,
     },
+    /// `status`.
+    Status {
+        /// The profiles; none for all.
+        names: Vec<Vec<u8>>,
+    },
+    /// `watch`.
+    Watch {
+        /// The profiles; none for all.
+        names: Vec<Vec<u8>>,
+    },
     /// `hook`.
     Hook {
         /// Which one.
@@ -237,7 +247,7 @@ const LIFECYCLE: &[Opt] = &[Opt::All, Opt::NoWait, Opt::Timeout];
 
 /// All commands.
 #[rustfmt::skip]
-static COMMANDS: [Spec; 17] = [
+static COMMANDS: [Spec; 19] = [
     Spec { name: "reconcile", options: &[Opt::Boot, Opt::DryRun, Opt::Prune, Opt::Policy], words: (0, 0), build: Given::reconcile },
     Spec { name: "register", options: &[Opt::Env, Opt::Down, Opt::IfMissing], words: (1, 1), build: Given::register },
     Spec { name: "unregister", options: &[Opt::Timeout], words: (1, MANY), build: |it| Ok(Command::Unregister { names: it.words, timeout: it.timeout }) },
@@ -248,6 +258,8 @@ static COMMANDS: [Spec; 17] = [
     Spec { name: "signal", options: &[], words: (2, MANY), build: Given::signal },
     Spec { name: "is-running", options: &[], words: (1, 1), build: |mut it| Ok(Command::IsRunning { name: it.word() }) },
     Spec { name: "wait", options: &[Opt::Up, Opt::Ready, Opt::Down, Opt::Timeout], words: (1, MANY), build: Given::wait },
+    Spec { name: "status", options: &[], words: (0, MANY), build: |it| Ok(Command::Status { names: it.words }) },
+    Spec { name: "watch", options: &[], words: (0, MANY), build: |it| Ok(Command::Watch { names: it.words }) },
     Spec { name: "hook", options: &[], words: (2, 2), build: Given::hook },
     Spec { name: "install", options: &[], words: (0, 0), build: |_| Ok(Command::Install) },
     Spec { name: "uninstall", options: &[], words: (0, 0), build: |_| Ok(Command::Install) },
@@ -619,6 +631,9 @@ mod tests {
                 "x wait --ready a",
                 Command::Wait { goal: Goal::Ready, names: names(&["a"]), timeout: None },
             ),
+            ("x status", Command::Status { names: vec![] }),
+            ("x status a b", Command::Status { names: names(&["a", "b"]) }),
+            ("x watch a", Command::Watch { names: names(&["a"]) }),
             ("x hook profile-create a", Command::Hook { hook: create, name: b"a".to_vec() }),
             ("x install", Command::Install),
             ("x uninstall", Command::Install),

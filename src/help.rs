@@ -18,6 +18,8 @@ Usage: hermes-gw [--home DIR] [--scandir DIR] [--json] [-q|-v] COMMAND ...
 Supervises the gateways of Hermes Agent's profiles under s6.
 
 Commands:
+  status      how gateways stand, and why
+  watch       print each change of gateways as it comes
   list        print the profiles that have a slot
   start       bring gateways up, now and after each restart of the container
   stop        bring gateways down, now and after each restart of the container
@@ -132,6 +134,32 @@ Usage: hermes-gw wait --up|--ready|--down [--timeout SECONDS] PROFILE...
 Waits until gateways are up, ready or down; for ever, or as long as the timeout says.
 
 Exit codes: 0 they are, 3 no such gateway, 99 not in time, 102 not supervised.
+\x0c\
+Usage: hermes-gw status [PROFILE...]
+
+Prints how gateways stand, all if none is named: process, since when, and the state,
+with the reason. States are up, finishing (its finish script runs), backing off (it has
+died, and s6 waits before it starts it), starting, parked (it has died too often, or as
+if it should not come back, and stays down until it is started), down, not supervised.
+What differs from that at the next start of the container is said.
+
+With --json an array of objects: profile, state (up, finishing, backing-off, starting,
+parked, down, not-supervised, denied, unreadable), text (the state as the table has it),
+pid, since, ready, paused, wanted and wanted_at_boot (up or down), restarts (deaths in
+HERMES_GW_PARK_WINDOW since somebody last had a say), last_exit (code, signal), tree
+(root or user), at. Times are UTC; what is not known is null. With -q only the exit
+code tells.
+
+Exit codes, the first that is not 0: 0 as it is meant to be, 1 parked, backing off, or
+down and meant to run, 3 no such gateway, 102 not supervised, 111 it may not be looked at.
+\x0c\
+Usage: hermes-gw watch [PROFILE...]
+
+Prints how gateways stand, all if none is named, and then a line for each change, until
+it is interrupted or nobody reads it. Slots that come and go are told, and each death,
+however soon it was over. With --json objects as status has them, one a line.
+
+Exit codes: 0 nobody reads it any more, 102 no s6 here.
 \x0c\
 Usage: hermes-gw hook profile-create|profile-delete PROFILE
 

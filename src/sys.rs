@@ -115,18 +115,46 @@ impl Fifo {
     }
 }
 
-/// What tells of each file that gets or loses its name in the directory `path`, like a FIFO
-/// that gets bytes.
-///
-/// # Errors
-/// There are too many watches already, for one.
-pub fn watch_names(path: &[u8]) -> Result<Fifo> {
-    let failed = |errno| failed("watch", path, errno);
-    let flags = CreateFlags::NONBLOCK.union(CreateFlags::CLOEXEC);
-    let fd = inotify::init(flags).map_err(failed)?;
-    inotify::add_watch(&fd, &*c(path), WatchFlags::MOVED_TO.union(WatchFlags::DELETE))
-        .map_err(failed)?;
-    Ok(Fifo { fd })
+/// What tells of files that get or lose their names in directories.
+#[derive(Debug)]
+pub struct Watches {
+    fifo: Fifo,
+}
+
+impl Watches {
+    /// Watches nothing yet.
+    ///
+    /// # Errors
+    /// There are too many of these already, for one.
+    pub fn new() -> Result<Watches> {
+        let flags = CreateFlags::NONBLOCK.union(CreateFlags::CLOEXEC);
+        let fd = inotify::init(flags).map_err(|errno| failed("watch", b".", errno))?;
+        Ok(Watches { fifo: Fifo { fd } })
+    }
+
+    /// Watches the directory `path`, too; its number.
+    pub fn add(&self, path: &[u8]) -> Result<i32> {
+        let names = WatchFlags::CREATE | WatchFlags::MOVE | WatchFlags::DELETE;
+        inotify::add_watch(&self.fifo.fd, &*c(path), names | WatchFlags::ONLYDIR)
+            .map_err(|errno| failed("watch", path, errno))
+    }
+
+    /// What can be read while there is something to tell.
+    pub fn fifo(&self) -> &Fifo {
+        &self.fifo
+    }
+
+    /// The numbers of the directories that something has happened in; one that is none's if
+    /// some of it was lost.
+    pub fn take(&self) -> Vec<i32> {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut reader = inotify::Reader::new(&self.fifo.fd, &mut buffer);
+        let mut numbers = Vec::new();
+        while let Ok(event) = reader.next() {
+            numbers.push(event.wd());
+        }
+        numbers
+    }
 }
 
 /// The writing end of a FIFO that somebody else reads.
@@ -140,6 +168,12 @@ impl FifoWriter {
     /// [`Kind::Unsupervised`] if the reader has gone.
     pub fn write(&self, bytes: &[u8]) -> Result<()> {
         write_all(&self.0.fd, bytes).map_err(|errno| failed("write to", &self.0.path, errno))
+    }
+
+    /// stdout, whatever it is; what is no pipe has no reader that can go.
+    pub fn stdout() -> Option<FifoWriter> {
+        let fd = rustix::stdio::stdout().try_clone_to_owned().ok()?;
+        Some(FifoWriter(Box::new(Opened { fd, path: b"stdout".to_vec() })))
     }
 
     /// Whether its reader has taken out all that was written.
@@ -662,7 +696,11 @@ pub fn clear_umask() {
 
 /// Seconds since 1970-01-01 UTC; 0 before that.
 pub fn now() -> i64 {
+    time().as_secs().cast_signed()
+}
+
+/// The time since 1970-01-01 UTC; none before that.
+pub fn time() -> Duration {
     // Not rustix's clock: its search of the vDSO alone costs 2 kB.
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs().cast_signed())
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
 }

@@ -1,10 +1,18 @@
 //! The user that gateways run as, from the image's user database.
 
 use crate::error::{Error, Kind, Result};
-use crate::sys::{Dir, Ids};
+use crate::sys::{self, Dir, Ids};
 
 /// Bounds what a strange /etc can make us read, in bytes.
 const MAX_DATABASE: usize = 1 << 20;
+
+/// Makes this process the user called `name` for good, if it is root.
+///
+/// # Errors
+/// [`Kind::Unusable`] if there is no such user.
+pub fn become_gateways_user(name: &[u8]) -> Result<()> {
+    if sys::is_root() { sys::become_user(&look_up(name)?) } else { Ok(()) }
+}
 
 /// Looks up `name` in /etc/passwd and its groups in /etc/group.
 ///

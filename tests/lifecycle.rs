@@ -42,7 +42,7 @@ fn scene() -> Container {
         !container.as_root(&["/command/s6-svok", hidden]).succeeded()
     });
     // A supervisor that was killed, and none to start another.
-    let supervisor = supervisor(&container, "orphaned");
+    let supervisor = container.supervisor("orphaned");
     container.signal_svscan("STOP");
     container.as_root(&["mv", hidden, &slot("unsupervised")]).ok();
     container.as_root(&["sh", "-c", &format!("kill -KILL {supervisor}")]).ok();
@@ -50,13 +50,6 @@ fn scene() -> Container {
     let finish = container.inside(&slot("finishing")).join("finish");
     fs::write(finish, "#!/bin/sh\nsleep 0.7\n").unwrap();
     container
-}
-
-fn supervisor(container: &Container, profile: &str) -> String {
-    let processes = container.as_root(&["ps", "-eo", "pid,args"]).ok();
-    let end = format!("s6-supervise gateway-{profile}");
-    let line = processes.lines().find(|line| line.ends_with(&end)).unwrap();
-    line.split_whitespace().next().unwrap().into()
 }
 
 /// Brings the gateway with the slow finish script into it.
@@ -553,7 +546,7 @@ fn a_supervisor_that_dies_while_it_is_waited_for_is_noticed() {
         .unwrap();
     let marker = container.volume().home("deaf").join(".gateway-planned-stop.json");
     wait_until("the marker", || marker.exists());
-    let supervisor = supervisor(&container, "deaf");
+    let supervisor = container.supervisor("deaf");
     container.as_root(&["sh", "-c", &format!("kill -KILL {supervisor}")]).ok();
     assert_eq!(stop.wait().unwrap().code(), Some(102));
     let output = stop.wait_with_output().unwrap();

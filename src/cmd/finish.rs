@@ -8,7 +8,7 @@ use crate::s6::notes;
 use crate::s6::service::Service;
 use crate::s6::status::{self, Status};
 use crate::settings::Settings;
-use crate::sys;
+use crate::sys::{self, Watches};
 use crate::user;
 use std::time::{Duration, Instant};
 
@@ -115,7 +115,11 @@ fn becomes(is: &dyn Fn() -> bool, time: Duration) -> Result<bool> {
     if is() || time.is_zero() {
         return Ok(is());
     }
-    let statuses = sys::watch_names(b"supervise").ok();
+    let watch = || -> Result<Watches> {
+        let watches = Watches::new()?;
+        watches.add(b"supervise").map(|_| watches)
+    };
+    let statuses = watch().ok();
     let deadline = Instant::now() + time;
     loop {
         if is() {
@@ -127,8 +131,8 @@ fn becomes(is: &dyn Fn() -> bool, time: Duration) -> Result<bool> {
         }
         match &statuses {
             Some(statuses) => {
-                sys::wait(&[(Some(statuses), None)], Some(left))?;
-                statuses.drain();
+                sys::wait(&[(Some(statuses.fifo()), None)], Some(left))?;
+                statuses.fifo().drain();
             }
             None => std::thread::sleep(left.min(LOOK)),
         }

@@ -4,7 +4,6 @@ use super::outcomes;
 use crate::cli::{Change, Lifecycle, Options};
 use crate::error::Result;
 use crate::manager::{self, Access, Goal, Patience};
-use crate::model::profile::Profile;
 use crate::s6::control::Control;
 use std::time::Duration;
 
@@ -26,14 +25,7 @@ pub fn change(options: &Options, it: &Lifecycle) -> Result<u8> {
         false => Patience::Within(it.timeout.unwrap_or(default)),
     };
     let manager = manager::open(options, access)?;
-    let mut names = it.names.clone();
-    if it.all {
-        let mut all = manager.list()?;
-        if !manager.supports_runtime_registration() {
-            all.push(Profile::Default); // for whom it is refused
-        }
-        names = all.iter().map(|profile| profile.name().into()).collect();
-    }
+    let names = if it.all { super::all(&*manager)? } else { it.names.clone() };
     outcomes(options, &names, done, &|profiles| match it.change {
         Change::Start => manager.start(profiles, patience),
         Change::Stop => manager.stop(profiles, patience),

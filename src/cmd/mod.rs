@@ -5,12 +5,14 @@ mod lifecycle;
 mod reconcile;
 mod registration;
 mod shutdown;
+mod status;
+mod watch;
 
 use crate::cli::{Command, Invocation, Options, Verbosity};
 use crate::container::Supervisor;
 use crate::error::{Error, Kind, Result};
 use crate::help;
-use crate::manager::Outcomes;
+use crate::manager::{Outcomes, ServiceManager};
 use crate::model::profile::Profile;
 use crate::render::{self, Level};
 
@@ -28,6 +30,8 @@ pub fn run(invocation: &Invocation) -> Result<u8> {
         Command::Signal { signal, names } => lifecycle::signal(options, *signal, names),
         Command::IsRunning { name } => lifecycle::is_running(options, name),
         Command::Wait { goal, names, timeout } => lifecycle::wait(options, *goal, names, *timeout),
+        Command::Status { names } => status::run(options, names),
+        Command::Watch { names } => watch::run(options, names),
         Command::Hook { hook, name } => registration::hook(options, *hook, name),
         Command::Install => registration::install(options),
         Command::Shutdown { timeout, supervisors } => {
@@ -57,14 +61,7 @@ fn outcomes(
     done: &str,
     act: &dyn Fn(&[Profile]) -> Outcomes,
 ) -> Result<u8> {
-    let (mut parsed, mut profiles) = (Vec::new(), Vec::new());
-    for (at, name) in names.iter().enumerate() {
-        if !names[..at].contains(name) {
-            let profile = profile(name);
-            profiles.extend(profile.clone());
-            parsed.push(profile);
-        }
-    }
+    let (parsed, profiles) = targets(names);
     let mut acted = act(&profiles).into_iter();
     let mut code = 0;
     for profile in parsed {
@@ -73,11 +70,42 @@ fn outcomes(
             did(options, &profile, done)
         });
         if let Err(error) = done {
-            render::complain(Level::Error, &error.to_string(), options.json);
-            code = if code == 0 { error.kind.exit_code() } else { code };
+            complain(options, &error);
+            code = first(code, error.kind.exit_code());
         }
     }
     Ok(code)
+}
+
+/// The names of all profiles that are registered.
+fn all(manager: &dyn ServiceManager) -> Result<Vec<Vec<u8>>> {
+    let mut all = manager.list()?;
+    if !manager.supports_runtime_registration() {
+        all.push(Profile::Default); // for whom it is refused
+    }
+    Ok(all.iter().map(|profile| profile.name().into()).collect())
+}
+
+/// What `names` are, each once, and the profiles among them.
+fn targets(names: &[Vec<u8>]) -> (Vec<Result<Profile>>, Vec<Profile>) {
+    let (mut parsed, mut profiles) = (Vec::new(), Vec::new());
+    for (at, name) in names.iter().enumerate() {
+        if !names[..at].contains(name) {
+            let profile = profile(name);
+            profiles.extend(profile.clone());
+            parsed.push(profile);
+        }
+    }
+    (parsed, profiles)
+}
+
+/// The exit code of two, of which the first failure's counts.
+fn first(one: u8, other: u8) -> u8 {
+    if one == 0 { other } else { one }
+}
+
+fn complain(options: &Options, error: &Error) {
+    render::complain(Level::Error, &error.to_string(), options.json);
 }
 
 /// Says with `-v` what was done.

@@ -78,6 +78,19 @@ pub fn exists(root: &[u8], which: &Profile) -> bool {
     home_of(root, which).is_ok_and(|home| *which == Profile::Default || named(home))
 }
 
+/// The profiles on disk below the root home, the root profile first.
+pub fn all(root: &[u8]) -> Result<Vec<Profile>> {
+    let home = Dir::open(root)?;
+    let mut all = vec![Profile::Default];
+    if let Some(profiles) = profiles(&home)? {
+        for name in profiles.names()? {
+            let parsed = Profile::parse(&name).ok().filter(|it| *it != Profile::Default);
+            all.extend(parsed.filter(|_| matches!(profile(&profiles, &name), Some(Ok(_)))));
+        }
+    }
+    Ok(all)
+}
+
 /// Removes the pid files of a gateway that cannot be running.
 pub fn sweep(home: &Dir) -> Result<()> {
     PID_FILES.iter().try_for_each(|name| home.remove(name).map(drop))

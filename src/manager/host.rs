@@ -4,7 +4,9 @@ use super::{Goal, Outcomes, Patience, ServiceManager};
 use crate::container::Supervisor;
 use crate::error::{Error, Kind, Result};
 use crate::model::profile::Profile;
+use crate::model::report::Report;
 use crate::s6::control::Control;
+use crate::s6::scandir::Tree;
 use crate::s6::slot::Registration;
 use std::time::Duration;
 
@@ -35,6 +37,10 @@ impl Host {
 impl ServiceManager for Host {
     fn kind(&self) -> Supervisor {
         self.0
+    }
+
+    fn tree(&self) -> Option<(Tree, &[u8])> {
+        None
     }
 
     fn supports_runtime_registration(&self) -> bool {
@@ -76,6 +82,14 @@ impl ServiceManager for Host {
     fn is_running(&self, _: &Profile) -> Result<bool> {
         Err(self.refusal("look at gateway"))
     }
+
+    fn reports(&self, profiles: &[Profile]) -> Vec<Result<Report>> {
+        profiles.iter().map(|_| Err(self.refusal("look at gateway"))).collect()
+    }
+
+    fn watch(&self, _: &[Profile], _: &dyn Fn(&Report) -> Result<()>) -> Result<()> {
+        Err(self.refusal("watch gateways"))
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +124,8 @@ mod tests {
                 host.signal(&profile, Control::HangUp),
                 host.wait(&profile, Goal::Up, Patience::None),
                 vec![host.is_running(&profile[0]).map(drop)],
+                vec![host.watch(&profile, &|_| Ok(()))],
+                host.reports(&profile).into_iter().map(|report| report.map(drop)).collect(),
             ];
             for mut refused in lifecycle {
                 let error = refused.remove(0).unwrap_err();

@@ -7,7 +7,9 @@ use crate::cli::Options;
 use crate::container::Supervisor;
 use crate::error::Result;
 use crate::model::profile::Profile;
+use crate::model::report::Report;
 use crate::s6::control::Control;
+use crate::s6::scandir::Tree;
 use crate::s6::slot::Registration;
 use std::time::Duration;
 
@@ -24,6 +26,8 @@ pub type Outcomes = Vec<Result<()>>;
 pub trait ServiceManager {
     /// Who it is.
     fn kind(&self) -> Supervisor;
+    /// Whose s6-svscan it is, and where.
+    fn tree(&self) -> Option<(Tree, &[u8])>;
     /// Whether gateways can be registered while the container runs.
     fn supports_runtime_registration(&self) -> bool;
     /// The profiles that are registered, in byte order.
@@ -45,6 +49,11 @@ pub trait ServiceManager {
     fn wait(&self, profiles: &[Profile], goal: Goal, patience: Patience) -> Outcomes;
     /// Whether a gateway is up at this moment.
     fn is_running(&self, profile: &Profile) -> Result<bool>;
+    /// How gateways stand at this moment. Root is dropped on the way, once s6 was looked at.
+    fn reports(&self, profiles: &[Profile]) -> Vec<Result<Report>>;
+    /// Tells how gateways stand, all if none is named, and then each change, until nobody
+    /// reads stdout any more.
+    fn watch(&self, profiles: &[Profile], tell: &dyn Fn(&Report) -> Result<()>) -> Result<()>;
 }
 
 /// How long is waited for what was asked for.

@@ -3,20 +3,23 @@
 use super::{Access, Goal, Outcomes, Patience, ServiceManager};
 use crate::cli::{Options, Verbosity};
 use crate::container::Supervisor;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, Shown};
 use crate::home::{self, marker, state};
 use crate::model::backoff::{self, Exit};
 use crate::model::intent::Word;
+use crate::model::plan::Policy;
 use crate::model::profile::Profile;
+use crate::model::report::Report;
 use crate::render::{self, Level};
 use crate::s6::control::Control;
 use crate::s6::course::Order;
 use crate::s6::drive::{self, Outcome, Target};
+use crate::s6::look::Lens;
 use crate::s6::scandir::{self, ScanDir, Tree};
 use crate::s6::service::Service;
 use crate::s6::slot::{self, Registration};
 use crate::s6::status::Status;
-use crate::s6::{notes, removal, uptake};
+use crate::s6::{notes, removal, uptake, watch};
 use crate::settings::Settings;
 use crate::sys::{self, Dir};
 use crate::user;
@@ -41,6 +44,7 @@ const STOP: Verb = Verb {
     order: Order::Stop,
     late: "it is not down in time: it is told to stop; hermes-gw signal KILL ends it",
 };
+const LOOK: &str = "look at gateway";
 const RESTART: Verb = Verb {
     what: "restart gateway",
     order: Order::Restart,
@@ -84,6 +88,11 @@ impl<'a> S6<'a> {
         Ok(S6 { options, settings, scandir })
     }
 
+    fn lens(&self) -> Lens<'_> {
+        let hint = format!("run as root or {}", Shown(&self.settings.user));
+        Lens { scandir: &self.scandir, window: self.settings.limits.window, hint }
+    }
+
     fn warn(&self, error: &Error) {
         render::complain(Level::Warning, &error.to_string(), self.options.json);
     }
@@ -95,17 +104,42 @@ impl<'a> S6<'a> {
     /// The service of `profile`.
     fn service(&self, verb: &Verb, profile: &Profile) -> Result<Service> {
         Service::open(self.scandir.dir(), &profile.slot()).map_err(|error| {
-            if error.kind != Kind::Missing {
-                return error;
-            }
-            let name = profile.name();
-            let makes = match home::exists(home::root_of(&self.settings.home), profile) {
-                true => "hermes-gw register",
-                false => "hermes profile create",
-            };
-            let why = format!("no such gateway '{name}': {makes} {name} makes it");
-            self.failed(verb, profile, Kind::NotRegistered, &why)
+            if error.kind == Kind::Missing { self.unregistered(verb.what, profile) } else { error }
         })
+    }
+
+    /// There is no slot of `profile` to do `what` with.
+    fn unregistered(&self, what: &str, profile: &Profile) -> Box<Error> {
+        let name = profile.name();
+        let makes = match home::exists(home::root_of(&self.settings.home), profile) {
+            true => "hermes-gw register",
+            false => "hermes profile create",
+        };
+        let why = format!("no such gateway '{name}': {makes} {name} makes it");
+        let path = self.scandir.dir().path_of(&profile.slot());
+        Error::new(Kind::NotRegistered, what, path, why)
+    }
+
+    /// Whether the gateway of `profile` comes up when the container starts the next time, as
+    /// reconcile decides it; `None` if this user may not know.
+    fn wants_up_at_boot(&self, profile: &Profile) -> Option<bool> {
+        let wants_up = |profile: &Profile| match self.home(profile) {
+            Ok(home) => match state::read_prior(&home) {
+                (_, Some(error)) if error.kind == Kind::Denied => None,
+                (prior, _) => Some(prior.wants_up()),
+            },
+            Err(error) if error.kind == Kind::Missing => Some(false),
+            Err(_) => None,
+        };
+        match (&self.settings.policy, profile) {
+            (Ok(Policy::Profiles), _) => wants_up(profile),
+            (Ok(Policy::Root), Profile::Named(_)) => Some(false),
+            (Ok(Policy::Root), Profile::Default) => {
+                let all = home::all(home::root_of(&self.settings.home)).ok()?;
+                Some(all.iter().any(|profile| wants_up(profile) == Some(true)))
+            }
+            (Err(_), _) => None,
+        }
     }
 
     fn home(&self, profile: &Profile) -> Result<Dir> {
@@ -302,6 +336,10 @@ impl<'a> S6<'a> {
 /// Notes for finish in which run, or after which death, somebody has a say.
 fn note(verb: &Verb, service: &Service) -> Result<()> {
     let status = service.status()?;
+    if status.is_down() && verb.order == Order::Stop {
+        // It is not down because it is parked any more.
+        notes::decide(service, "")?;
+    }
     let at = match status.is_down() {
         true => service.deaths().last().map(|death| death.stamp),
         // Where nothing is to end, a later end is not what somebody asked for.
@@ -322,6 +360,10 @@ fn obituary(status: &Status) -> String {
 impl ServiceManager for S6<'_> {
     fn kind(&self) -> Supervisor {
         Supervisor::S6
+    }
+
+    fn tree(&self) -> Option<(Tree, &[u8])> {
+        Some((self.scandir.tree(), self.scandir.dir().path()))
     }
 
     fn supports_runtime_registration(&self) -> bool {
@@ -407,5 +449,30 @@ impl ServiceManager for S6<'_> {
             Err(error) if error.kind == Kind::Missing => Ok(false),
             known => known.map_err(|error| self.settings.explain(error)),
         }
+    }
+
+    fn reports(&self, profiles: &[Profile]) -> Vec<Result<Report>> {
+        let look = |profile: &Profile| {
+            self.lens().look(profile).map_err(|error| {
+                if error.kind == Kind::Missing { self.unregistered(LOOK, profile) } else { error }
+            })
+        };
+        let mut reports: Vec<_> = profiles.iter().map(look).collect();
+        match user::become_gateways_user(&self.settings.user) {
+            Ok(()) => {
+                for report in reports.iter_mut().flatten() {
+                    report.wanted_at_boot = self.wants_up_at_boot(&report.profile);
+                }
+            }
+            Err(error) => self.warn(&error),
+        }
+        reports
+    }
+
+    fn watch(&self, profiles: &[Profile], tell: &dyn Fn(&Report) -> Result<()>) -> Result<()> {
+        watch::watch(&self.lens(), profiles, &|mut report| {
+            report.wanted_at_boot = self.wants_up_at_boot(&report.profile);
+            tell(&report)
+        })
     }
 }

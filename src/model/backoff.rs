@@ -182,7 +182,8 @@ impl fmt::Display for Seconds {
     }
 }
 
-struct Deaths(usize);
+/// So many deaths, in words.
+pub struct Deaths(pub usize);
 
 impl fmt::Display for Deaths {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,3 +4,4 @@ pub mod backoff;
 pub mod intent;
 pub mod plan;
 pub mod profile;
+pub mod report;

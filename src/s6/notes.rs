@@ -2,7 +2,7 @@
 
 use super::service::Service;
 use super::tai::Tai64n;
-use crate::error::Result;
+use crate::error::{Result, Shown};
 use std::time::Duration;
 
 /// Emptied by `run` when the gateway starts; once it has died and there is something to
@@ -30,6 +30,13 @@ pub fn fresh_since(slot: &Service) -> Tai64n {
 pub fn started(slot: &Service) -> Option<Duration> {
     let verdict = slot.dir().look(VERDICT).ok()??;
     (verdict.size == 0).then_some(verdict.modified)
+}
+
+/// What `finish` has decided when it last ran, a line for people; empty if nothing, or if the
+/// gateway was started since.
+pub fn verdict(slot: &Service) -> String {
+    let text = slot.dir().read(VERDICT, 256).unwrap_or_default();
+    Shown(text.trim_ascii_end()).to_string()
 }
 
 /// Notes what `finish` has decided; nothing, if `text` is empty.

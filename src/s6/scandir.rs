@@ -23,6 +23,14 @@ pub enum Tree {
 }
 
 impl Tree {
+    /// The word for it in `HERMES_GW_TREE` and in JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Tree::Root => "root",
+            Tree::User => "user",
+        }
+    }
+
     /// Where its scandir is, if nothing else is said.
     pub const fn path(self) -> &'static str {
         match self {

@@ -79,7 +79,7 @@ struct Init {
 }
 
 /// What a command in the container did.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Output {
     pub code: i32,
     pub stdout: String,
@@ -289,9 +289,14 @@ impl Container {
         Output::of(self.hermes_command(args).output().unwrap())
     }
 
+    /// `docker exec -u 777`, a user who is neither.
+    pub fn stranger_command(&self, args: &[&str]) -> Command {
+        self.command(777, args)
+    }
+
     /// Runs a command as a user who is neither.
     pub fn as_stranger(&self, args: &[&str]) -> Output {
-        Output::of(self.command(777, args).output().unwrap())
+        Output::of(self.stranger_command(args).output().unwrap())
     }
 
     fn command(&self, uid: u32, args: &[&str]) -> Command {
@@ -341,11 +346,26 @@ impl Container {
         });
     }
 
+    /// The pid of the s6-supervise of `profile`.
+    pub fn supervisor(&self, profile: &str) -> String {
+        let processes = self.as_root(&["ps", "-eo", "pid,args"]).ok();
+        let end = format!("s6-supervise gateway-{profile}");
+        let line = processes.lines().find(|line| line.ends_with(&end)).unwrap();
+        line.split_whitespace().next().unwrap().into()
+    }
+
     /// The supervised pid of the gateway of `profile`, by s6-svstat.
     pub fn pid(&self, profile: &str) -> String {
         let slot = format!("{SCANDIR}/gateway-{profile}");
         self.as_root(&["/command/s6-svstat", "-o", "pid", &slot]).ok().trim().into()
     }
+}
+
+/// What `command` prints on a terminal.
+pub fn on_terminal(command: &Command) -> String {
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    let quoted: Vec<_> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    run(Command::new("script").args(["-qec", &quoted.join(" "), "/dev/null"]))
 }
 
 /// What was said in a container of either layout, as a test reads it.

@@ -8,7 +8,8 @@ mod image;
 mod volume;
 
 pub use container::{
-    Container, HERMES, Output, SCANDIR_OF_PID_1, Spec, Tree, link, tree, untranslated, wait_until,
+    Container, HERMES, Output, SCANDIR_OF_PID_1, Spec, Tree, link, on_terminal, tree, untranslated,
+    wait_until,
 };
 pub use events::Events;
 pub use image::{copy_image, run, workspace};
@@ -38,4 +39,17 @@ pub fn static_binary(test: &str) -> Option<PathBuf> {
 pub fn skipped(test: &str, why: &str) {
     // Not by println, which the test harness swallows.
     std::io::stderr().write_all(format!("skipped {test}: {why}\n").as_bytes()).unwrap();
+}
+
+/// What jq makes of `json`, strings without quotes.
+#[track_caller]
+pub fn jq(filter: &str, json: &str) -> String {
+    use std::process::{Command, Stdio};
+    let mut jq = Command::new("jq");
+    let mut jq =
+        jq.args(["-r", filter]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    jq.stdin.take().unwrap().write_all(json.as_bytes()).unwrap();
+    let output = jq.wait_with_output().unwrap();
+    assert!(output.status.success(), "jq {filter}: {json}");
+    String::from_utf8(output.stdout).unwrap().trim_end().into()
 }

@@ -1,0 +1,277 @@
+//! `status`: every state, in words and as JSON, against what s6 itself says.
+
+mod support;
+
+use std::fs;
+use support::{Container, Output, Spec, Tree, Volume, jq, on_terminal, wait_until};
+
+fn gw(container: &Container, args: &[&str]) -> Output {
+    container.as_hermes(&[&["/command/hermes-gw"], args].concat())
+}
+
+fn slot(profile: &str) -> String {
+    format!("/run/service/gateway-{profile}")
+}
+
+fn svc(container: &Container, letters: &str, profile: &str) {
+    container.as_hermes(&["/command/s6-svc", letters, &slot(profile)]).ok();
+}
+
+/// The row of `profile` in what `status` says, without its columns for numbers.
+fn state(table: &str, profile: &str) -> String {
+    let row = |line: &&str| line.split_whitespace().next() == Some(profile);
+    let line = table.lines().find(row).unwrap_or_else(|| panic!("no {profile} in {table}"));
+    let head = table.lines().find(|line| line.starts_with("PROFILE")).unwrap();
+    line[head.find("STATE").unwrap()..].into()
+}
+
+/// Waits until `status PROFILE` says `text`; its exit code.
+#[track_caller]
+fn wait_state(container: &Container, profile: &str, text: &str) -> i32 {
+    let mut seen = Output::default();
+    wait_until(&format!("{profile}: {text}"), || {
+        seen = gw(container, &["status", profile]);
+        state(&seen.stdout, profile) == text
+    });
+    seen.code
+}
+
+#[test]
+fn every_state_has_its_words_and_its_exit_code() {
+    let volume = Volume::new();
+    volume.wanted("default", "running");
+    let running =
+        ["up", "deaf", "paused", "unwanted", "late", "rest", "orphan", "garbled", "stopped"];
+    for profile in running {
+        volume.wanted(profile, "running");
+    }
+    volume.file("deaf", "behave", "deaf\n");
+    for (profile, behaviour) in
+        [("config", "exit 78"), ("crashes", "exit 1"), ("killed", "crash"), ("done", "after 1 0")]
+    {
+        volume.wanted(profile, "running").file(profile, "behave", format!("{behaviour}\n"));
+    }
+    volume.wanted("never", "stopped").profile("no-state");
+    let environment = [("HERMES_GW_BACKOFF_FIRST", "60"), ("HERMES_GW_EARLY_EXIT", "0.8")];
+    let environment = environment.map(|(name, value)| (name.to_string(), value.to_string()));
+    let container =
+        Container::boot(volume, Spec { environment: environment.into(), ..Spec::default() });
+    running.iter().for_each(|profile| container.wait_up(profile));
+
+    svc(&container, "-d", "deaf");
+    svc(&container, "-p", "paused");
+    container.volume().file("unwanted", "gateway_state.json", r#"{"desired_state":"stopped"}"#);
+    svc(&container, "-k", "late");
+    wait_state(&container, "late", "backing off 60s, 1 death: signal 9");
+    // Somebody has a say: what was before does not count.
+    svc(&container, "-u", "late");
+    svc(&container, "-d", "rest");
+    let supervisor = container.supervisor("orphan");
+    // Or it would bring it back.
+    container.signal_svscan("STOP");
+    container.as_root(&["sh", "-c", &format!("kill -KILL {supervisor}")]).ok();
+    let status = container.inside(&slot("garbled")).join("supervise/status");
+    fs::write(&status, "odd").unwrap();
+    gw(&container, &["stop", "stopped"]).ok();
+
+    let garbled = format!(
+        "read: {}/supervise/status: has 3 bytes, which no known s6 writes",
+        slot("garbled")
+    );
+    let table = [
+        ("default", "up", 0),
+        ("up", "up", 0),
+        ("deaf", "up, wanted down", 0),
+        ("paused", "up, paused (SIGSTOP)", 0),
+        ("unwanted", "up, wanted down at next boot", 0),
+        ("late", "up", 0),
+        ("rest", "down, wanted up at next boot", 1),
+        ("config", "parked: exit 78 (configuration)", 1),
+        ("done", "parked: exit 0 (it ended by itself)", 1),
+        ("crashes", "backing off 60s, 1 death: exit 1", 1),
+        ("killed", "backing off 60s, 1 death: signal 9", 1),
+        ("never", "down", 0),
+        ("no-state", "down", 0),
+        ("stopped", "down", 0),
+        ("orphan", "not supervised", 102),
+        ("garbled", garbled.as_str(), 1),
+    ];
+    for (profile, text, code) in table {
+        assert_eq!(wait_state(&container, profile, text), code, "{profile}: {text}");
+    }
+    let all = gw(&container, &["status"]);
+    let as_root = container.as_root(&["/command/hermes-gw", "status"]);
+    for (profile, text, _) in table {
+        assert_eq!(state(&all.stdout, profile), text);
+        assert_eq!(state(&as_root.stdout, profile), text, "as root");
+    }
+    let mut names: Vec<_> = table.iter().map(|(profile, ..)| *profile).collect();
+    names.sort_unstable();
+    let head = match support::tree() {
+        Tree::Root => "Tree: PID 1's, /run/service",
+        Tree::User => "Tree: the gateways' user's own, /run/service",
+    };
+    let lines: Vec<_> = all.stdout.lines().collect();
+    assert_eq!(lines[..2], ["Manager: s6 (container supervisor)", head]);
+    let listed: Vec<_> = lines[3..].iter().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(listed, names);
+    // The first in the list that is not well: config.
+    assert_eq!((all.code, as_root.code), (1, 1));
+    assert_eq!((all.stderr.as_str(), as_root.stderr.as_str()), ("", ""));
+    container.signal_svscan("CONT");
+}
+
+#[test]
+fn times_processes_and_exits_are_those_of_s6_svstat() {
+    let volume = Volume::new();
+    volume
+        .wanted("runs", "running")
+        .wanted("crashes", "running")
+        .file("crashes", "behave", "exit 3\n");
+    volume.wanted("stays", "stopped");
+    let environment = vec![("HERMES_GW_BACKOFF_FIRST".to_string(), "60".to_string())];
+    let container = Container::boot(volume, Spec { environment, ..Spec::default() });
+    container.wait_up("runs");
+    wait_state(&container, "crashes", "backing off 60s, 1 death: exit 3");
+    let json = gw(&container, &["--json", "status"]).stdout;
+    let of = |profile: &str, filter: &str| {
+        jq(&format!(".[] | select(.profile == \"{profile}\") | {filter}"), &json)
+    };
+    for profile in ["runs", "crashes", "stays"] {
+        let svstat = |field: &str| {
+            container
+                .as_hermes(&["/command/s6-svstat", "-o", field, &slot(profile)])
+                .ok()
+                .trim()
+                .to_string()
+        };
+        let since = container
+            .as_hermes(&[
+                "sh",
+                "-c",
+                &format!(
+                    "/command/s6-svstat -o updownsince {} | /command/s6-tai64nlocal -g",
+                    slot(profile)
+                ),
+            ])
+            .ok();
+        assert_eq!(of(profile, ".since | .[0:29]").replace('T', " "), since.trim(), "{profile}");
+        let pid = of(profile, ".pid // -1");
+        assert!(pid == svstat("pid") || profile == "crashes", "{profile}: {pid}");
+        assert_eq!(of(profile, ".wanted == \"up\""), svstat("wantedup"), "{profile}");
+        assert_eq!(of(profile, ".ready"), svstat("ready").replace("true", "false"), "{profile}");
+    }
+    let keys = "[\"at\",\"last_exit\",\"paused\",\"pid\",\"profile\",\"ready\",\"restarts\",\"since\",\
+                \"state\",\"text\",\"tree\",\"wanted\",\"wanted_at_boot\"]";
+    assert_eq!(jq("map(keys) | unique | .[0] | tojson", &json), keys);
+    assert_eq!(
+        of(
+            "crashes",
+            "[.state, .wanted, .wanted_at_boot, .restarts, .last_exit.code, .last_exit.signal] | tojson"
+        ),
+        r#"["backing-off","up","up",1,3,null]"#
+    );
+    assert_eq!(
+        of("runs", "[.state, .wanted, .wanted_at_boot, .restarts, .last_exit] | tojson"),
+        r#"["up","up","up",0,null]"#
+    );
+    assert_eq!(
+        of("stays", "[.state, .pid, .wanted, .wanted_at_boot] | tojson"),
+        r#"["down",null,"down","down"]"#
+    );
+    let tree = match support::tree() {
+        Tree::Root => "root",
+        Tree::User => "user",
+    };
+    assert_eq!(jq("map(.tree) | unique | tojson", &json), format!("[\"{tree}\"]"));
+}
+
+#[test]
+fn who_may_not_look_is_told_whom_to_be() {
+    let container = Container::boot(Volume::new(), Spec::default());
+    let output = container.as_stranger(&["/command/hermes-gw", "status"]);
+    assert_eq!(output.code, 111);
+    assert_eq!(state(&output.stdout, "default"), "permission denied: run as root or hermes");
+    let json = container.as_stranger(&["/command/hermes-gw", "--json", "status"]).stdout;
+    assert_eq!(jq(".[0] | [.state, .pid, .wanted] | tojson", &json), r#"["denied",null,null]"#);
+}
+
+#[test]
+fn a_gateway_that_came_back_by_itself_says_so() {
+    let volume = Volume::new();
+    volume.wanted("default", "running");
+    let container = Container::boot(volume, Spec::default());
+    container.wait_up("default");
+    for (deaths, text) in
+        [(1, "up, 1 death lately: signal 9"), (2, "up, 2 deaths lately: signal 9")]
+    {
+        svc(&container, "-k", "default");
+        assert_eq!(wait_state(&container, "default", text), 0);
+        let json = gw(&container, &["--json", "status", "default"]).stdout;
+        assert_eq!(
+            jq(".[0] | [.restarts, .last_exit.signal] | tojson", &json),
+            format!("[{deaths},9]")
+        );
+    }
+    gw(&container, &["restart", "default"]).ok();
+    wait_state(&container, "default", "up");
+}
+
+#[test]
+fn several_are_shown_and_the_first_that_is_not_well_counts() {
+    let volume = Volume::new();
+    volume.profile("one").profile("two");
+    let container = Container::boot(volume, Spec::default());
+    gw(&container, &["unregister", "two"]).ok();
+    let output = gw(&container, &["status", "one", "nobody", "Bad", "one", "default", "two"]);
+    assert_eq!(output.code, 3);
+    let rows: Vec<_> = output.stdout.lines().skip(3).map(|line| &line[..3]).collect();
+    assert_eq!(rows, ["one", "def"]);
+    let path = slot("nobody");
+    assert!(output.stderr.contains(&format!(
+        "look at gateway: {path}: no such gateway 'nobody': hermes profile create nobody makes it"
+    )));
+    assert!(output.stderr.contains("'two': hermes-gw register two makes it"), "{}", output.stderr);
+    assert!(output.stderr.contains("find profile: Bad: invalid name"), "{}", output.stderr);
+    assert_eq!(gw(&container, &["status", "Bad", "nobody"]).code, 100);
+    let quiet = gw(&container, &["-q", "status", "nobody"]);
+    assert_eq!((quiet.code, quiet.stdout.as_str()), (3, ""));
+    assert_eq!(gw(&container, &["-q", "status"]).stdout, "");
+    gw(&container, &["unregister", "one", "default"]).ok();
+    let none = gw(&container, &["status"]);
+    assert_eq!(none.code, 0);
+    assert!(
+        none.stdout.ends_with("\nNo gateways: hermes-gw reconcile makes one for every profile.\n")
+    );
+    assert_eq!(gw(&container, &["--json", "status"]).stdout, "[]\n");
+}
+
+#[test]
+fn the_root_policy_decides_what_comes_up_at_boot() {
+    let volume = Volume::new();
+    volume.wanted("default", "stopped").wanted("named", "running");
+    let environment = vec![("HERMES_GW_POLICY".to_string(), "root".to_string())];
+    let container = Container::boot(volume, Spec { environment, ..Spec::default() });
+    container.wait_up("default");
+    let json = gw(&container, &["--json", "status"]).stdout;
+    assert_eq!(
+        jq("map([.profile, .state, .wanted_at_boot]) | tojson", &json),
+        r#"[["default","up","up"],["named","down","down"]]"#
+    );
+}
+
+#[test]
+fn colours_are_for_terminals_that_nobody_objects_to() {
+    let container = Container::boot(Volume::new(), Spec::default());
+    let on_terminal = |environment: &str| {
+        let args = format!("env {environment} /command/hermes-gw status");
+        on_terminal(&container.hermes_command(&args.split(' ').collect::<Vec<_>>()))
+    };
+    let coloured = on_terminal("TERM=xterm");
+    assert!(coloured.contains("\x1b[2mdown\x1b[0m"), "{coloured:?}");
+    for environment in ["TERM=xterm NO_COLOR=1", "TERM=dumb"] {
+        assert!(!on_terminal(environment).contains('\x1b'), "{environment}");
+    }
+    assert!(on_terminal("TERM=xterm NO_COLOR=").contains('\x1b'));
+    assert!(!gw(&container, &["status"]).stdout.contains('\x1b'));
+}
