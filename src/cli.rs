@@ -87,6 +87,8 @@ pub enum Command {
         /// The profiles; none for all.
         names: Vec<Vec<u8>>,
     },
+    /// `doctor`.
+    Doctor,
     /// `hook`.
     Hook {
         /// Which one.
@@ -247,7 +249,7 @@ const LIFECYCLE: &[Opt] = &[Opt::All, Opt::NoWait, Opt::Timeout];
 
 /// All commands.
 #[rustfmt::skip]
-static COMMANDS: [Spec; 19] = [
+static COMMANDS: [Spec; 20] = [
     Spec { name: "reconcile", options: &[Opt::Boot, Opt::DryRun, Opt::Prune, Opt::Policy], words: (0, 0), build: Given::reconcile },
     Spec { name: "register", options: &[Opt::Env, Opt::Down, Opt::IfMissing], words: (1, 1), build: Given::register },
     Spec { name: "unregister", options: &[Opt::Timeout], words: (1, MANY), build: |it| Ok(Command::Unregister { names: it.words, timeout: it.timeout }) },
@@ -260,6 +262,7 @@ static COMMANDS: [Spec; 19] = [
     Spec { name: "wait", options: &[Opt::Up, Opt::Ready, Opt::Down, Opt::Timeout], words: (1, MANY), build: Given::wait },
     Spec { name: "status", options: &[], words: (0, MANY), build: |it| Ok(Command::Status { names: it.words }) },
     Spec { name: "watch", options: &[], words: (0, MANY), build: |it| Ok(Command::Watch { names: it.words }) },
+    Spec { name: "doctor", options: &[], words: (0, 0), build: |_| Ok(Command::Doctor) },
     Spec { name: "hook", options: &[], words: (2, 2), build: Given::hook },
     Spec { name: "install", options: &[], words: (0, 0), build: |_| Ok(Command::Install) },
     Spec { name: "uninstall", options: &[], words: (0, 0), build: |_| Ok(Command::Install) },
@@ -634,6 +637,7 @@ mod tests {
             ("x status", Command::Status { names: vec![] }),
             ("x status a b", Command::Status { names: names(&["a", "b"]) }),
             ("x watch a", Command::Watch { names: names(&["a"]) }),
+            ("x doctor", Command::Doctor),
             ("x hook profile-create a", Command::Hook { hook: create, name: b"a".to_vec() }),
             ("x install", Command::Install),
             ("x uninstall", Command::Install),

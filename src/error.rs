@@ -65,6 +65,11 @@ impl Error {
         Box::new(Error { kind, text: format!("{what}: {}: {why}", Shown(path)) })
     }
 
+    /// The whole of it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The same error with the way out added.
     pub fn hint(mut self: Box<Self>, way_out: &str) -> Box<Error> {
         self.text.push_str(": ");

@@ -20,6 +20,7 @@ Supervises the gateways of Hermes Agent's profiles under s6.
 Commands:
   status      how gateways stand, and why
   watch       print each change of gateways as it comes
+  doctor      say what is wrong, why, and what to do about it
   list        print the profiles that have a slot
   start       bring gateways up, now and after each restart of the container
   stop        bring gateways down, now and after each restart of the container
@@ -160,6 +161,19 @@ it is interrupted or nobody reads it. Slots that come and go are told, and each 
 however soon it was over. With --json objects as status has them, one a line.
 
 Exit codes: 0 nobody reads it any more, 102 no s6 here.
+\x0c\
+Usage: hermes-gw doctor
+
+Checks the container and prints a line for each finding: ok, warn or FAIL, what was
+checked, what is so, and what to type or to set against it. Looks at who calls, settings,
+programs and boot entry, layout and s6-svscan, owners of scandir and FIFOs, slots and
+their loggers, capacity, supervisors without a slot, leftovers, room in file systems,
+the home, profiles and their state files, gateways that do not stay up. Changes nothing.
+
+With --json an array of objects: check, level (ok, warn, fail), text, remedy. With -q
+what is ok is left out.
+
+Exit codes: 0 nothing fails, 1 something does.
 \x0c\
 Usage: hermes-gw hook profile-create|profile-delete PROFILE
 

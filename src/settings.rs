@@ -102,6 +102,17 @@ impl Settings {
         }
     }
 
+    /// What is wrong with settings, and whether it keeps commands from their work.
+    pub fn flaws(&self) -> Vec<(&str, bool)> {
+        let fatal = [
+            self.tree.as_ref().err(),
+            self.policy.as_ref().err(),
+            self.services_max.as_ref().err(),
+        ];
+        let fatal = fatal.into_iter().flatten().map(|error| (error.text(), true));
+        fatal.chain(self.flaws.iter().map(|flaw| (flaw.as_str(), false))).collect()
+    }
+
     /// Adds to an error whom to be, where that is the trouble.
     pub fn explain(&self, error: Box<Error>) -> Box<Error> {
         match error.kind {

@@ -215,6 +215,11 @@ pub fn raise_descriptor_limit() {
     let _ = process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
+/// How many files this process may have open, at most, as its user; `None` if there is no bound.
+pub fn descriptor_limit() -> Option<u64> {
+    process::getrlimit(Resource::Nofile).maximum
+}
+
 /// An exclusive lock, released when dropped or when the holder dies.
 #[derive(Debug)]
 pub struct Lock {
@@ -511,6 +516,21 @@ impl Dir {
         }
     }
 
+    /// Where the symbolic link `name` leads, as it is written.
+    pub fn link(&self, name: &[u8]) -> Result<Vec<u8>> {
+        let target = fs::readlinkat(&self.0.fd, &*c(name), Vec::new());
+        target.map(CString::into_bytes).map_err(|errno| self.failed("read link", name, errno))
+    }
+
+    /// What this user can still write to the file system of this directory: bytes, and files,
+    /// if that is bounded.
+    pub fn room(&self) -> Result<(u64, Option<u64>)> {
+        let stat =
+            fs::fstatvfs(&self.0.fd).map_err(|errno| failed("look at", &self.0.path, errno))?;
+        let files = (stat.f_files > 0).then_some(stat.f_favail);
+        Ok((stat.f_bavail.saturating_mul(stat.f_frsize), files))
+    }
+
     /// Whether `name` leads somewhere: a link may lead nowhere.
     pub fn leads(&self, name: &[u8]) -> bool {
         fs::statat(&self.0.fd, &*c(name), AtFlags::empty()).is_ok()
@@ -672,9 +692,14 @@ pub fn print_error(bytes: &[u8]) {
     write_if_heard(rustix::stdio::stderr(), bytes);
 }
 
+/// The effective user id of this process.
+pub fn user_id() -> u32 {
+    process::geteuid().as_raw()
+}
+
 /// Whether this process is root, by its effective user id.
 pub fn is_root() -> bool {
-    process::geteuid().is_root()
+    user_id() == 0
 }
 
 /// Makes this process `to` for good: real, effective and saved ids, and groups.

@@ -1,5 +1,6 @@
 //! What each verb does: observe → plan → apply → render.
 
+mod doctor;
 mod finish;
 mod lifecycle;
 mod reconcile;
@@ -32,6 +33,7 @@ pub fn run(invocation: &Invocation) -> Result<u8> {
         Command::Wait { goal, names, timeout } => lifecycle::wait(options, *goal, names, *timeout),
         Command::Status { names } => status::run(options, names),
         Command::Watch { names } => watch::run(options, names),
+        Command::Doctor => doctor::run(options),
         Command::Hook { hook, name } => registration::hook(options, *hook, name),
         Command::Install => registration::install(options),
         Command::Shutdown { timeout, supervisors } => {

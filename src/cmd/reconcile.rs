@@ -163,13 +163,7 @@ impl Run<'_> {
 
     /// The entry `name` of `profiles/`, if it is a profile or looks like one.
     fn named(&self, slots: &[Name], profiles: &Dir, name: &[u8]) -> Option<Found> {
-        let opened = home::profile(profiles, name)?;
-        let usable = opened.and_then(|home| match Profile::parse(name) {
-            Ok(Profile::Default) => Err("default is the root profile".to_string()),
-            Ok(profile) => Ok((profile, home)),
-            Err(why) => Err(why.why().to_string()),
-        });
-        Some(match usable {
+        Some(match home::named(profiles, name)? {
             Ok((profile, home)) => self.found(slots, profile, &home),
             Err(why) => unusable(name, why),
         })

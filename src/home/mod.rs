@@ -10,7 +10,7 @@ pub mod state;
 
 use crate::error::{Kind, Result};
 use crate::model::profile::Profile;
-use crate::sys::{Dir, FileKind};
+use crate::sys::{Dir, FileKind, Name};
 
 /// The directory below the home that holds the named profiles.
 const PROFILES: &[u8] = b"profiles";
@@ -44,7 +44,7 @@ pub fn profiles(home: &Dir) -> Result<Option<Dir>> {
 
 /// The home of the profile at `name` below `profiles`, or why it cannot be used.
 /// `None`: it is no profile, for it is no directory or has no SOUL.md.
-pub fn profile(profiles: &Dir, name: &[u8]) -> Option<std::result::Result<Dir, String>> {
+fn home_at(profiles: &Dir, name: &[u8]) -> Option<std::result::Result<Dir, String>> {
     match profiles.kind(name) {
         Ok(Some(FileKind::Directory)) => {}
         Ok(Some(FileKind::Symlink)) => {
@@ -78,17 +78,33 @@ pub fn exists(root: &[u8], which: &Profile) -> bool {
     home_of(root, which).is_ok_and(|home| *which == Profile::Default || named(home))
 }
 
-/// The profiles on disk below the root home, the root profile first.
-pub fn all(root: &[u8]) -> Result<Vec<Profile>> {
-    let home = Dir::open(root)?;
-    let mut all = vec![Profile::Default];
-    if let Some(profiles) = profiles(&home)? {
+/// The name of what looks like a profile and cannot be used, and why.
+pub type Unusable = (Name, String);
+
+/// The profiles on disk below the root home, the root profile first; and what looks like one
+/// and cannot be used, with the reason.
+pub fn all(root: &[u8]) -> Result<(Vec<Profile>, Vec<Unusable>)> {
+    let (mut all, mut unusable) = (vec![Profile::Default], Vec::new());
+    if let Some(profiles) = profiles(&Dir::open(root)?)? {
         for name in profiles.names()? {
-            let parsed = Profile::parse(&name).ok().filter(|it| *it != Profile::Default);
-            all.extend(parsed.filter(|_| matches!(profile(&profiles, &name), Some(Ok(_)))));
+            match named(&profiles, &name) {
+                Some(Ok((profile, _))) => all.push(profile),
+                Some(Err(why)) => unusable.push((name, why)),
+                None => {}
+            }
         }
     }
-    Ok(all)
+    Ok((all, unusable))
+}
+
+/// The profile at `name` below `profiles` with its home, or why it cannot be used; `None`
+/// if it is none.
+pub fn named(profiles: &Dir, name: &[u8]) -> Option<std::result::Result<(Profile, Dir), String>> {
+    Some(home_at(profiles, name)?.and_then(|home| match Profile::parse(name) {
+        Ok(Profile::Default) => Err("default is the root profile".to_string()),
+        Ok(profile) => Ok((profile, home)),
+        Err(why) => Err(why.why().to_string()),
+    }))
 }
 
 /// Removes the pid files of a gateway that cannot be running.

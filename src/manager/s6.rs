@@ -135,7 +135,7 @@ impl<'a> S6<'a> {
             (Ok(Policy::Profiles), _) => wants_up(profile),
             (Ok(Policy::Root), Profile::Named(_)) => Some(false),
             (Ok(Policy::Root), Profile::Default) => {
-                let all = home::all(home::root_of(&self.settings.home)).ok()?;
+                let (all, _) = home::all(home::root_of(&self.settings.home)).ok()?;
                 Some(all.iter().any(|profile| wants_up(profile) == Some(true)))
             }
             (Err(_), _) => None,

@@ -1,5 +1,6 @@
 //! Text and JSON out.
 
+pub mod finding;
 pub mod report;
 
 use crate::error::{Result, Shown};

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 const CONTROL_DIR: &[u8] = b".s6-svscan";
 const CONTROL: &[u8] = b"control";
+const CONTROL_FIFO: &[u8] = b".s6-svscan/control";
 /// Ours, and not s6-svscan's: it serialises changes to the scandir.
 const LOCK: &[u8] = b".hermes-gw.lock";
 
@@ -150,6 +151,11 @@ impl ScanDir {
             Err(error) => return Err(error),
         }
         self.dir.give(to, None)
+    }
+
+    /// Whether an s6-svscan runs on it.
+    pub fn is_scanned(&self) -> Result<bool> {
+        self.dir.fifo_has_reader(CONTROL_FIFO)
     }
 
     /// Asks s6-svscan for something.

@@ -1,0 +1,410 @@
+//! `doctor`: every finding, provoked on the real tree; and its remedy, where that is a command.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+use support::{Container, Output, Spec, Tree, Volume, jq, wait_until};
+
+const DOCTOR: [&str; 3] = ["/command/hermes-gw", "--json", "doctor"];
+
+fn gw(container: &Container, args: &[&str]) -> Output {
+    container.as_hermes(&[&["/command/hermes-gw"], args].concat())
+}
+
+fn slot(profile: &str) -> String {
+    format!("/run/service/gateway-{profile}")
+}
+
+fn sh(container: &Container, script: &str) {
+    container.as_root(&["sh", "-c", script]).ok();
+}
+
+/// What doctor has against something, `level: check: text; remedy` each.
+fn bad(output: &Output) -> Vec<String> {
+    let filter = ".[] | select(.level != \"ok\") | .level + \": \" + .check + \": \" + .text + \"; \" \
+        + (.remedy // \"-\")";
+    let findings = jq(filter, &output.stdout);
+    let fails = findings.lines().any(|line| line.starts_with("fail: "));
+    assert_eq!(output.code, i32::from(fails), "{output:?}");
+    findings.lines().map(String::from).collect()
+}
+
+fn findings(container: &Container) -> Vec<String> {
+    let found = bad(&container.as_hermes(&DOCTOR));
+    assert_eq!(bad(&container.as_root(&DOCTOR)), found, "as root");
+    found
+}
+
+/// Waits until exactly this is found, as hermes and as root.
+#[track_caller]
+fn expect(container: &Container, expected: &[&str]) {
+    let mut found = Vec::new();
+    let mut tries = 0;
+    wait_until(&format!("{expected:#?}"), || {
+        found = bad(&container.as_hermes(&DOCTOR));
+        tries += 1;
+        assert!(tries < 2000, "found {found:#?}, not {expected:#?}");
+        found == expected
+    });
+    assert_eq!(findings(container), expected);
+}
+
+fn container(profiles: &[(&str, &str)]) -> Container {
+    let volume = Volume::new();
+    volume.wanted("default", "running");
+    for (profile, behaviour) in profiles {
+        volume.wanted(profile, "running").file(profile, "behave", format!("{behaviour}\n"));
+    }
+    let environment = [("HERMES_GW_BACKOFF_FIRST", "60"), ("HERMES_GW_EARLY_EXIT", "0.8")];
+    let environment = environment.map(|(name, value)| (name.to_string(), value.to_string()));
+    let container =
+        Container::boot(volume, Spec { environment: environment.into(), ..Spec::default() });
+    container.wait_up("default");
+    container
+}
+
+/// The bound with which so many gateways fit: in PID 1's tree there are five services more.
+fn services(gateways: usize) -> usize {
+    let others = if support::tree() == Tree::Root { 5 } else { 0 };
+    others + 2 * gateways
+}
+
+#[test]
+fn a_healthy_container_has_a_line_for_each_check_and_nothing_else() {
+    let container = container(&[("coder", "slow 0")]);
+    container.wait_up("coder");
+    expect(&container, &[]);
+    let checks = jq("map(.check) | join(\" \")", &container.as_hermes(&DOCTOR).stdout);
+    assert_eq!(
+        checks,
+        "s6 caller user settings image tree scandir slots capacity supervisors leftovers room \
+         home profiles gateways"
+    );
+    let text = gw(&container, &["doctor"]);
+    assert_eq!((text.code, text.stderr.as_str()), (0, ""));
+    assert!(text.stdout.lines().all(|line| line.starts_with("ok    ")), "{}", text.stdout);
+    assert_eq!(text.stdout.lines().count(), 15);
+    let tree = match support::tree() {
+        Tree::Root => "ok    tree         root: PID 1's, /run/service\n",
+        Tree::User => "ok    tree         user: the gateways' user's own, /run/service\n",
+    };
+    assert!(text.stdout.contains(tree), "{}", text.stdout);
+    assert_eq!(gw(&container, &["-q", "doctor"]).stdout, "");
+}
+
+#[test]
+fn without_s6_it_says_what_to_use() {
+    let output = Command::new(support::binary()).args(["--json", "doctor"]).output().unwrap();
+    let found = jq("map([.check, .level]) | tojson", str::from_utf8(&output.stdout).unwrap());
+    assert_eq!((found.as_str(), output.status.code()), (r#"[["s6","fail"]]"#, Some(1)));
+    let text = Command::new(support::binary()).arg("doctor").output().unwrap();
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.starts_with("FAIL  s6           "), "{text}");
+    assert!(text.contains("; try: hermes gateway"), "{text}");
+}
+
+#[test]
+fn who_calls_as_whom_and_with_which_settings() {
+    let container = container(&[]);
+    let stranger = bad(&container.as_stranger(&DOCTOR));
+    assert_eq!(
+        stranger,
+        ["fail: caller: user 777 may neither look at gateways nor control them; \
+          docker exec -u hermes"]
+    );
+    let with = |setting: &str| {
+        let args = [&["env", setting], &DOCTOR[..]].concat();
+        bad(&container.as_root(&args))
+    };
+    assert_eq!(
+        with("HERMES_GW_USER=nobody-here"),
+        ["fail: user: look up user: nobody-here: not in /etc/passwd: name the gateways' user in \
+          HERMES_GW_USER; HERMES_GW_USER=NAME"]
+    );
+    assert_eq!(
+        with("HERMES_GW_POLICY=both"),
+        ["fail: settings: parse policy: both: must be profiles or root; hermes-gw help reconcile"]
+    );
+    let tree = with("HERMES_GW_TREE=both");
+    assert!(tree[0].starts_with("fail: settings: parse HERMES_GW_TREE: both: must be"), "{tree:?}");
+    let odd = with("HERMES_GW_BACKOFF_MAX=soon");
+    assert_eq!(odd.len(), 1);
+    assert!(odd[0].starts_with("warn: settings: parse HERMES_GW_BACKOFF_MAX: soon: "), "{odd:?}");
+    assert!(odd[0].ends_with(": the default counts; hermes-gw help finish"), "{odd:?}");
+    let nowhere = with("HERMES_HOME=/nowhere");
+    assert!(nowhere[0].starts_with("fail: home: open directory: /nowhere: "), "{nowhere:?}");
+    for (pairs, finding) in [
+        (
+            1,
+            "fail: capacity: 1 of 1 gateways that s6-svscan can hold: there is no room for another",
+        ),
+        (100, ""),
+    ] {
+        let found = with(&format!("HERMES_GW_SERVICES_MAX={}", services(pairs)));
+        assert_eq!(found.is_empty(), finding.is_empty(), "{pairs}: {found:?}");
+        assert!(found.iter().all(|it| it.starts_with(finding)), "{pairs}: {found:?}");
+    }
+    let limited = container.as_root(&[&["prlimit", "--nofile=30"], &DOCTOR[..]].concat());
+    assert_eq!(
+        bad(&limited),
+        ["warn: capacity: 1 gateways at once need 35 descriptors, more than allowed; \
+          docker run --ulimit nofile=65536"]
+    );
+}
+
+#[test]
+fn a_scandir_that_is_almost_full_is_warned_of() {
+    let names: Vec<_> = (0..8).map(|at| format!("p{at}")).collect();
+    let volume = Volume::new();
+    for name in &names {
+        volume.profile(name);
+    }
+    let container = Container::boot(volume, Spec::default());
+    let setting = format!("HERMES_GW_SERVICES_MAX={}", services(10));
+    let found = bad(&container.as_root(&[&["env", &setting], &DOCTOR[..]].concat()));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("warn: capacity: 9 of 10 gateways"), "{found:?}");
+}
+
+#[test]
+fn what_the_image_lacks() {
+    let container = container(&[]);
+    sh(&container, "mv /command/s6-log /command/away; mv /etc/cont-init.d/02-reconcile-profiles /");
+    expect(
+        &container,
+        &[
+            "fail: image: /command/s6-log is not there; COPY it into the image",
+            "warn: image: nothing in /etc/cont-init.d makes slots when the container starts; \
+         ln -s /command/hermes-gw /etc/cont-init.d/02-reconcile-profiles",
+        ],
+    );
+    sh(&container, "mv /command/away /command/s6-log");
+    sh(&container, "ln -s /command/hermes-gw /etc/cont-init.d/02-reconcile-profiles");
+    expect(&container, &[]);
+}
+
+#[test]
+fn whose_the_scandir_and_its_fifos_are() {
+    let container = container(&[("coder", "slow 0")]);
+    container.wait_up("coder");
+    let (scandir, svscan) = ("/run/service", "/run/service/.s6-svscan/control");
+    let (control, event) =
+        (format!("{}/supervise/control", slot("coder")), format!("{}/event", slot("coder")));
+    sh(&container, &format!("chown root {scandir} {svscan} {control} {event}"));
+    let uid = support::HERMES;
+    let not = |check: &str, path: &str, remedy: &str| {
+        format!("fail: {check}: {path} belongs to user 0, not to user {uid}; {remedy}")
+    };
+    let found = bad(&container.as_root(&DOCTOR));
+    let chown = format!("chown -R hermes {}, as root", slot("coder"));
+    assert_eq!(
+        found,
+        [
+            not("scandir", scandir, "hermes-gw reconcile, as root"),
+            not("scandir", svscan, "hermes-gw reconcile, as root"),
+            not("slots", &control, &chown),
+            not("slots", &event, &chown),
+        ]
+    );
+    sh(&container, &format!("chown hermes {scandir} {svscan}; chown -R hermes {}", slot("coder")));
+    expect(&container, &[]);
+
+    sh(&container, "rm /run/service/.s6-svscan/control");
+    let restart = match support::tree() {
+        Tree::Root => "docker restart",
+        Tree::User => "s6-svc -u /run/service/hermes-svscan, as root",
+    };
+    let found = findings(&container);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0], format!("fail: tree: no s6-svscan runs on /run/service; {restart}"));
+}
+
+#[test]
+fn slots_that_are_not_what_they_should_be() {
+    let container = container(&[("coder", "slow 0"), ("edited", "slow 0"), ("mute", "slow 0")]);
+    ["coder", "edited", "mute"].iter().for_each(|profile| container.wait_up(profile));
+    sh(&container, &format!("echo '# more' >>{}/run", slot("edited")));
+    container.as_hermes(&["/command/s6-svc", "-wD", "-dh", &format!("{}/log", slot("mute"))]).ok();
+    sh(&container, "touch /run/service/gateway-file; mkdir /run/service/.gateway-left.tmp");
+    let logger = format!(
+        "fail: slots: mute: its logger is not up, and it hangs once it has said too much; \
+         s6-svc -u {}/log",
+        slot("mute")
+    );
+    expect(
+        &container,
+        &[
+            "warn: slots: edited: its files are not those of this hermes-gw; hermes-gw reconcile",
+            &logger,
+            "warn: leftovers: /run/service/.gateway-left.tmp was left by a call that was killed; \
+         hermes-gw reconcile",
+            "fail: leftovers: /run/service/gateway-file is no slot of a gateway; \
+         rm -r /run/service/gateway-file",
+        ],
+    );
+    container.as_hermes(&["/command/s6-svc", "-u", &format!("{}/log", slot("mute"))]).ok();
+    sh(&container, "rm -r /run/service/gateway-file");
+    gw(&container, &["reconcile"]).ok();
+    expect(&container, &[]);
+
+    let status = container.inside(&slot("edited")).join("supervise/status");
+    fs::write(&status, "odd").unwrap();
+    let found = findings(&container);
+    assert!(found[0].starts_with("fail: slots: status files of 3, "), "{found:?}");
+    assert!(found[1].starts_with("fail: gateways: edited: read: "), "{found:?}");
+    assert!(found[1].ends_with("; hermes-gw restart edited"), "{found:?}");
+    assert_eq!(found.len(), 2, "{found:?}");
+}
+
+#[test]
+fn supervisors_without_a_slot_and_slots_without_a_supervisor() {
+    let container = container(&[("coder", "slow 0"), ("moved", "slow 0")]);
+    ["coder", "moved"].iter().for_each(|profile| container.wait_up(profile));
+    let (coder, moved) = (container.supervisor("coder"), container.supervisor("moved"));
+    let logger = container.supervisor("moved/log");
+    container.signal_svscan("STOP");
+    sh(&container, &format!("kill -KILL {coder}; mv {} /run/service/.moved", slot("moved")));
+    let mut orphans: Vec<u32> = [&moved, &logger].map(|pid| pid.parse().unwrap()).into();
+    orphans.sort_by_key(u32::to_string);
+    let name = |pid: &u32| {
+        if pid.to_string() == moved { "gateway-moved" } else { "gateway-moved/log" }
+    };
+    let orphan = |pid: &u32| {
+        let name = name(pid);
+        format!(
+            "fail: supervisors: process {pid} supervises {name}, which is no slot any more; kill {pid}"
+        )
+    };
+    let mut expected =
+        vec!["fail: slots: coder: nobody supervises it; hermes-gw reconcile".to_string()];
+    expected.extend(orphans.iter().map(orphan));
+    expected.push(
+        "warn: profiles: moved: a profile without a slot; hermes-gw register --down moved".into(),
+    );
+    expect(&container, &expected.iter().map(String::as_str).collect::<Vec<_>>());
+    container.signal_svscan("CONT");
+    sh(&container, &format!("kill {moved}; kill -HUP {logger}"));
+    gw(&container, &["reconcile"]).ok();
+    expect(&container, &[]);
+}
+
+#[test]
+fn gateways_in_the_other_layout() {
+    let container = container(&[]);
+    let tree = support::tree();
+    let (other, word) = match tree {
+        Tree::Root => ("/run/hermes-gw/service", "user"),
+        // The tests' own name for the gateways' scandir is /run/service.
+        Tree::User => ("/run//service", "root"),
+    };
+    sh(&container, &format!("mkdir -p {other}/gateway-twin; chown -R hermes {other}/gateway-twin"));
+    if tree == Tree::Root {
+        sh(&container, "chown -R hermes /run/hermes-gw");
+    }
+    let found = findings(&container);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let remedy = format!("HERMES_GW_TREE={word} hermes-gw --scandir /run/service unregister twin");
+    let twice = "fail: tree: /run/service has gateway-twin, too: two may run; ";
+    assert_eq!(found[0], format!("{twice}{remedy}"));
+    let setting = format!("HERMES_GW_TREE={word}");
+    let args = ["env", &setting, "/command/hermes-gw", "--scandir", other, "unregister", "twin"];
+    // Without an s6-svscan there it says so, and has done what there was to do.
+    container.as_root(&args);
+    expect(&container, &[]);
+}
+
+#[test]
+fn file_systems_without_room() {
+    let container = container(&[]);
+    sh(&container, "mount -o remount,size=$(($(df -k --output=used /run | tail -n 1) + 64))k /run");
+    let found = findings(&container);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("fail: room: /run/service has room for "), "{found:?}");
+    assert!(found[0].ends_with(": states are lost; df -a /run/service"), "{found:?}");
+}
+
+#[test]
+fn homes_and_profiles_that_are_not_what_they_should_be() {
+    let container = container(&[("gone", "slow 0"), ("cut", "slow 0")]);
+    ["gone", "cut"].iter().for_each(|profile| container.wait_up(profile));
+    let volume = container.volume();
+    volume.profile("fresh").profile("Bad Name");
+    symlink("/etc", volume.home("linked")).unwrap();
+    volume.give(support::HERMES);
+    fs::remove_dir_all(volume.home("gone")).unwrap();
+    volume.file("cut", "gateway_state.json", "{\"desired");
+    sh(&container, "chown root /opt/data/logs");
+    expect(
+        &container,
+        &[
+            &format!(
+                "fail: home: /opt/data/logs belongs to user 0, not to user {}; \
+             chown -R hermes /opt/data, as root",
+                support::HERMES
+            ),
+            "warn: profiles: /opt/data/profiles/Bad Name: invalid name: only a-z, 0-9, _ and - are \
+         allowed; mv it away, or rename it",
+            "warn: profiles: /opt/data/profiles/linked: is a symbolic link, which is not followed; \
+         mv it away, or rename it",
+            "warn: profiles: read: /opt/data/profiles/cut/gateway_state.json: is cut short: no prior \
+         state; hermes-gw start cut, or stop",
+            "warn: profiles: fresh: a profile without a slot; hermes-gw register --down fresh",
+            "warn: profiles: gone: a slot without a profile; hermes-gw unregister gone",
+        ],
+    );
+    sh(&container, "chown -R hermes /opt/data");
+    sh(&container, "rm -r '/opt/data/profiles/Bad Name' /opt/data/profiles/linked");
+    assert_eq!(gw(&container, &["start", "cut"]).code, 0);
+    gw(&container, &["register", "--down", "fresh"]).ok();
+    gw(&container, &["unregister", "gone"]).ok();
+    expect(&container, &[]);
+}
+
+#[test]
+fn gateways_that_do_not_do_what_they_are_meant_to() {
+    let container = container(&[
+        ("config", "exit 78"),
+        ("crashes", "exit 1"),
+        ("done", "after 1 0"),
+        ("rest", "slow 0"),
+        ("paused", "slow 0"),
+    ]);
+    ["rest", "paused"].iter().for_each(|profile| container.wait_up(profile));
+    container.as_hermes(&["/command/s6-svc", "-d", &slot("rest")]).ok();
+    container.as_hermes(&["/command/s6-svc", "-p", &slot("paused")]).ok();
+    expect(
+        &container,
+        &[
+            "fail: gateways: config: parked: exit 78 (configuration); hermes-gw logs config",
+            "fail: gateways: crashes: backing off 60s, 1 death: exit 1; hermes-gw logs crashes",
+            "warn: gateways: done: parked: exit 0 (it ended by itself); hermes-gw start done",
+            "warn: gateways: paused: up, paused (SIGSTOP); hermes-gw signal CONT paused",
+            "warn: gateways: rest: down, wanted up at next boot; hermes-gw start rest",
+        ],
+    );
+    for args in ["start rest", "signal CONT paused", "stop done config crashes"] {
+        gw(&container, &args.split(' ').collect::<Vec<_>>()).ok();
+    }
+    expect(&container, &[]);
+}
+
+#[test]
+fn a_gateway_that_does_not_stay_up_is_warned_of_while_it_is_up() {
+    let volume = Volume::new();
+    volume.wanted("default", "running");
+    let environment = vec![("HERMES_GW_BACKOFF_MAX".to_string(), "1".to_string())];
+    let container = Container::boot(volume, Spec { environment, ..Spec::default() });
+    for _ in 0..3 {
+        container.wait_up("default");
+        container.as_hermes(&["/command/s6-svc", "-k", &slot("default")]).ok();
+        wait_until("another run", || {
+            gw(&container, &["status", "default"]).stdout.contains("  up, ")
+        });
+    }
+    expect(
+        &container,
+        &["warn: gateways: default: up, 3 deaths lately: signal 9; hermes-gw logs default"],
+    );
+}
