@@ -198,12 +198,12 @@ fn whose_the_scandir_and_its_fifos_are() {
         format!("fail: {check}: {path} belongs to user 0, not to user {uid}; {remedy}")
     };
     let found = bad(&container.as_root(&DOCTOR));
-    let chown = format!("chown -R hermes {}, as root", slot("coder"));
+    let chown = format!("as root: chown -R hermes {}", slot("coder"));
     assert_eq!(
         found,
         [
-            not("scandir", scandir, "hermes-gw reconcile, as root"),
-            not("scandir", svscan, "hermes-gw reconcile, as root"),
+            not("scandir", scandir, "as root: hermes-gw reconcile"),
+            not("scandir", svscan, "as root: hermes-gw reconcile"),
             not("slots", &control, &chown),
             not("slots", &event, &chown),
         ]
@@ -214,7 +214,7 @@ fn whose_the_scandir_and_its_fifos_are() {
     sh(&container, "rm /run/service/.s6-svscan/control");
     let restart = match support::tree() {
         Tree::Root => "docker restart",
-        Tree::User => "s6-svc -u /run/service/hermes-svscan, as root",
+        Tree::User => "as root: s6-svc -u /run/service/hermes-svscan",
     };
     let found = findings(&container);
     assert_eq!(found.len(), 1);
@@ -341,19 +341,26 @@ fn homes_and_profiles_that_are_not_what_they_should_be() {
         &[
             &format!(
                 "fail: home: /opt/data/logs belongs to user 0, not to user {}; \
-             chown -R hermes /opt/data, as root",
+             as root: chown -R hermes /opt/data",
                 support::HERMES
             ),
             "warn: profiles: /opt/data/profiles/Bad Name: invalid name: only a-z, 0-9, _ and - are \
-         allowed; mv it away, or rename it",
+         allowed; mv '/opt/data/profiles/Bad Name' /opt/data",
             "warn: profiles: /opt/data/profiles/linked: is a symbolic link, which is not followed; \
-         mv it away, or rename it",
+         mv '/opt/data/profiles/linked' /opt/data",
             "warn: profiles: read: /opt/data/profiles/cut/gateway_state.json: is cut short: no prior \
-         state; hermes-gw start cut, or stop",
+         state; hermes-gw start cut",
             "warn: profiles: fresh: a profile without a slot; hermes-gw register --down fresh",
             "warn: profiles: gone: a slot without a profile; hermes-gw unregister gone",
         ],
     );
+    sh(&container, "mv /opt/data/profiles /opt/data/kept; touch /opt/data/profiles");
+    let found = findings(&container);
+    let path = "/opt/data/profiles";
+    let strange =
+        format!("fail: home: open directory: {path}: Not a directory; ls -ld /opt/data/profiles");
+    assert_eq!(found[0], strange, "{found:?}");
+    sh(&container, "rm /opt/data/profiles; mv /opt/data/kept /opt/data/profiles");
     sh(&container, "chown -R hermes /opt/data");
     sh(&container, "rm -r '/opt/data/profiles/Bad Name' /opt/data/profiles/linked");
     assert_eq!(gw(&container, &["start", "cut"]).code, 0);

@@ -3,7 +3,7 @@
 use crate::cli::{Options, Verbosity};
 use crate::container::Supervisor;
 use crate::error::{Error, Kind, Result, Shown};
-use crate::home::{self, state};
+use crate::home::{self, Homes, state};
 use crate::manager::{self, Access};
 use crate::model::backoff::Exit;
 use crate::model::plan::Slot;
@@ -140,7 +140,7 @@ impl Doctor {
         }
         let settings = Settings::read(options);
         let tree = settings.tree.as_ref().map_or(Tree::default(), |tree| *tree);
-        let failed = |error: Box<Error>| (error.to_string(), "hermes-gw reconcile --boot, as root");
+        let failed = |error: Box<Error>| (error.to_string(), "as root: hermes-gw reconcile --boot");
         let scandir = ScanDir::open(&settings.scandir, tree).map_err(failed)?;
         Ok(Doctor {
             ids: user::look_up(&settings.user),
@@ -220,14 +220,14 @@ impl Doctor {
             Tree::Root => ("PID 1's", "docker restart", Tree::User),
             Tree::User => (
                 "the gateways' user's own",
-                "s6-svc -u /run/service/hermes-svscan, as root",
+                "as root: s6-svc -u /run/service/hermes-svscan",
                 Tree::Root,
             ),
         };
         match self.scandir.is_scanned() {
             Ok(true) => {}
             Ok(false) => findings.fail(format!("no s6-svscan runs on {path}"), restart),
-            Err(error) => findings.fail(error.to_string(), "hermes-gw reconcile, as root"),
+            Err(error) => findings.fail(error.to_string(), "as root: hermes-gw reconcile"),
         }
         let there = Dir::open(other.path().as_bytes()).and_then(|dir| dir.names());
         let elsewhere = other.path().as_bytes() != self.scandir.dir().path();
@@ -247,7 +247,7 @@ impl Doctor {
     fn scandir(&self, findings: &mut Findings) -> String {
         let dir = self.scandir.dir();
         for name in [&b"."[..], b".s6-svscan/control"] {
-            self.owned(findings, dir, name, "hermes-gw reconcile, as root");
+            self.owned(findings, dir, name, "as root: hermes-gw reconcile");
         }
         "the gateways' user may add and remove slots".into()
     }
@@ -288,7 +288,7 @@ impl Doctor {
                 Slot::Present { .. } => {}
             }
             let Ok(service) = Service::open(dir, &profile.slot()) else { continue };
-            let remedy = format!("chown -R {} {path}, as root", Shown(user));
+            let remedy = format!("as root: chown -R {} {path}", Shown(user));
             self.owned(findings, service.dir(), b"supervise/control", &remedy);
             self.owned(findings, service.dir(), b"event", &remedy);
             let logs =
@@ -421,7 +421,10 @@ impl Doctor {
                 return String::new();
             }
         };
-        let remedy = format!("chown -R {} {}, as root", Shown(&self.settings.user), Shown(root));
+        if let Err(error) = home::profiles(&home) {
+            findings.fail(error.to_string(), &format!("ls -ld {}/profiles", Shown(root)));
+        }
+        let remedy = format!("as root: chown -R {} {}", Shown(&self.settings.user), Shown(root));
         for name in [&b"."[..], b"logs", b"logs/gateways"] {
             self.owned(findings, &home, name, &remedy);
         }
@@ -431,16 +434,14 @@ impl Doctor {
     /// Slots against profiles.
     fn profiles(&self, findings: &mut Findings) -> String {
         let root = home::root_of(&self.settings.home);
-        let (known, unusable) = match home::all(root) {
-            Ok(all) => all,
-            Err(error) => {
-                findings.fail(error.to_string(), "");
-                return String::new();
-            }
+        // What keeps it from being opened was told above.
+        let (Ok((known, unusable)), Ok(homes)) = (home::all(root), Homes::open(root)) else {
+            return String::new();
         };
         for (name, why) in unusable {
             let path = [root, b"/profiles/", &name].concat();
-            findings.warn(format!("{}: {why}", Shown(&path)), "mv it away, or rename it");
+            let (path, root) = (Shown(&path), Shown(root));
+            findings.warn(format!("{path}: {why}"), &format!("mv '{path}' {root}"));
         }
         for profile in &known {
             let name = profile.name();
@@ -448,10 +449,13 @@ impl Doctor {
                 let why = format!("{name}: a profile without a slot");
                 findings.warn(why, &format!("hermes-gw register --down {name}"));
             }
-            let prior = home::home_of(root, profile).map(|home| state::read_prior(&home));
+            let prior = homes.of(profile).map(|home| state::read_prior(&home));
             match prior {
                 Ok((_, Some(error))) if error.kind != Kind::Missing => {
-                    findings.warn(error.to_string(), &format!("hermes-gw start {name}, or stop"));
+                    // Either writes it anew; what is so now is what is least of a surprise.
+                    let up = |it: &Report| it.profile == *profile && it.state == State::Up;
+                    let verb = if self.reports.iter().any(up) { "start" } else { "stop" };
+                    findings.warn(error.to_string(), &format!("hermes-gw {verb} {name}"));
                 }
                 _ => {}
             }

@@ -63,12 +63,47 @@ fn home_at(profiles: &Dir, name: &[u8]) -> Option<std::result::Result<Dir, Strin
     }
 }
 
+/// The homes of all profiles.
+#[derive(Debug)]
+pub struct Homes {
+    root: Dir,
+    profiles: Option<Dir>,
+}
+
+impl Homes {
+    /// Opens the root home, and what is below it.
+    pub fn open(root: &[u8]) -> Result<Homes> {
+        let root = Dir::open(root)?;
+        Ok(Homes { profiles: profiles(&root)?, root })
+    }
+
+    /// The home of `which`.
+    ///
+    /// # Errors
+    /// [`Kind::Missing`] if there is no such profile.
+    pub fn of(&self, which: &Profile) -> Result<Dir> {
+        match (which, &self.profiles) {
+            (Profile::Default, _) => self.root.dir(b"."),
+            (Profile::Named(name), Some(profiles)) => profiles.dir(name.as_bytes()),
+            (Profile::Named(_), None) => self.root.dir(PROFILES),
+        }
+    }
+
+    /// Whether the gateway of `which` was last meant to run; `None` if this user may not know.
+    pub fn wants_up(&self, which: &Profile) -> Option<bool> {
+        match self.of(which).map(|home| state::read_prior(&home)) {
+            Ok((_, Some(error))) if error.kind == Kind::Denied => None,
+            Ok((prior, _)) => Some(prior.wants_up()),
+            Err(error) => (error.kind == Kind::Missing).then_some(false),
+        }
+    }
+}
+
 /// The home of `which` below the root home.
 pub fn home_of(root: &[u8], which: &Profile) -> Result<Dir> {
-    let root = Dir::open(root)?;
     match which {
-        Profile::Default => Ok(root),
-        Profile::Named(name) => root.dir(PROFILES)?.dir(name.as_bytes()),
+        Profile::Default => Dir::open(root),
+        named => Homes::open(root)?.of(named),
     }
 }
 

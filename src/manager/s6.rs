@@ -4,7 +4,7 @@ use super::{Access, Goal, Outcomes, Patience, ServiceManager};
 use crate::cli::{Options, Verbosity};
 use crate::container::Supervisor;
 use crate::error::{Error, Kind, Result, Shown};
-use crate::home::{self, marker, state};
+use crate::home::{self, Homes, marker, state};
 use crate::model::backoff::{self, Exit};
 use crate::model::intent::Word;
 use crate::model::plan::Policy;
@@ -122,23 +122,14 @@ impl<'a> S6<'a> {
 
     /// Whether the gateway of `profile` comes up when the container starts the next time, as
     /// reconcile decides it; `None` if this user may not know.
-    fn wants_up_at_boot(&self, profile: &Profile) -> Option<bool> {
-        let wants_up = |profile: &Profile| match self.home(profile) {
-            Ok(home) => match state::read_prior(&home) {
-                (_, Some(error)) if error.kind == Kind::Denied => None,
-                (prior, _) => Some(prior.wants_up()),
-            },
-            Err(error) if error.kind == Kind::Missing => Some(false),
-            Err(_) => None,
-        };
-        match (&self.settings.policy, profile) {
-            (Ok(Policy::Profiles), _) => wants_up(profile),
-            (Ok(Policy::Root), Profile::Named(_)) => Some(false),
-            (Ok(Policy::Root), Profile::Default) => {
+    fn wants_up_at_boot(&self, homes: &Homes, profile: &Profile) -> Option<bool> {
+        match (self.settings.policy.as_ref().ok()?, profile) {
+            (Policy::Profiles, _) => homes.wants_up(profile),
+            (Policy::Root, Profile::Named(_)) => Some(false),
+            (Policy::Root, Profile::Default) => {
                 let (all, _) = home::all(home::root_of(&self.settings.home)).ok()?;
-                Some(all.iter().any(|profile| wants_up(profile) == Some(true)))
+                Some(all.iter().any(|profile| homes.wants_up(profile) == Some(true)))
             }
-            (Err(_), _) => None,
         }
     }
 
@@ -460,8 +451,11 @@ impl ServiceManager for S6<'_> {
         let mut reports: Vec<_> = profiles.iter().map(look).collect();
         match user::become_gateways_user(&self.settings.user) {
             Ok(()) => {
+                let homes = Homes::open(home::root_of(&self.settings.home));
                 for report in reports.iter_mut().flatten() {
-                    report.wanted_at_boot = self.wants_up_at_boot(&report.profile);
+                    let homes = homes.as_ref().ok();
+                    report.wanted_at_boot =
+                        homes.and_then(|homes| self.wants_up_at_boot(homes, &report.profile));
                 }
             }
             Err(error) => self.warn(&error),
@@ -471,7 +465,9 @@ impl ServiceManager for S6<'_> {
 
     fn watch(&self, profiles: &[Profile], tell: &dyn Fn(&Report) -> Result<()>) -> Result<()> {
         watch::watch(&self.lens(), profiles, &|mut report| {
-            report.wanted_at_boot = self.wants_up_at_boot(&report.profile);
+            let homes = Homes::open(home::root_of(&self.settings.home)).ok();
+            report.wanted_at_boot =
+                homes.and_then(|homes| self.wants_up_at_boot(&homes, &report.profile));
             tell(&report)
         })
     }

@@ -115,7 +115,10 @@ impl Report {
                 (self.wanted == Some(false), ", wanted down"),
                 (self.ready, ", ready"),
                 (self.paused, ", paused (SIGSTOP)"),
-                (self.wanted_at_boot == Some(false), ", wanted down at next boot"),
+                (
+                    self.wanted == Some(true) && self.wanted_at_boot == Some(false),
+                    ", wanted down at next boot",
+                ),
             ];
             for (_, fact) in facts.iter().filter(|(is_so, _)| *is_so) {
                 text += fact;

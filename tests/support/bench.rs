@@ -73,7 +73,54 @@ fn main() {
         &["-o", "up"],
         &[],
     );
+    bench.pair("status | s6-svstat", 400, &["status", "one"], "s6-svstat", &[], &[]);
     bench.latency();
+    drop(container);
+    many();
+}
+
+/// All of a large scandir at once, against s6-svstat on each slot.
+fn many() {
+    const GATEWAYS: usize = 400;
+    let volume = Volume::new();
+    for number in 1..GATEWAYS {
+        volume.profile(&format!("gateway{number}"));
+    }
+    let container = Container::boot(volume, Spec::default());
+    let scandir = container.inside("/run/service");
+    let slots: Vec<_> = fs::read_dir(&scandir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("gateway-"))
+        .collect();
+    assert_eq!(slots.len(), GATEWAYS);
+    let status = || {
+        let mut command = Command::new(binary());
+        command.arg("--scandir").arg(&scandir).arg("--home").arg(container.volume().path());
+        let command = command.arg("status").env("HERMES_GW_USER", "root").stdout(Stdio::null());
+        let start = Instant::now();
+        assert!(command.status().unwrap().success());
+        start.elapsed()
+    };
+    let svstat = || {
+        let start = Instant::now();
+        for slot in &slots {
+            assert!(
+                Command::new("s6-svstat")
+                    .arg(slot)
+                    .stdout(Stdio::null())
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+        }
+        start.elapsed()
+    };
+    let (ours, theirs): (Vec<_>, Vec<_>) = (0..9).map(|_| (status(), svstat())).unzip();
+    let (ours, theirs) = (median(ours), median(theirs));
+    let ratio = theirs.as_secs_f64() / ours.as_secs_f64();
+    let what = format!("status of {GATEWAYS} | as many s6-svstat");
+    println!("{what:<44} {:>8.2}ms {:>8.2}ms {ratio:>7.2}x", ms(ours), ms(theirs));
 }
 
 struct Bench {

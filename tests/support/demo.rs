@@ -4,8 +4,9 @@
 #[path = "mod.rs"]
 mod support;
 
-use std::time::Duration;
-use support::{Container, Spec, Volume};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use support::{Container, Output, Spec, Volume, wait_until};
 
 fn main() {
     let volume = Volume::new();
@@ -15,11 +16,22 @@ fn main() {
         .wanted("writer", "stopped")
         .profile("newcomer")
         .with_state("corrupt", "{\"desired_state\":\"runn")
-        .profile("Bad Name");
+        .profile("Bad Name")
+        .wanted("flaky", "running")
+        .file("flaky", "behave", "exit 1\n")
+        .wanted("misconfigured", "running")
+        .file("misconfigured", "behave", "exit 78\n");
     println!("A container boots: s6-svscan is PID 1, cont-init.d runs hermes-gw ...\n");
     let mut container = Container::boot(volume, Spec::default());
-    show(&container, &["coder", "researcher"]);
+    show_boot(&container);
+    wait_for(&container, &["coder", "researcher"]);
     println!("\nAn operator comes in by docker exec ...\n");
+    wait_until("a second death", || {
+        gw(&container, "status flaky").stdout.contains("backing off 2s, 2 deaths")
+    });
+    operate(&container, "status");
+    let watch = container.hermes_command(&["/command/hermes-gw", "watch", "coder", "writer"]);
+    let watch = watching(watch);
     for line in [
         "-v stop coder",
         "-v start writer newcomer",
@@ -27,21 +39,50 @@ fn main() {
         "is-running coder",
         "start nobody",
         "-v unregister corrupt",
-        "list",
     ] {
         operate(&container, line);
     }
+    println!("\n... while another one looks on:\n");
+    println!("  $ hermes-gw watch coder writer");
+    print!("{}", indented(&watch()));
+    println!("\n... and asks what is wrong:\n");
+    operate(&container, "-q doctor");
     println!("\n... and after a restart of the container, /run is empty, the volume is kept:\n");
     container.restart();
-    show(&container, &["writer", "newcomer", "researcher"]);
+    show_boot(&container);
+    wait_for(&container, &["writer", "newcomer", "researcher"]);
+    println!();
+    operate(&container, "status");
     println!("\nThe container is gone, and nothing of it is left.");
+}
+
+fn gw(container: &Container, line: &str) -> Output {
+    let mut args = vec!["/command/hermes-gw"];
+    args.extend(line.split(' '));
+    container.as_hermes(&args)
+}
+
+/// Starts `command`; what it has printed by then, once it is asked.
+fn watching(mut command: Command) -> impl FnOnce() -> String {
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    stdout.read_line(&mut first).unwrap();
+    move || {
+        let mut rest = String::new();
+        // It sees what was done before it is killed: the last line is that of a start.
+        while !rest.contains("writer: up") {
+            stdout.read_line(&mut rest).unwrap();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        first + &rest
+    }
 }
 
 /// Runs hermes-gw as hermes, and shows what it says.
 fn operate(container: &Container, line: &str) {
-    let mut args = vec!["/command/hermes-gw"];
-    args.extend(line.split(' '));
-    let output = container.as_hermes(&args);
+    let output = gw(container, line);
     println!("  $ hermes-gw {line}");
     print!("{}", indented(&output.stdout) + &indented(&output.stderr));
     if output.code != 0 {
@@ -53,25 +94,14 @@ fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}\n")).collect()
 }
 
-/// Prints what the container said at boot, then what s6 says of each gateway, once all
-/// that are `running` do.
-fn show(container: &Container, running: &[&str]) {
-    running.iter().for_each(|profile| container.wait_up(profile));
+/// Prints what the container said at boot.
+fn show_boot(container: &Container) {
     let console = container.console();
     let boot = console.lines().take_while(|line| !line.starts_with("cont-init: "));
     boot.for_each(|line| println!("  {line}"));
-    println!("\n  {:<12} {:<8} by s6-svstat, as hermes", "profile", "slot");
-    let slots = container.as_root(&["ls", "/run/service"]).ok();
-    std::thread::sleep(Duration::from_secs(1));
-    for slot in slots.lines() {
-        if let Some(profile) = slot.strip_prefix("gateway-") {
-            let path = format!("/run/service/{slot}");
-            let status = container.as_hermes(&["/command/s6-svstat", &path]).ok();
-            let (state, facts) = status.trim().split_once(' ').unwrap_or((status.trim(), ""));
-            println!("  {profile:<12} {state:<8} {facts}");
-        }
-    }
-    println!("\n  $HERMES_HOME/logs/gateways/coder/current, by s6-log:");
-    let log = container.volume().read("default", "logs/gateways/coder/current");
-    log.lines().for_each(|line| println!("  {line}"));
+}
+
+/// Waits until the gateways of `running` run.
+fn wait_for(container: &Container, running: &[&str]) {
+    running.iter().for_each(|profile| container.wait_up(profile));
 }
