@@ -17,6 +17,7 @@ pub mod s6;
 pub mod script;
 pub mod settings;
 pub mod sys;
+pub mod time;
 pub mod user;
 
 use std::process::ExitCode;
