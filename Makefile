@@ -8,7 +8,7 @@ CARGO := $(shell command -v cargo || echo /usr/bin/cargo)
 LIVE := boot live lifecycle registration crashes shutdown wire tree
 # Those that are about either layout.
 LAYOUTS := boot crashes faults intents lifecycle live registration shutdown wire
-TOOLS := s6 execline strace util-linux procps
+TOOLS := s6 execline strace util-linux procps tzdata
 
 build:
 	tests/support/build.sh

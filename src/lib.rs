@@ -19,6 +19,7 @@ pub mod settings;
 pub mod sys;
 pub mod time;
 pub mod user;
+pub mod zone;
 
 use std::process::ExitCode;
 

@@ -276,8 +276,12 @@ impl Dir {
     /// Never blocks: anything but a regular file is [`Kind::Unusable`], as is
     /// a file over the limit. An absent one is [`Kind::Missing`].
     pub fn read(&self, name: &[u8], limit: usize) -> Result<Vec<u8>> {
+        self.read_as(name, OPEN_FILE, limit)
+    }
+
+    fn read_as(&self, name: &[u8], flags: OFlags, limit: usize) -> Result<Vec<u8>> {
         const WHAT: &str = "read";
-        let fd = self.open_at(WHAT, name, OFlags::RDONLY | OPEN_FILE, 0)?;
+        let fd = self.open_at(WHAT, name, OFlags::RDONLY | flags, 0)?;
         let size = self.size_of(&fd, WHAT, name, FileKind::Regular)?;
         let too_large = || {
             let why = format!("is larger than {limit} bytes");
@@ -524,6 +528,13 @@ impl Dir {
     fn failed(&self, what: &str, name: &[u8], errno: Errno) -> Box<Error> {
         failed(what, &self.path_of(name), errno)
     }
+}
+
+/// The whole of the regular file at the absolute `path`, which the image's author chose:
+/// symbolic links are followed. Else it is [`Dir::read`].
+pub fn read_followed(path: &[u8], limit: usize) -> Result<Vec<u8>> {
+    let flags = OPEN_FILE.difference(OFlags::NOFOLLOW);
+    Dir::open(b"/")?.read_as(path.strip_prefix(b"/").unwrap_or(path), flags, limit)
 }
 
 /// The path for the kernel. One with a NUL in it, which comes from nowhere, names nothing.
