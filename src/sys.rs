@@ -12,8 +12,9 @@ use rustix::io::Errno;
 use rustix::process::{self, Resource, Rlimit};
 use rustix::thread;
 use std::ffi::CString;
+use std::io::IsTerminal;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// A file name.
@@ -85,8 +86,28 @@ pub struct Meta {
     pub size: u64,
     /// Its inode, which a file that takes its place does not have at first.
     pub inode: u64,
+    /// How many names it has; none are left of what is open still, but deleted.
+    pub links: u64,
     /// When its content was last changed, since 1970 UTC, by the clock's last tick.
     pub modified: Duration,
+}
+
+impl From<fs::Stat> for Meta {
+    fn from(stat: fs::Stat) -> Meta {
+        Meta {
+            kind: FileType::from_raw_mode(stat.st_mode).into(),
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            inode: stat.st_ino,
+            links: stat.st_nlink,
+            modified: Duration::new(
+                u64::try_from(stat.st_mtime).unwrap_or(0),
+                u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
+            ),
+        }
+    }
 }
 
 /// An open directory and the path it was opened by, for messages.
@@ -98,6 +119,38 @@ pub struct Dir(Box<Opened>);
 struct Opened {
     fd: OwnedFd,
     path: Vec<u8>,
+}
+
+impl Opened {
+    fn meta(&self) -> Result<Meta> {
+        let stat = fs::fstat(&self.fd).map_err(|errno| failed("look at", &self.path, errno))?;
+        Ok(stat.into())
+    }
+}
+
+/// An open regular file.
+#[derive(Debug)]
+pub struct File(Box<Opened>);
+
+impl File {
+    /// What it is now.
+    pub fn meta(&self) -> Result<Meta> {
+        self.0.meta()
+    }
+
+    /// Reads from the byte `at` on until `buffer` is full or the file ends; how many bytes.
+    pub fn read_at(&self, buffer: &mut [u8], at: u64) -> Result<usize> {
+        let mut length = 0;
+        while length < buffer.len() {
+            match rustix::io::pread(&self.0.fd, &mut buffer[length..], at + length as u64) {
+                Ok(0) => break,
+                Ok(more) => length += more,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(failed("read", &self.0.path, errno)),
+            }
+        }
+        Ok(length)
+    }
 }
 
 /// A FIFO open for reading, and for writing too, so that it never ends.
@@ -113,6 +166,15 @@ impl Fifo {
         let mut buffer = [0; 512];
         while matches!(rustix::io::read(&self.fd, &mut buffer), Ok(1..)) {}
     }
+
+    /// Tells of the files of `dir` too, if [`watch_files`] made this.
+    pub fn add_files_of(&self, dir: &Dir) -> Result<()> {
+        // By descriptor: what has its path by now may be something else.
+        let path = format!("/proc/self/fd/{}", dir.0.fd.as_raw_fd());
+        let flags = WatchFlags::CREATE.union(WatchFlags::MODIFY).union(WatchFlags::MOVED_TO);
+        let added = inotify::add_watch(&self.fd, &*c(path.as_bytes()), flags);
+        added.map(drop).map_err(|errno| failed("watch", dir.path(), errno))
+    }
 }
 
 /// What tells of each file that gets or loses its name in the directory `path`, like a FIFO
@@ -121,12 +183,25 @@ impl Fifo {
 /// # Errors
 /// There are too many watches already, for one.
 pub fn watch_names(path: &[u8]) -> Result<Fifo> {
-    let failed = |errno| failed("watch", path, errno);
+    let watch = watch(path)?;
+    let names = WatchFlags::MOVED_TO.union(WatchFlags::DELETE);
+    inotify::add_watch(&watch.fd, &*c(path), names)
+        .map_err(|errno| failed("watch", path, errno))?;
+    Ok(watch)
+}
+
+/// What tells, like a FIFO that gets bytes, of each file that is new or has grown in the
+/// directories that are added by [`Fifo::add_files_of`].
+///
+/// # Errors
+/// There are too many of its kind already, for one.
+pub fn watch_files() -> Result<Fifo> {
+    watch(b"files")
+}
+
+fn watch(what: &[u8]) -> Result<Fifo> {
     let flags = CreateFlags::NONBLOCK.union(CreateFlags::CLOEXEC);
-    let fd = inotify::init(flags).map_err(failed)?;
-    inotify::add_watch(&fd, &*c(path), WatchFlags::MOVED_TO.union(WatchFlags::DELETE))
-        .map_err(failed)?;
-    Ok(Fifo { fd })
+    inotify::init(flags).map(|fd| Fifo { fd }).map_err(|errno| failed("watch", what, errno))
 }
 
 /// The writing end of a FIFO that somebody else reads.
@@ -172,6 +247,21 @@ pub fn wait(all: &[Heard<'_>], timeout: Option<Duration>) -> Result<Vec<(bool, b
     let mut fds = fds.iter();
     let mut told = |there| there && fds.next().is_some_and(|fd| !fd.revents().is_empty());
     Ok(all.iter().map(|(fifo, writer)| (told(fifo.is_some()), told(writer.is_some()))).collect())
+}
+
+/// Waits until there is something to read from `fifo`, or nobody is left who reads what this
+/// process prints: whether somebody is.
+pub fn wait_while_heard(fifo: &Fifo) -> Result<bool> {
+    let stdout = rustix::stdio::stdout();
+    // That a pipe's reader has gone is told unasked.
+    let mut fds = [PollFd::new(&fifo.fd, PollFlags::IN), PollFd::new(&stdout, PollFlags::empty())];
+    loop {
+        match event::poll(&mut fds, None) {
+            Ok(_) => return Ok(fds[1].revents().is_empty()),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(failed("wait for", b"log", errno)),
+        }
+    }
 }
 
 /// Lets this process open as many files as it ever may: it holds some for each gateway.
@@ -249,18 +339,7 @@ impl Dir {
     /// What `name` is, itself and not what it may point to; `None` if absent.
     pub fn look(&self, name: &[u8]) -> Result<Option<Meta>> {
         match fs::statat(&self.0.fd, &*c(name), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(Meta {
-                kind: FileType::from_raw_mode(stat.st_mode).into(),
-                mode: stat.st_mode & 0o7777,
-                uid: stat.st_uid,
-                gid: stat.st_gid,
-                size: u64::try_from(stat.st_size).unwrap_or(0),
-                inode: stat.st_ino,
-                modified: Duration::new(
-                    u64::try_from(stat.st_mtime).unwrap_or(0),
-                    u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
-                ),
-            })),
+            Ok(stat) => Ok(Some(stat.into())),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(self.failed("look at", name, errno)),
         }
@@ -305,6 +384,19 @@ impl Dir {
                 Err(errno) => return Err(self.failed(WHAT, name, errno)),
             }
         }
+    }
+
+    /// Opens the regular file `name`; never blocks. Anything else is [`Kind::Unusable`].
+    pub fn file(&self, name: &[u8]) -> Result<File> {
+        const WHAT: &str = "open";
+        let fd = self.open_at(WHAT, name, OFlags::RDONLY | OPEN_FILE, 0)?;
+        self.size_of(&fd, WHAT, name, FileKind::Regular)?;
+        Ok(File(Box::new(Opened { fd, path: self.path_of(name) })))
+    }
+
+    /// What this directory is now.
+    pub fn meta(&self) -> Result<Meta> {
+        self.0.meta()
     }
 
     /// The size of what is open as `fd`, in bytes; [`Kind::Unusable`] if it is not of `kind`.
@@ -624,10 +716,21 @@ fn ids(of: &Ids) -> (process::Uid, process::Gid) {
 
 /// Writes `bytes` to stdout; a reader that has gone is no error.
 pub fn print(bytes: &[u8]) -> Result<()> {
+    print_while_heard(bytes).map(drop)
+}
+
+/// The same; whether there is a reader.
+pub fn print_while_heard(bytes: &[u8]) -> Result<bool> {
     match write_all(rustix::stdio::stdout(), bytes) {
-        Err(errno) if errno != Errno::PIPE => Err(failed("print", b"stdout", errno)),
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(Errno::PIPE) => Ok(false),
+        Err(errno) => Err(failed("print", b"stdout", errno)),
     }
+}
+
+/// Whether stdout is a terminal.
+pub fn prints_to_terminal() -> bool {
+    rustix::stdio::stdout().is_terminal()
 }
 
 /// Writes `line`, of 4096 bytes at most, to stdout, unless nobody takes it.

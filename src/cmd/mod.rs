@@ -2,6 +2,7 @@
 
 mod finish;
 mod lifecycle;
+mod logs;
 mod reconcile;
 mod registration;
 mod shutdown;
@@ -28,6 +29,7 @@ pub fn run(invocation: &Invocation) -> Result<u8> {
         Command::Signal { signal, names } => lifecycle::signal(options, *signal, names),
         Command::IsRunning { name } => lifecycle::is_running(options, name),
         Command::Wait { goal, names, timeout } => lifecycle::wait(options, *goal, names, *timeout),
+        Command::Logs(logs) => logs::run(options, logs),
         Command::Hook { hook, name } => registration::hook(options, *hook, name),
         Command::Install => registration::install(options),
         Command::Shutdown { timeout, supervisors } => {
