@@ -5,10 +5,10 @@ GW := target/hermes-gw
 # Any stable cargo will do for everyday work; build brings Debian's where there is none.
 CARGO := $(shell command -v cargo || echo /usr/bin/cargo)
 # The tests that boot a container.
-LIVE := status watch doctor boot live lifecycle registration crashes shutdown wire tree
+LIVE := status watch doctor logs boot live lifecycle registration crashes shutdown wire tree
 # Those that are about either layout.
-LAYOUTS := status watch doctor boot crashes faults intents lifecycle live registration shutdown wire
-TOOLS := s6 execline strace util-linux procps jq
+LAYOUTS := status watch doctor logs boot crashes faults intents lifecycle live registration shutdown wire
+TOOLS := s6 execline strace util-linux bsdutils procps jq tzdata
 
 build:
 	tests/support/build.sh

@@ -1,6 +1,7 @@
 //! argv → [`Invocation`].
 
 use crate::error::{Error, Kind, Result};
+use crate::lines::Stamps;
 use crate::manager::Goal;
 use crate::model::backoff::Exit;
 use crate::model::plan::Policy;
@@ -89,6 +90,8 @@ pub enum Command {
     },
     /// `doctor`.
     Doctor,
+    /// `logs`.
+    Logs(Logs),
     /// `hook`.
     Hook {
         /// Which one.
@@ -156,6 +159,19 @@ pub struct Lifecycle {
     pub timeout: Option<Duration>,
 }
 
+/// The options of `logs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logs {
+    /// The profiles.
+    pub names: Vec<Vec<u8>>,
+    /// `--lines`: so many of each.
+    pub lines: usize,
+    /// `--follow`.
+    pub follow: bool,
+    /// `--utc` and `--local`.
+    pub stamps: Stamps,
+}
+
 /// When Hermes calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
@@ -200,8 +216,14 @@ pub enum Opt {
     DryRun,
     /// `--env K=V`.
     Env,
+    /// `--follow`.
+    Follow,
     /// `--if-missing`.
     IfMissing,
+    /// `--lines N`.
+    Lines,
+    /// `--local`.
+    Local,
     /// `--no-wait`.
     NoWait,
     /// `--policy profiles|root`.
@@ -216,16 +238,21 @@ pub enum Opt {
     Timeout,
     /// `--up`.
     Up,
+    /// `--utc`.
+    Utc,
 }
 
 /// What each option is called.
-const OPTIONS: [(&str, Opt); 13] = [
+const OPTIONS: [(&str, Opt); 17] = [
     ("all", Opt::All),
     ("boot", Opt::Boot),
     ("down", Opt::Down),
     ("dry-run", Opt::DryRun),
     ("env", Opt::Env),
+    ("follow", Opt::Follow),
     ("if-missing", Opt::IfMissing),
+    ("lines", Opt::Lines),
+    ("local", Opt::Local),
     ("no-wait", Opt::NoWait),
     ("policy", Opt::Policy),
     ("prune", Opt::Prune),
@@ -233,7 +260,11 @@ const OPTIONS: [(&str, Opt); 13] = [
     ("supervisors", Opt::Supervisors),
     ("timeout", Opt::Timeout),
     ("up", Opt::Up),
+    ("utc", Opt::Utc),
 ];
+
+/// What some are called for short.
+const SHORT: [(char, Opt); 2] = [('f', Opt::Follow), ('n', Opt::Lines)];
 
 /// A command: its name, its options, how many words follow it at least and at most,
 /// and what it becomes of these.
@@ -245,11 +276,13 @@ struct Spec {
 }
 
 const MANY: usize = usize::MAX;
+/// So many lines `logs` shows, unless it is told otherwise.
+const LINES: usize = 50;
 const LIFECYCLE: &[Opt] = &[Opt::All, Opt::NoWait, Opt::Timeout];
 
 /// All commands.
 #[rustfmt::skip]
-static COMMANDS: [Spec; 20] = [
+static COMMANDS: [Spec; 21] = [
     Spec { name: "reconcile", options: &[Opt::Boot, Opt::DryRun, Opt::Prune, Opt::Policy], words: (0, 0), build: Given::reconcile },
     Spec { name: "register", options: &[Opt::Env, Opt::Down, Opt::IfMissing], words: (1, 1), build: Given::register },
     Spec { name: "unregister", options: &[Opt::Timeout], words: (1, MANY), build: |it| Ok(Command::Unregister { names: it.words, timeout: it.timeout }) },
@@ -263,6 +296,7 @@ static COMMANDS: [Spec; 20] = [
     Spec { name: "status", options: &[], words: (0, MANY), build: |it| Ok(Command::Status { names: it.words }) },
     Spec { name: "watch", options: &[], words: (0, MANY), build: |it| Ok(Command::Watch { names: it.words }) },
     Spec { name: "doctor", options: &[], words: (0, 0), build: |_| Ok(Command::Doctor) },
+    Spec { name: "logs", options: &[Opt::Lines, Opt::Follow, Opt::Local, Opt::Utc], words: (1, MANY), build: Given::logs },
     Spec { name: "hook", options: &[], words: (2, 2), build: Given::hook },
     Spec { name: "install", options: &[], words: (0, 0), build: |_| Ok(Command::Install) },
     Spec { name: "uninstall", options: &[], words: (0, 0), build: |_| Ok(Command::Install) },
@@ -281,6 +315,7 @@ const ALIASES: [(&[u8], &str, &[Opt]); 2] =
 struct Given {
     flags: Vec<Opt>,
     timeout: Option<Duration>,
+    lines: Option<usize>,
     policy: Option<Policy>,
     environment: Vec<(Vec<u8>, Vec<u8>)>,
     words: Vec<Vec<u8>>,
@@ -348,9 +383,12 @@ fn find(name: &[u8]) -> Result<&'static Spec> {
 impl Spec {
     /// The option that `arg` is, if this command takes it.
     fn option(&self, arg: &lexopt::Arg<'_>) -> Option<Opt> {
-        let Long(name) = arg else { return None };
-        let (_, option) = OPTIONS.iter().find(|(known, _)| known == name)?;
-        self.options.contains(option).then_some(*option)
+        let option = match arg {
+            Long(name) => OPTIONS.iter().find(|(known, _)| known == name)?.1,
+            Short(letter) => SHORT.iter().find(|(known, _)| known == letter)?.1,
+            Value(_) => return None,
+        };
+        self.options.contains(&option).then_some(option)
     }
 }
 
@@ -369,6 +407,7 @@ impl Given {
         match option {
             Opt::Timeout => self.timeout = Some(seconds("seconds", &bytes(parser)?)?),
             Opt::Policy => self.policy = Some(policy(&bytes(parser)?)?),
+            Opt::Lines => self.lines = Some(number("lines", &bytes(parser)?)?),
             Opt::Env => {
                 let (name, value) = variable(bytes(parser)?)?;
                 self.environment.retain(|(known, _)| *known != name);
@@ -435,6 +474,20 @@ impl Given {
             }
         };
         Ok(Command::Wait { goal, names: self.words, timeout: self.timeout })
+    }
+
+    fn logs(self) -> Result<Command> {
+        let stamps = match (self.has(Opt::Local), self.has(Opt::Utc)) {
+            (false, false) => Stamps::AsTheyAre,
+            (true, false) => Stamps::Local,
+            (false, true) => Stamps::Utc,
+            (true, true) => {
+                let why = "takes --local or --utc, and not both";
+                return Err(Error::new(Kind::Usage, "parse arguments", "logs", why));
+            }
+        };
+        let (lines, follow) = (self.lines.unwrap_or(LINES), self.has(Opt::Follow));
+        Ok(Command::Logs(Logs { names: self.words, lines, follow, stamps }))
     }
 
     fn hook(mut self) -> Result<Command> {
@@ -582,6 +635,9 @@ mod tests {
             if_missing: true,
         };
         let register = Register { profile: b"p".to_vec(), how };
+        let logs = |of: &[&str], lines, follow, stamps| {
+            Command::Logs(Logs { names: names(of), lines, follow, stamps })
+        };
         let create = Hook::ProfileCreate;
         let within =
             |ms| Command::Shutdown { timeout: Some(Duration::from_millis(ms)), supervisors: false };
@@ -638,6 +694,10 @@ mod tests {
             ("x status a b", Command::Status { names: names(&["a", "b"]) }),
             ("x watch a", Command::Watch { names: names(&["a"]) }),
             ("x doctor", Command::Doctor),
+            ("x logs a", logs(&["a"], 50, false, Stamps::AsTheyAre)),
+            ("x logs -f a -n 7 b --utc", logs(&["a", "b"], 7, true, Stamps::Utc)),
+            ("x logs --follow --lines=0 a --local", logs(&["a"], 0, true, Stamps::Local)),
+            ("x logs -fn4294967295 a", logs(&["a"], 4_294_967_295, true, Stamps::AsTheyAre)),
             ("x hook profile-create a", Command::Hook { hook: create, name: b"a".to_vec() }),
             ("x install", Command::Install),
             ("x uninstall", Command::Install),
@@ -697,6 +757,15 @@ mod tests {
             ("x signal CHLD a", "parse signal: CHLD: s6 sends ALRM"),
             ("x wait a", "parse arguments: wait: needs one of --up, --ready and --down"),
             ("x wait --up --down a", "needs one of --up, --ready and --down"),
+            ("x logs", "parse arguments: logs: needs more arguments"),
+            ("x logs -n a", "parse lines: a: is no number"),
+            ("x logs -n -5 a", "parse lines: -5: is no number"),
+            ("x logs -n 1.5 a", "parse lines: 1.5: is no number"),
+            ("x logs a -n", "parse option: -n: needs a value"),
+            ("x logs --local --utc a", "logs: takes --local or --utc, and not both"),
+            ("x logs --all", "parse option: --all: unknown here"),
+            ("x logs -x a", "parse option: -x: unknown here"),
+            ("x start -f a", "parse option: -f: unknown here"),
             ("x hook profile-rename a", "parse hook: profile-rename: must be"),
             ("x finish nine 0 gateway-x", "parse exit code: nine: is no number"),
             ("x finish 256 TERM gateway-x", "parse signal: TERM: is no number"),
@@ -718,8 +787,8 @@ mod tests {
         #[test]
         fn no_arguments_crash_it(words in proptest::collection::vec(
             prop_oneof![
-                "reconcile|register|start|signal|wait|hook|finish|help|detect",
-                "--home|--policy|--timeout|--env|--all|--up|--json=|-qv|--|-|KILL|A=b|1",
+                "reconcile|register|start|signal|wait|logs|hook|finish|help|detect",
+                "--home|--policy|--timeout|--env|--all|--up|--json=|-qv|-fn|-n1|--|-|KILL|A=b|1",
                 ".*",
             ],
             0..6,

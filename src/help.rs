@@ -28,6 +28,7 @@ Commands:
   signal      send a signal to gateways
   is-running  whether a gateway is up, as the exit code
   wait        wait until gateways are up, ready or down
+  logs        print what gateways have said, and follow it
   register    make the slot of a profile
   unregister  stop gateways and remove their slots
   reconcile   make a slot for every profile; start those meant to run
@@ -174,6 +175,22 @@ With --json an array of objects: check, level (ok, warn, fail), text, remedy. Wi
 what is ok is left out.
 
 Exit codes: 0 nothing fails, 1 something does.
+\x0c\
+Usage: hermes-gw logs PROFILE... [-n N] [-f] [--local|--utc]
+
+Prints the last lines of gateways' logs, rotated files included. Lines of several
+gateways come in the order of their stamps, each with its profile before it.
+On a terminal, control characters and what is no UTF-8 are shown as \\xNN.
+
+  -n, --lines N  so many lines of each gateway (50)
+  -f, --follow   then go on with what comes, until interrupted
+  --utc          stamps in UTC: 2026-05-24 18:05:33.123456789+00:00
+  --local        stamps in local time, with its offset from UTC
+
+Local time, which s6-log writes too, is what TZ says, else /etc/localtime. With --json
+an object a line: profile, at (in UTC, or null without a stamp) and line.
+
+Exit codes: 0 done, 1 there is no log yet, 3 no such gateway.
 \x0c\
 Usage: hermes-gw hook profile-create|profile-delete PROFILE
 

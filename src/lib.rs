@@ -10,6 +10,7 @@ pub mod container;
 pub mod error;
 pub mod help;
 pub mod home;
+pub mod lines;
 pub mod manager;
 pub mod model;
 pub mod render;
@@ -19,6 +20,7 @@ pub mod settings;
 pub mod sys;
 pub mod time;
 pub mod user;
+pub mod zone;
 
 use std::process::ExitCode;
 

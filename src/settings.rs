@@ -47,6 +47,8 @@ pub struct Settings {
     pub limits: Limits,
     /// `HERMES_GW_SHUTDOWN_TIMEOUT`.
     pub shutdown: Duration,
+    /// `TZ`: what the loggers go by, too.
+    pub zone: Option<Vec<u8>>,
     /// What is wrong with `limits` and `shutdown`, where the defaults count instead.
     flaws: Vec<String>,
 }
@@ -90,6 +92,7 @@ impl Settings {
             no_supervise: is_on(get("HERMES_GATEWAY_NO_SUPERVISE")),
             limits,
             shutdown,
+            zone: get("TZ"),
             flaws,
         }
     }

@@ -13,7 +13,7 @@ use rustix::process::{self, Resource, Rlimit};
 use rustix::thread;
 use std::ffi::CString;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// A file name.
@@ -85,8 +85,28 @@ pub struct Meta {
     pub size: u64,
     /// Its inode, which a file that takes its place does not have at first.
     pub inode: u64,
+    /// How many names it has; none are left of what is open still, but deleted.
+    pub links: u64,
     /// When its content was last changed, since 1970 UTC, by the clock's last tick.
     pub modified: Duration,
+}
+
+impl From<fs::Stat> for Meta {
+    fn from(stat: fs::Stat) -> Meta {
+        Meta {
+            kind: FileType::from_raw_mode(stat.st_mode).into(),
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            inode: stat.st_ino,
+            links: stat.st_nlink,
+            modified: Duration::new(
+                u64::try_from(stat.st_mtime).unwrap_or(0),
+                u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
+            ),
+        }
+    }
 }
 
 /// An open directory and the path it was opened by, for messages.
@@ -98,6 +118,38 @@ pub struct Dir(Box<Opened>);
 struct Opened {
     fd: OwnedFd,
     path: Vec<u8>,
+}
+
+impl Opened {
+    fn meta(&self) -> Result<Meta> {
+        let stat = fs::fstat(&self.fd).map_err(|errno| failed("look at", &self.path, errno))?;
+        Ok(stat.into())
+    }
+}
+
+/// An open regular file.
+#[derive(Debug)]
+pub struct File(Box<Opened>);
+
+impl File {
+    /// What it is now.
+    pub fn meta(&self) -> Result<Meta> {
+        self.0.meta()
+    }
+
+    /// Reads from the byte `at` on until `buffer` is full or the file ends; how many bytes.
+    pub fn read_at(&self, buffer: &mut [u8], at: u64) -> Result<usize> {
+        let mut length = 0;
+        while length < buffer.len() {
+            match rustix::io::pread(&self.0.fd, &mut buffer[length..], at + length as u64) {
+                Ok(0) => break,
+                Ok(more) => length += more,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(failed("read", &self.0.path, errno)),
+            }
+        }
+        Ok(length)
+    }
 }
 
 /// A FIFO open for reading, and for writing too, so that it never ends.
@@ -115,7 +167,7 @@ impl Fifo {
     }
 }
 
-/// What tells of files that get or lose their names in directories.
+/// What tells of changes in directories.
 #[derive(Debug)]
 pub struct Watches {
     fifo: Fifo,
@@ -132,11 +184,20 @@ impl Watches {
         Ok(Watches { fifo: Fifo { fd } })
     }
 
-    /// Watches the directory `path`, too; its number.
+    /// Tells of files that get or lose their names in the directory `path`, too; its number.
     pub fn add(&self, path: &[u8]) -> Result<i32> {
         let names = WatchFlags::CREATE | WatchFlags::MOVE | WatchFlags::DELETE;
         inotify::add_watch(&self.fifo.fd, &*c(path), names | WatchFlags::ONLYDIR)
             .map_err(|errno| failed("watch", path, errno))
+    }
+
+    /// Tells of files that are new or grow in `dir`, too.
+    pub fn add_files_of(&self, dir: &Dir) -> Result<()> {
+        // By descriptor: what has its path by now may be something else.
+        let path = format!("/proc/self/fd/{}", dir.0.fd.as_raw_fd());
+        let flags = WatchFlags::CREATE | WatchFlags::MODIFY | WatchFlags::MOVED_TO;
+        let added = inotify::add_watch(&self.fifo.fd, &*c(path.as_bytes()), flags);
+        added.map(drop).map_err(|errno| failed("watch", dir.path(), errno))
     }
 
     /// What can be read while there is something to tell.
@@ -288,18 +349,7 @@ impl Dir {
     /// What `name` is, itself and not what it may point to; `None` if absent.
     pub fn look(&self, name: &[u8]) -> Result<Option<Meta>> {
         match fs::statat(&self.0.fd, &*c(name), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(Meta {
-                kind: FileType::from_raw_mode(stat.st_mode).into(),
-                mode: stat.st_mode & 0o7777,
-                uid: stat.st_uid,
-                gid: stat.st_gid,
-                size: u64::try_from(stat.st_size).unwrap_or(0),
-                inode: stat.st_ino,
-                modified: Duration::new(
-                    u64::try_from(stat.st_mtime).unwrap_or(0),
-                    u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
-                ),
-            })),
+            Ok(stat) => Ok(Some(stat.into())),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(self.failed("look at", name, errno)),
         }
@@ -315,8 +365,12 @@ impl Dir {
     /// Never blocks: anything but a regular file is [`Kind::Unusable`], as is
     /// a file over the limit. An absent one is [`Kind::Missing`].
     pub fn read(&self, name: &[u8], limit: usize) -> Result<Vec<u8>> {
+        self.read_as(name, OPEN_FILE, limit)
+    }
+
+    fn read_as(&self, name: &[u8], flags: OFlags, limit: usize) -> Result<Vec<u8>> {
         const WHAT: &str = "read";
-        let fd = self.open_at(WHAT, name, OFlags::RDONLY | OPEN_FILE, 0)?;
+        let fd = self.open_at(WHAT, name, OFlags::RDONLY | flags, 0)?;
         let size = self.size_of(&fd, WHAT, name, FileKind::Regular)?;
         let too_large = || {
             let why = format!("is larger than {limit} bytes");
@@ -340,6 +394,19 @@ impl Dir {
                 Err(errno) => return Err(self.failed(WHAT, name, errno)),
             }
         }
+    }
+
+    /// Opens the regular file `name`; never blocks. Anything else is [`Kind::Unusable`].
+    pub fn file(&self, name: &[u8]) -> Result<File> {
+        const WHAT: &str = "open";
+        let fd = self.open_at(WHAT, name, OFlags::RDONLY | OPEN_FILE, 0)?;
+        self.size_of(&fd, WHAT, name, FileKind::Regular)?;
+        Ok(File(Box::new(Opened { fd, path: self.path_of(name) })))
+    }
+
+    /// What this directory is now.
+    pub fn meta(&self) -> Result<Meta> {
+        self.0.meta()
     }
 
     /// The size of what is open as `fd`, in bytes; [`Kind::Unusable`] if it is not of `kind`.
@@ -580,6 +647,13 @@ impl Dir {
     }
 }
 
+/// The whole of the regular file at the absolute `path`, which the image's author chose:
+/// symbolic links are followed. Else it is [`Dir::read`].
+pub fn read_followed(path: &[u8], limit: usize) -> Result<Vec<u8>> {
+    let flags = OPEN_FILE.difference(OFlags::NOFOLLOW);
+    Dir::open(b"/")?.read_as(path.strip_prefix(b"/").unwrap_or(path), flags, limit)
+}
+
 /// The path for the kernel. One with a NUL in it, which comes from nowhere, names nothing.
 fn c(path: &[u8]) -> CString {
     CString::new(path).unwrap_or_default()
@@ -667,9 +741,15 @@ fn ids(of: &Ids) -> (process::Uid, process::Gid) {
 
 /// Writes `bytes` to stdout; a reader that has gone is no error.
 pub fn print(bytes: &[u8]) -> Result<()> {
+    print_while_heard(bytes).map(drop)
+}
+
+/// The same; whether there is a reader.
+pub fn print_while_heard(bytes: &[u8]) -> Result<bool> {
     match write_all(rustix::stdio::stdout(), bytes) {
-        Err(errno) if errno != Errno::PIPE => Err(failed("print", b"stdout", errno)),
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(Errno::PIPE) => Ok(false),
+        Err(errno) => Err(failed("print", b"stdout", errno)),
     }
 }
 

@@ -3,6 +3,7 @@
 mod doctor;
 mod finish;
 mod lifecycle;
+mod logs;
 mod reconcile;
 mod registration;
 mod shutdown;
@@ -34,6 +35,7 @@ pub fn run(invocation: &Invocation) -> Result<u8> {
         Command::Status { names } => status::run(options, names),
         Command::Watch { names } => watch::run(options, names),
         Command::Doctor => doctor::run(options),
+        Command::Logs(logs) => logs::run(options, logs),
         Command::Hook { hook, name } => registration::hook(options, *hook, name),
         Command::Install => registration::install(options),
         Command::Shutdown { timeout, supervisors } => {

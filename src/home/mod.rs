@@ -5,6 +5,7 @@
 
 pub mod bootlog;
 pub mod json;
+pub mod log;
 pub mod marker;
 pub mod state;
 

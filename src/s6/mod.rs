@@ -10,6 +10,7 @@ pub mod removal;
 pub mod scandir;
 pub mod service;
 pub mod slot;
+pub mod stamp;
 pub mod status;
 pub mod tai;
 pub mod tally;

@@ -33,6 +33,11 @@ impl Tai64n {
         self.label.wrapping_sub(OFFSET).cast_signed()
     }
 
+    /// Its nanoseconds: any number, for any bytes can be a label.
+    pub fn nanos(self) -> u32 {
+        self.nanos
+    }
+
     /// The time since 1970 UTC; none before that.
     pub fn since_unix(self) -> Duration {
         Duration::new(u64::try_from(self.unix()).unwrap_or(0), self.nanos.min(999_999_999))
