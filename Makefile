@@ -9,6 +9,8 @@ LIVE := status watch boot live lifecycle registration crashes shutdown wire tree
 # Those that are about either layout.
 LAYOUTS := status watch boot crashes faults intents lifecycle live registration shutdown wire
 TOOLS := s6 execline strace util-linux procps jq
+# What reads the completions and the man page.
+READERS := bash-completion zsh fish mandoc
 
 build:
 	tests/support/build.sh
@@ -18,7 +20,7 @@ demo: build
 	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) run --quiet --locked --example demo
 
 test: build lint
-	tests/support/packages.sh $(TOOLS)
+	tests/support/packages.sh $(TOOLS) $(READERS)
 	tests/support/hermes.sh
 	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked
 	HERMES_GW_TEST_TREE=user HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked $(LAYOUTS:%=--test %) \
