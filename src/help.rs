@@ -47,6 +47,7 @@ Options of all commands:
   -h, --help     this text, or that of the command
   -V, --version  print the version
 
+With HERMES_GW_TREE=user the gateways have an s6-svscan of their own, which is not root's.
 What the environment does not set is looked up in /run/s6/container_environment.
 
 Exit codes: 0 done, 1 failed or no, 3 no such gateway, 4 registered already,
@@ -71,8 +72,8 @@ FIFO to hermes, then becomes hermes. Called as NN-reconcile-profiles it is recon
   --policy WHICH   profiles: each restarts itself (default); root: named slots stay
                    down, and default starts if any intent is running
 
-Settings: HERMES_GW_POLICY, HERMES_GW_SKIP_RECONCILE=1, HERMES_GW_USER (hermes),
-HERMES_GW_SERVICES_MAX (1000).
+Settings: HERMES_GW_POLICY, HERMES_GW_SKIP_RECONCILE=1, HERMES_GATEWAY_NO_SUPERVISE=1,
+HERMES_GW_USER (hermes), HERMES_GW_SERVICES_MAX (1000, in the user tree 4000).
 
 Exit codes: 0 everything planned was applied, 1 something was not.
 \x0c\
