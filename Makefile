@@ -7,8 +7,10 @@ CARGO := $(shell command -v cargo || echo /usr/bin/cargo)
 # The tests that boot a container.
 LIVE := status watch doctor logs boot live lifecycle registration crashes shutdown wire tree
 # Those that are about either layout.
-LAYOUTS := status watch doctor logs boot crashes faults intents lifecycle live registration shutdown wire
+LAYOUTS := status watch doctor logs completion boot crashes faults intents lifecycle live registration shutdown wire
 TOOLS := s6 execline strace util-linux bsdutils procps jq tzdata
+# What reads the completions and the man page.
+READERS := bash-completion zsh fish mandoc
 
 build:
 	tests/support/build.sh
@@ -18,7 +20,7 @@ demo: build
 	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) run --quiet --locked --example demo
 
 test: build lint
-	tests/support/packages.sh $(TOOLS)
+	tests/support/packages.sh $(TOOLS) $(READERS)
 	tests/support/hermes.sh
 	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked
 	HERMES_GW_TEST_TREE=user HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked $(LAYOUTS:%=--test %) \

@@ -115,6 +115,11 @@ pub enum Command {
     },
     /// `detect`.
     Detect,
+    /// `completion`.
+    Completion {
+        /// For which shell.
+        shell: Shell,
+    },
     /// `help`, `help COMMAND`, `--help`.
     Help {
         /// The command; else all.
@@ -179,6 +184,17 @@ pub enum Hook {
     ProfileCreate,
     /// A profile is deleted.
     ProfileDelete,
+}
+
+/// A shell that completes words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shell {
+    /// bash.
+    Bash,
+    /// zsh.
+    Zsh,
+    /// fish.
+    Fish,
 }
 
 /// The options of `reconcile`.
@@ -282,7 +298,7 @@ const LIFECYCLE: &[Opt] = &[Opt::All, Opt::NoWait, Opt::Timeout];
 
 /// All commands.
 #[rustfmt::skip]
-static COMMANDS: [Spec; 21] = [
+static COMMANDS: [Spec; 22] = [
     Spec { name: "reconcile", options: &[Opt::Boot, Opt::DryRun, Opt::Prune, Opt::Policy], words: (0, 0), build: Given::reconcile },
     Spec { name: "register", options: &[Opt::Env, Opt::Down, Opt::IfMissing], words: (1, 1), build: Given::register },
     Spec { name: "unregister", options: &[Opt::Timeout], words: (1, MANY), build: |it| Ok(Command::Unregister { names: it.words, timeout: it.timeout }) },
@@ -303,6 +319,7 @@ static COMMANDS: [Spec; 21] = [
     Spec { name: "shutdown", options: &[Opt::Supervisors, Opt::Timeout], words: (0, 0), build: |it| Ok(Command::Shutdown { timeout: it.timeout, supervisors: it.has(Opt::Supervisors) }) },
     Spec { name: "finish", options: &[], words: (3, 4), build: Given::finish },
     Spec { name: "detect", options: &[], words: (0, 0), build: |_| Ok(Command::Detect) },
+    Spec { name: "completion", options: &[], words: (1, 1), build: Given::completion },
     Spec { name: "help", options: &[], words: (0, 1), build: Given::help },
 ];
 
@@ -371,6 +388,11 @@ impl Invocation {
 /// The names of all commands.
 pub fn commands() -> impl Iterator<Item = &'static str> {
     COMMANDS.iter().map(|spec| spec.name)
+}
+
+/// The long names of the options that some commands take.
+pub fn options() -> impl Iterator<Item = &'static str> {
+    OPTIONS.iter().map(|(name, _)| *name)
 }
 
 fn find(name: &[u8]) -> Result<&'static Spec> {
@@ -512,6 +534,20 @@ impl Given {
             Err(_) => Exit::Signal(u8::try_from(signal).unwrap_or(0)),
         };
         Ok(Command::Finish { exit })
+    }
+
+    fn completion(mut self) -> Result<Command> {
+        let word = self.word();
+        let shell = match &word[..] {
+            b"bash" => Shell::Bash,
+            b"zsh" => Shell::Zsh,
+            b"fish" => Shell::Fish,
+            _ => {
+                let why = "must be bash, zsh or fish";
+                return Err(Error::new(Kind::Usage, "parse shell", &word, why));
+            }
+        };
+        Ok(Command::Completion { shell })
     }
 
     fn help(self) -> Result<Command> {
@@ -701,6 +737,9 @@ mod tests {
             ("x hook profile-create a", Command::Hook { hook: create, name: b"a".to_vec() }),
             ("x install", Command::Install),
             ("x uninstall", Command::Install),
+            ("x completion bash", Command::Completion { shell: Shell::Bash }),
+            ("x completion zsh", Command::Completion { shell: Shell::Zsh }),
+            ("x completion fish", Command::Completion { shell: Shell::Fish }),
             ("x help", Command::Help { about: None }),
             ("x --help", Command::Help { about: None }),
             ("x help reconcile", Command::Help { about: Some("reconcile") }),
@@ -767,6 +806,8 @@ mod tests {
             ("x logs -x a", "parse option: -x: unknown here"),
             ("x start -f a", "parse option: -f: unknown here"),
             ("x hook profile-rename a", "parse hook: profile-rename: must be"),
+            ("x completion", "parse arguments: completion: needs more arguments"),
+            ("x completion tcsh", "parse shell: tcsh: must be bash, zsh or fish"),
             ("x finish nine 0 gateway-x", "parse exit code: nine: is no number"),
             ("x finish 256 TERM gateway-x", "parse signal: TERM: is no number"),
             ("x shutdown --timeout 1.", "parse seconds: 1.: is no time"),

@@ -38,6 +38,7 @@ Commands:
   uninstall   the same
   finish      what a slot's finish script runs
   detect      print who supervises services here: s6, systemd or none
+  completion  print what has a shell complete commands, options and profiles
   help        this text, or that of one command: help COMMAND
 
 Options of all commands:
@@ -45,8 +46,10 @@ Options of all commands:
   --scandir DIR  s6-svscan's directory ($S6_PROFILE_GATEWAY_SCANDIR, else /run/service)
   --json         data and errors as JSON
   -q, -v         say less, say more
+  -h, --help     this text, or that of the command
   -V, --version  print the version
 
+With HERMES_GW_TREE=user the gateways have an s6-svscan of their own, which is not root's.
 What the environment does not set is looked up in /run/s6/container_environment.
 
 Exit codes: 0 done, 1 failed or no, 3 no such gateway, 4 registered already,
@@ -71,8 +74,8 @@ FIFO to hermes, then becomes hermes. Called as NN-reconcile-profiles it is recon
   --policy WHICH   profiles: each restarts itself (default); root: named slots stay
                    down, and default starts if any intent is running
 
-Settings: HERMES_GW_POLICY, HERMES_GW_SKIP_RECONCILE=1, HERMES_GW_USER (hermes),
-HERMES_GW_SERVICES_MAX (1000).
+Settings: HERMES_GW_POLICY, HERMES_GW_SKIP_RECONCILE=1, HERMES_GATEWAY_NO_SUPERVISE=1,
+HERMES_GW_USER (hermes), HERMES_GW_SERVICES_MAX (1000, in the user tree 4000).
 
 Exit codes: 0 everything planned was applied, 1 something was not.
 \x0c\
@@ -120,8 +123,9 @@ Exit codes: 0 up, 1 it died at once, 3 no such gateway, 99 not up in time.
 \x0c\
 Usage: hermes-gw signal SIGNAL PROFILE...
 
-Sends ALRM, ABRT, QUIT, HUP, KILL, TERM, INT, USR1, USR2, STOP, CONT or WINCH to
-gateways. s6 starts one again that dies of it.
+Sends a signal to gateways. s6 starts one again that dies of it.
+
+Signals: ALRM ABRT QUIT HUP KILL TERM INT USR1 USR2 STOP CONT WINCH
 
 Exit codes: 0 sent, 1 it is not up, 3 no such gateway.
 \x0c\
@@ -176,7 +180,7 @@ what is ok is left out.
 
 Exit codes: 0 nothing fails, 1 something does.
 \x0c\
-Usage: hermes-gw logs PROFILE... [-n N] [-f] [--local|--utc]
+Usage: hermes-gw logs PROFILE... [-n N|--lines N] [-f|--follow] [--local|--utc]
 
 Prints the last lines of gateways' logs, rotated files included. Lines of several
 gateways come in the order of their stamps, each with its profile before it.
@@ -241,6 +245,11 @@ s6-svscan and /run/s6/basedir is a directory.
 
 Exit codes: 0.
 \x0c\
+Usage: hermes-gw completion bash|zsh|fish
+
+Prints the script by which that shell completes commands, options and profiles, as in
+source <(hermes-gw completion bash). An image with rootfs/ has it in place.
+\x0c\
 Usage: hermes-gw help [COMMAND]
 
 Prints the usage of all commands, or of one.
@@ -249,16 +258,97 @@ Prints the usage of all commands, or of one.
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::{Invocation, commands};
+    use crate::s6::control::SIGNALS;
+    use std::collections::BTreeMap;
 
     #[test]
     fn every_command_has_its_text_and_stands_in_the_overview() {
-        for name in crate::cli::commands() {
+        for name in commands() {
             let text = super::text(Some(name));
             assert!(text.starts_with(&format!("{USAGE}{name}")) && text.ends_with('\n'), "{text}");
-            assert!(ALL.contains(&format!("\n  {name} ")), "{name}");
             assert!(text.lines().all(|line| line.len() <= 92), "{name}");
         }
-        assert_eq!(TEXTS.split('\x0c').count(), crate::cli::commands().count());
+        assert_eq!(TEXTS.split('\x0c').count(), commands().count());
         assert_eq!([super::text(None), super::text(Some("frob"))], [ALL, ALL]);
+        // By their indentation completion finds them.
+        let is_command = |line: &&str| line.starts_with(|c: char| c.is_ascii_lowercase());
+        let listed = ALL.lines().filter_map(|line| line.strip_prefix("  ")).filter(is_command);
+        let mut listed: Vec<_> = listed.map(|line| line.split(' ').next().unwrap()).collect();
+        let mut known: Vec<_> = commands().collect();
+        listed.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(listed, known);
+    }
+
+    /// The options in a usage, or in what a text lists, each with whether it takes a value, as
+    /// completion finds them.
+    fn options(text: &str) -> BTreeMap<String, bool> {
+        let mut options = BTreeMap::new();
+        let words: Vec<_> = text.split(' ').collect();
+        for (at, word) in words.iter().enumerate() {
+            let value = words.get(at + 1).copied().unwrap_or_default();
+            let value = value.starts_with(|c: char| c.is_ascii_alphabetic());
+            for name in word.split('|').filter(|name| name.trim_start_matches('[').starts_with('-'))
+            {
+                let bare = name.trim_matches(['[', ']', ',']);
+                let is_last = word.ends_with(name) && name.ends_with(|c: char| c.is_alphanumeric());
+                options.insert(bare.into(), value && is_last);
+            }
+        }
+        options
+    }
+
+    /// What `text` lists as options, without what it says of them. Short or long, one option
+    /// takes the same.
+    fn listed(text: &str) -> BTreeMap<String, bool> {
+        let lines = text.lines().filter_map(|line| line.strip_prefix("  "));
+        let lines = lines.filter(|line| line.starts_with('-'));
+        let entry = |line: &str| {
+            let names = options(line.split("  ").next().unwrap());
+            let value = names.values().any(|value| *value);
+            names.into_keys().map(move |name| (name, value))
+        };
+        lines.flat_map(entry).collect()
+    }
+
+    /// Whether `option` takes a value after `command`; `None` if it is unknown there.
+    fn takes(command: &str, option: &str) -> Option<bool> {
+        match Invocation::parse(["hermes-gw", command, option].map(Into::into)) {
+            Err(error) if error.to_string().contains(": unknown here") => None,
+            Err(error) => Some(error.to_string().contains(": needs a value")),
+            Ok(_) => Some(false),
+        }
+    }
+
+    #[test]
+    fn every_option_that_a_command_takes_stands_in_its_text_and_no_other() {
+        // All that the parser has a name for, and all that could be a letter.
+        let source = include_str!("cli.rs");
+        let named = source.split("Long(\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+        let long = named.chain(crate::cli::options()).map(|name| format!("--{name}"));
+        let letters = ('0'..='9').chain('A'..='Z').chain('a'..='z').map(|c| format!("-{c}"));
+        let names: Vec<_> = long.chain(letters).collect();
+        let global = listed(ALL);
+        assert!(global.len() >= 9 && names.contains(&"--home".into()), "{global:?}");
+        for command in commands() {
+            let text = super::text(Some(command));
+            let usage = options(text.lines().next().unwrap());
+            for (name, value) in listed(text) {
+                assert_eq!(usage.get(&name), Some(&value), "{command} {name}");
+            }
+            let told: BTreeMap<_, _> = global.clone().into_iter().chain(usage).collect();
+            let taken = names.iter().filter_map(|name| Some((name.clone(), takes(command, name)?)));
+            assert_eq!(told, taken.collect(), "{command}");
+        }
+        let usage = options(ALL.lines().next().unwrap());
+        assert!(usage.iter().all(|(name, value)| global.get(name) == Some(value)), "{usage:?}");
+    }
+
+    #[test]
+    fn every_signal_stands_in_the_text_of_signal() {
+        let text = super::text(Some("signal"));
+        let line = text.lines().find_map(|line| line.strip_prefix("Signals: ")).unwrap();
+        assert_eq!(line.split(' ').collect::<Vec<_>>(), SIGNALS.map(|(name, _)| name));
     }
 }

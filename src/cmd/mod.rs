@@ -1,5 +1,6 @@
 //! What each verb does: observe → plan → apply → render.
 
+mod completion;
 mod doctor;
 mod finish;
 mod lifecycle;
@@ -43,6 +44,7 @@ pub fn run(invocation: &Invocation) -> Result<u8> {
         }
         Command::Finish { exit } => finish::run(options, *exit),
         Command::Detect => told(&format!("{}\n", Supervisor::detect().word())),
+        Command::Completion { shell } => told(completion::script(*shell)),
         Command::Help { about } => told(help::text(*about)),
         Command::Version => told(concat!("hermes-gw ", env!("CARGO_PKG_VERSION"), "\n")),
     }

@@ -1,0 +1,318 @@
+//! `completion`: what bash, zsh and fish offer for a line, each by its own machinery, in a
+//! container with live gateways.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use support::{Container, Spec, Volume, on_terminal};
+
+/// The machine's shells, with what they load.
+const SHELLS: [&str; 8] = [
+    "/usr/bin/bash",
+    "/usr/bin/zsh",
+    "/usr/bin/fish",
+    "/usr/lib/x86_64-linux-gnu",
+    "/usr/share/bash-completion/bash_completion",
+    "/usr/share/zsh/functions",
+    "/usr/share/fish/config.fish",
+    "/usr/share/fish/functions",
+];
+
+/// How a shell comes by the script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// It finds the file that rootfs/ has.
+    Lookup,
+    /// `eval "$(hermes-gw completion SHELL)"`, or as fish writes that.
+    Eval,
+    /// `source <(hermes-gw completion SHELL)`, likewise.
+    Source,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+const ALL: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
+
+/// Has bash complete the last of its arguments, as readline would have it.
+const BASH: &str = r#"
+eval "$LOAD"
+COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+spec=$(complete -p "${1##*/}") && spec=${spec#*-F }
+"${spec%% *}" "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+printf '%s\n' "${COMPREPLY[@]}"
+"#;
+
+/// Has zsh's editor complete $LINE, and tells what was added to its matches.
+const ZSHRC: &str = r#"
+autoload -Uz compinit && compinit -u
+eval "$LOAD"
+compadd() {
+  local -a hits
+  if [[ " $*" != *' -'[OAD]' '* ]]; then # these only ask
+    builtin compadd -A hits "$@"
+    print -rl -- $hits >>$OUT
+  fi
+  builtin compadd "$@"
+}
+zle-line-init() {
+  BUFFER=$LINE CURSOR=$#LINE
+  zle complete-word
+  exit 0
+}
+zle -N zle-line-init
+"#;
+
+/// A container with the shells in it.
+fn boot() -> Container {
+    let volume = Volume::new();
+    volume.wanted("coder", "running").wanted("writer", "stopped");
+    volume.file("default", "shell/.zshrc", ZSHRC).file("default", "shell/complete.bash", BASH);
+    let mounts = SHELLS.iter().map(PathBuf::from).collect();
+    let container = Container::boot(volume, Spec { mounts, ..Spec::default() });
+    container.wait_up("coder");
+    // As Docker has it.
+    container.as_root(&["ln", "-s", "/proc/self/fd", "/dev/fd"]).ok();
+    container
+}
+
+impl Shell {
+    fn name(self) -> &'static str {
+        match self {
+            Shell::Bash => "bash",
+            Shell::Zsh => "zsh",
+            Shell::Fish => "fish",
+        }
+    }
+
+    /// What is evaluated first.
+    fn load(self, by: By) -> String {
+        let name = self.name();
+        match (self, by) {
+            (Shell::Bash, By::Lookup) => {
+                // 124: the script has been found, and is to be asked again.
+                let loader = "source /usr/share/bash-completion/bash_completion";
+                format!("{loader}; _completion_loader hermes-gw; [ $? = 124 ] || exit")
+            }
+            (_, By::Lookup) => String::new(),
+            (Shell::Fish, _) => format!("hermes-gw completion {name} | source"),
+            (_, By::Eval) => format!(r#"eval "$(hermes-gw completion {name})""#),
+            (_, By::Source) => format!("source <(hermes-gw completion {name})"),
+        }
+    }
+
+    /// A command in the container, as hermes, who has hermes-gw on PATH.
+    fn command(self, container: &Container, variables: &[String], args: &[&str]) -> Command {
+        let mut words = vec!["env", "PATH=/command:/usr/bin:/bin", "HOME=/opt/data/shell"];
+        words.extend(["ZDOTDIR=/opt/data/shell", "TERM=dumb"]);
+        words.extend(variables.iter().map(String::as_str));
+        words.push(self.name());
+        words.extend(args);
+        container.hermes_command(&words)
+    }
+
+    /// What it offers for the last of `words`, each with what it says of it.
+    #[track_caller]
+    fn offers(self, container: &Container, by: By, words: &[&str]) -> BTreeSet<String> {
+        let line = words.join(" ");
+        let load = self.load(by);
+        let out = container.volume().home("default").join("shell/out");
+        let said = match self {
+            Shell::Bash => {
+                let script = "/opt/data/shell/complete.bash";
+                // Readline breaks words there.
+                let line = line.replace('=', " = ");
+                let args: Vec<_> = [script].into_iter().chain(line.split(' ')).collect();
+                let output = self.command(container, &[format!("LOAD={load}")], &args).output();
+                silent(output.unwrap(), &line)
+            }
+            Shell::Fish => {
+                let script = format!("{load}\ncomplete -C \"$LINE\"");
+                let variables = [format!("LINE={line}")];
+                let output = self.command(container, &variables, &["-c", &script]).output();
+                silent(output.unwrap(), &line)
+            }
+            Shell::Zsh => {
+                std::fs::write(&out, "").unwrap();
+                std::os::unix::fs::chown(&out, Some(support::HERMES), None).unwrap();
+                let variables = ["OUT=/opt/data/shell/out".into(), format!("LINE={line}")];
+                let load = format!("LOAD={load}");
+                let command = self.command(container, &[&variables[..], &[load]].concat(), &["-i"]);
+                let screen = on_terminal(&command);
+                assert!(!screen.contains("_hermes-gw:"), "{line}: {screen}");
+                std::fs::read_to_string(&out).unwrap()
+            }
+        };
+        said.lines().filter(|line| !line.is_empty()).map(String::from).collect()
+    }
+
+    /// The words that it offers.
+    #[track_caller]
+    fn words(self, container: &Container, by: By, words: &[&str]) -> BTreeSet<String> {
+        let offers = self.offers(container, by, words);
+        let word = |offer: &String| offer.split('\t').next().unwrap().trim_end_matches('/').into();
+        offers.iter().map(word).collect()
+    }
+}
+
+/// The stdout of a shell that has said nothing else.
+#[track_caller]
+fn silent(output: std::process::Output, line: &str) -> String {
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && stderr.is_empty(), "{line}: {}: {stderr}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn set(words: &str) -> BTreeSet<String> {
+    words.split_whitespace().map(String::from).collect()
+}
+
+const GLOBAL: &str = "--home --scandir --json -q -v -h --help -V --version";
+
+#[test]
+fn each_shell_offers_what_can_come_next() {
+    let container = boot();
+    let commands: Vec<_> = hermes_gw::cli::commands().collect();
+    let wait = format!("{GLOBAL} --up --ready --down --timeout");
+    let table = [
+        ("", commands.join(" ")),
+        ("sta", "start status".into()),
+        ("-v un", "uninstall unregister".into()),
+        ("-", GLOBAL.into()),
+        ("list -", GLOBAL.into()),
+        ("wait -", wait),
+        ("reconcile --p", "--policy --prune".into()),
+        ("register new --e", "--env".into()),
+        ("frobnicate -", GLOBAL.into()),
+        ("reconcile --policy ", "profiles root".into()),
+        ("signal U", "USR1 USR2".into()),
+        ("hook ", "profile-create profile-delete".into()),
+        ("completion ", "bash fish zsh".into()),
+        ("help un", "uninstall unregister".into()),
+        // Profiles, each once.
+        ("status ", "coder default writer".into()),
+        ("stop c", "coder".into()),
+        ("stop coder ", "default writer".into()),
+        ("restart --no-wait writer coder ", "default".into()),
+        ("wait --down --timeout 5 w", "writer".into()),
+        ("signal HUP coder ", "default writer".into()),
+        ("hook profile-delete w", "writer".into()),
+        ("is-running ", "coder default writer".into()),
+        ("--home /opt/data -v unregister w", "writer".into()),
+        // Of another scandir.
+        ("--scandir /tmp status ", String::new()),
+        ("--scandir=/tmp status ", String::new()),
+        ("--scandir /none status ", String::new()),
+        // Nothing more, or nothing that is known.
+        ("is-running coder ", String::new()),
+        ("hook profile-delete writer ", String::new()),
+        ("help start ", String::new()),
+        ("signal U ", "coder default writer".into()),
+        ("start --timeout ", String::new()),
+        ("register p --env ", String::new()),
+        ("frobnicate ", String::new()),
+        ("zz", String::new()),
+    ];
+    let none = ["reconcile", "list", "detect", "install", "uninstall", "shutdown", "finish"];
+    for shell in ALL {
+        let expect = |line: &str, expected: &str| {
+            let line = format!("hermes-gw {line}");
+            let words: Vec<_> = line.split(' ').collect();
+            let offered = shell.words(&container, By::Lookup, &words);
+            assert_eq!(offered, set(expected), "{shell:?}: {line}");
+        };
+        table.iter().for_each(|(line, expected)| expect(line, expected));
+        none.iter().for_each(|command| expect(&format!("{command} "), ""));
+    }
+    // One that has come just now; and by its path, for it need not be on PATH.
+    container.as_hermes(&["/command/hermes-gw", "register", "new", "--down"]).ok();
+    for shell in ALL {
+        let offered = shell.words(&container, By::Lookup, &["/command/hermes-gw", "start", ""]);
+        assert_eq!(offered, set("coder default new writer"), "{shell:?}");
+    }
+}
+
+#[test]
+fn the_script_may_be_evaluated_or_sourced() {
+    let container = boot();
+    // What rootfs/ has put there is not what is found.
+    container.as_root(&["rm", "-r", "/usr/share/zsh/vendor-completions"]).ok();
+    container.as_root(&["rm", "-r", "/usr/share/fish/vendor_completions.d"]).ok();
+    for shell in ALL {
+        for by in [By::Eval, By::Source] {
+            let offered = shell.words(&container, by, &["hermes-gw", "is-running", "w"]);
+            assert_eq!(offered, set("writer"), "{shell:?} {by:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_printed_is_what_rootfs_installs() {
+    let rootfs = concat!(env!("CARGO_MANIFEST_DIR"), "/rootfs/usr/share");
+    for (shell, file) in [
+        ("bash", "bash-completion/completions/hermes-gw"),
+        ("zsh", "zsh/vendor-completions/_hermes-gw"),
+        ("fish", "fish/vendor_completions.d/hermes-gw.fish"),
+    ] {
+        let printed = support::run(Command::new(support::binary()).args(["completion", shell]));
+        assert_eq!(printed, std::fs::read_to_string(format!("{rootfs}/{file}")).unwrap());
+        assert!(printed.len() < 2048, "{shell}: {} bytes", printed.len());
+    }
+}
+
+#[test]
+fn values_of_options_in_either_spelling() {
+    let container = boot();
+    for (line, value, whole) in [
+        ("reconcile --policy=r", "root", "--policy=root"),
+        ("--home=/opt/da", "/opt/data", "--home=/opt/data"),
+        ("-v --scandir /opt/da", "/opt/data", "/opt/data"),
+    ] {
+        let words: Vec<_> = ["hermes-gw"].into_iter().chain(line.split(' ')).collect();
+        let offered = |shell: Shell| shell.words(&container, By::Lookup, &words);
+        assert_eq!(offered(Shell::Bash), set(value));
+        // It completes a path by its parts.
+        assert_eq!(offered(Shell::Zsh), set(value.rsplit('/').next().unwrap()));
+        assert_eq!(offered(Shell::Fish), set(whole));
+    }
+}
+
+#[test]
+fn commands_come_with_what_they_do() {
+    let container = boot();
+    let offered = Shell::Fish.offers(&container, By::Lookup, &["hermes-gw", "stat"]);
+    assert_eq!(offered.into_iter().collect::<Vec<_>>(), ["status\thow gateways stand, and why"]);
+}
+
+#[test]
+fn a_tab_on_a_terminal_completes_and_the_line_runs() {
+    let container = boot();
+    for shell in [Shell::Bash, Shell::Fish] {
+        let args: &[&str] = match shell {
+            Shell::Bash => &["--norc", "-i"],
+            _ => &["-i"],
+        };
+        let command = shell.command(&container, &[], args);
+        let words = [command.get_program()].into_iter().chain(command.get_args());
+        let quoted: Vec<_> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+        let mut script = Command::new("script")
+            .args(["-qec", &quoted.join(" "), "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let load = shell.load(By::Eval);
+        let typed = format!("{load}\nhermes-gw hel\tsig\t\nexit\n");
+        script.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+        let screen = script.wait_with_output().unwrap().stdout;
+        let screen = String::from_utf8_lossy(&screen);
+        assert!(screen.contains("Signals: ALRM"), "{shell:?}: {screen}");
+    }
+}
