@@ -380,7 +380,7 @@ impl Dir {
             return Err(too_large());
         }
         // Files of /proc say 0, and those that grow while they are read say too little.
-        let mut content = Vec::with_capacity(if size == 0 { 4096 } else { size + 1 });
+        let mut content = Vec::with_capacity(if size == 0 { 512 } else { size + 1 });
         loop {
             if content.len() == content.capacity() {
                 content.reserve(4096);

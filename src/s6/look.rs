@@ -84,7 +84,9 @@ fn report(slot: &Service, profile: Profile, status: &Status, late: Duration) -> 
     let mut deaths = slot.deaths();
     // s6-supervise counts a death first, and then says in its status what it was.
     deaths.retain(|death| death.stamp <= status.stamp);
-    let fresh = notes::fresh_since(slot).since_unix().max(late);
+    // Most have never died.
+    let fresh =
+        if deaths.is_empty() { late } else { notes::fresh_since(slot).since_unix().max(late) };
     Report {
         pid: (status.pid != 0).then_some(status.pid),
         since: Some(status.stamp.since_unix()),

@@ -47,6 +47,7 @@ fn main() {
     print!("{}", indented(&watch()));
     println!("\n... and asks what is wrong:\n");
     operate(&container, "-q doctor");
+    operate(&container, "logs -n 3 flaky misconfigured");
     println!("\n... and after a restart of the container, /run is empty, the volume is kept:\n");
     container.restart();
     show_boot(&container);
