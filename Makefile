@@ -6,8 +6,10 @@ GW := target/hermes-gw
 CARGO := $(shell command -v cargo || echo /usr/bin/cargo)
 # The tests that boot a container.
 LIVE := boot live lifecycle registration crashes shutdown wire tree
-# Those that are about either layout.
+# Those that are about either layout, run in the user tree.
 LAYOUTS := boot crashes faults intents lifecycle live registration shutdown wire
+USER_TREE = HERMES_GW_TEST_TREE=user HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked $(LAYOUTS:%=--test %) \
+    -- --skip next_to_nothing # two minutes, and the layout is nothing to it
 TOOLS := s6 execline strace util-linux procps
 
 build:
@@ -21,8 +23,7 @@ test: build lint
 	tests/support/packages.sh $(TOOLS)
 	tests/support/hermes.sh
 	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked
-	HERMES_GW_TEST_TREE=user HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked $(LAYOUTS:%=--test %) \
-	    -- --skip next_to_nothing # two minutes, and the layout is nothing to it
+	$(USER_TREE)
 
 # Real Hermes Agent, from PyPI; also a part of test, where it can be had.
 hermes: build
@@ -30,12 +31,12 @@ hermes: build
 	tests/support/hermes.sh
 	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked --test hermes
 
-# The container tests again, on the s6 of other Debian suites.
+# The container tests again, in both layouts, on the s6 of other Debian suites.
 versions: build
 	tests/support/packages.sh $(TOOLS) debian-archive-keyring
 	for suite in trixie sid; do \
-	    tests/support/s6.sh $$suite && HERMES_GW_S6=$(CURDIR)/target/s6/$$suite \
-	    HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked $(LIVE:%=--test %) || exit 1; \
+	    tests/support/s6.sh $$suite && export HERMES_GW_S6=$(CURDIR)/target/s6/$$suite && \
+	    HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked $(LIVE:%=--test %) && $(USER_TREE) || exit 1; \
 	done
 
 # The run-time verbs against s6's own tools, as ratios.
