@@ -39,9 +39,19 @@ fn wait_whole(container: &Container, profiles: usize, running: &[&str]) {
     });
     for profile in running {
         container.wait_up(profile);
+        // A shell that is about to start something is there twice for a moment.
         let own = format!("/bin/sh /usr/local/bin/hermes -p {profile} gateway run");
-        assert_eq!(processes(container, &own).len(), 1, "{profile}");
+        wait_until(&format!("one gateway {profile}"), || processes(container, &own).len() == 1);
     }
+}
+
+/// Kills the s6-svscan of the gateways, and waits until there is another.
+#[track_caller]
+fn kill_svscan(container: &Container) {
+    let of = || processes(container, "s6-svscan -d 3 -");
+    let before = of();
+    container.signal_svscan("KILL");
+    wait_until("another s6-svscan", || of().len() == 1 && of() != before);
 }
 
 #[test]
@@ -166,6 +176,33 @@ fn one_volume_moves_from_one_layout_to_the_other_and_back() {
         let last = boot.lines().rev().take(3).collect::<Vec<_>>().join("\n");
         assert!(last.contains("profile=one prior_state=running action=started"), "{boot}");
     }
+}
+
+#[test]
+fn a_restart_finds_nothing_of_the_tree_before_it_where_run_outlives_it() {
+    let volume = Volume::new();
+    volume.wanted("one", "running").wanted("two", "running").wanted("gone", "running");
+    let spec = Spec { tree: Tree::User, ..Spec::default() };
+    let mut container = Container::new(volume, spec);
+    container.keep_run();
+    container.start();
+    ["one", "two", "gone"].iter().for_each(|profile| container.wait_up(profile));
+    gw(&container, &["register", "extra"]).ok();
+    // All at once, and what is known of the gateways is from before.
+    container.kill();
+    fs::remove_dir_all(container.volume().home("gone")).unwrap();
+    container.volume().wanted("two", "stopped").give(support::HERMES);
+    container.start();
+    wait_whole(&container, 3, &["one"]);
+    assert_eq!(gw(&container, &["list"]).ok(), "default\none\ntwo\n");
+    assert_eq!(container.state("two"), "down");
+    let console = container.console();
+    assert!(console.contains("reconcile: profile=one prior_state=running action=started"));
+    assert!(!container.volume().home("two").join("gateway.pid").exists());
+    // Only the first of a boot finds it so: what is registered later stays.
+    gw(&container, &["register", "extra"]).ok();
+    kill_svscan(&container);
+    wait_whole(&container, 4, &["one"]);
 }
 
 /// What an attacker who is hermes tries: in words, as a script, and what shows that it

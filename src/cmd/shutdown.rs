@@ -26,21 +26,20 @@ const DISMISSED: [(Control, Duration); 2] =
 pub fn run(options: &Options, timeout: Option<Duration>, supervisors: bool) -> Result<u8> {
     let settings = Settings::read(options);
     settings.warn(options);
-    let scandir = ScanDir::open(&settings.scandir, settings.tree.clone()?)?;
-    if supervisors && scandir.tree() == Tree::Root {
+    let (tree, path) = (settings.tree.clone()?, &settings.scandir[..]);
+    if supervisors && tree == Tree::Root {
         let why = "they are PID 1's: only with HERMES_GW_TREE=user";
-        return Err(Error::new(
-            Kind::Usage,
-            "send supervisors away from",
-            scandir.dir().path(),
-            why,
-        ));
+        return Err(Error::new(Kind::Usage, "send supervisors away from", path, why));
     }
+    let ids = sys::is_root().then(|| user::look_up(&settings.user)).transpose()?;
+    // Where nothing was reconciled, there is no scandir yet, or one from before this boot.
+    let stale = supervisors && ScanDir::make(path, ids.as_ref())?;
+    let scandir = ScanDir::open(path, tree)?;
     sys::raise_descriptor_limit();
-    if sys::is_root() {
-        sys::become_user(&user::look_up(&settings.user)?)?;
+    if let Some(ids) = ids {
+        sys::become_user(&ids)?;
     }
-    let mut failures = Vec::new();
+    let mut failures = if stale { scandir.clear() } else { Vec::new() };
     let mut targets = Vec::new();
     for name in scandir.dir().names()?.iter().filter(|name| scandir::is_slot(name)) {
         match ask(&scandir, name) {

@@ -11,6 +11,11 @@ const CONTROL_DIR: &[u8] = b".s6-svscan";
 const CONTROL: &[u8] = b"control";
 /// Ours, and not s6-svscan's: it serialises changes to the scandir.
 const LOCK: &[u8] = b".hermes-gw.lock";
+/// s6-overlay empties this directory, and PID 1's scandir, when a container starts, whether
+/// or not the rest of /run outlives a restart.
+const OF_THIS_BOOT: &[u8] = b"/run/s6";
+/// There once this boot has met the scandir of the user's tree.
+const MET: &[u8] = b"hermes-gw";
 
 /// Whose s6-svscan supervises the gateways.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,8 +91,9 @@ impl ScanDir {
     }
 
     /// Makes the scandir of the user's tree at `path`, with the directory that it is in, if
-    /// they are not there yet; it belongs to `to`, or to who calls.
-    pub fn make(path: &[u8], to: Option<&Ids>) -> Result<()> {
+    /// they are not there yet; it belongs to `to`, or to who calls. Whether what it holds is
+    /// from before this boot: then nobody runs it.
+    pub fn make(path: &[u8], to: Option<&Ids>) -> Result<bool> {
         let (parent, name) = split(path);
         let (above, last) = split(parent);
         let above = Dir::open(above)?;
@@ -95,11 +101,19 @@ impl ScanDir {
             above.make_dir(last, 0o755)?;
         }
         let parent = above.dir(last)?;
+        let first = Dir::open(OF_THIS_BOOT).and_then(|run| run.make_dir(MET, 0o755)).is_ok();
         if parent.kind(name)?.is_some() {
-            return Ok(());
+            return Ok(first);
         }
         parent.make_dir(name, 0o755)?;
-        to.map_or(Ok(()), |to| parent.dir(name)?.give(to, None))
+        to.map_or(Ok(()), |to| parent.dir(name)?.give(to, None))?;
+        Ok(false)
+    }
+
+    /// Removes all that is in it; what stays is returned with the reason.
+    pub fn clear(&self) -> Vec<Box<Error>> {
+        let names = self.dir.names().unwrap_or_default();
+        names.iter().filter_map(|name| self.dir.remove_tree(name).err()).collect()
     }
 
     /// Whose it is.

@@ -163,6 +163,11 @@ impl Container {
         self.dir.path().join("root")
     }
 
+    /// From here on /run outlives a restart, as it does in Docker without a tmpfs there.
+    pub fn keep_run(&self) {
+        fs::write(self.root().join("run/survives"), "").unwrap();
+    }
+
     /// Starts it and waits until stage 2 has asked for its scan: `docker start`.
     pub fn start(&mut self) {
         assert!(self.init.is_none(), "it runs already");
@@ -249,7 +254,7 @@ impl Container {
         run(Command::new("kill").args(["-s", signal, &pid.to_string()]));
     }
 
-    /// `docker restart`: /run is laid anew, the volume kept.
+    /// `docker restart`: /run is laid anew (but see `keep_run`), the volume kept.
     pub fn restart(&mut self) {
         self.stop();
         self.start();
