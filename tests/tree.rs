@@ -48,7 +48,11 @@ fn wait_whole(container: &Container, profiles: usize, running: &[&str]) {
 /// Kills the s6-svscan of the gateways, and waits until there is another.
 #[track_caller]
 fn kill_svscan(container: &Container) {
-    let of = || processes(container, "s6-svscan -d 3 -");
+    let of = || {
+        let mut all = processes(container, "s6-svscan -d 3 -");
+        all.retain(|(uid, _)| *uid == support::HERMES);
+        all
+    };
     let before = of();
     container.signal_svscan("KILL");
     wait_until("another s6-svscan", || of().len() == 1 && of() != before);
@@ -203,6 +207,54 @@ fn a_restart_finds_nothing_of_the_tree_before_it_where_run_outlives_it() {
     gw(&container, &["register", "extra"]).ok();
     kill_svscan(&container);
     wait_whole(&container, 4, &["one"]);
+}
+
+#[test]
+fn nothing_that_hermes_puts_on_the_path_runs_as_root() {
+    let volume = Volume::new();
+    volume.wanted("one", "running");
+    for name in ["sh", "id", "mkdir", "chown", "env"] {
+        let trap = format!(
+            "#!/usr/bin/sh\n[ \"$(/usr/bin/id -u)\" != 0 ] || echo {name} >>/opt/data/won\n\
+             exec /usr/bin/{name} \"$@\"\n"
+        );
+        volume.file("default", &format!("bin/{name}"), trap);
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(volume.path().join("bin").join(name), mode).unwrap();
+    }
+    // As s6-overlay leaves it, of an image whose own begins with a directory of the home.
+    let path = "/command:/opt/data/bin:/usr/local/bin:/usr/bin:/bin";
+    let environment = vec![("PATH".into(), path.into())];
+    let spec = Spec { tree: Tree::User, environment, ..Spec::default() };
+    let mut container = Container::boot(volume, spec);
+    wait_whole(&container, 2, &["one"]);
+    kill_svscan(&container);
+    wait_whole(&container, 2, &["one"]);
+    let won = container.volume().path().join("won");
+    assert!(!won.exists(), "{:?}", fs::read_to_string(won));
+    // It is the gateways' path all the same, and a trap for who walks it as root.
+    let environ = container.volume().read("one", ".standin-environment");
+    assert!(environ.split('\0').any(|it| it == format!("PATH={path}")), "{environ}");
+    container.as_root(&["sh", "-c", ":"]).ok();
+    assert_eq!(fs::read_to_string(&won).unwrap(), "sh\n");
+    container.stop();
+    assert_eq!(fs::read_to_string(&won).unwrap(), "sh\n");
+}
+
+#[test]
+fn white_space_around_a_setting_is_nothing_to_the_tree_either() {
+    let volume = Volume::new();
+    volume.wanted("one", "running");
+    let mut container = Container::new(volume, Spec { tree: Tree::User, ..Spec::default() });
+    for (name, value) in [("HERMES_GW_TREE", "user \n"), ("HERMES_GW_SERVICES_MAX", " 40\n")] {
+        fs::write(container.root().join("etc/container_environment").join(name), value).unwrap();
+    }
+    container.start();
+    wait_whole(&container, 2, &["one"]);
+    let args = container.as_root(&["ps", "-eo", "args="]).ok();
+    let of_hermes =
+        |line: &&str| line.starts_with("s6-svscan ") && line.contains(" 40 /run/service");
+    assert_eq!(args.lines().filter(of_hermes).count(), 1, "{args}");
 }
 
 /// What an attacker who is hermes tries: in words, as a script, and what shows that it
