@@ -257,6 +257,57 @@ fn white_space_around_a_setting_is_nothing_to_the_tree_either() {
     assert_eq!(args.lines().filter(of_hermes).count(), 1, "{args}");
 }
 
+/// Lowers a limit of the image's service `of`, in ms, which it must have.
+fn limit(container: &Container, of: &str, name: &str, ms: u32) {
+    let file = container.root().join("etc/s6-overlay/s6-rc.d").join(of).join(name);
+    let own: u32 = fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+    assert!(own > ms, "{own}");
+    fs::remove_file(&file).unwrap();
+    fs::write(file, ms.to_string()).unwrap();
+}
+
+#[test]
+fn neither_a_tree_that_cannot_grow_nor_a_lock_that_is_held_keep_the_container_from_booting() {
+    let environment = vec![("HERMES_GW_SERVICES_MAX".into(), "many".into())];
+    let spec = Spec { tree: Tree::User, environment, ..Spec::default() };
+    let mut container = Container::new(Volume::new(), spec);
+    limit(&container, "hermes-svscan", "timeout-up", 2000);
+    container.start();
+    let console = container.console();
+    assert!(console.contains("parse HERMES_GW_SERVICES_MAX: many: is no number"), "{console}");
+    assert!(console.contains("longrun hermes-svscan exited 99"), "{console}");
+
+    let volume = Volume::new();
+    volume.wanted("one", "running");
+    let mut container = Container::new(volume, Spec { tree: Tree::User, ..Spec::default() });
+    limit(&container, "hermes-gateways", "timeout-up", 2000);
+    // Stands for a gateway that is quicker than the oneshot.
+    let script = container.root().join("etc/cont-init.d/03-hold");
+    let hold = "#!/bin/sh -e\nlock=/run/hermes-gw/service/.hermes-gw.lock\n\
+        s6-setuidgid hermes flock $lock sleep 1000 &\n\
+        while flock -n $lock true; do sleep 0.01; done\n";
+    fs::write(&script, hold).unwrap();
+    fs::set_permissions(script, fs::Permissions::from_mode(0o755)).unwrap();
+    container.start();
+    assert!(container.console().contains("oneshot hermes-gateways exited 124"));
+    container.wait_up("one");
+}
+
+#[test]
+fn a_supervisor_that_was_stopped_does_not_keep_the_container_from_stopping() {
+    let volume = Volume::new();
+    volume.wanted("one", "running");
+    let mut container = Container::new(volume, Spec { tree: Tree::User, ..Spec::default() });
+    limit(&container, "hermes-svscan", "timeout-kill", 2000);
+    container.start();
+    container.wait_up("one");
+    let (_, pid) = processes(&container, "s6-supervise gateway-default")[0];
+    container.as_hermes(&["sh", "-c", &format!("kill -STOP {pid}")]).ok();
+    container.stop();
+    assert!(container.console().contains("longrun hermes-svscan down exited 0"));
+    assert!(container.console().contains("cont-finish: info: /etc/cont-finish.d/02-stop-gateways"));
+}
+
 /// What an attacker who is hermes tries: in words, as a script, and what shows that it
 /// worked. S is PID 1's scandir, G that of the gateways.
 const ATTACKS: [(&str, &str, &str); 6] = [
