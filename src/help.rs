@@ -68,7 +68,7 @@ FIFO to hermes, then becomes hermes. Called as NN-reconcile-profiles it is recon
                    down, and default starts if any intent is running
 
 Settings: HERMES_GW_POLICY, HERMES_GW_SKIP_RECONCILE=1, HERMES_GW_USER (hermes),
-HERMES_GW_SERVICES_MAX (1000).
+HERMES_GW_SERVICES_MAX (1000; in the user tree 4000).
 
 Exit codes: 0 everything planned was applied, 1 something was not.
 \x0c\

@@ -120,6 +120,8 @@ fn a_tree_whose_s6_svscan_was_killed_grows_again_and_runs_nothing_twice() {
     container.as_root(&["mkdir", "-p", "/run/service/.gateway-odd.tmp/of-root"]).ok();
     let output = gw(&container, &["reconcile", "--boot"]);
     assert_eq!(output.code, 1, "{output:?}");
+    // Nor is something that only has the name of a slot.
+    container.as_hermes(&["touch", "/run/service/gateway-file"]).ok();
     for (victim, uid) in [("s6-svscan -d 3 -", support::HERMES), ("s6-supervise hermes-svscan", 0)]
     {
         let of = processes(&container, victim);
@@ -255,6 +257,31 @@ fn white_space_around_a_setting_is_nothing_to_the_tree_either() {
     let of_hermes =
         |line: &&str| line.starts_with("s6-svscan ") && line.contains(" 40 /run/service");
     assert_eq!(args.lines().filter(of_hermes).count(), 1, "{args}");
+}
+
+#[test]
+fn the_tree_holds_no_more_than_its_descriptors_allow() {
+    let volume = Volume::new();
+    for i in 1..70 {
+        volume.profile(&format!("p{i}"));
+    }
+    volume.wanted("p7", "running");
+    let spec = Spec { tree: Tree::User, descriptors: Some(120), ..Spec::default() };
+    let mut container = Container::boot(volume, spec);
+    wait_whole(&container, 32, &["p7"]);
+    let why =
+        "p8 prior_state=none action=skipped reason=s6-svscan can hold no more than 32 gateways";
+    assert!(container.console().contains(why), "{}", container.console());
+    let output = gw(&container, &["register", "one-more"]);
+    assert!(output.code == 1 && output.stderr.contains("no more than 32"), "{output:?}");
+    // There are enough to tell them all something.
+    gw(&container, &["start", "--all"]).ok();
+    kill_svscan(&container);
+    wait_whole(&container, 32, &["p7"]);
+    container.stop();
+    let console = container.console();
+    assert!(!console.contains("Too many open files"), "{console}");
+    assert!(console.contains("oneshot hermes-gateways down exited 0"), "{console}");
 }
 
 /// Lowers a limit of the image's service `of`, in ms, which it must have.

@@ -17,6 +17,11 @@ const OF_THIS_BOOT: &[u8] = b"/run/s6";
 /// There once this boot has met the scandir of the user's tree.
 const MET: &[u8] = b"hermes-gw";
 
+/// The descriptors that hermes-gw takes for each gateway when it tells all of them
+/// something; s6-svscan takes two. And what either needs besides.
+const DESCRIPTORS: usize = 3;
+const SPARE: usize = 24;
+
 /// Whose s6-svscan supervises the gateways.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tree {
@@ -227,7 +232,12 @@ impl ScanDir {
             (self.dir.kind(&log) != Ok(None)).into()
         };
         let taken = others.map(|name| 1 + logger(name)).sum::<usize>();
-        services_max.saturating_sub(taken.max(self.tree.overlay_services())) / 2
+        let room = services_max.saturating_sub(taken.max(self.tree.overlay_services())) / 2;
+        match self.tree {
+            Tree::Root => room,
+            // From s6 2.12 on, an s6-svscan that is short of them starts nothing at all.
+            Tree::User => room.min(sys::descriptor_limit().saturating_sub(SPARE) / DESCRIPTORS),
+        }
     }
 }
 

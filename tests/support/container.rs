@@ -46,6 +46,8 @@ pub struct Spec {
     pub main: Vec<String>,
     /// Names of the image's static services.
     pub services: Vec<String>,
+    /// How many files each process may have open, if that is limited: `docker run --ulimit`.
+    pub descriptors: Option<u32>,
     /// Files and directories of the machine that are in the container at the same place.
     pub mounts: Vec<PathBuf>,
 }
@@ -59,6 +61,7 @@ impl Default for Spec {
             uid: HERMES,
             main: Vec::new(),
             services: Vec::new(),
+            descriptors: None,
             mounts: Vec::new(),
         }
     }
@@ -172,7 +175,7 @@ impl Container {
     pub fn start(&mut self) {
         assert!(self.init.is_none(), "it runs already");
         let console = fs::File::create(self.dir.path().join("console")).unwrap();
-        let mut command = Command::new("setpriv");
+        let mut command = self.limited("setpriv");
         command
             .args(["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--ipc", "--uts", "--net"])
             .args(["--fork", "--kill-child=KILL", "--"])
@@ -301,7 +304,7 @@ impl Container {
 
     fn command(&self, uid: u32, args: &[&str]) -> Command {
         let init = self.init.as_ref().expect("it does not run");
-        let mut command = Command::new("nsenter");
+        let mut command = self.limited("nsenter");
         command
             .args(["--mount", "--pid", "--ipc", "--uts", "--net"])
             .args([
@@ -314,6 +317,14 @@ impl Container {
             .arg(format!("HERMES_HOME={}", self.spec.home))
             .args(args.iter().map(|arg| self.translated(arg)))
             .stdin(Stdio::null());
+        command
+    }
+
+    /// A `program` of the machine, under the container's limits.
+    fn limited(&self, program: &str) -> Command {
+        let Some(limit) = self.spec.descriptors else { return Command::new(program) };
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nofile={limit}")).arg(program);
         command
     }
 
