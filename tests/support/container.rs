@@ -348,7 +348,8 @@ impl Container {
             seen = (
                 fs::read_to_string(home.join("gateway_state.json")).unwrap_or_default(),
                 home.join("gateway.pid").exists(),
-                self.pid(profile),
+                // Before s6-supervise has said anything there is none.
+                self.svstat_pid(profile).stdout.trim().to_string(),
             );
             // By this run, and not by one that was killed.
             let own = format!(r#""pid":{},"gateway_state":"running""#, seen.2);
@@ -359,8 +360,12 @@ impl Container {
 
     /// The supervised pid of the gateway of `profile`, by s6-svstat.
     pub fn pid(&self, profile: &str) -> String {
+        self.svstat_pid(profile).ok().trim().into()
+    }
+
+    fn svstat_pid(&self, profile: &str) -> Output {
         let slot = format!("{SCANDIR}/gateway-{profile}");
-        self.as_root(&["/command/s6-svstat", "-o", "pid", &slot]).ok().trim().into()
+        self.as_root(&["/command/s6-svstat", "-o", "pid", &slot])
     }
 }
 
