@@ -194,6 +194,7 @@ fn a_restart_finds_nothing_of_the_tree_before_it_where_run_outlives_it() {
     container.start();
     ["one", "two", "gone"].iter().for_each(|profile| container.wait_up(profile));
     gw(&container, &["register", "extra"]).ok();
+    container.as_hermes(&["touch", "/run/service/else"]).ok();
     // All at once, and what is known of the gateways is from before.
     container.kill();
     fs::remove_dir_all(container.volume().home("gone")).unwrap();
@@ -202,6 +203,8 @@ fn a_restart_finds_nothing_of_the_tree_before_it_where_run_outlives_it() {
     wait_whole(&container, 3, &["one"]);
     assert_eq!(gw(&container, &["list"]).ok(), "default\none\ntwo\n");
     assert_eq!(container.state("two"), "down");
+    // What is no part of a tree is not ours to remove.
+    assert!(container.inside("/run/service/else").exists());
     let console = container.console();
     assert!(console.contains("reconcile: profile=one prior_state=running action=started"));
     assert!(!container.volume().home("two").join("gateway.pid").exists());
@@ -282,6 +285,23 @@ fn the_tree_holds_no_more_than_its_descriptors_allow() {
     let console = container.console();
     assert!(!console.contains("Too many open files"), "{console}");
     assert!(console.contains("oneshot hermes-gateways down exited 0"), "{console}");
+}
+
+#[test]
+fn root_makes_nothing_where_a_link_of_hermes_leads() {
+    let volume = Volume::new();
+    volume.wanted("one", "running");
+    std::os::unix::fs::symlink("/etc", volume.path().join("link")).unwrap();
+    let path = "/opt/data/link/tree/scandir";
+    let environment = vec![("S6_PROFILE_GATEWAY_SCANDIR".into(), path.into())];
+    let spec = Spec { tree: Tree::User, environment, ..Spec::default() };
+    let mut container = Container::new(volume, spec);
+    limit(&container, "hermes-svscan", "timeout-up", 2000);
+    container.start();
+    assert!(!container.inside("/etc/tree").exists());
+    let console = container.console();
+    let why = "/opt/data/link: is a symbolic link, which is not followed\ncont-init";
+    assert!(console.contains(why), "{console}");
 }
 
 /// Lowers a limit of the image's service `of`, in ms, which it must have.

@@ -100,8 +100,13 @@ impl ScanDir {
     /// from before this boot: then nobody runs it.
     pub fn make(path: &[u8], to: Option<&Ids>) -> Result<bool> {
         let (parent, name) = split(path);
-        let (above, last) = split(parent);
-        let above = Dir::open(above)?;
+        let (way, last) = split(parent);
+        // Root is not to make anything where a link of the user's leads.
+        let start = if way.starts_with(b"/") { &b"/"[..] } else { b"." };
+        let mut above = Dir::open(start)?;
+        for part in way.split(|&b| b == b'/').filter(|part| !part.is_empty()) {
+            above = above.dir(part)?;
+        }
         if above.kind(last)?.is_none() {
             above.make_dir(last, 0o755)?;
         }
@@ -115,9 +120,14 @@ impl ScanDir {
         Ok(false)
     }
 
-    /// Removes all that is in it; what stays is returned with the reason.
+    /// Removes what s6-svscan and hermes-gw made in it; what stays is returned with the reason.
     pub fn clear(&self) -> Vec<Box<Error>> {
-        let names = self.dir.names().unwrap_or_default();
+        let mut names = self.dir.names().unwrap_or_default();
+        // Nothing else: a home may be called a scandir by mistake.
+        names.retain(|name| {
+            let ours = is_slot(name) || profile::is_staging(name) || profile::is_leaving(name);
+            ours && self.dir.kind(name) == Ok(Some(FileKind::Directory)) || *name == CONTROL_DIR
+        });
         names.iter().filter_map(|name| self.dir.remove_tree(name).err()).collect()
     }
 
