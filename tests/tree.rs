@@ -263,6 +263,30 @@ fn white_space_around_a_setting_is_nothing_to_the_tree_either() {
 }
 
 #[test]
+fn the_tree_holds_two_thousand_gateways_and_not_one_more() {
+    let volume = Volume::new();
+    for i in 1..2000 {
+        volume.profile(&format!("p{i}"));
+    }
+    let mut container = boot(volume, Tree::User);
+    let supervisors = || processes(&container, "s6-supervise gateway-").len();
+    wait_until("all supervisors", || supervisors() == 4000);
+    let output = gw(&container, &["register", "one-more", "--down"]);
+    let why = ": s6-svscan can hold no more than 2000 gateways\n";
+    assert!(output.code == 1 && output.stderr.ends_with(why), "{output:?}");
+    gw(&container, &["unregister", "p1"]).ok();
+    gw(&container, &["register", "one-more", "--down"]).ok();
+    wait_until("as many supervisors", || supervisors() == 4000);
+    container.stop();
+    let console = container.console();
+    let said = |line: &str| console.lines().any(|it| it == line);
+    assert!(said("s6-rc: info: oneshot hermes-gateways exited 0"));
+    assert!(said("s6-rc: info: longrun hermes-svscan down exited 0"));
+    // Of the bound, and of descriptors, s6-svscan would complain.
+    assert!(!console.lines().any(|line| line.starts_with("s6-svscan: ")));
+}
+
+#[test]
 fn the_tree_holds_no_more_than_its_descriptors_allow() {
     let volume = Volume::new();
     for i in 1..70 {
