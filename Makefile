@@ -6,8 +6,10 @@ GW := target/hermes-gw
 CARGO := $(shell command -v cargo || echo /usr/bin/cargo)
 # The tests that boot a container.
 LIVE := status watch doctor logs boot live lifecycle registration crashes shutdown wire tree
-# Those that are about either layout.
-LAYOUTS := status watch doctor logs completion boot crashes faults intents lifecycle live registration shutdown wire
+# Those that are about either layout, run in the user tree.
+LAYOUTS := status watch doctor logs boot crashes faults intents lifecycle live registration shutdown wire
+USER_TREE = HERMES_GW_TEST_TREE=user HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked $(LAYOUTS:%=--test %) \
+    -- --skip next_to_nothing # two minutes, and the layout is nothing to it
 TOOLS := s6 execline strace util-linux bsdutils procps jq tzdata
 # What reads the completions and the man page.
 READERS := bash-completion zsh fish mandoc
@@ -19,12 +21,13 @@ demo: build
 	tests/support/packages.sh $(TOOLS)
 	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) run --quiet --locked --example demo
 
+# The shells are the machine's, and do not fit the libraries of another suite.
+test: LAYOUTS += completion
 test: build lint
 	tests/support/packages.sh $(TOOLS) $(READERS)
 	tests/support/hermes.sh
 	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked
-	HERMES_GW_TEST_TREE=user HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked $(LAYOUTS:%=--test %) \
-	    -- --skip next_to_nothing # two minutes, and the layout is nothing to it
+	$(USER_TREE)
 
 # Real Hermes Agent, from PyPI; also a part of test, where it can be had.
 hermes: build
@@ -32,12 +35,12 @@ hermes: build
 	tests/support/hermes.sh
 	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked --test hermes
 
-# The container tests again, on the s6 of other Debian suites.
+# The container tests again, in both layouts, on the s6 of other Debian suites.
 versions: build
 	tests/support/packages.sh $(TOOLS) debian-archive-keyring
 	for suite in trixie sid; do \
-	    tests/support/s6.sh $$suite && HERMES_GW_S6=$(CURDIR)/target/s6/$$suite \
-	    HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked $(LIVE:%=--test %) || exit 1; \
+	    tests/support/s6.sh $$suite && export HERMES_GW_S6=$(CURDIR)/target/s6/$$suite && \
+	    HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked $(LIVE:%=--test %) && $(USER_TREE) || exit 1; \
 	done
 
 # The run-time verbs against s6's own tools, as ratios.

@@ -269,16 +269,17 @@ pub fn wait(all: &[Heard<'_>], timeout: Option<Duration>) -> Result<Vec<(bool, b
     Ok(all.iter().map(|(fifo, writer)| (told(fifo.is_some()), told(writer.is_some()))).collect())
 }
 
+/// How many files a process here may have open, if it asks for it.
+pub fn descriptor_limit() -> usize {
+    let limit = process::getrlimit(Resource::Nofile).maximum;
+    limit.and_then(|limit| limit.try_into().ok()).unwrap_or(usize::MAX)
+}
+
 /// Lets this process open as many files as it ever may: it holds some for each gateway.
 pub fn raise_descriptor_limit() {
     let limit = process::getrlimit(Resource::Nofile);
     // Where it cannot be raised, the open that is one too many says so.
     let _ = process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-}
-
-/// How many files this process may have open, at most, as its user; `None` if there is no bound.
-pub fn descriptor_limit() -> Option<u64> {
-    process::getrlimit(Resource::Nofile).maximum
 }
 
 /// An exclusive lock, released when dropped or when the holder dies.

@@ -84,8 +84,10 @@ fn what_was_heard_while_a_slot_came_and_went() {
     container.volume().profile("one").give(support::HERMES);
     gw(&container, &["register", "one"]).ok();
     container.wait_up("one");
+    let log = format!("{}/log", slot("one"));
+    container.as_root(&["/command/s6-svwait", "-u", &log]).ok();
     let mut service = Events::of(&container, &slot("one"));
-    let mut logger = Events::of(&container, &format!("{}/log", slot("one")));
+    let mut logger = Events::of(&container, &log);
     gw(&container, &["unregister", "one"]).ok();
     service.expect("dDx");
     logger.expect("dDx");

@@ -39,9 +39,23 @@ fn wait_whole(container: &Container, profiles: usize, running: &[&str]) {
     });
     for profile in running {
         container.wait_up(profile);
+        // A shell that is about to start something is there twice for a moment.
         let own = format!("/bin/sh /usr/local/bin/hermes -p {profile} gateway run");
-        assert_eq!(processes(container, &own).len(), 1, "{profile}");
+        wait_until(&format!("one gateway {profile}"), || processes(container, &own).len() == 1);
     }
+}
+
+/// Kills the s6-svscan of the gateways, and waits until there is another.
+#[track_caller]
+fn kill_svscan(container: &Container) {
+    let of = || {
+        let mut all = processes(container, "s6-svscan -d 3 -");
+        all.retain(|(uid, _)| *uid == support::HERMES);
+        all
+    };
+    let before = of();
+    container.signal_svscan("KILL");
+    wait_until("another s6-svscan", || of().len() == 1 && of() != before);
 }
 
 #[test]
@@ -106,6 +120,8 @@ fn a_tree_whose_s6_svscan_was_killed_grows_again_and_runs_nothing_twice() {
     container.as_root(&["mkdir", "-p", "/run/service/.gateway-odd.tmp/of-root"]).ok();
     let output = gw(&container, &["reconcile", "--boot"]);
     assert_eq!(output.code, 1, "{output:?}");
+    // Nor is something that only has the name of a slot.
+    container.as_hermes(&["touch", "/run/service/gateway-file"]).ok();
     for (victim, uid) in [("s6-svscan -d 3 -", support::HERMES), ("s6-supervise hermes-svscan", 0)]
     {
         let of = processes(&container, victim);
@@ -166,6 +182,201 @@ fn one_volume_moves_from_one_layout_to_the_other_and_back() {
         let last = boot.lines().rev().take(3).collect::<Vec<_>>().join("\n");
         assert!(last.contains("profile=one prior_state=running action=started"), "{boot}");
     }
+}
+
+#[test]
+fn a_restart_finds_nothing_of_the_tree_before_it_where_run_outlives_it() {
+    let volume = Volume::new();
+    volume.wanted("one", "running").wanted("two", "running").wanted("gone", "running");
+    let spec = Spec { tree: Tree::User, ..Spec::default() };
+    let mut container = Container::new(volume, spec);
+    container.keep_run();
+    container.start();
+    ["one", "two", "gone"].iter().for_each(|profile| container.wait_up(profile));
+    gw(&container, &["register", "extra"]).ok();
+    container.as_hermes(&["touch", "/run/service/else"]).ok();
+    // All at once, and what is known of the gateways is from before.
+    container.kill();
+    fs::remove_dir_all(container.volume().home("gone")).unwrap();
+    container.volume().wanted("two", "stopped").give(support::HERMES);
+    container.start();
+    wait_whole(&container, 3, &["one"]);
+    assert_eq!(gw(&container, &["list"]).ok(), "default\none\ntwo\n");
+    assert_eq!(container.state("two"), "down");
+    // What is no part of a tree is not ours to remove.
+    assert!(container.inside("/run/service/else").exists());
+    let console = container.console();
+    assert!(console.contains("reconcile: profile=one prior_state=running action=started"));
+    assert!(!container.volume().home("two").join("gateway.pid").exists());
+    // Only the first of a boot finds it so: what is registered later stays.
+    gw(&container, &["register", "extra"]).ok();
+    kill_svscan(&container);
+    wait_whole(&container, 4, &["one"]);
+}
+
+#[test]
+fn nothing_that_hermes_puts_on_the_path_runs_as_root() {
+    let volume = Volume::new();
+    volume.wanted("one", "running");
+    for name in ["sh", "id", "mkdir", "chown", "env"] {
+        let trap = format!(
+            "#!/usr/bin/sh\n[ \"$(/usr/bin/id -u)\" != 0 ] || echo {name} >>/opt/data/won\n\
+             exec /usr/bin/{name} \"$@\"\n"
+        );
+        volume.file("default", &format!("bin/{name}"), trap);
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(volume.path().join("bin").join(name), mode).unwrap();
+    }
+    // As s6-overlay leaves it, of an image whose own begins with a directory of the home.
+    let path = "/command:/opt/data/bin:/usr/local/bin:/usr/bin:/bin";
+    let environment = vec![("PATH".into(), path.into())];
+    let spec = Spec { tree: Tree::User, environment, ..Spec::default() };
+    let mut container = Container::boot(volume, spec);
+    wait_whole(&container, 2, &["one"]);
+    kill_svscan(&container);
+    wait_whole(&container, 2, &["one"]);
+    let won = container.volume().path().join("won");
+    assert!(!won.exists(), "{:?}", fs::read_to_string(won));
+    // It is the gateways' path all the same, and a trap for who walks it as root.
+    let environ = container.volume().read("one", ".standin-environment");
+    assert!(environ.split('\0').any(|it| it == format!("PATH={path}")), "{environ}");
+    container.as_root(&["sh", "-c", ":"]).ok();
+    assert_eq!(fs::read_to_string(&won).unwrap(), "sh\n");
+    container.stop();
+    assert_eq!(fs::read_to_string(&won).unwrap(), "sh\n");
+}
+
+#[test]
+fn white_space_around_a_setting_is_nothing_to_the_tree_either() {
+    let volume = Volume::new();
+    volume.wanted("one", "running");
+    let mut container = Container::new(volume, Spec { tree: Tree::User, ..Spec::default() });
+    for (name, value) in [("HERMES_GW_TREE", "user \n"), ("HERMES_GW_SERVICES_MAX", " 40\n")] {
+        fs::write(container.root().join("etc/container_environment").join(name), value).unwrap();
+    }
+    container.start();
+    wait_whole(&container, 2, &["one"]);
+    let args = container.as_root(&["ps", "-eo", "args="]).ok();
+    let of_hermes =
+        |line: &&str| line.starts_with("s6-svscan ") && line.contains(" 40 /run/service");
+    assert_eq!(args.lines().filter(of_hermes).count(), 1, "{args}");
+}
+
+#[test]
+fn the_tree_holds_two_thousand_gateways_and_not_one_more() {
+    let volume = Volume::new();
+    for i in 1..2000 {
+        volume.profile(&format!("p{i}"));
+    }
+    let mut container = boot(volume, Tree::User);
+    let supervisors = || processes(&container, "s6-supervise gateway-").len();
+    wait_until("all supervisors", || supervisors() == 4000);
+    let output = gw(&container, &["register", "one-more", "--down"]);
+    let why = ": s6-svscan can hold no more than 2000 gateways\n";
+    assert!(output.code == 1 && output.stderr.ends_with(why), "{output:?}");
+    gw(&container, &["unregister", "p1"]).ok();
+    gw(&container, &["register", "one-more", "--down"]).ok();
+    wait_until("as many supervisors", || supervisors() == 4000);
+    container.stop();
+    let console = container.console();
+    let said = |line: &str| console.lines().any(|it| it == line);
+    assert!(said("s6-rc: info: oneshot hermes-gateways exited 0"));
+    assert!(said("s6-rc: info: longrun hermes-svscan down exited 0"));
+    // Of the bound, and of descriptors, s6-svscan would complain.
+    assert!(!console.lines().any(|line| line.starts_with("s6-svscan: ")));
+}
+
+#[test]
+fn the_tree_holds_no_more_than_its_descriptors_allow() {
+    let volume = Volume::new();
+    for i in 1..70 {
+        volume.profile(&format!("p{i}"));
+    }
+    volume.wanted("p7", "running");
+    let spec = Spec { tree: Tree::User, descriptors: Some(120), ..Spec::default() };
+    let mut container = Container::boot(volume, spec);
+    wait_whole(&container, 32, &["p7"]);
+    let why =
+        "p8 prior_state=none action=skipped reason=s6-svscan can hold no more than 32 gateways";
+    assert!(container.console().contains(why), "{}", container.console());
+    let output = gw(&container, &["register", "one-more"]);
+    assert!(output.code == 1 && output.stderr.contains("no more than 32"), "{output:?}");
+    // There are enough to tell them all something.
+    gw(&container, &["start", "--all"]).ok();
+    kill_svscan(&container);
+    wait_whole(&container, 32, &["p7"]);
+    container.stop();
+    let console = container.console();
+    assert!(!console.contains("Too many open files"), "{console}");
+    assert!(console.contains("oneshot hermes-gateways down exited 0"), "{console}");
+}
+
+#[test]
+fn root_makes_nothing_where_a_link_of_hermes_leads() {
+    let volume = Volume::new();
+    volume.wanted("one", "running");
+    std::os::unix::fs::symlink("/etc", volume.path().join("link")).unwrap();
+    let path = "/opt/data/link/tree/scandir";
+    let environment = vec![("S6_PROFILE_GATEWAY_SCANDIR".into(), path.into())];
+    let spec = Spec { tree: Tree::User, environment, ..Spec::default() };
+    let mut container = Container::new(volume, spec);
+    limit(&container, "hermes-svscan", "timeout-up", 2000);
+    container.start();
+    assert!(!container.inside("/etc/tree").exists());
+    let console = container.console();
+    let why = "/opt/data/link: is a symbolic link, which is not followed\ncont-init";
+    assert!(console.contains(why), "{console}");
+}
+
+/// Lowers a limit of the image's service `of`, in ms, which it must have.
+fn limit(container: &Container, of: &str, name: &str, ms: u32) {
+    let file = container.root().join("etc/s6-overlay/s6-rc.d").join(of).join(name);
+    let own: u32 = fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+    assert!(own > ms, "{own}");
+    fs::remove_file(&file).unwrap();
+    fs::write(file, ms.to_string()).unwrap();
+}
+
+#[test]
+fn neither_a_tree_that_cannot_grow_nor_a_lock_that_is_held_keep_the_container_from_booting() {
+    let environment = vec![("HERMES_GW_SERVICES_MAX".into(), "many".into())];
+    let spec = Spec { tree: Tree::User, environment, ..Spec::default() };
+    let mut container = Container::new(Volume::new(), spec);
+    limit(&container, "hermes-svscan", "timeout-up", 2000);
+    container.start();
+    let console = container.console();
+    assert!(console.contains("parse HERMES_GW_SERVICES_MAX: many: is no number"), "{console}");
+    assert!(console.contains("longrun hermes-svscan exited 99"), "{console}");
+
+    let volume = Volume::new();
+    volume.wanted("one", "running");
+    let mut container = Container::new(volume, Spec { tree: Tree::User, ..Spec::default() });
+    limit(&container, "hermes-gateways", "timeout-up", 2000);
+    // Stands for a gateway that is quicker than the oneshot.
+    let script = container.root().join("etc/cont-init.d/03-hold");
+    let hold = "#!/bin/sh -e\nlock=/run/hermes-gw/service/.hermes-gw.lock\n\
+        s6-setuidgid hermes flock $lock sleep 1000 &\n\
+        while flock -n $lock true; do sleep 0.01; done\n";
+    fs::write(&script, hold).unwrap();
+    fs::set_permissions(script, fs::Permissions::from_mode(0o755)).unwrap();
+    container.start();
+    assert!(container.console().contains("oneshot hermes-gateways exited 124"));
+    container.wait_up("one");
+}
+
+#[test]
+fn a_supervisor_that_was_stopped_does_not_keep_the_container_from_stopping() {
+    let volume = Volume::new();
+    volume.wanted("one", "running");
+    let mut container = Container::new(volume, Spec { tree: Tree::User, ..Spec::default() });
+    limit(&container, "hermes-svscan", "timeout-kill", 2000);
+    container.start();
+    container.wait_up("one");
+    let (_, pid) = processes(&container, "s6-supervise gateway-default")[0];
+    container.as_hermes(&["sh", "-c", &format!("kill -STOP {pid}")]).ok();
+    container.stop();
+    assert!(container.console().contains("longrun hermes-svscan down exited 0"));
+    assert!(container.console().contains("cont-finish: info: /etc/cont-finish.d/02-stop-gateways"));
 }
 
 /// What an attacker who is hermes tries: in words, as a script, and what shows that it

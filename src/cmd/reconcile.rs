@@ -11,7 +11,7 @@ use crate::s6::scandir::{self, ScanDir, Tree};
 use crate::s6::slot::{self, Registration};
 use crate::s6::{removal, uptake};
 use crate::settings::Settings;
-use crate::sys::{self, Dir, Name};
+use crate::sys::{self, Dir, Ids, Name};
 use crate::user;
 
 /// Where s6-rc keeps the service directories of the image's static services.
@@ -95,15 +95,33 @@ fn reason_to_skip(settings: &Settings, role: Role) -> Option<&'static str> {
 fn become_hermes(options: &Options, reconcile: Reconcile, settings: &Settings) -> Result<ScanDir> {
     let (user, tree) = (&settings.user[..], settings.tree.clone()?);
     let ids = sys::is_root().then(|| user::look_up(user)).transpose()?;
-    if tree == Tree::User && reconcile.boot && !reconcile.dry_run {
-        ScanDir::make(&settings.scandir, ids.as_ref())?;
-    }
+    let stale = tree == Tree::User
+        && reconcile.boot
+        && !reconcile.dry_run
+        && ScanDir::make(&settings.scandir, ids.as_ref())?;
     let scandir = ScanDir::open(&settings.scandir, tree)?;
-    let Some(ids) = ids else { return Ok(scandir) };
-    if tree == Tree::Root && !reconcile.dry_run {
-        scandir.give(&ids)?;
+    if let Some(ids) = ids {
+        hand_over(options, reconcile, user, &scandir, &ids)?;
+        sys::become_user(&ids)?;
+    }
+    if stale {
+        scandir.clear().iter().for_each(|error| warn(options, error));
+    }
+    Ok(scandir)
+}
+
+/// Gives to `user` what hermes needs of PID 1's tree.
+fn hand_over(
+    options: &Options,
+    reconcile: Reconcile,
+    user: &[u8],
+    scandir: &ScanDir,
+    ids: &Ids,
+) -> Result<()> {
+    if scandir.tree() == Tree::Root && !reconcile.dry_run {
+        scandir.give(ids)?;
         if let (true, Ok(services)) = (reconcile.boot, Dir::open(STATIC_SERVICES)) {
-            for error in scandir::give_static_services(&services, &ids) {
+            for error in scandir::give_static_services(&services, ids) {
                 warn(options, &error);
             }
         }
@@ -112,8 +130,7 @@ fn become_hermes(options: &Options, reconcile: Reconcile, settings: &Settings) -
             render::say(&format!("reconcile: handed {path} to {user}\n"))?;
         }
     }
-    sys::become_user(&ids)?;
-    Ok(scandir)
+    Ok(())
 }
 
 fn warn(options: &Options, error: &Error) {

@@ -9,7 +9,7 @@ use crate::s6::drive::{self, Outcome, Target};
 use crate::s6::scandir::{self, ScanDir, Tree};
 use crate::s6::service::Service;
 use crate::settings::Settings;
-use crate::sys::{self, FileKind};
+use crate::sys::{self, FileKind, Name};
 use crate::user;
 use std::time::{Duration, Instant};
 
@@ -26,21 +26,20 @@ const DISMISSED: [(Control, Duration); 2] =
 pub fn run(options: &Options, timeout: Option<Duration>, supervisors: bool) -> Result<u8> {
     let settings = Settings::read(options);
     settings.warn(options);
-    let scandir = ScanDir::open(&settings.scandir, settings.tree.clone()?)?;
-    if supervisors && scandir.tree() == Tree::Root {
+    let (tree, path) = (settings.tree.clone()?, &settings.scandir[..]);
+    if supervisors && tree == Tree::Root {
         let why = "they are PID 1's: only with HERMES_GW_TREE=user";
-        return Err(Error::new(
-            Kind::Usage,
-            "send supervisors away from",
-            scandir.dir().path(),
-            why,
-        ));
+        return Err(Error::new(Kind::Usage, "send supervisors away from", path, why));
     }
+    let ids = sys::is_root().then(|| user::look_up(&settings.user)).transpose()?;
+    // Where nothing was reconciled, there is no scandir yet, or one from before this boot.
+    let stale = supervisors && ScanDir::make(path, ids.as_ref())?;
+    let scandir = ScanDir::open(path, tree)?;
     sys::raise_descriptor_limit();
-    if sys::is_root() {
-        sys::become_user(&user::look_up(&settings.user)?)?;
+    if let Some(ids) = ids {
+        sys::become_user(&ids)?;
     }
-    let mut failures = Vec::new();
+    let mut failures = if stale { scandir.clear() } else { Vec::new() };
     let mut targets = Vec::new();
     for name in scandir.dir().names()?.iter().filter(|name| scandir::is_slot(name)) {
         match ask(&scandir, name) {
@@ -54,7 +53,7 @@ pub fn run(options: &Options, timeout: Option<Duration>, supervisors: bool) -> R
     drive::drive(&mut going, Some(Instant::now() + AFTER_KILL))?;
     failures.extend(targets.into_iter().filter_map(failure));
     if supervisors {
-        failures.extend(dismiss(&scandir).err());
+        dismiss(&scandir, &mut failures)?;
     }
     let first = failures.first().map_or(0, |error| error.kind.exit_code());
     for error in &failures {
@@ -77,34 +76,37 @@ fn ask(scandir: &ScanDir, name: &[u8]) -> Result<Option<Target>> {
     }
 }
 
-/// Sends s6-svscan away, and the supervisors of gateways that are down.
-fn dismiss(scandir: &ScanDir) -> Result<()> {
+/// Sends s6-svscan away, and the supervisors of gateways that are down; why one stays
+/// goes to `failures`.
+fn dismiss(scandir: &ScanDir, failures: &mut impl Extend<Box<Error>>) -> Result<()> {
     let [(_, patience), _] = DISMISSED;
-    scandir.terminate(patience)?;
-    let mut targets = Vec::new();
-    for name in scandir.dir().names()?.iter().filter(|name| scandir::is_slot(name)) {
-        for name in [name, &[name, &b"/log"[..]].concat()] {
-            let service = Service::open(scandir.dir(), name);
+    failures.extend(scandir.terminate(patience).err());
+    let mut names = scandir.dir().names()?;
+    let directory = |name: &Name| scandir.dir().kind(name) == Ok(Some(FileKind::Directory));
+    names.retain(|name| scandir::is_slot(name) && directory(name));
+    // The loggers after the gateways, which takes half the descriptors.
+    for part in [&b""[..], b"/log"] {
+        let mut targets = Vec::new();
+        for name in &names {
+            let service = Service::open(scandir.dir(), &[name, part].concat());
             match service.and_then(|service| Target::begin(service, Order::SeeGone)) {
                 Ok(target) => targets.push(target),
                 Err(error) if matches!(error.kind, Kind::Unsupervised | Kind::Missing) => {}
-                Err(error) => return Err(error),
+                Err(error) => failures.extend([error]),
             }
         }
-    }
-    let mut going: Vec<_> = targets.iter_mut().collect();
-    for (letter, patience) in DISMISSED {
-        going.iter().for_each(|target| target.tell(letter));
-        drive::drive(&mut going, Some(Instant::now() + patience))?;
-    }
-    match going.first() {
-        None => Ok(()),
-        Some(target) => {
+        let mut going: Vec<_> = targets.iter_mut().collect();
+        for (letter, patience) in DISMISSED {
+            going.iter().for_each(|target| target.tell(letter));
+            drive::drive(&mut going, Some(Instant::now() + patience))?;
+        }
+        failures.extend(going.iter().map(|target| {
             let why = "its supervisor is still there, even after SIGKILL";
             let path = target.service().dir().path();
-            Err(Error::new(Kind::TimedOut, "send supervisor away from", path, why))
-        }
+            Error::new(Kind::TimedOut, "send supervisor away from", path, why)
+        }));
     }
+    Ok(())
 }
 
 fn failure(target: Target) -> Option<Box<Error>> {

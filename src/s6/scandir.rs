@@ -12,6 +12,16 @@ const CONTROL: &[u8] = b"control";
 const CONTROL_FIFO: &[u8] = b".s6-svscan/control";
 /// Ours, and not s6-svscan's: it serialises changes to the scandir.
 const LOCK: &[u8] = b".hermes-gw.lock";
+/// s6-overlay empties this directory, and PID 1's scandir, when a container starts, whether
+/// or not the rest of /run outlives a restart.
+const OF_THIS_BOOT: &[u8] = b"/run/s6";
+/// There once this boot has met the scandir of the user's tree.
+const MET: &[u8] = b"hermes-gw";
+
+/// The descriptors that hermes-gw takes for each gateway when it tells all of them
+/// something; s6-svscan takes two. And what either needs besides.
+const DESCRIPTORS: usize = 3;
+const SPARE: usize = 24;
 
 /// Whose s6-svscan supervises the gateways.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,20 +105,39 @@ impl ScanDir {
     }
 
     /// Makes the scandir of the user's tree at `path`, with the directory that it is in, if
-    /// they are not there yet; it belongs to `to`, or to who calls.
-    pub fn make(path: &[u8], to: Option<&Ids>) -> Result<()> {
+    /// they are not there yet; it belongs to `to`, or to who calls. Whether what it holds is
+    /// from before this boot: then nobody runs it.
+    pub fn make(path: &[u8], to: Option<&Ids>) -> Result<bool> {
         let (parent, name) = split(path);
-        let (above, last) = split(parent);
-        let above = Dir::open(above)?;
+        let (way, last) = split(parent);
+        // Root is not to make anything where a link of the user's leads.
+        let start = if way.starts_with(b"/") { &b"/"[..] } else { b"." };
+        let mut above = Dir::open(start)?;
+        for part in way.split(|&b| b == b'/').filter(|part| !part.is_empty()) {
+            above = above.dir(part)?;
+        }
         if above.kind(last)?.is_none() {
             above.make_dir(last, 0o755)?;
         }
         let parent = above.dir(last)?;
+        let first = Dir::open(OF_THIS_BOOT).and_then(|run| run.make_dir(MET, 0o755)).is_ok();
         if parent.kind(name)?.is_some() {
-            return Ok(());
+            return Ok(first);
         }
         parent.make_dir(name, 0o755)?;
-        to.map_or(Ok(()), |to| parent.dir(name)?.give(to, None))
+        to.map_or(Ok(()), |to| parent.dir(name)?.give(to, None))?;
+        Ok(false)
+    }
+
+    /// Removes what s6-svscan and hermes-gw made in it; what stays is returned with the reason.
+    pub fn clear(&self) -> Vec<Box<Error>> {
+        let mut names = self.dir.names().unwrap_or_default();
+        // Nothing else: a home may be called a scandir by mistake.
+        names.retain(|name| {
+            let ours = is_slot(name) || profile::is_staging(name) || profile::is_leaving(name);
+            ours && self.dir.kind(name) == Ok(Some(FileKind::Directory)) || *name == CONTROL_DIR
+        });
+        names.iter().filter_map(|name| self.dir.remove_tree(name).err()).collect()
     }
 
     /// Whose it is.
@@ -227,7 +256,12 @@ impl ScanDir {
             (self.dir.kind(&log) != Ok(None)).into()
         };
         let taken = others.map(|name| 1 + logger(name)).sum::<usize>();
-        services_max.saturating_sub(taken.max(self.tree.overlay_services())) / 2
+        let room = services_max.saturating_sub(taken.max(self.tree.overlay_services())) / 2;
+        match self.tree {
+            Tree::Root => room,
+            // From s6 2.12 on, an s6-svscan that is short of them starts nothing at all.
+            Tree::User => room.min(sys::descriptor_limit().saturating_sub(SPARE) / DESCRIPTORS),
+        }
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Spec {
     pub main: Vec<String>,
     /// Names of the image's static services.
     pub services: Vec<String>,
+    /// How many files each process may have open, if that is limited: `docker run --ulimit`.
+    pub descriptors: Option<u32>,
     /// Files and directories of the machine that are in the container at the same place.
     pub mounts: Vec<PathBuf>,
 }
@@ -59,6 +61,7 @@ impl Default for Spec {
             uid: HERMES,
             main: Vec::new(),
             services: Vec::new(),
+            descriptors: None,
             mounts: Vec::new(),
         }
     }
@@ -163,11 +166,16 @@ impl Container {
         self.dir.path().join("root")
     }
 
+    /// From here on /run outlives a restart, as it does in Docker without a tmpfs there.
+    pub fn keep_run(&self) {
+        fs::write(self.root().join("run/survives"), "").unwrap();
+    }
+
     /// Starts it and waits until stage 2 has asked for its scan: `docker start`.
     pub fn start(&mut self) {
         assert!(self.init.is_none(), "it runs already");
         let console = fs::File::create(self.dir.path().join("console")).unwrap();
-        let mut command = Command::new("setpriv");
+        let mut command = self.limited("setpriv");
         command
             .args(["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--ipc", "--uts", "--net"])
             .args(["--fork", "--kill-child=KILL", "--"])
@@ -249,7 +257,7 @@ impl Container {
         run(Command::new("kill").args(["-s", signal, &pid.to_string()]));
     }
 
-    /// `docker restart`: /run is laid anew, the volume kept.
+    /// `docker restart`: /run is laid anew (but see `keep_run`), the volume kept.
     pub fn restart(&mut self) {
         self.stop();
         self.start();
@@ -301,7 +309,7 @@ impl Container {
 
     fn command(&self, uid: u32, args: &[&str]) -> Command {
         let init = self.init.as_ref().expect("it does not run");
-        let mut command = Command::new("nsenter");
+        let mut command = self.limited("nsenter");
         command
             .args(["--mount", "--pid", "--ipc", "--uts", "--net"])
             .args([
@@ -314,6 +322,14 @@ impl Container {
             .arg(format!("HERMES_HOME={}", self.spec.home))
             .args(args.iter().map(|arg| self.translated(arg)))
             .stdin(Stdio::null());
+        command
+    }
+
+    /// A `program` of the machine, under the container's limits.
+    fn limited(&self, program: &str) -> Command {
+        let Some(limit) = self.spec.descriptors else { return Command::new(program) };
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nofile={limit}")).arg(program);
         command
     }
 
@@ -337,7 +353,8 @@ impl Container {
             seen = (
                 fs::read_to_string(home.join("gateway_state.json")).unwrap_or_default(),
                 home.join("gateway.pid").exists(),
-                self.pid(profile),
+                // Before s6-supervise has said anything there is none.
+                self.svstat_pid(profile).stdout.trim().to_string(),
             );
             // By this run, and not by one that was killed.
             let own = format!(r#""pid":{},"gateway_state":"running""#, seen.2);
@@ -356,8 +373,12 @@ impl Container {
 
     /// The supervised pid of the gateway of `profile`, by s6-svstat.
     pub fn pid(&self, profile: &str) -> String {
+        self.svstat_pid(profile).ok().trim().into()
+    }
+
+    fn svstat_pid(&self, profile: &str) -> Output {
         let slot = format!("{SCANDIR}/gateway-{profile}");
-        self.as_root(&["/command/s6-svstat", "-o", "pid", &slot]).ok().trim().into()
+        self.as_root(&["/command/s6-svstat", "-o", "pid", &slot])
     }
 }
 

@@ -9,7 +9,7 @@ mount --make-rprivate /
 mount --bind "$root" "$root"
 cd "$root"
 mount -t proc proc proc
-mount -t tmpfs -o mode=755 tmpfs run
+[ -e run/survives ] || mount -t tmpfs -o mode=755 tmpfs run
 mount -t tmpfs -o mode=755 tmpfs dev
 for device in null zero full random urandom; do
     touch dev/$device
