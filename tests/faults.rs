@@ -174,7 +174,7 @@ fn when_any_open_or_read_fails_it_ends_in_order_and_the_next_run_heals() {
 fn no_command_executes_or_forks() {
     let container = Container::boot(Volume::new(), Spec::default());
     container.volume().profile("one").give(support::HERMES);
-    let commands: [&[&str]; 23] = [
+    let commands: [&[&str]; 24] = [
         &["register", "one", "--env", "A=b"],
         &["list"],
         &["start", "one"],
@@ -183,6 +183,7 @@ fn no_command_executes_or_forks() {
         &["wait", "--up", "one"],
         &["restart", "one"],
         &["stop", "one"],
+        &["logs", "one"],
         &["hook", "profile-create", "two"],
         &["unregister", "one", "two"],
         &["start", "one"],
