@@ -380,8 +380,9 @@ impl Dir {
         if size > limit {
             return Err(too_large());
         }
-        // Files of /proc say 0, and those that grow while they are read say too little.
-        let mut content = Vec::with_capacity(if size == 0 { 512 } else { size + 1 });
+        // Files of /proc say 0, and those that grow while they are read say too little. Most that
+        // say 0 are empty, and musl takes pages for larger pieces, each time.
+        let mut content = Vec::with_capacity(if size == 0 { 64 } else { size + 1 });
         loop {
             if content.len() == content.capacity() {
                 content.reserve(4096);
