@@ -188,7 +188,15 @@ impl Watches {
     pub fn add(&self, path: &[u8]) -> Result<i32> {
         let names = WatchFlags::CREATE | WatchFlags::MOVE | WatchFlags::DELETE;
         inotify::add_watch(&self.fifo.fd, &*c(path), names | WatchFlags::ONLYDIR)
-            .map_err(|errno| failed("watch", path, errno))
+            .map_err(|errno| unwatched(path, errno))
+    }
+
+    /// The same; `None` if there is no such directory, or this user may not look into it.
+    pub fn add_if_seen(&self, path: &[u8]) -> Result<Option<i32>> {
+        match self.add(path) {
+            Err(error) if error.kind != Kind::Unusable => Ok(None),
+            added => added.map(Some),
+        }
     }
 
     /// Tells of files that are new or grow in `dir`, too.
@@ -197,7 +205,7 @@ impl Watches {
         let path = format!("/proc/self/fd/{}", dir.0.fd.as_raw_fd());
         let flags = WatchFlags::CREATE | WatchFlags::MODIFY | WatchFlags::MOVED_TO;
         let added = inotify::add_watch(&self.fifo.fd, &*c(path.as_bytes()), flags);
-        added.map(drop).map_err(|errno| failed("watch", dir.path(), errno))
+        added.map(drop).map_err(|errno| unwatched(dir.path(), errno))
     }
 
     /// What can be read while there is something to tell.
@@ -690,6 +698,18 @@ fn failed(what: &str, path: &[u8], errno: Errno) -> Box<Error> {
         _ => Kind::System,
     };
     Error::new(kind, what, path, reason(errno))
+}
+
+/// Nothing tells of changes of `path`; [`Kind::Unusable`] if that is for want of a watch.
+fn unwatched(path: &[u8], errno: Errno) -> Box<Error> {
+    match errno {
+        Errno::NOSPC | Errno::NOMEM => {
+            let why =
+                "no inotify watch is left: as root: sysctl fs.inotify.max_user_watches=524288";
+            Error::new(Kind::Unusable, "watch", path, why)
+        }
+        errno => failed("watch", path, errno),
+    }
 }
 
 /// The reasons that there are for files, in the words of strerror(3), which with the

@@ -209,3 +209,30 @@ fn bad_names_and_no_rights_are_told() {
     let watch = Watch::start(stranger);
     watch.expect(&["default: permission denied: run as root or hermes"]);
 }
+
+#[test]
+fn what_cannot_be_watched_is_an_error_and_not_silence() {
+    let volume = Volume::new();
+    volume.wanted("default", "running");
+    let container = Container::boot(volume, Spec::default());
+    container.wait_up("default");
+    let watch = |error: &str| {
+        let inject = format!("inject=inotify_add_watch:error={error}:when=2+");
+        let args =
+            ["strace", "-qqq", "-o", "/dev/null", "-e", &inject, "/command/hermes-gw", "watch"];
+        container.hermes_command(&args)
+    };
+    let output = watch("ENOSPC").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let why = String::from_utf8(output.stderr).unwrap();
+    assert!(why.contains("/gateway-default: no inotify watch is left: "), "{why}");
+
+    // Only its supervisor's end is heard: it is told, and not for ever.
+    let watch = Watch::start(watch("EACCES"));
+    watch.expect(&["default: up"]);
+    let supervisor = container.supervisor("default");
+    container.signal_svscan("STOP");
+    container.as_root(&["sh", "-c", &format!("kill -KILL {supervisor}")]).ok();
+    watch.expect(&["default: not supervised"]);
+    container.signal_svscan("CONT");
+}

@@ -59,7 +59,8 @@ pub fn watch(
         }
         changed = watches.take();
         for (gateway, _) in supervised.iter().zip(&told[1..]).filter(|(_, (_, gone))| *gone) {
-            changed.extend(&gateway.numbers);
+            // Without a number all are looked at: it must be, or it goes on telling.
+            changed.push(*gateway.numbers.first().unwrap_or(&-1));
         }
     }
 }
@@ -95,8 +96,7 @@ impl Watched {
         let path = lens.scandir.dir().path_of(&self.profile.slot());
         self.numbers.clear();
         for path in [&path, &[&path[..], b"/supervise"].concat()] {
-            // Who may not do that is told so by its state.
-            self.numbers.extend(watches.add(path));
+            self.numbers.extend(watches.add_if_seen(path)?);
         }
         let slot = Service::open(lens.scandir.dir(), &self.profile.slot());
         self.control = slot.as_ref().ok().and_then(|slot| slot.control().ok());
