@@ -2,7 +2,7 @@
 
 use crate::cli::{Options, Verbosity};
 use crate::container::Supervisor;
-use crate::error::{Error, Kind, Result, Shown};
+use crate::error::{Error, Kind, Result, Shown, typed};
 use crate::home::{self, Homes, state};
 use crate::manager::{self, Access};
 use crate::model::backoff::Exit;
@@ -220,7 +220,7 @@ impl Doctor {
             Tree::Root => ("PID 1's", "docker restart", Tree::User),
             Tree::User => (
                 "the gateways' user's own",
-                "as root: s6-svc -u /run/service/hermes-svscan",
+                "as root: /command/s6-svc -u /run/service/hermes-svscan",
                 Tree::Root,
             ),
         };
@@ -234,7 +234,7 @@ impl Doctor {
         for name in there.unwrap_or_default().iter().filter(|it| elsewhere && scandir::is_slot(it))
         {
             let why = format!("{} has {}, too: two may run", other.path(), Shown(name));
-            let profile = Shown(&name[PREFIX.len()..]);
+            let profile = typed(&name[PREFIX.len()..]);
             let (tree, at) = (other.word(), other.path());
             let remedy =
                 format!("HERMES_GW_TREE={tree} hermes-gw --scandir {at} unregister {profile}");
@@ -270,7 +270,7 @@ impl Doctor {
         for profile in &self.profiles {
             let name = profile.name();
             let path = dir.path_of(&profile.slot());
-            let path = Shown(&path);
+            let path = typed(&path);
             match slot::observe(dir, profile, user) {
                 Slot::Absent => continue,
                 Slot::Unusable(why) => {
@@ -296,7 +296,7 @@ impl Doctor {
             if !logs().unwrap_or(false) {
                 let why =
                     format!("{name}: its logger is not up, and it hangs once it has said too much");
-                findings.fail(why, &format!("s6-svc -u {path}/log"));
+                findings.fail(why, &format!("/command/s6-svc -u {path}/log"));
             }
             let status = service.dir().look(status::FILE);
             sizes.extend(status.ok().flatten().map(|meta| meta.size));
@@ -381,7 +381,7 @@ impl Doctor {
             if scandir::is_slot(name) && !self.profiles.iter().any(is_named) {
                 let path = self.scandir.dir().path_of(name);
                 let why = format!("{} is no slot of a gateway", Shown(&path));
-                findings.fail(why, &format!("rm -r {}", Shown(&path)));
+                findings.fail(why, &format!("rm -r {}", typed(&path)));
             }
             if profile::is_staging(name) || profile::is_leaving(name) {
                 let path = self.scandir.dir().path_of(name);
@@ -400,7 +400,7 @@ impl Doctor {
                 if bytes < LITTLE || files.is_some_and(|files| files < 100) {
                     let files = files.map_or(String::new(), |files| format!(" and {files} files"));
                     let why = format!("{path} has room for {bytes} bytes{files}: states are lost");
-                    findings.fail(why, &format!("df -a {path}"));
+                    findings.fail(why, &format!("df -a {}", typed(dir.path())));
                 }
                 format!("{path} has {} MiB left", bytes >> 20)
             }
@@ -422,9 +422,9 @@ impl Doctor {
             }
         };
         if let Err(error) = home::profiles(&home) {
-            findings.fail(error.to_string(), &format!("ls -ld {}/profiles", Shown(root)));
+            findings.fail(error.to_string(), &format!("ls -ld {}/profiles", typed(root)));
         }
-        let remedy = format!("as root: chown -R {} {}", Shown(&self.settings.user), Shown(root));
+        let remedy = format!("as root: chown -R {} {}", Shown(&self.settings.user), typed(root));
         for name in [&b"."[..], b"logs", b"logs/gateways"] {
             self.owned(findings, &home, name, &remedy);
         }
@@ -436,12 +436,13 @@ impl Doctor {
         let root = home::root_of(&self.settings.home);
         // What keeps it from being opened was told above.
         let (Ok((known, unusable)), Ok(homes)) = (home::all(root), Homes::open(root)) else {
-            return String::new();
+            return "not looked at".into();
         };
         for (name, why) in unusable {
             let path = [root, b"/profiles/", &name].concat();
-            let (path, root) = (Shown(&path), Shown(root));
-            findings.warn(format!("{path}: {why}"), &format!("mv '{path}' {root}"));
+            // Not over what is there: a link can be called anything.
+            let remedy = format!("mv -n {} {}", typed(&path), typed(root));
+            findings.warn(format!("{}: {why}", Shown(&path)), &remedy);
         }
         for profile in &known {
             let name = profile.name();
@@ -480,7 +481,11 @@ impl Doctor {
                     findings.warn(text, &format!("hermes-gw start {name}"));
                 }
                 (State::Parked | State::BackingOff, _) => findings.fail(text, &log),
-                (State::Unreadable, _) => findings.fail(text, &format!("hermes-gw restart {name}")),
+                (State::Unreadable, _) => {
+                    // s6-supervise writes its status anew for any letter, and this does no harm.
+                    let slot = self.scandir.dir().path_of(&report.profile.slot());
+                    findings.fail(text, &format!("/command/s6-svc -c {}", typed(&slot)));
+                }
                 _ if report.deaths >= RESTLESS => findings.warn(text, &log),
                 _ if !report.is_well() && report.state == State::Down => {
                     findings.warn(text, &format!("hermes-gw start {name}"));
