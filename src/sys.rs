@@ -577,6 +577,14 @@ impl Dir {
         Ok(Lock { _fd: fd })
     }
 
+    /// Whether somebody holds the lock on the file `name`, as far as this user may know.
+    pub fn is_locked(&self, name: &[u8]) -> bool {
+        let fd = self.open_at("lock", name, OFlags::RDONLY | OPEN_FILE, 0);
+        fd.is_ok_and(|fd| {
+            fs::flock(&fd, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+        })
+    }
+
     /// Takes the exclusive lock on this directory itself, until it is closed; whoever may
     /// open it can hold it, so after a second this is an error.
     pub fn lock_whole(&self) -> Result<()> {

@@ -6,7 +6,8 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 use support::{Container, Output, Spec, Tree, Volume, jq, wait_until};
 
 const DOCTOR: [&str; 3] = ["/command/hermes-gw", "--json", "doctor"];
@@ -261,6 +262,39 @@ fn slots_that_are_not_what_they_should_be() {
     assert_eq!(found.len(), 2, "{found:?}");
     sh(&container, &remedy);
     expect(&container, &[]);
+}
+
+#[test]
+fn a_supervisor_that_is_about_to_come_is_waited_for() {
+    let container = container(&[]);
+    let supervisor = container.supervisor("default");
+    container.signal_svscan("STOP");
+    sh(&container, &format!("kill -KILL {supervisor}"));
+    let doctor = container.root_command(&DOCTOR).stdout(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    container.signal_svscan("CONT");
+    let output = doctor.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn a_call_that_changes_the_scandir_is_not_one_that_was_killed() {
+    let container = container(&[]);
+    let scandir = container.inside("/run/service");
+    let lock = fs::File::open(scandir.join(".hermes-gw.lock")).unwrap();
+    lock.lock().unwrap();
+    for half in [".gateway-made.tmp", ".gateway-left.gone"] {
+        fs::create_dir(scandir.join(half)).unwrap();
+    }
+    sh(&container, &format!("cp -a {} {}", slot("default"), slot("new")));
+    expect(
+        &container,
+        &["warn: profiles: new: a slot without a profile; hermes-gw unregister new"],
+    );
+    lock.unlock().unwrap();
+    let found = findings(&container);
+    assert!(found.iter().any(|it| it.contains("new: nobody supervises it")), "{found:?}");
+    assert!(found.iter().any(|it| it.contains(".gateway-left.gone was left by")), "{found:?}");
 }
 
 #[test]

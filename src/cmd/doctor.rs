@@ -17,6 +17,7 @@ use crate::s6::{slot, status};
 use crate::settings::Settings;
 use crate::sys::{self, Dir, Ids, Name};
 use crate::user;
+use std::time::Duration;
 
 /// From so many deaths on, a gateway that is up is one that does not stay up.
 const RESTLESS: usize = 3;
@@ -31,6 +32,8 @@ struct Doctor {
     settings: Settings,
     ids: Result<Ids>,
     scandir: ScanDir,
+    /// Whether slots came or went while it was looked what there is.
+    was_changing: bool,
     names: Vec<Name>,
     profiles: Vec<Profile>,
     reports: Vec<Report>,
@@ -144,12 +147,19 @@ impl Doctor {
         let scandir = ScanDir::open(&settings.scandir, tree).map_err(failed)?;
         Ok(Doctor {
             ids: user::look_up(&settings.user),
+            // Before the names, which are of no use then.
+            was_changing: scandir.is_changing(),
             names: scandir.dir().names().map_err(failed)?,
             profiles: scandir.profiles().map_err(failed)?,
             reports: Vec::new(),
             settings,
             scandir,
         })
+    }
+
+    /// Whether slots come and go at this moment: half a slot is nobody's fault.
+    fn is_changing(&self) -> bool {
+        self.was_changing || self.scandir.is_changing()
     }
 
     fn s6(&self, _: &mut Findings) -> String {
@@ -263,8 +273,21 @@ impl Doctor {
         }
     }
 
+    /// Whether all is there for the gateway of `profile` that s6-svscan starts.
+    fn is_tended(&self, profile: &Profile) -> bool {
+        let Ok(service) = Service::open(self.scandir.dir(), &profile.slot()) else { return true };
+        service.is_supervised().unwrap_or(true) && has_logger(&service)
+    }
+
     /// Whether each slot is one, and supervised with its logger.
     fn slots(&self, findings: &mut Findings) -> String {
+        // A scan may be under way, as it is at the end of a boot.
+        for _ in 0..40 {
+            if self.profiles.iter().all(|profile| self.is_tended(profile)) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
         let (dir, user) = (self.scandir.dir(), &self.settings.user);
         let mut sizes = Vec::new();
         for profile in &self.profiles {
@@ -278,6 +301,7 @@ impl Doctor {
                         .fail(format!("{name}: {why}"), &format!("hermes-gw unregister {name}"));
                     continue;
                 }
+                Slot::Present { supervised: false, .. } if self.is_changing() => continue,
                 Slot::Present { supervised: false, .. } => {
                     findings.fail(format!("{name}: nobody supervises it"), "hermes-gw reconcile");
                 }
@@ -291,9 +315,7 @@ impl Doctor {
             let remedy = format!("as root: chown -R {} {path}", Shown(user));
             self.owned(findings, service.dir(), b"supervise/control", &remedy);
             self.owned(findings, service.dir(), b"event", &remedy);
-            let logs =
-                || service.logger().and_then(|it| Ok(it.is_supervised()? && it.status()?.is_up()));
-            if !logs().unwrap_or(false) {
+            if !has_logger(&service) && !self.is_changing() {
                 let why =
                     format!("{name}: its logger is not up, and it hangs once it has said too much");
                 findings.fail(why, &format!("/command/s6-svc -u {path}/log"));
@@ -363,7 +385,7 @@ impl Doctor {
             let at = proc.link(&[pid, &b"/cwd"[..]].concat());
             let is_here =
                 self.scandir.dir().leads(name) && at.map_or(true, |at| at.ends_with(name));
-            if !is_here {
+            if !is_here && !self.is_changing() {
                 let why = format!(
                     "process {} supervises {}, which is no slot any more",
                     Shown(pid),
@@ -376,6 +398,9 @@ impl Doctor {
     }
 
     fn leftovers(&self, findings: &mut Findings) -> String {
+        if self.is_changing() {
+            return "not looked at: another hermes-gw changes the scandir".into();
+        }
         for name in &self.names {
             let is_named = |profile: &Profile| profile.slot()[..] == name[..];
             if scandir::is_slot(name) && !self.profiles.iter().any(is_named) {
@@ -499,4 +524,10 @@ impl Doctor {
         }
         format!("{up} up, the others down as they are meant to be")
     }
+}
+
+/// Whether what `service` says goes somewhere.
+fn has_logger(service: &Service) -> bool {
+    let logs = || service.logger().and_then(|it| Ok(it.is_supervised()? && it.status()?.is_up()));
+    logs().unwrap_or(false)
 }
