@@ -713,7 +713,7 @@ fn unwatched(path: &[u8], errno: Errno) -> Box<Error> {
     match errno {
         Errno::NOSPC | Errno::NOMEM => {
             let why =
-                "no inotify watch is left: as root: sysctl fs.inotify.max_user_watches=524288";
+                "no inotify watch is left: on the host: sysctl fs.inotify.max_user_watches=524288";
             Error::new(Kind::Unusable, "watch", path, why)
         }
         errno => failed("watch", path, errno),
