@@ -180,7 +180,7 @@ impl Watches {
     /// There are too many of these already, for one.
     pub fn new() -> Result<Watches> {
         let flags = CreateFlags::NONBLOCK.union(CreateFlags::CLOEXEC);
-        let fd = inotify::init(flags).map_err(|errno| failed("watch", b".", errno))?;
+        let fd = inotify::init(flags).map_err(|errno| unwatched(b"directories", errno))?;
         Ok(Watches { fifo: Fifo { fd } })
     }
 
@@ -710,14 +710,13 @@ fn failed(what: &str, path: &[u8], errno: Errno) -> Box<Error> {
 
 /// Nothing tells of changes of `path`; [`Kind::Unusable`] if that is for want of a watch.
 fn unwatched(path: &[u8], errno: Errno) -> Box<Error> {
-    match errno {
-        Errno::NOSPC | Errno::NOMEM => {
-            let why =
-                "no inotify watch is left: on the host: sysctl fs.inotify.max_user_watches=524288";
-            Error::new(Kind::Unusable, "watch", path, why)
-        }
-        errno => failed("watch", path, errno),
-    }
+    let bound = match errno {
+        Errno::NOSPC => "watches=524288",
+        Errno::MFILE => "instances=1024",
+        errno => return failed("watch", path, errno),
+    };
+    let why = format!("no inotify watch is left: on the host: sysctl fs.inotify.max_user_{bound}");
+    Error::new(Kind::Unusable, "watch", path, why)
 }
 
 /// The reasons that there are for files, in the words of strerror(3), which with the

@@ -216,19 +216,25 @@ fn what_cannot_be_watched_is_an_error_and_not_silence() {
     volume.wanted("default", "running");
     let container = Container::boot(volume, Spec::default());
     container.wait_up("default");
-    let watch = |error: &str| {
-        let inject = format!("inject=inotify_add_watch:error={error}:when=2+");
+    let watch = |fault: &str| {
+        let inject = format!("inject=inotify_{fault}");
         let args =
             ["strace", "-qqq", "-o", "/dev/null", "-e", &inject, "/command/hermes-gw", "watch"];
         container.hermes_command(&args)
     };
-    let output = watch("ENOSPC").output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let why = String::from_utf8(output.stderr).unwrap();
-    assert!(why.contains("/gateway-default: no inotify watch is left: "), "{why}");
+    for (fault, path, bound) in [
+        ("init1:error=EMFILE", "directories", "instances"),
+        ("add_watch:error=ENOSPC:when=2+", "/gateway-default", "watches"),
+    ] {
+        let output = watch(fault).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let why = String::from_utf8(output.stderr).unwrap();
+        let remedy = format!("{path}: no inotify watch is left: on the host: sysctl fs.inotify.");
+        assert!(why.contains(&format!("{remedy}max_user_{bound}=")), "{why}");
+    }
 
     // Only its supervisor's end is heard: it is told, and not for ever.
-    let watch = Watch::start(watch("EACCES"));
+    let watch = Watch::start(watch("add_watch:error=EACCES:when=2+"));
     watch.expect(&["default: up"]);
     let supervisor = container.supervisor("default");
     container.signal_svscan("STOP");
