@@ -8,11 +8,11 @@ use super::look::Lens;
 use super::service::Service;
 use super::tai::Tai64n;
 use super::tally::Death;
-use crate::error::{Kind, Result};
+use crate::error::Result;
 use crate::model::backoff::Exit;
 use crate::model::profile::Profile;
 use crate::model::report::{Report, State};
-use crate::sys::{self, FifoWriter, FileKind, Watches};
+use crate::sys::{self, FifoWriter, Watches};
 
 /// A gateway, and what was last told of it.
 struct Watched {
@@ -96,13 +96,7 @@ impl Watched {
         let (dir, slot) = (lens.scandir.dir(), self.profile.slot());
         self.numbers.clear();
         for name in [&slot[..], &[&slot[..], b"/supervise"].concat()] {
-            match watches.add(&dir.path_of(name)) {
-                Ok(number) => self.numbers.push(number),
-                // Who may not look is told so, and so is that there is nothing.
-                Err(error) if error.kind == Kind::Denied => {}
-                Err(_) if dir.kind(name) != Ok(Some(FileKind::Directory)) => {}
-                Err(error) => return Err(error),
-            }
+            self.numbers.extend(watches.add_if_seen(&dir.path_of(name))?);
         }
         let slot = Service::open(dir, &slot);
         self.control = slot.as_ref().ok().and_then(|slot| slot.control().ok());
