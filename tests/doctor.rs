@@ -181,7 +181,7 @@ fn what_the_image_lacks() {
         &[
             "fail: image: /command/s6-log is not there; COPY it into the image",
             "warn: image: nothing in /etc/cont-init.d makes slots when the container starts; \
-         ln -s /command/hermes-gw /etc/cont-init.d/02-reconcile-profiles",
+             COPY rootfs/ into the image",
         ],
     );
     sh(&container, "mv /command/away /command/s6-log");

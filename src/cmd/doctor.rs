@@ -216,8 +216,7 @@ impl Doctor {
         let entries = Dir::open(b"/etc/cont-init.d").and_then(|dir| dir.names());
         if !entries.unwrap_or_default().iter().any(|name| name.ends_with(b"-reconcile-profiles")) {
             let why = "nothing in /etc/cont-init.d makes slots when the container starts";
-            let link = "ln -s /command/hermes-gw /etc/cont-init.d/02-reconcile-profiles";
-            findings.warn(why.into(), link);
+            findings.warn(why.into(), "COPY rootfs/ into the image");
         }
         "programs and boot entry are there".into()
     }
