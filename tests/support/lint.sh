@@ -13,3 +13,5 @@ shellcheck -s bash rootfs/usr/share/bash-completion/completions/hermes-gw
 shellcheck tests/support/*.sh tests/support/image/init .ci/run \
     tests/support/image/usr/local/bin/hermes tests/support/image/usr/lib/container/finish \
     tests/support/image/usr/lib/container/rc.shutdown
+services=rootfs/etc/s6-overlay/s6-rc.d
+shellcheck -s sh -e SC1091 $services/main-hermes/run $services/dashboard/run $services/dashboard/finish
