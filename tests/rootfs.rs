@@ -210,6 +210,37 @@ fn the_services_are_those_of_the_contract() {
     assert_eq!(Vec::from_iter(needs), ["base", "hermes-svscan"]);
 }
 
+#[test]
+fn the_version_is_the_same_everywhere() {
+    let read =
+        |name: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    let dockerfile = read("Dockerfile");
+    let versions: Vec<_> =
+        dockerfile.lines().filter_map(|line| line.strip_prefix("ARG VERSION=")).collect();
+    assert_eq!(versions, [version, version]);
+    assert!(read("README.md").contains(&format!("\n| {version} | ")), "no release note");
+}
+
+/// README lists what is linked, with its licence as cargo knows it.
+#[test]
+fn licences_are_listed() {
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["tree", "--locked", "-e", "normal"]);
+    cargo.args(["--prefix", "none", "--target", "x86_64-unknown-linux-musl"]);
+    let tree = run(cargo.args(["--format", "{p}|{l}"]));
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let rows: BTreeSet<_> = tree
+        .lines()
+        .filter(|line| !line.starts_with("hermes-gw "))
+        .map(|line| line.split_once('|').unwrap())
+        .map(|(package, licence)| format!("| {} | {licence} |", package.split(' ').next().unwrap()))
+        .collect();
+    assert!(rows.len() >= 4, "{tree}");
+    let missing: Vec<_> = rows.iter().filter(|row| !readme.contains(row.as_str())).collect();
+    assert_eq!(missing, [""; 0], "not in README");
+}
+
 /// Each rule, broken: so that the test above means something.
 #[test]
 fn what_breaks_a_rule_is_found() {
