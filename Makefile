@@ -1,5 +1,5 @@
 # Short verbs; each does its own set-up. What they do is in tests/support/.
-.PHONY: build demo test hermes versions bench lint clean
+.PHONY: build demo test hermes versions image bench lint clean
 
 GW := target/hermes-gw
 # Any stable cargo will do for everyday work; build brings Debian's where there is none.
@@ -42,6 +42,12 @@ versions: build
 	    tests/support/s6.sh $$suite && export HERMES_GW_S6=$(CURDIR)/target/s6/$$suite && \
 	    HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked $(LIVE:%=--test %) && $(USER_TREE) || exit 1; \
 	done
+
+# The Dockerfile, by a real Docker engine that is stopped afterwards, and containers of it.
+image: build
+	tests/support/packages.sh docker.io debootstrap util-linux
+	HERMES_GW=$(CURDIR)/$(GW) HERMES_GW_IMAGE=hermes-gw-demo tests/support/engine.sh \
+	    sh -ec 'tests/support/docker.sh; $(CARGO) test --locked --test image'
 
 # The run-time verbs against s6's own tools, as ratios.
 bench: build

@@ -235,15 +235,15 @@ fn gateways_of_a_hermes_that_is_root_run_too() {
 #[test]
 fn static_services_are_handed_to_hermes_and_the_overlays_own_are_not() {
     // In the user tree nothing of root's is handed over: see tree.rs.
-    let services = vec!["main-hermes".into(), "s6rc-own".into()];
+    let services = vec!["web".into(), "s6rc-own".into()];
     let spec = Spec { services, tree: Tree::Root, ..Spec::default() };
     let container = Container::boot(Volume::new(), spec);
     let stat = |name: &str| {
         let service = format!("/run/service/{name}");
         container.as_hermes(&["/command/s6-svstat", "-o", "up", &service])
     };
-    assert_eq!(stat("main-hermes").ok(), "false\n");
-    container.as_hermes(&["/command/s6-svc", "-o", "/run/service/main-hermes"]).ok();
+    assert_eq!(stat("web").ok(), "false\n");
+    container.as_hermes(&["/command/s6-svc", "-o", "/run/service/web"]).ok();
     assert_ne!(stat("s6rc-own").code, 0);
     let console = container.console();
     assert!(!console.contains("hand over"), "{console}");

@@ -9,7 +9,7 @@ use std::time::Duration;
 use support::{Container, Output, SCANDIR_OF_PID_1, Spec, Tree, Volume, wait_until};
 
 fn boot(volume: Volume, tree: Tree) -> Container {
-    Container::boot(volume, Spec { tree, services: vec!["main-hermes".into()], ..Spec::default() })
+    Container::boot(volume, Spec { tree, services: vec!["web".into()], ..Spec::default() })
 }
 
 fn gw(container: &Container, args: &[&str]) -> Output {
@@ -406,15 +406,11 @@ const ATTACKS: [(&str, &str, &str); 6] = [
         "[ \"$(cat /opt/data/won)\" = 0 ]",
     ),
     ("PID 1 told to look", "s6-svscanctl -z $S && echo 0 >/opt/data/won", "[ -e /opt/data/won ]"),
-    (
-        "PID 1's service started",
-        "s6-svc -u $S/main-hermes",
-        "[ \"$(s6-svstat -o up $S/main-hermes)\" = true ]",
-    ),
+    ("PID 1's service started", "s6-svc -u $S/web", "[ \"$(s6-svstat -o up $S/web)\" = true ]"),
     (
         "root's process signalled",
-        "s6-svc -k $S/s6rc-own || s6-svc -k $S/main-hermes",
-        "[ \"$(s6-svstat -o signal $S/main-hermes)\" = SIGKILL ]",
+        "s6-svc -k $S/s6rc-own || s6-svc -k $S/web",
+        "[ \"$(s6-svstat -o signal $S/web)\" = SIGKILL ]",
     ),
 ];
 
@@ -428,7 +424,7 @@ fn hermes_becomes_root_in_the_default_layout_and_not_in_the_user_tree() {
             container.wait_up(profile);
         }
         // A service of root's that does something.
-        let run = container.inside("/run/s6-rc/servicedirs/main-hermes/run");
+        let run = container.inside("/run/s6-rc/servicedirs/web/run");
         fs::write(&run, "#!/bin/sh\nexec sleep 1000\n").unwrap();
         fs::set_permissions(&run, fs::Permissions::from_mode(0o755)).unwrap();
         let shell = |script: &str| {
@@ -438,7 +434,7 @@ fn hermes_becomes_root_in_the_default_layout_and_not_in_the_user_tree() {
         };
         for (what, attack, shows) in ATTACKS {
             if what == "root's process signalled" {
-                let up = shell("s6-svc -wu -u $S/main-hermes");
+                let up = shell("s6-svc -wu -u $S/web");
                 container.as_root(&up.each_ref().map(String::as_str)).ok();
             }
             let _ = fs::remove_file(container.volume().path().join("won"));
