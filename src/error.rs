@@ -106,6 +106,19 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
+/// A path as a word that can be typed at a shell, whoever has given it its name: quoted, unless
+/// it is plain. What is not printable is as `$'...'` spells it; a shell that does not know that
+/// finds no such file.
+pub fn typed(path: &[u8]) -> String {
+    let text = Shown(path).to_string();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-./:@%+,".contains(&b);
+    match text.contains('\\') {
+        true => format!("$'{}'", text.replace('\'', "\\x27")),
+        false if text.bytes().all(plain) => text,
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
 fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|b| write!(f, "\\x{b:02x}"))
 }
@@ -119,6 +132,22 @@ mod tests {
         let error = Error::new(Kind::System, "open directory", b"/a\nb\xff\\", "no");
         assert_eq!(error.to_string(), "open directory: /a\\x0ab\\xff\\\\: no");
         assert_eq!(error.hint("try c").to_string(), "open directory: /a\\x0ab\\xff\\\\: no: try c");
+    }
+
+    #[test]
+    fn what_is_typed_is_one_word_with_the_bytes_of_the_path() {
+        let table: [(&[u8], &str); 4] = [
+            (b"/run/service/gateway-a_b.c", "/run/service/gateway-a_b.c"),
+            (b"/a b;$(c)", "'/a b;$(c)'"),
+            (b"/it's", r"'/it'\''s'"),
+            (b"/a'\n\\\xff", r"$'/a\x27\x0a\\\xff'"),
+        ];
+        for (path, word) in table {
+            assert_eq!(typed(path), word);
+            let printf = format!("printf %s {word}");
+            let said = std::process::Command::new("bash").args(["-c", &printf]).output().unwrap();
+            assert_eq!(said.stdout, path, "{word}");
+        }
     }
 
     #[test]

@@ -165,7 +165,7 @@ Prints how gateways stand, all if none is named, and then a line for each change
 it is interrupted or nobody reads it. Slots that come and go are told, and each death,
 however soon it was over. With --json objects as status has them, one a line.
 
-Exit codes: 0 nobody reads it any more, 102 no s6 here.
+Exit codes: 0 nobody reads it any more, 1 no watch is left, 102 no s6 here.
 \x0c\
 Usage: hermes-gw doctor
 

@@ -180,7 +180,7 @@ impl Watches {
     /// There are too many of these already, for one.
     pub fn new() -> Result<Watches> {
         let flags = CreateFlags::NONBLOCK.union(CreateFlags::CLOEXEC);
-        let fd = inotify::init(flags).map_err(|errno| failed("watch", b".", errno))?;
+        let fd = inotify::init(flags).map_err(|errno| unwatched(b"directories", errno))?;
         Ok(Watches { fifo: Fifo { fd } })
     }
 
@@ -188,7 +188,15 @@ impl Watches {
     pub fn add(&self, path: &[u8]) -> Result<i32> {
         let names = WatchFlags::CREATE | WatchFlags::MOVE | WatchFlags::DELETE;
         inotify::add_watch(&self.fifo.fd, &*c(path), names | WatchFlags::ONLYDIR)
-            .map_err(|errno| failed("watch", path, errno))
+            .map_err(|errno| unwatched(path, errno))
+    }
+
+    /// The same; `None` if there is no such directory, or this user may not look into it.
+    pub fn add_if_seen(&self, path: &[u8]) -> Result<Option<i32>> {
+        match self.add(path) {
+            Err(error) if error.kind != Kind::Unusable => Ok(None),
+            added => added.map(Some),
+        }
     }
 
     /// Tells of files that are new or grow in `dir`, too.
@@ -197,7 +205,7 @@ impl Watches {
         let path = format!("/proc/self/fd/{}", dir.0.fd.as_raw_fd());
         let flags = WatchFlags::CREATE | WatchFlags::MODIFY | WatchFlags::MOVED_TO;
         let added = inotify::add_watch(&self.fifo.fd, &*c(path.as_bytes()), flags);
-        added.map(drop).map_err(|errno| failed("watch", dir.path(), errno))
+        added.map(drop).map_err(|errno| unwatched(dir.path(), errno))
     }
 
     /// What can be read while there is something to tell.
@@ -380,8 +388,9 @@ impl Dir {
         if size > limit {
             return Err(too_large());
         }
-        // Files of /proc say 0, and those that grow while they are read say too little.
-        let mut content = Vec::with_capacity(if size == 0 { 512 } else { size + 1 });
+        // Files of /proc say 0, and those that grow while they are read say too little. Most that
+        // say 0 are empty, and musl takes pages for larger pieces, each time.
+        let mut content = Vec::with_capacity(if size == 0 { 64 } else { size + 1 });
         loop {
             if content.len() == content.capacity() {
                 content.reserve(4096);
@@ -570,6 +579,14 @@ impl Dir {
         Ok(Lock { _fd: fd })
     }
 
+    /// Whether somebody holds the lock on the file `name`, as far as this user may know.
+    pub fn is_locked(&self, name: &[u8]) -> bool {
+        let fd = self.open_at("lock", name, OFlags::RDONLY | OPEN_FILE, 0);
+        fd.is_ok_and(|fd| {
+            fs::flock(&fd, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+        })
+    }
+
     /// Takes the exclusive lock on this directory itself, until it is closed; whoever may
     /// open it can hold it, so after a second this is an error.
     pub fn lock_whole(&self) -> Result<()> {
@@ -691,6 +708,17 @@ fn failed(what: &str, path: &[u8], errno: Errno) -> Box<Error> {
         _ => Kind::System,
     };
     Error::new(kind, what, path, reason(errno))
+}
+
+/// Nothing tells of changes of `path`; [`Kind::Unusable`] if that is for want of a watch.
+fn unwatched(path: &[u8], errno: Errno) -> Box<Error> {
+    let bound = match errno {
+        Errno::NOSPC => "watches=524288",
+        Errno::MFILE => "instances=1024",
+        errno => return failed("watch", path, errno),
+    };
+    let why = format!("no inotify watch is left: on the host: sysctl fs.inotify.max_user_{bound}");
+    Error::new(Kind::Unusable, "watch", path, why)
 }
 
 /// The reasons that there are for files, in the words of strerror(3), which with the

@@ -46,6 +46,7 @@ const BASH: &str = r#"
 eval "$LOAD"
 COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
 spec=$(complete -p "${1##*/}") && spec=${spec#*-F }
+set -u # as some have it
 "${spec%% *}" "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
 printf '%s\n' "${COMPREPLY[@]}"
 "#;

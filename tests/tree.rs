@@ -264,6 +264,13 @@ fn white_space_around_a_setting_is_nothing_to_the_tree_either() {
 
 #[test]
 fn the_tree_holds_two_thousand_gateways_and_not_one_more() {
+    let memory = fs::read_to_string("/proc/meminfo").unwrap();
+    let available = memory.lines().find_map(|line| line.strip_prefix("MemAvailable:")).unwrap();
+    let available: u64 = available.trim().trim_end_matches(" kB").parse().unwrap();
+    if available < 4 << 20 {
+        let why = format!("its 6,000 processes take over 2 GB, and {available} kB are left");
+        return support::skipped("the user tree at its real size", &why);
+    }
     let volume = Volume::new();
     for i in 1..2000 {
         volume.profile(&format!("p{i}"));

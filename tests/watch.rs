@@ -209,3 +209,36 @@ fn bad_names_and_no_rights_are_told() {
     let watch = Watch::start(stranger);
     watch.expect(&["default: permission denied: run as root or hermes"]);
 }
+
+#[test]
+fn what_cannot_be_watched_is_an_error_and_not_silence() {
+    let volume = Volume::new();
+    volume.wanted("default", "running");
+    let container = Container::boot(volume, Spec::default());
+    container.wait_up("default");
+    let watch = |fault: &str| {
+        let inject = format!("inject=inotify_{fault}");
+        let args =
+            ["strace", "-qqq", "-o", "/dev/null", "-e", &inject, "/command/hermes-gw", "watch"];
+        container.hermes_command(&args)
+    };
+    for (fault, path, bound) in [
+        ("init1:error=EMFILE", "directories", "instances"),
+        ("add_watch:error=ENOSPC:when=2+", "/gateway-default", "watches"),
+    ] {
+        let output = watch(fault).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let why = String::from_utf8(output.stderr).unwrap();
+        let remedy = format!("{path}: no inotify watch is left: on the host: sysctl fs.inotify.");
+        assert!(why.contains(&format!("{remedy}max_user_{bound}=")), "{why}");
+    }
+
+    // Only its supervisor's end is heard: it is told, and not for ever.
+    let watch = Watch::start(watch("add_watch:error=EACCES:when=2+"));
+    watch.expect(&["default: up"]);
+    let supervisor = container.supervisor("default");
+    container.signal_svscan("STOP");
+    container.as_root(&["sh", "-c", &format!("kill -KILL {supervisor}")]).ok();
+    watch.expect(&["default: not supervised"]);
+    container.signal_svscan("CONT");
+}

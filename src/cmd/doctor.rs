@@ -2,7 +2,7 @@
 
 use crate::cli::{Options, Verbosity};
 use crate::container::Supervisor;
-use crate::error::{Error, Kind, Result, Shown};
+use crate::error::{Error, Kind, Result, Shown, typed};
 use crate::home::{self, Homes, state};
 use crate::manager::{self, Access};
 use crate::model::backoff::Exit;
@@ -17,6 +17,7 @@ use crate::s6::{slot, status};
 use crate::settings::Settings;
 use crate::sys::{self, Dir, Ids, Name};
 use crate::user;
+use std::time::Duration;
 
 /// From so many deaths on, a gateway that is up is one that does not stay up.
 const RESTLESS: usize = 3;
@@ -31,6 +32,8 @@ struct Doctor {
     settings: Settings,
     ids: Result<Ids>,
     scandir: ScanDir,
+    /// Whether slots came or went while it was looked what there is.
+    was_changing: bool,
     names: Vec<Name>,
     profiles: Vec<Profile>,
     reports: Vec<Report>,
@@ -144,12 +147,19 @@ impl Doctor {
         let scandir = ScanDir::open(&settings.scandir, tree).map_err(failed)?;
         Ok(Doctor {
             ids: user::look_up(&settings.user),
+            // Before the names, which are of no use then.
+            was_changing: scandir.is_changing(),
             names: scandir.dir().names().map_err(failed)?,
             profiles: scandir.profiles().map_err(failed)?,
             reports: Vec::new(),
             settings,
             scandir,
         })
+    }
+
+    /// Whether slots come and go at this moment: half a slot is nobody's fault.
+    fn is_changing(&self) -> bool {
+        self.was_changing || self.scandir.is_changing()
     }
 
     fn s6(&self, _: &mut Findings) -> String {
@@ -206,8 +216,7 @@ impl Doctor {
         let entries = Dir::open(b"/etc/cont-init.d").and_then(|dir| dir.names());
         if !entries.unwrap_or_default().iter().any(|name| name.ends_with(b"-reconcile-profiles")) {
             let why = "nothing in /etc/cont-init.d makes slots when the container starts";
-            let link = "ln -s /command/hermes-gw /etc/cont-init.d/02-reconcile-profiles";
-            findings.warn(why.into(), link);
+            findings.warn(why.into(), "COPY rootfs/ into the image");
         }
         "programs and boot entry are there".into()
     }
@@ -220,7 +229,7 @@ impl Doctor {
             Tree::Root => ("PID 1's", "docker restart", Tree::User),
             Tree::User => (
                 "the gateways' user's own",
-                "as root: s6-svc -u /run/service/hermes-svscan",
+                "as root: /command/s6-svc -u /run/service/hermes-svscan",
                 Tree::Root,
             ),
         };
@@ -234,7 +243,7 @@ impl Doctor {
         for name in there.unwrap_or_default().iter().filter(|it| elsewhere && scandir::is_slot(it))
         {
             let why = format!("{} has {}, too: two may run", other.path(), Shown(name));
-            let profile = Shown(&name[PREFIX.len()..]);
+            let profile = typed(&name[PREFIX.len()..]);
             let (tree, at) = (other.word(), other.path());
             let remedy =
                 format!("HERMES_GW_TREE={tree} hermes-gw --scandir {at} unregister {profile}");
@@ -263,14 +272,27 @@ impl Doctor {
         }
     }
 
+    /// Whether all is there for the gateway of `profile` that s6-svscan starts.
+    fn is_tended(&self, profile: &Profile) -> bool {
+        let Ok(service) = Service::open(self.scandir.dir(), &profile.slot()) else { return true };
+        service.is_supervised().unwrap_or(true) && has_logger(&service)
+    }
+
     /// Whether each slot is one, and supervised with its logger.
     fn slots(&self, findings: &mut Findings) -> String {
+        // A scan may be under way, as it is at the end of a boot.
+        for _ in 0..40 {
+            if self.profiles.iter().all(|profile| self.is_tended(profile)) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
         let (dir, user) = (self.scandir.dir(), &self.settings.user);
         let mut sizes = Vec::new();
         for profile in &self.profiles {
             let name = profile.name();
             let path = dir.path_of(&profile.slot());
-            let path = Shown(&path);
+            let path = typed(&path);
             match slot::observe(dir, profile, user) {
                 Slot::Absent => continue,
                 Slot::Unusable(why) => {
@@ -278,6 +300,7 @@ impl Doctor {
                         .fail(format!("{name}: {why}"), &format!("hermes-gw unregister {name}"));
                     continue;
                 }
+                Slot::Present { supervised: false, .. } if self.is_changing() => continue,
                 Slot::Present { supervised: false, .. } => {
                     findings.fail(format!("{name}: nobody supervises it"), "hermes-gw reconcile");
                 }
@@ -291,12 +314,10 @@ impl Doctor {
             let remedy = format!("as root: chown -R {} {path}", Shown(user));
             self.owned(findings, service.dir(), b"supervise/control", &remedy);
             self.owned(findings, service.dir(), b"event", &remedy);
-            let logs =
-                || service.logger().and_then(|it| Ok(it.is_supervised()? && it.status()?.is_up()));
-            if !logs().unwrap_or(false) {
+            if !has_logger(&service) && !self.is_changing() {
                 let why =
                     format!("{name}: its logger is not up, and it hangs once it has said too much");
-                findings.fail(why, &format!("s6-svc -u {path}/log"));
+                findings.fail(why, &format!("/command/s6-svc -u {path}/log"));
             }
             let status = service.dir().look(status::FILE);
             sizes.extend(status.ok().flatten().map(|meta| meta.size));
@@ -363,7 +384,7 @@ impl Doctor {
             let at = proc.link(&[pid, &b"/cwd"[..]].concat());
             let is_here =
                 self.scandir.dir().leads(name) && at.map_or(true, |at| at.ends_with(name));
-            if !is_here {
+            if !is_here && !self.is_changing() {
                 let why = format!(
                     "process {} supervises {}, which is no slot any more",
                     Shown(pid),
@@ -376,12 +397,15 @@ impl Doctor {
     }
 
     fn leftovers(&self, findings: &mut Findings) -> String {
+        if self.is_changing() {
+            return "not looked at: another hermes-gw changes the scandir".into();
+        }
         for name in &self.names {
             let is_named = |profile: &Profile| profile.slot()[..] == name[..];
             if scandir::is_slot(name) && !self.profiles.iter().any(is_named) {
                 let path = self.scandir.dir().path_of(name);
                 let why = format!("{} is no slot of a gateway", Shown(&path));
-                findings.fail(why, &format!("rm -r {}", Shown(&path)));
+                findings.fail(why, &format!("rm -r {}", typed(&path)));
             }
             if profile::is_staging(name) || profile::is_leaving(name) {
                 let path = self.scandir.dir().path_of(name);
@@ -400,7 +424,7 @@ impl Doctor {
                 if bytes < LITTLE || files.is_some_and(|files| files < 100) {
                     let files = files.map_or(String::new(), |files| format!(" and {files} files"));
                     let why = format!("{path} has room for {bytes} bytes{files}: states are lost");
-                    findings.fail(why, &format!("df -a {path}"));
+                    findings.fail(why, &format!("df -a {}", typed(dir.path())));
                 }
                 format!("{path} has {} MiB left", bytes >> 20)
             }
@@ -422,9 +446,9 @@ impl Doctor {
             }
         };
         if let Err(error) = home::profiles(&home) {
-            findings.fail(error.to_string(), &format!("ls -ld {}/profiles", Shown(root)));
+            findings.fail(error.to_string(), &format!("ls -ld {}/profiles", typed(root)));
         }
-        let remedy = format!("as root: chown -R {} {}", Shown(&self.settings.user), Shown(root));
+        let remedy = format!("as root: chown -R {} {}", Shown(&self.settings.user), typed(root));
         for name in [&b"."[..], b"logs", b"logs/gateways"] {
             self.owned(findings, &home, name, &remedy);
         }
@@ -436,12 +460,13 @@ impl Doctor {
         let root = home::root_of(&self.settings.home);
         // What keeps it from being opened was told above.
         let (Ok((known, unusable)), Ok(homes)) = (home::all(root), Homes::open(root)) else {
-            return String::new();
+            return "not looked at".into();
         };
         for (name, why) in unusable {
             let path = [root, b"/profiles/", &name].concat();
-            let (path, root) = (Shown(&path), Shown(root));
-            findings.warn(format!("{path}: {why}"), &format!("mv '{path}' {root}"));
+            // Not over what is there: a link can be called anything.
+            let remedy = format!("mv -n {} {}", typed(&path), typed(root));
+            findings.warn(format!("{}: {why}", Shown(&path)), &remedy);
         }
         for profile in &known {
             let name = profile.name();
@@ -480,7 +505,11 @@ impl Doctor {
                     findings.warn(text, &format!("hermes-gw start {name}"));
                 }
                 (State::Parked | State::BackingOff, _) => findings.fail(text, &log),
-                (State::Unreadable, _) => findings.fail(text, &format!("hermes-gw restart {name}")),
+                (State::Unreadable, _) => {
+                    // s6-supervise writes its status anew for any letter, and this does no harm.
+                    let slot = self.scandir.dir().path_of(&report.profile.slot());
+                    findings.fail(text, &format!("/command/s6-svc -c {}", typed(&slot)));
+                }
                 _ if report.deaths >= RESTLESS => findings.warn(text, &log),
                 _ if !report.is_well() && report.state == State::Down => {
                     findings.warn(text, &format!("hermes-gw start {name}"));
@@ -494,4 +523,10 @@ impl Doctor {
         }
         format!("{up} up, the others down as they are meant to be")
     }
+}
+
+/// Whether what `service` says goes somewhere.
+fn has_logger(service: &Service) -> bool {
+    let logs = || service.logger().and_then(|it| Ok(it.is_supervised()? && it.status()?.is_up()));
+    logs().unwrap_or(false)
 }

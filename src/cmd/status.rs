@@ -33,6 +33,8 @@ pub fn run(options: &Options, names: &[Vec<u8>]) -> Result<u8> {
     match (manager.tree(), options.verbosity, options.json) {
         (Some((tree, _)), _, true) => render::say(&json(&reports, tree))?,
         (Some(_), Verbosity::Quiet, false) | (None, ..) => {}
+        // There may be others.
+        (Some(_), _, false) if reports.is_empty() && !names.is_empty() => {}
         (Some((tree, path)), _, false) => render::say(&text(&reports, tree, path))?,
     }
     Ok(code)

@@ -104,7 +104,9 @@ impl Report {
     /// The state in words, with the reason.
     pub fn text(&self) -> String {
         let mut text = match (self.state, self.last_exit) {
-            (State::Up | State::Starting | State::Down, _) => self.state.word().into(),
+            (State::Up | State::Starting | State::Down, _) | (State::Finishing, None) => {
+                self.state.word().into()
+            }
             (State::Finishing, Some(exit)) => format!("finishing: {exit}"),
             (State::NotSupervised, _) => "not supervised".into(),
             (State::NotRegistered, _) => "not registered".into(),
@@ -158,6 +160,7 @@ mod tests {
             (Report { wanted_at_boot: Some(true), ..up.clone() }, "up", true),
             (died.clone(), "up, 3 deaths lately: exit 1", true),
             (Report { state: State::Finishing, ..died.clone() }, "finishing: exit 1", true),
+            (report(State::Finishing, ""), "finishing", true),
             (
                 Report { state: State::Starting, ..died.clone() },
                 "starting, 3 deaths lately: exit 1",

@@ -159,6 +159,11 @@ impl ScanDir {
         })
     }
 
+    /// Whether somebody has the lock: what is there may not stay as it is.
+    pub fn is_changing(&self) -> bool {
+        self.dir.is_locked(LOCK)
+    }
+
     /// Hands the scandir and s6-svscan's control FIFO to `to`.
     ///
     /// Whoever has them can add services, and s6 runs those as root.

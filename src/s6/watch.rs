@@ -51,15 +51,16 @@ pub fn watch(
         gateways.retain(|gateway| gateway.is_registered() || !named.is_empty());
 
         let mut heard = vec![(Some(watches.fifo()), stdout.as_ref())];
-        let supervised: Vec<_> = gateways.iter().filter(|it| it.control.is_some()).collect();
-        heard.extend(supervised.iter().map(|gateway| (None, gateway.control.as_ref())));
+        let controls = gateways.iter().filter_map(|gateway| gateway.control.as_ref());
+        heard.extend(controls.map(|control| (None, Some(control))));
         let told = sys::wait(&heard, None)?;
         if told[0].1 {
             return Ok(());
         }
         changed = watches.take();
-        for (gateway, _) in supervised.iter().zip(&told[1..]).filter(|(_, (_, gone))| *gone) {
-            changed.extend(&gateway.numbers);
+        if told[1..].iter().any(|(_, gone)| *gone) {
+            // A supervisor has gone, which happens too seldom to tell whose.
+            changed.push(scandir);
         }
     }
 }
@@ -92,13 +93,12 @@ impl Watched {
         tell: &dyn Fn(Report) -> Result<()>,
     ) -> Result<()> {
         // Each time, for it may be another slot than before, and before anything is read.
-        let path = lens.scandir.dir().path_of(&self.profile.slot());
+        let (dir, slot) = (lens.scandir.dir(), self.profile.slot());
         self.numbers.clear();
-        for path in [&path, &[&path[..], b"/supervise"].concat()] {
-            // Who may not do that is told so by its state.
-            self.numbers.extend(watches.add(path));
+        for name in [&slot[..], &[&slot[..], b"/supervise"].concat()] {
+            self.numbers.extend(watches.add_if_seen(&dir.path_of(name))?);
         }
-        let slot = Service::open(lens.scandir.dir(), &self.profile.slot());
+        let slot = Service::open(dir, &slot);
         self.control = slot.as_ref().ok().and_then(|slot| slot.control().ok());
         let report = lens.look(&self.profile).unwrap_or_else(|_| {
             Report::new(self.profile.clone(), State::NotRegistered, String::new())
