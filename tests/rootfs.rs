@@ -59,6 +59,7 @@ fn faults(root: &Path) -> Vec<String> {
     for (link, target) in [
         ("etc/cont-init.d/02-reconcile-profiles", "/command/hermes-gw"),
         ("etc/cont-finish.d/02-stop-gateways", "/command/hermes-gw"),
+        ("usr/local/bin/hermes-gw", "/command/hermes-gw"),
     ] {
         if fs::read_link(root.join(link)).ok().as_deref() != Some(Path::new(target)) {
             faults.push(format!("{link}: no link to {target}"));

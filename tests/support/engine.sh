@@ -34,4 +34,7 @@ until /usr/bin/docker version >"$dir/version" 2>&1; do
     fi
     sleep 0.1
 done
+# What a run that was killed has left.
+for container in $(/usr/bin/docker ps -aq); do /usr/bin/docker rm -f -v "$container" >/dev/null; done
+for volume in $(/usr/bin/docker volume ls -q); do /usr/bin/docker volume rm "$volume" >/dev/null; done
 "$@" 9>&-
