@@ -508,6 +508,10 @@ fn wait_hears_what_happens() {
     // The slot goes while somebody waits.
     let gone = wait(&["--down", "--timeout", "20", "ready"]);
     let forever = wait(&["--up", "one"]);
+    // Once both listen: our own subscription is beside that of the first.
+    let listeners =
+        |profile| fs::read_dir(container.inside(&slot(profile)).join("event")).unwrap().count();
+    wait_until("both to listen", || (listeners("ready"), listeners("one")) == (2, 1));
     gw(&container, &["unregister", "ready", "one"]).ok();
     assert!(gone.wait_with_output().unwrap().status.success());
     let forever = forever.wait_with_output().unwrap();
