@@ -28,11 +28,7 @@ pub fn run(options: &Options, exit: Exit) -> Result<u8> {
     let settings = Settings::read(options);
     settings.warn(options);
     // What belongs to hermes is not written as root.
-    let mut may_note = true;
-    if sys::is_root() {
-        let dropped = user::look_up(&settings.user).and_then(|ids| sys::become_user(&ids));
-        may_note = forgive(options, dropped);
-    }
+    let may_note = forgive(options, user::become_gateways_user(&settings.user));
     let slot = Service::here()?;
     if !becomes(&|| is_this(&slot), PATIENCE)? {
         // Another start would not help, whoever has started this.
