@@ -304,6 +304,13 @@ fn the_dashboard_off_on_killed_and_misconfigured() {
     wait_until("the dashboard to be parked", || wrong.stat("wantedup", "dashboard") == "false");
     assert_eq!(wrong.stat("exitcode", "dashboard"), "78");
     assert_eq!(wrong.logs().matches("dashboard --no-open").count(), 1);
+    drop(wrong);
+
+    let environment = ["-e", "HERMES_DASHBOARD=yes", "-e", "HERMES_DASHBOARD_HOST=::"];
+    let vain = Container::run(&image, &volume, &environment, &[]);
+    wait_until("the dashboard to be parked", || vain.stat("wantedup", "dashboard") == "false");
+    assert_eq!(vain.stat("exitcode", "dashboard"), "1");
+    assert_eq!(vain.logs().matches("dashboard --no-open").count(), 10);
 }
 
 #[test]
