@@ -70,7 +70,8 @@ FIFO to hermes, then becomes hermes. Called as NN-reconcile-profiles it is recon
 
   --boot           ask for no scan: s6-overlay does that later
   --dry-run        print what would be done and touch nothing
-  --prune          unregister slots whose profile is gone
+  --prune          unregister slots whose profile is gone, and send away
+                   supervisors whose slot is
   --policy WHICH   profiles: each restarts itself (default); root: named slots stay
                    down, and default starts if any intent is running
 

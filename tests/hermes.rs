@@ -241,4 +241,7 @@ fn hermes_own_layer_and_we_see_and_do_the_same() {
     assert_eq!(state(&container, "fresh")["gateway_state"], "stopped");
     hermes(&container, &["profile", "delete", "fresh", "--yes"]).ok();
     assert_eq!(list(), "default");
+    assert!(left().contains("gateway-fresh"), "{}", left());
+    gw(&container, &["reconcile", "--prune"]).ok();
+    wait_until("the end of supervisors", || !left().contains("gateway-fresh"));
 }

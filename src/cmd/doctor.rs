@@ -390,7 +390,7 @@ impl Doctor {
                     Shown(pid),
                     Shown(name)
                 );
-                findings.fail(why, &format!("kill {}", Shown(pid)));
+                findings.fail(why, "hermes-gw reconcile --prune");
             }
         }
         format!("{count}, each on its slot")

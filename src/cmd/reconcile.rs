@@ -200,11 +200,12 @@ impl Run<'_> {
     }
 
     /// Takes away the slots that are to go, first of all: there is room for others then.
+    /// Supervisors whose slot somebody has deleted go too.
     fn prune(&self, actions: &mut [Action]) {
-        let mut pruned: Vec<_> = actions.iter_mut().filter(|a| a.verb == Verb::Pruned).collect();
-        if pruned.is_empty() {
+        if !self.reconcile.prune {
             return;
         }
+        let mut pruned: Vec<_> = actions.iter_mut().filter(|a| a.verb == Verb::Pruned).collect();
         let profiles: Vec<_> = pruned.iter().filter_map(|a| a.profile.clone().ok()).collect();
         let mut outcomes = removal::drain(&self.scandir, &profiles, removal::PATIENCE);
         removal::remove(&self.scandir, &profiles, &mut outcomes);
