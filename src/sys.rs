@@ -85,8 +85,8 @@ pub struct Meta {
     pub size: u64,
     /// Its inode, which a file that takes its place does not have at first.
     pub inode: u64,
-    /// How many names it has; none are left of what is open still, but deleted.
-    pub links: u64,
+    /// Whether it has no name left: it is open still, but deleted.
+    pub deleted: bool,
     /// When its content was last changed, since 1970 UTC, by the clock's last tick.
     pub modified: Duration,
 }
@@ -100,7 +100,7 @@ impl From<fs::Stat> for Meta {
             gid: stat.st_gid,
             size: u64::try_from(stat.st_size).unwrap_or(0),
             inode: stat.st_ino,
-            links: stat.st_nlink,
+            deleted: stat.st_nlink == 0,
             modified: Duration::new(
                 u64::try_from(stat.st_mtime).unwrap_or(0),
                 u32::try_from(stat.st_mtime_nsec).unwrap_or(0),

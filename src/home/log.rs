@@ -171,7 +171,7 @@ impl Log {
         if let Some(last) = self.parts.last_mut() {
             // Nothing is written to it any more.
             let meta = last.close()?;
-            lost = meta.size > 0 && meta.links == 0;
+            lost = meta.size > 0 && meta.deleted;
         }
         fresh.retain(|part| !holds(&self.parts, part));
         // Not those with greater names: the clock may have been set back.
