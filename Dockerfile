@@ -5,7 +5,8 @@
 #   docker build --target test .                      the tests that need no container
 #   docker build .                                    a small image to try it in
 #
-# BuildKit builds it. BASE is any Debian 12, OVERLAY a stage or an image with s6-overlay v3.
+# BuildKit builds it, for amd64 or arm64 (--platform), by a machine of that kind or emulated.
+# BASE is any Debian 12, OVERLAY a stage or an image with s6-overlay v3.
 # Behind a proxy with its own certificate: --secret id=ca,src=/etc/ssl/certs/ca-certificates.crt
 ARG BASE=debian:12-slim
 ARG OVERLAY=s6-overlay
@@ -19,14 +20,15 @@ RUN tests/support/packages.sh ca-certificates rustc-web cargo-web rust-web-src m
 
 # The program: `make build`, where nothing but its own sources can be in the way of the cache.
 FROM toolchain AS build
+# One cache for all that cargo keeps; architectures that are built at once have each its own.
+ENV CARGO_HOME=/src/target/cargo
 ARG TARGETARCH
-RUN [ "${TARGETARCH:-amd64}" = amd64 ] || { echo "hermes-gw is for amd64 only" >&2; exit 1; }
 COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 COPY tests/support tests/support
 COPY rootfs rootfs
 COPY src src
-RUN --mount=type=cache,target=/root/.cargo/registry --mount=type=cache,target=/src/target \
+RUN --mount=type=cache,target=/src/target,id=hermes-gw-$TARGETARCH \
     --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
     tests/support/build.sh && install -D target/hermes-gw /tree/command/hermes-gw
 # A checkout's modes are its umask's, and its times are today's.
@@ -36,7 +38,7 @@ RUN cp -R rootfs/. /tree && chmod -R u=rwX,go=rX /tree && \
 
 FROM build AS test
 COPY . .
-RUN --mount=type=cache,target=/root/.cargo/registry --mount=type=cache,target=/src/target \
+RUN --mount=type=cache,target=/src/target,id=hermes-gw-$TARGETARCH \
     --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
     HERMES_GW=/tree/command/hermes-gw cargo test --locked --lib --test rootfs --test binary
 

@@ -6,7 +6,13 @@
 # TOOLCHAIN=debian or TOOLCHAIN=rustup decides for itself.
 set -e
 cd "$(dirname "$0")/../.."
-target=x86_64-unknown-linux-musl
+# A 64-bit kernel may have a 32-bit system on it.
+machine="$(uname -m), $(getconf LONG_BIT) bits"
+case $machine in
+"x86_64, 64 bits") target=x86_64-unknown-linux-musl ;;
+"aarch64, 64 bits") target=aarch64-unknown-linux-musl ;;
+*) echo "build: for x86_64 and aarch64 only, not $machine" >&2; exit 1 ;;
+esac
 tools="rustc-web cargo-web rust-web-src musl-tools binutils gcc libc6-dev"
 
 has_rustup_target() {

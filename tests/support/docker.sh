@@ -30,7 +30,7 @@ if commit=$(git log -1 --format='%H %ct' 2>/dev/null); then
 fi
 certificates=/etc/ssl/certs/ca-certificates.crt
 [ ! -f $certificates ] || set -- "$@" --secret "id=ca,src=$certificates"
-for name in VERSION URL NOARCH_SHA256 X86_64_SHA256; do
+for name in VERSION URL NOARCH_SHA256 X86_64_SHA256 AARCH64_SHA256; do
     value=$(printenv "S6_OVERLAY_$name") || continue
     set -- "$@" --build-arg "S6_OVERLAY_$name=$value"
 done
