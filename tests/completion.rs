@@ -10,11 +10,10 @@ use std::process::{Command, Stdio};
 use support::{Container, Spec, Volume, on_terminal};
 
 /// The machine's shells, with what they load.
-const SHELLS: [&str; 8] = [
+const SHELLS: [&str; 7] = [
     "/usr/bin/bash",
     "/usr/bin/zsh",
     "/usr/bin/fish",
-    "/usr/lib/x86_64-linux-gnu",
     "/usr/share/bash-completion/bash_completion",
     "/usr/share/zsh/functions",
     "/usr/share/fish/config.fish",
@@ -76,7 +75,8 @@ fn boot() -> Container {
     let volume = Volume::new();
     volume.wanted("coder", "running").wanted("writer", "stopped");
     volume.file("default", "shell/.zshrc", ZSHRC).file("default", "shell/complete.bash", BASH);
-    let mounts = SHELLS.iter().map(PathBuf::from).collect();
+    let mut mounts: Vec<_> = SHELLS.iter().map(PathBuf::from).collect();
+    mounts.push(support::library_dir());
     let container = Container::boot(volume, Spec { mounts, ..Spec::default() });
     container.wait_up("coder");
     // As Docker has it.

@@ -18,9 +18,8 @@ fn boot(volume: Volume, test: &str) -> Option<Container> {
         support::skipped(test, "no Hermes Agent in target/hermes; `make hermes` gets it");
         return None;
     }
-    let python = ["/usr/bin/python3", "/usr/lib/python3.11", "/usr/lib/x86_64-linux-gnu"];
-    let mut mounts: Vec<_> = python.iter().map(PathBuf::from).collect();
-    mounts.push(venv());
+    let python = ["/usr/bin/python3", "/usr/lib/python3.11"].map(PathBuf::from);
+    let mounts = [&python[..], &[support::library_dir(), venv()]].concat();
     let mut container = Container::new(volume, Spec { mounts, ..Spec::default() });
     support::link(venv().to_str().unwrap(), &container.root().join("opt/hermes/.venv"));
     // By this Hermes knows that it is in one.

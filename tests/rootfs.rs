@@ -228,7 +228,8 @@ fn the_version_is_the_same_everywhere() {
 fn licences_are_listed() {
     let mut cargo = std::process::Command::new(env!("CARGO"));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["tree", "--locked", "-e", "normal"]);
-    cargo.args(["--prefix", "none", "--target", "x86_64-unknown-linux-musl"]);
+    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    cargo.args(["--prefix", "none", "--target", &target]);
     let tree = run(cargo.args(["--format", "{p}|{l}"]));
     let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let rows: BTreeSet<_> = tree

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -47,6 +48,11 @@ fn sources() -> String {
     let versions = run(Command::new("dpkg-query").arg("-W").args(packages));
     let other = std::env::var_os("HERMES_GW_S6");
     format!("{files}{versions}{other:?}{}", super::binary().display())
+}
+
+/// Where Debian has the libraries.
+pub fn library_dir() -> PathBuf {
+    format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH).into()
 }
 
 /// Where containers and images live: on one file system, for hard links.
@@ -97,16 +103,17 @@ fn build(root: &Path) {
         symlink(Path::new("/usr/bin").join(name), root.join("command").join(name)).unwrap();
     }
     libraries_of(&super::binary(), &mut libraries);
-    for library in libraries {
+    for library in &libraries {
         // Debian's own search path is flattened: one directory holds them all.
-        copy(&library, &root.join("usr/lib").join(library.file_name().unwrap()));
+        copy(library, &root.join("usr/lib").join(library.file_name().unwrap()));
     }
     if let Some(unpacked) = unpacked {
         // Its C library is newer, and serves the machine's programs as well. The
         // linker looks into Debian's own directory first.
         run(Command::new("cp").arg("-a").arg(unpacked.join("usr/lib")).arg(root.join("usr")));
-        let linker = "ld-linux-x86-64.so.2";
-        let newer = root.join("usr/lib/x86_64-linux-gnu").join(linker);
+        let mut names = libraries.iter().map(|library| library.file_name().unwrap());
+        let linker = names.find(|name| name.as_bytes().starts_with(b"ld-linux-")).unwrap();
+        let newer = root.join(library_dir().strip_prefix("/").unwrap()).join(linker);
         fs::remove_file(root.join("usr/lib").join(linker)).unwrap();
         copy(&newer, &root.join("usr/lib").join(linker));
     }

@@ -12,7 +12,7 @@ pub use container::{
     wait_until,
 };
 pub use events::Events;
-pub use image::{copy_image, run, workspace};
+pub use image::{copy_image, library_dir, run, workspace};
 pub use volume::Volume;
 
 use std::io::Write;
