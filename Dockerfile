@@ -21,6 +21,7 @@ RUN tests/support/packages.sh ca-certificates rustc-web cargo-web rust-web-src m
 # The program: `make build`, where nothing but its own sources can be in the way of the cache.
 FROM toolchain AS build
 # One cache for all that cargo keeps; architectures that are built at once have each its own.
+# Another checkout may have filled it: by its times cargo would take ours for built.
 ENV CARGO_HOME=/src/target/cargo
 ARG TARGETARCH
 COPY .cargo .cargo
@@ -30,6 +31,7 @@ COPY rootfs rootfs
 COPY src src
 RUN --mount=type=cache,target=/src/target,id=hermes-gw-$TARGETARCH \
     --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
+    find .cargo Cargo.* rootfs src -type f -exec touch {} + && \
     tests/support/build.sh && install -D target/hermes-gw /tree/command/hermes-gw
 # A checkout's modes are its umask's, and its times are today's.
 ARG SOURCE_DATE_EPOCH=0
@@ -40,6 +42,7 @@ FROM build AS test
 COPY . .
 RUN --mount=type=cache,target=/src/target,id=hermes-gw-$TARGETARCH \
     --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
+    find .cargo Cargo.* rootfs src tests -type f -exec touch {} + && \
     HERMES_GW=/tree/command/hermes-gw cargo test --locked --lib --test rootfs --test binary
 
 FROM scratch AS export

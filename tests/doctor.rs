@@ -187,6 +187,20 @@ fn what_the_image_lacks() {
     sh(&container, "mv /command/away /command/s6-log");
     sh(&container, "ln -s /command/hermes-gw /etc/cont-init.d/02-reconcile-profiles");
     expect(&container, &[]);
+    // As in an image of s6-overlay before 3.2.3.1.
+    sh(&container, "mkdir -p /etc/s6-overlay/s6-rc.d/user/contents.d");
+    expect(
+        &container,
+        &[
+            "warn: image: s6-overlay starts none of the services: its bundle `user` is without them; \
+           RUN cp -R /etc/s6-overlay/user-bundles.d/user/contents.d /etc/s6-overlay/s6-rc.d/user/",
+        ],
+    );
+    sh(
+        &container,
+        "cp -R /etc/s6-overlay/user-bundles.d/user/contents.d /etc/s6-overlay/s6-rc.d/user/",
+    );
+    expect(&container, &[]);
 }
 
 #[test]

@@ -326,6 +326,12 @@ fn the_main_programs_exit_code_is_the_containers() {
         );
         assert!(String::from_utf8_lossy(&output.stdout).contains("hermes\n"), "{output:?}");
     }
+    // Whatever its services do.
+    let deaf = ["-e", "HERMES_DASHBOARD=1", "-e", "HERMES_DASHBOARD_HOST=deaf"];
+    let main = [&image, "sh", "-c", "sleep 3; exit 7"];
+    let run = [&["60", "/usr/bin/docker", "run", "--rm", "--network", "none"], &deaf[..], &main];
+    let output = Command::new("timeout").args(run.concat()).output().unwrap();
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
 }
 
 #[test]

@@ -201,14 +201,57 @@ fn it_keeps_the_rules() {
     assert_eq!(faults(copy().path()), [""; 0]);
 }
 
+/// What is longer than a line is tested by what it does.
 #[test]
-fn the_services_are_those_of_the_contract() {
+fn it_holds_what_an_image_gets_and_nothing_else() {
     let rootfs = Path::new(env!("CARGO_MANIFEST_DIR")).join("rootfs");
-    let expected = ["dashboard", "hermes-gateways", "hermes-svscan", "main-hermes"];
-    assert_eq!(Vec::from_iter(names(&rootfs.join(SERVICES))), expected);
-    // The gateways come after what they need, and so go before it.
-    let needs = names(&rootfs.join(SERVICES).join("hermes-gateways/dependencies.d"));
-    assert_eq!(Vec::from_iter(needs), ["base", "hermes-svscan"]);
+    let mut found: Vec<(String, String)> = Vec::new();
+    for path in walk(&rootfs).iter().filter(|path| path.is_symlink() || !path.is_dir()) {
+        let name = path.strip_prefix(&rootfs).unwrap().to_str().unwrap();
+        let content = match path.read_link() {
+            Ok(target) => format!("-> {}", target.display()),
+            Err(_) => fs::read_to_string(path).unwrap(),
+        };
+        let longer = content.lines().count() > 1;
+        found.push((name.into(), if longer { "..." } else { content.trim_end() }.into()));
+    }
+    found.sort();
+    let found: Vec<_> = found.iter().map(|(name, what)| (&name[..], &what[..])).collect();
+    let expected = [
+        ("etc/cont-finish.d/02-stop-gateways", "-> /command/hermes-gw"),
+        ("etc/cont-init.d/02-reconcile-profiles", "-> /command/hermes-gw"),
+        ("etc/s6-overlay/s6-rc.d/dashboard/dependencies.d/base", ""),
+        ("etc/s6-overlay/s6-rc.d/dashboard/finish", "..."),
+        ("etc/s6-overlay/s6-rc.d/dashboard/run", "..."),
+        ("etc/s6-overlay/s6-rc.d/dashboard/timeout-kill", "5000"),
+        ("etc/s6-overlay/s6-rc.d/dashboard/type", "longrun"),
+        ("etc/s6-overlay/s6-rc.d/hermes-gateways/dependencies.d/base", ""),
+        ("etc/s6-overlay/s6-rc.d/hermes-gateways/dependencies.d/hermes-svscan", ""),
+        ("etc/s6-overlay/s6-rc.d/hermes-gateways/down", "/command/hermes-gw shutdown"),
+        ("etc/s6-overlay/s6-rc.d/hermes-gateways/timeout-up", "120000"),
+        ("etc/s6-overlay/s6-rc.d/hermes-gateways/type", "oneshot"),
+        ("etc/s6-overlay/s6-rc.d/hermes-gateways/up", "/command/hermes-gw reconcile"),
+        ("etc/s6-overlay/s6-rc.d/hermes-svscan/dependencies.d/base", ""),
+        ("etc/s6-overlay/s6-rc.d/hermes-svscan/finish", "..."),
+        ("etc/s6-overlay/s6-rc.d/hermes-svscan/notification-fd", "3"),
+        ("etc/s6-overlay/s6-rc.d/hermes-svscan/run", "..."),
+        ("etc/s6-overlay/s6-rc.d/hermes-svscan/timeout-kill", "30000"),
+        ("etc/s6-overlay/s6-rc.d/hermes-svscan/timeout-up", "60000"),
+        ("etc/s6-overlay/s6-rc.d/hermes-svscan/type", "longrun"),
+        ("etc/s6-overlay/s6-rc.d/main-hermes/dependencies.d/base", ""),
+        ("etc/s6-overlay/s6-rc.d/main-hermes/run", "..."),
+        ("etc/s6-overlay/s6-rc.d/main-hermes/type", "longrun"),
+        ("etc/s6-overlay/user-bundles.d/user/contents.d/dashboard", ""),
+        ("etc/s6-overlay/user-bundles.d/user/contents.d/hermes-gateways", ""),
+        ("etc/s6-overlay/user-bundles.d/user/contents.d/hermes-svscan", ""),
+        ("etc/s6-overlay/user-bundles.d/user/contents.d/main-hermes", ""),
+        ("usr/local/bin/hermes-gw", "-> /command/hermes-gw"),
+        ("usr/share/bash-completion/completions/hermes-gw", "..."),
+        ("usr/share/fish/vendor_completions.d/hermes-gw.fish", "..."),
+        ("usr/share/man/man8/hermes-gw.8", "..."),
+        ("usr/share/zsh/vendor-completions/_hermes-gw", "..."),
+    ];
+    assert_eq!(found, expected);
 }
 
 #[test]

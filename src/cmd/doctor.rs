@@ -218,6 +218,14 @@ impl Doctor {
             let why = "nothing in /etc/cont-init.d makes slots when the container starts";
             findings.warn(why.into(), "COPY rootfs/ into the image");
         }
+        // Where there is this bundle, s6-overlay goes by no other.
+        let bundle = Dir::open(b"/etc/s6-overlay/s6-rc.d/user");
+        if bundle.is_ok_and(|it| !it.leads(b"contents.d/hermes-gateways")) {
+            let why = "s6-overlay starts none of the services: its bundle `user` is without them";
+            let remedy = "RUN cp -R /etc/s6-overlay/user-bundles.d/user/contents.d \
+                /etc/s6-overlay/s6-rc.d/user/";
+            findings.warn(why.into(), remedy);
+        }
         "programs and boot entry are there".into()
     }
 

@@ -1,20 +1,21 @@
 #!/bin/sh
 # engine.sh COMMAND...: runs it with DOCKER_HOST set to a Docker engine of its own, which
 # is stopped afterwards. What it has built stays in target/docker/data; it has no bridge and
-# no firewall rules, so containers use the machine's network or none.
+# no firewall rules, so containers use the machine's network or none. In namespaces of its
+# own it sees no containerd of the machine's, and nothing that it has begun outlives it.
 set -e
 dir=$(cd "$(dirname "$0")/../.." && pwd)/target/docker
 mkdir -p "$dir"
 exec 9>"$dir/lock"
-flock 9
+flock -n 9 || { echo "engine: waits for another one of this checkout" >&2; flock 9; }
 export DOCKER_HOST="unix://$dir/sock"
 
 stop() {
-    [ -z "$engine" ] || ! kill "$engine" 2>/dev/null || wait "$engine" || :
-    # dockerd leaves its network namespace, and what a killed one had mounted.
-    sed -n "s:^[^ ]* \($dir/[^ ]*\) .*:\1:p" /proc/self/mounts | sort -r | while read -r mount; do
-        umount -l "$mount"
-    done
+    if [ -n "$engine" ]; then
+        # The shell's child is unshare, which ends with dockerd.
+        xargs kill 2>/dev/null <"/proc/$engine/task/$engine/children" || kill -KILL "$engine" 2>/dev/null || :
+        wait "$engine" || :
+    fi
     rm -rf "$dir/exec" "$dir/sock" "$dir/pid"
 }
 engine=
@@ -22,7 +23,10 @@ stop
 trap stop EXIT
 trap 'exit 1' HUP INT TERM
 # If this script is killed, the engine goes too.
-setpriv --pdeathsig TERM dockerd --host "$DOCKER_HOST" --data-root "$dir/data" --exec-root "$dir/exec" \
+setpriv --pdeathsig KILL unshare --mount --pid --mount-proc --kill-child sh -ec '
+    mkdir -p /run/containerd
+    mount -t tmpfs none /run/containerd
+    exec dockerd "$@"' dockerd --host "$DOCKER_HOST" --data-root "$dir/data" --exec-root "$dir/exec" \
     --pidfile "$dir/pid" --bridge none --iptables=false --ip6tables=false >"$dir/log" 2>&1 9>&- &
 engine=$!
 tries=0
