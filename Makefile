@@ -47,7 +47,8 @@ versions: build
 image: build
 	tests/support/packages.sh docker.io debootstrap util-linux
 	HERMES_GW=$(CURDIR)/$(GW) HERMES_GW_IMAGE=hermes-gw-demo tests/support/engine.sh \
-	    sh -ec 'tests/support/docker.sh; $(CARGO) test --locked --test image'
+	    sh -ec 'tests/support/docker.sh; for tree in root user; do \
+	        HERMES_GW_TEST_TREE=$$tree $(CARGO) test --locked --test image; done'
 
 # The run-time verbs against s6's own tools, as ratios.
 bench: build

@@ -4,7 +4,7 @@ mod support;
 
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
-use support::{skipped, wait_until};
+use support::{Tree, skipped, tree, wait_until};
 
 const GW: &str = "/command/hermes-gw";
 
@@ -59,8 +59,12 @@ impl Container {
     fn run(image: &str, volume: &Volume, options: &[&str], main: &[&str]) -> Container {
         let container = Container(unique("container"));
         let mount = format!("{}:/opt/data", volume.0);
+        let layout = match tree() {
+            Tree::Root => "HERMES_GW_TREE=root",
+            Tree::User => "HERMES_GW_TREE=user",
+        };
         let basic = ["run", "-d", "--network", "none", "--name", &container.0, "-v", &mount];
-        ok(&[&basic, options, &[image], main].concat());
+        ok(&[&basic[..], &["-e", layout], options, &[image], main].concat());
         container.booted(1);
         container
     }
@@ -96,10 +100,9 @@ impl Container {
         self.root(&["/bin/sh", "-c", script])
     }
 
-    /// What s6-svstat says of a service of PID 1's tree.
+    /// What s6-svstat says of a service.
     fn stat(&self, field: &str, service: &str) -> String {
-        let service = format!("/run/service/{service}");
-        let output = self.exec("root", &["/command/s6-svstat", "-o", field, &service]);
+        let output = self.exec("root", &["/command/s6-svstat", "-o", field, &at(service)]);
         String::from_utf8_lossy(&output.stdout).trim_end().into()
     }
 
@@ -128,6 +131,16 @@ impl Drop for Container {
             eprintln!("--- {}:\n{}", self.0, self.logs());
         }
         docker(&["rm", "-f", "-v", &self.0]);
+    }
+}
+
+/// Where a service is.
+fn at(service: &str) -> String {
+    match tree() {
+        Tree::User if service.starts_with("gateway-") => {
+            format!("/run/hermes-gw/service/{service}")
+        }
+        _ => format!("/run/service/{service}"),
     }
 }
 
@@ -199,12 +212,11 @@ fn profiles_come_and_go_by_docker_exec() {
         assert_eq!(container.stat("up", "gateway-coder"), "false");
         exec(&[GW, "start", "coder"]);
         container.wait_up("coder");
-        let owner = container
-            .sh("stat -c %U /proc/$(/command/s6-svstat -o pid /run/service/gateway-coder)");
-        assert_eq!(owner, "hermes");
+        let process = format!("/proc/{}", container.stat("pid", "gateway-coder"));
+        assert_eq!(container.root(&["stat", "-c", "%U", &process]), "hermes");
         exec(&["hermes", "profile", "delete", "coder"]);
         assert_eq!(exec(&[GW, "list"]), "default\n");
-        let left = "ls -A /run/service /opt/data/profiles; cat /proc/[0-9]*/cmdline | tr '\\0' ' '";
+        let left = "find /run /opt/data/profiles; cat /proc/[0-9]*/cmdline | tr '\\0' ' '";
         assert!(!container.sh(left).contains("coder"), "{user}: {}", container.sh(left));
     }
 }
@@ -361,7 +373,7 @@ fn hermes_can_be_another_uid() {
     let pid = container.stat("pid", "gateway-coder");
     assert_eq!(owner(&format!("/proc/{pid}")), "4242:4343");
     assert_eq!(owner("/opt/data/logs/gateways/coder/current"), "4242:4343");
-    assert_eq!(owner("/run/service/gateway-coder/supervise/control"), "4242:4343");
+    assert_eq!(owner(&format!("{}/supervise/control", at("gateway-coder"))), "4242:4343");
     let output = container.exec("4242:4343", &[GW, "stop", "coder"]);
     assert!(output.status.success(), "{output:?}");
 }
