@@ -47,7 +47,7 @@ build() { # STAGE IMAGE ARGUMENTS...
 }
 
 build export hermes-gw "$@"
-/usr/bin/docker build --quiet --target export --output type=tar,dest=target/docker/export.tar "$@" .
+/usr/bin/docker build --quiet --target export --output type=tar,dest=target/docker/export.tar "$@" . >/dev/null
 build test hermes-gw-test "$@"
 if ! build s6-overlay hermes-gw-s6-overlay "$@" 2>target/docker/why; then
     # One that was asked for, or a wrong checksum, is another matter.
