@@ -21,7 +21,6 @@ RUN tests/support/packages.sh ca-certificates rustc-web cargo-web rust-web-src m
 # The program: `make build`, where nothing but its own sources can be in the way of the cache.
 FROM toolchain AS build
 # One cache for all that cargo keeps; architectures that are built at once have each its own.
-# Another checkout may have filled it: by its times cargo would take ours for built.
 ENV CARGO_HOME=/src/target/cargo
 ARG TARGETARCH
 COPY .cargo .cargo
@@ -29,6 +28,7 @@ COPY Cargo.toml Cargo.lock ./
 COPY tests/support tests/support
 COPY rootfs rootfs
 COPY src src
+# Another checkout may have filled the cache: by its times cargo would take ours for built.
 RUN --mount=type=cache,target=/src/target,id=hermes-gw-$TARGETARCH \
     --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
     find .cargo Cargo.* rootfs src -type f -exec touch {} + && \

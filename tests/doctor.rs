@@ -189,6 +189,10 @@ fn what_the_image_lacks() {
     expect(&container, &[]);
     // As in an image of s6-overlay before 3.2.3.1.
     sh(&container, "mkdir -p /etc/s6-overlay/s6-rc.d/user/contents.d");
+    let bundles = "/etc/s6-overlay/user-bundles.d";
+    sh(&container, &format!("mv {bundles} {bundles}.away"));
+    expect(&container, &[]);
+    sh(&container, &format!("mv {bundles}.away {bundles}"));
     expect(
         &container,
         &[

@@ -220,7 +220,8 @@ impl Doctor {
         }
         // Where there is this bundle, s6-overlay goes by no other.
         let bundle = Dir::open(b"/etc/s6-overlay/s6-rc.d/user");
-        if bundle.is_ok_and(|it| !it.leads(b"contents.d/hermes-gateways")) {
+        let ours = root.leads(b"etc/s6-overlay/user-bundles.d/user/contents.d");
+        if ours && bundle.is_ok_and(|it| !it.leads(b"contents.d/hermes-gateways")) {
             let why = "s6-overlay starts none of the services: its bundle `user` is without them";
             let remedy = "RUN cp -R /etc/s6-overlay/user-bundles.d/user/contents.d \
                 /etc/s6-overlay/s6-rc.d/user/";
@@ -288,7 +289,8 @@ impl Doctor {
 
     /// Whether each slot is one, and supervised with its logger.
     fn slots(&self, findings: &mut Findings) -> String {
-        // A scan may be under way, as it is at the end of a boot.
+        // A scan may be under way, as it is at the end of a boot. To hear of its end would take
+        // FIFOs in event/, and doctor makes nothing.
         for _ in 0..40 {
             if self.profiles.iter().all(|profile| self.is_tended(profile)) {
                 break;
