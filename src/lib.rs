@@ -6,21 +6,16 @@
 
 pub mod cli;
 pub mod cmd;
-pub mod container;
 pub mod error;
-pub mod help;
-pub mod home;
-pub mod lines;
+pub mod gateway;
+pub mod hermes;
+pub mod logs;
 pub mod manager;
 pub mod model;
 pub mod render;
 pub mod s6;
-pub mod script;
 pub mod settings;
 pub mod sys;
-pub mod time;
-pub mod user;
-pub mod zone;
 
 use std::process::ExitCode;
 

@@ -8,8 +8,8 @@ use crate::error::{Error, Kind, Result, Shown};
 use crate::model::backoff::Limits;
 use crate::model::plan::Policy;
 use crate::render::{self, Level};
+use crate::s6::death_tally;
 use crate::s6::scandir::Tree;
-use crate::s6::tally;
 use crate::sys::Dir;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
@@ -78,7 +78,7 @@ impl Settings {
         }
         let deaths = get(PARK_DEATHS).map(|value| cli::number(PARK_DEATHS, &value));
         read(deaths, &mut limits.deaths, &mut flaws);
-        limits.deaths = limits.deaths.min(tally::MAX_DEATHS);
+        limits.deaths = limits.deaths.min(death_tally::MAX_DEATHS);
         Settings {
             home: path(&options.home, "HERMES_HOME", "/opt/data"),
             scandir: path(&options.scandir, "S6_PROFILE_GATEWAY_SCANDIR", default.path()),

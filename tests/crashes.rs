@@ -2,8 +2,8 @@
 
 mod support;
 
+use hermes_gw::s6::death_tally;
 use hermes_gw::s6::status::Status;
-use hermes_gw::s6::tally;
 use std::fs;
 use std::time::{Duration, Instant, SystemTime};
 use support::{Container, Events, Output, Spec, Tree, Volume, wait_until};
@@ -32,7 +32,7 @@ fn status(container: &Container, profile: &str) -> Status {
 /// When the gateway of `profile` died, since 1970 UTC.
 fn deaths(container: &Container, profile: &str) -> Vec<Duration> {
     let path = container.inside(&slot(profile)).join("supervise/death_tally");
-    let deaths = tally::parse(&fs::read(path).unwrap()).unwrap();
+    let deaths = death_tally::parse(&fs::read(path).unwrap()).unwrap();
     deaths.iter().map(|death| death.stamp.since_unix()).collect()
 }
 

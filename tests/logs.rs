@@ -3,8 +3,8 @@
 
 mod support;
 
-use hermes_gw::s6::tai::Tai64n;
-use hermes_gw::time;
+use hermes_gw::model::calendar;
+use hermes_gw::s6::tai64n::Tai64n;
 use proptest::prelude::*;
 use std::fs;
 use std::io::{Read, Write};
@@ -280,7 +280,7 @@ proptest! {
                 let seconds = 1_795_275_846 + u64::from(*at);
                 let stamp = match tai {
                     true => format!("@{} ", Tai64n::from_unix(seconds, 7).hex()),
-                    false => format!("{}.000000007  ", time::date_and_time(seconds as i64, ' ')),
+                    false => format!("{}.000000007  ", calendar::date_and_time(seconds as i64, ' ')),
                 };
                 let mut lines = vec![format!("{stamp}{name}\n")];
                 lines.extend((0..*more).map(|number| format!("  more {number}\n")));

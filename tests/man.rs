@@ -4,10 +4,10 @@
 mod support;
 
 use hermes_gw::model::backoff::Limits;
+use hermes_gw::model::observation::{Report, State};
 use hermes_gw::model::profile::Profile;
-use hermes_gw::model::report::{Report, State};
 use hermes_gw::s6::scandir::Tree;
-use hermes_gw::{cli, help, render};
+use hermes_gw::{cli, cli::help, render};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,8 +4,8 @@
 mod support;
 
 use hermes_gw::model::backoff::Exit;
+use hermes_gw::s6::death_tally;
 use hermes_gw::s6::status::Status;
-use hermes_gw::s6::tally;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,8 +35,8 @@ fn as_svstat(status: &Status) -> String {
 
 /// s6-svdt's words for a tally, newest last.
 fn as_svdt(bytes: &[u8]) -> String {
-    let deaths = tally::parse(bytes).unwrap();
-    let line = |death: &tally::Death| {
+    let deaths = death_tally::parse(bytes).unwrap();
+    let line = |death: &death_tally::Death| {
         let exit = match death.signal {
             0 => format!("exitcode {}", death.exit_code),
             signal => format!("signal {}", ["SIGTERM", "SIGKILL"][usize::from(signal == 9)]),
@@ -115,7 +115,7 @@ fn every_state_is_read_as_s6_svstat_reads_it() {
         assert!(of(state).is_down() && !of(state).may_be_up(), "{state}");
     }
     let bytes = fs::read(slot.join("supervise/death_tally")).unwrap();
-    let deaths = tally::parse(&bytes).unwrap();
+    let deaths = death_tally::parse(&bytes).unwrap();
     let ends: Vec<_> = deaths.iter().map(|death| (death.exit_code, death.signal)).collect();
     assert_eq!(ends, [(143, 15), (77, 0), (137, 9)]);
     assert!(deaths.is_sorted_by_key(|death| death.stamp));
@@ -152,7 +152,7 @@ fn captured_files_of_three_versions_are_read_as_their_tools_did() {
             if name == "death_tally" {
                 assert_eq!(as_svdt(&bytes), theirs, "{version}");
                 // A tally that is cut is none.
-                assert!((1..14).all(|cut| tally::parse(&bytes[cut..]).is_none()));
+                assert!((1..14).all(|cut| death_tally::parse(&bytes[cut..]).is_none()));
                 continue;
             }
             states += 1;

@@ -2,8 +2,8 @@
 
 mod support;
 
-use hermes_gw::time;
-use hermes_gw::zone::Zone;
+use hermes_gw::logs::timezone::Zone;
+use hermes_gw::model::calendar;
 use std::fs;
 use std::process::Command;
 use support::{run, skipped};
@@ -83,8 +83,8 @@ fn every_zone_changes_at_the_second_that_zdump_says() {
             if !(1900..2100).contains(&year) {
                 continue;
             }
-            let days = time::days(year, month.try_into().unwrap(), day.parse().unwrap());
-            let at = days * time::DAY + parts[0] * 3600 + parts[1] * 60 + parts[2];
+            let days = calendar::days(year, month.try_into().unwrap(), day.parse().unwrap());
+            let at = days * calendar::DAY + parts[0] * 3600 + parts[1] * 60 + parts[2];
             let offset = offset.strip_prefix("gmtoff=").unwrap();
             assert_eq!(zone.offset(at).to_string(), offset, "{line}");
             changes += 1;

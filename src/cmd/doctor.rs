@@ -1,22 +1,26 @@
 //! `doctor`: what is wrong here, why, and what to do about it.
 
 use crate::cli::{Options, Verbosity};
-use crate::container::Supervisor;
 use crate::error::{Error, Kind, Result, Shown, typed};
-use crate::home::{self, Homes, state};
+use crate::gateway::slot;
+use crate::hermes::container::Supervisor;
+use crate::hermes::{
+    home::{self, Homes},
+    state_file,
+};
 use crate::manager::{self, Access};
 use crate::model::backoff::Exit;
+use crate::model::observation::{Report, State};
 use crate::model::plan::Slot;
 use crate::model::profile::{self, PREFIX, Profile};
-use crate::model::report::{Report, State};
 use crate::render;
 use crate::render::finding::{self, Finding, Severity};
 use crate::s6::scandir::{self, ScanDir, Tree};
 use crate::s6::service::Service;
-use crate::s6::{slot, status};
+use crate::s6::status;
 use crate::settings::Settings;
+use crate::sys::user;
 use crate::sys::{self, Dir, Ids, Name};
-use crate::user;
 use std::time::Duration;
 
 /// From so many deaths on, a gateway that is up is one that does not stay up.
@@ -484,7 +488,7 @@ impl Doctor {
                 let why = format!("{name}: a profile without a slot");
                 findings.warn(why, &format!("hermes-gw register --down {name}"));
             }
-            let prior = homes.of(profile).map(|home| state::read_prior(&home));
+            let prior = homes.of(profile).map(|home| state_file::read_prior(&home));
             match prior {
                 Ok((_, Some(error))) if error.kind != Kind::Missing => {
                     // Either writes it anew; what is so now is what is least of a surprise.

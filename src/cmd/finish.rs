@@ -2,14 +2,14 @@
 
 use crate::cli::Options;
 use crate::error::{Error, Kind, Result};
+use crate::gateway::crash_record;
 use crate::model::backoff::{self, Exit, Facts, Limits, Verdict};
 use crate::render::{self, Level};
-use crate::s6::notes;
 use crate::s6::service::Service;
 use crate::s6::status::{self, Status};
 use crate::settings::Settings;
+use crate::sys::user;
 use crate::sys::{self, Watches};
-use crate::user;
 use std::time::{Duration, Instant};
 
 /// Tells s6-supervise not to start the service again.
@@ -48,10 +48,10 @@ pub fn run(options: &Options, exit: Exit) -> Result<u8> {
     }
     let note = |text: &str, afresh: bool| {
         if may_note {
-            forgive(options, notes::decide(&slot, text));
+            forgive(options, crash_record::decide(&slot, text));
         }
         if may_note && afresh {
-            forgive(options, notes::begin_afresh(&slot, status.stamp));
+            forgive(options, crash_record::begin_afresh(&slot, status.stamp));
         }
     };
     note(&text, !matches!(verdict, Verdict::BackOff { .. }));
@@ -76,13 +76,13 @@ fn judge(slot: &Service, status: &Status, exit: Exit, limits: &Limits) -> Verdic
     let died = status.stamp;
     let deaths: Vec<_> = slot.deaths().iter().map(|death| death.stamp).collect();
     let earlier = deaths.iter().rfind(|at| **at != died).copied().unwrap_or_default();
-    let fresh = notes::fresh_since(slot);
+    let fresh = crash_record::fresh_since(slot);
     let counted = deaths.iter().filter(|at| **at > fresh);
     let counted: Vec<_> = counted.map(|at| at.since_unix()).collect();
     let uptime = |started| died.since_unix().saturating_sub(started);
     let facts = Facts {
         exit,
-        uptime: notes::started(slot).map(uptime),
+        uptime: crash_record::started(slot).map(uptime),
         // Said in this run, or about its death.
         planned: !status.want_up || earlier < fresh && fresh <= died,
         deaths: &counted,

@@ -2,15 +2,15 @@
 
 use crate::cli::{Logs, Options};
 use crate::error::{Error, Kind, Result};
-use crate::home::{self, log::Log};
-use crate::lines::{Form, Printer, Stamps};
+use crate::logs::printer::{Form, Printer, Stamps};
+use crate::logs::stamp::Stamp;
+use crate::logs::timezone::Zone;
 use crate::model::profile::Profile;
 use crate::render::{self, Level};
-use crate::s6::stamp::Stamp;
 use crate::settings::Settings;
+use crate::sys::user;
 use crate::sys::{self, Dir, FifoWriter, Watches};
-use crate::user;
-use crate::zone::Zone;
+use crate::{hermes::home, logs::reader::Log};
 use std::io::IsTerminal;
 
 /// What is printed at once, in bytes, as soon as there is so much.

@@ -11,10 +11,10 @@ mod shutdown;
 mod status;
 mod watch;
 
+use crate::cli::help;
 use crate::cli::{Command, Invocation, Options, Verbosity};
-use crate::container::Supervisor;
 use crate::error::{Error, Kind, Result};
-use crate::help;
+use crate::hermes::container::Supervisor;
 use crate::manager::{Outcomes, ServiceManager};
 use crate::model::profile::Profile;
 use crate::render::{self, Level};

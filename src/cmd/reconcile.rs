@@ -1,18 +1,18 @@
 //! `reconcile`: observe → plan → apply → report.
 
 use crate::cli::{Options, Reconcile, Verbosity};
-use crate::container::Role;
 use crate::error::{Error, Result, Shown};
-use crate::home::{self, bootlog, state};
+use crate::gateway::slot::{self, Registration};
+use crate::gateway::{adopt, retire};
+use crate::hermes::container::Role;
+use crate::hermes::{boot_log, home, state_file};
 use crate::model::plan::{self, Action, Found, Observed, Slot, Verb};
 use crate::model::profile::Profile;
 use crate::render::{self, Level};
 use crate::s6::scandir::{self, ScanDir, Tree};
-use crate::s6::slot::{self, Registration};
-use crate::s6::{removal, uptake};
 use crate::settings::Settings;
+use crate::sys::user;
 use crate::sys::{self, Dir, Ids, Name};
-use crate::user;
 
 /// Where s6-rc keeps the service directories of the image's static services.
 const STATIC_SERVICES: &[u8] = b"/run/s6-rc/servicedirs";
@@ -154,7 +154,7 @@ impl Run<'_> {
         let mut found = vec![self.found(&names, Profile::Default, &self.home)];
         let migrate = self.role == Role::GatewayRun
             && !self.settings.no_supervise
-            && self.home.kind(state::STATE_FILE) == Ok(None);
+            && self.home.kind(state_file::STATE_FILE) == Ok(None);
         let mut prune = self.reconcile.prune;
         if let Some(profiles) = &self.profiles {
             let entries = profiles.names().unwrap_or_else(|error| {
@@ -187,7 +187,7 @@ impl Run<'_> {
     }
 
     fn found(&self, slots: &[Name], profile: Profile, home: &Dir) -> Found {
-        let (prior, flaw) = state::read_prior(home);
+        let (prior, flaw) = state_file::read_prior(home);
         if let Some(flaw) = flaw {
             self.warn(&flaw);
         }
@@ -196,7 +196,7 @@ impl Run<'_> {
             false => Slot::Absent,
             true => slot::observe(self.scandir.dir(), &profile, &self.settings.user),
         };
-        Found { profile: Ok(profile), prior, exit: state::read_exit(home), slot }
+        Found { profile: Ok(profile), prior, exit: state_file::read_exit(home), slot }
     }
 
     /// Takes away the slots that are to go, first of all: there is room for others then.
@@ -207,8 +207,8 @@ impl Run<'_> {
         }
         let mut pruned: Vec<_> = actions.iter_mut().filter(|a| a.verb == Verb::Pruned).collect();
         let profiles: Vec<_> = pruned.iter().filter_map(|a| a.profile.clone().ok()).collect();
-        let mut outcomes = removal::drain(&self.scandir, &profiles, removal::PATIENCE);
-        removal::remove(&self.scandir, &profiles, &mut outcomes);
+        let mut outcomes = retire::drain(&self.scandir, &profiles, retire::PATIENCE);
+        retire::remove(&self.scandir, &profiles, &mut outcomes);
         for (action, outcome) in pruned.iter_mut().zip(outcomes) {
             if let Err(error) = outcome {
                 action.fail(error.to_string());
@@ -249,7 +249,7 @@ impl Run<'_> {
             (Profile::Default, _) => &self.home,
         };
         if action.seed {
-            self.forgive(state::seed(home, sys::now()));
+            self.forgive(state_file::seed(home, sys::now()));
         }
         self.forgive(match action.verb {
             _ if !action.sweep => Ok(()),
@@ -272,7 +272,7 @@ impl Run<'_> {
             return;
         }
         let lines = render::actions_log(actions, sys::now());
-        match bootlog::append(&self.home, lines.as_bytes()) {
+        match boot_log::append(&self.home, lines.as_bytes()) {
             Ok(None) => {}
             Ok(Some(error)) | Err(error) => self.warn(&error),
         }
@@ -287,10 +287,10 @@ impl Run<'_> {
             return Ok(());
         }
         let lost =
-            uptake::take_up(&self.scandir, &profiles, &self.settings.user, self.services_max)?;
+            adopt::take_up(&self.scandir, &profiles, &self.settings.user, self.services_max)?;
         let is_lost = |a: &&mut Action| a.profile.as_ref().is_ok_and(|it| lost.contains(&it));
         for action in actions.iter_mut().filter(is_lost) {
-            action.fail(uptake::why_not(&self.scandir));
+            action.fail(adopt::why_not(&self.scandir));
         }
         Ok(())
     }

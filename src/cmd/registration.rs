@@ -2,13 +2,13 @@
 
 use super::outcomes;
 use crate::cli::{Hook, Options, Register};
-use crate::container::Supervisor;
 use crate::error::{Error, Kind, Result};
+use crate::gateway::retire::PATIENCE;
+use crate::gateway::slot::Registration;
+use crate::hermes::container::Supervisor;
 use crate::manager::{self, Access};
 use crate::model::profile::Profile;
 use crate::render::{self, Level};
-use crate::s6::removal::PATIENCE;
-use crate::s6::slot::Registration;
 use std::time::Duration;
 
 /// Runs `register`.

@@ -2,15 +2,15 @@
 
 use crate::cli::Options;
 use crate::error::{Error, Kind, Result};
+use crate::gateway::event_loop::{self, Outcome, Target};
+use crate::gateway::transition::Order;
 use crate::render::{self, Level};
 use crate::s6::control::Control;
-use crate::s6::course::Order;
-use crate::s6::drive::{self, Outcome, Target};
 use crate::s6::scandir::{self, ScanDir, Tree};
 use crate::s6::service::Service;
 use crate::settings::Settings;
+use crate::sys::user;
 use crate::sys::{self, FileKind, Name};
-use crate::user;
 use std::time::{Duration, Instant};
 
 /// What they get to die after SIGKILL.
@@ -48,9 +48,9 @@ pub fn run(options: &Options, timeout: Option<Duration>, supervisors: bool) -> R
         }
     }
     let mut going = targets.iter_mut().collect();
-    drive::drive(&mut going, Some(Instant::now() + timeout.unwrap_or(settings.shutdown)))?;
+    event_loop::drive(&mut going, Some(Instant::now() + timeout.unwrap_or(settings.shutdown)))?;
     going.iter().for_each(|target| target.tell(Control::Kill));
-    drive::drive(&mut going, Some(Instant::now() + AFTER_KILL))?;
+    event_loop::drive(&mut going, Some(Instant::now() + AFTER_KILL))?;
     failures.extend(targets.into_iter().filter_map(failure));
     if supervisors {
         dismiss(&scandir, &mut failures)?;
@@ -98,7 +98,7 @@ fn dismiss(scandir: &ScanDir, failures: &mut impl Extend<Box<Error>>) -> Result<
         let mut going: Vec<_> = targets.iter_mut().collect();
         for (letter, patience) in DISMISSED {
             going.iter().for_each(|target| target.tell(letter));
-            drive::drive(&mut going, Some(Instant::now() + patience))?;
+            event_loop::drive(&mut going, Some(Instant::now() + patience))?;
         }
         failures.extend(going.iter().map(|target| {
             let why = "its supervisor is still there, even after SIGKILL";

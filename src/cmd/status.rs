@@ -3,7 +3,7 @@
 use crate::cli::{Options, Verbosity};
 use crate::error::{Kind, Result, Shown};
 use crate::manager::{self, Access};
-use crate::model::report::{Report, State};
+use crate::model::observation::{Report, State};
 use crate::render::{self, report};
 use crate::s6::scandir::Tree;
 use crate::sys;

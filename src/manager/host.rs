@@ -1,13 +1,13 @@
 //! Machines without s6: everything is refused, with what to use instead.
 
 use super::{Goal, Outcomes, Patience, ServiceManager};
-use crate::container::Supervisor;
 use crate::error::{Error, Kind, Result};
+use crate::gateway::slot::Registration;
+use crate::hermes::container::Supervisor;
+use crate::model::observation::Report;
 use crate::model::profile::Profile;
-use crate::model::report::Report;
 use crate::s6::control::Control;
 use crate::s6::scandir::Tree;
-use crate::s6::slot::Registration;
 use std::time::Duration;
 
 /// A service manager that is not ours to command.

@@ -4,13 +4,13 @@ mod host;
 mod s6;
 
 use crate::cli::Options;
-use crate::container::Supervisor;
 use crate::error::Result;
+use crate::gateway::slot::Registration;
+use crate::hermes::container::Supervisor;
+use crate::model::observation::Report;
 use crate::model::profile::Profile;
-use crate::model::report::Report;
 use crate::s6::control::Control;
 use crate::s6::scandir::Tree;
-use crate::s6::slot::Registration;
 use std::time::Duration;
 
 /// What became of each of several gateways, in the order they were named.

@@ -2,27 +2,30 @@
 
 use super::{Access, Goal, Outcomes, Patience, ServiceManager};
 use crate::cli::{Options, Verbosity};
-use crate::container::Supervisor;
 use crate::error::{Error, Kind, Result, Shown};
-use crate::home::{self, Homes, marker, state};
+use crate::gateway::event_loop::{self, Outcome, Target};
+use crate::gateway::observe::Lens;
+use crate::gateway::slot::{self, Registration};
+use crate::gateway::transition::Order;
+use crate::gateway::{adopt, crash_record, retire, watch};
+use crate::hermes::container::Supervisor;
+use crate::hermes::{
+    home::{self, Homes},
+    state_file, stop_marker,
+};
 use crate::model::backoff::{self, Exit};
 use crate::model::intent::Word;
+use crate::model::observation::Report;
 use crate::model::plan::Policy;
 use crate::model::profile::Profile;
-use crate::model::report::Report;
 use crate::render::{self, Level};
 use crate::s6::control::Control;
-use crate::s6::course::Order;
-use crate::s6::drive::{self, Outcome, Target};
-use crate::s6::look::Lens;
 use crate::s6::scandir::{self, ScanDir, Tree};
 use crate::s6::service::Service;
-use crate::s6::slot::{self, Registration};
 use crate::s6::status::Status;
-use crate::s6::{notes, removal, uptake, watch};
 use crate::settings::Settings;
+use crate::sys::user;
 use crate::sys::{self, Dir};
-use crate::user;
 use std::time::{Duration, Instant};
 
 /// What a gateway gets to die after SIGKILL, and a new one to start.
@@ -139,7 +142,7 @@ impl<'a> S6<'a> {
 
     /// Records what the operator wants of a gateway. Control goes on without it.
     fn record(&self, profile: &Profile, desired: &Word) {
-        self.forgive(self.home(profile).and_then(|home| state::record(&home, desired)));
+        self.forgive(self.home(profile).and_then(|home| state_file::record(&home, desired)));
     }
 
     fn forgive(&self, recorded: Result<Option<Box<Error>>>) {
@@ -156,7 +159,7 @@ impl<'a> S6<'a> {
     fn announce_stop(&self, profile: &Profile, service: &Service) {
         let up = service.status().ok().filter(Status::is_up);
         let Some(status) = up else { return };
-        match self.home(profile).and_then(|home| marker::leave(&home, status.pid)) {
+        match self.home(profile).and_then(|home| stop_marker::leave(&home, status.pid)) {
             Err(error) if error.kind != Kind::Missing => {
                 self.warn(&error.hint("the gateway takes this stop for a crash"));
             }
@@ -178,9 +181,9 @@ impl<'a> S6<'a> {
                 return Ok(None);
             }
             if *desired == Word::Stopped {
-                marker::take_back(&home)?;
+                stop_marker::take_back(&home)?;
             }
-            state::record(&home, desired)
+            state_file::record(&home, desired)
         }));
     }
 
@@ -236,11 +239,11 @@ impl<'a> S6<'a> {
         let now = Instant::now();
         let waited = match patience {
             Patience::None => {
-                drive::tell_all(&mut under_way, now + SOON);
+                event_loop::tell_all(&mut under_way, now + SOON);
                 Ok(())
             }
-            Patience::Within(time) => drive::drive(&mut under_way, Some(now + time)),
-            Patience::Endless => drive::drive(&mut under_way, None),
+            Patience::Within(time) => event_loop::drive(&mut under_way, Some(now + time)),
+            Patience::Endless => event_loop::drive(&mut under_way, None),
         };
         let result = |(profile, target): (&Profile, Result<Target>)| {
             let outcome = target?.outcome();
@@ -295,15 +298,15 @@ impl<'a> S6<'a> {
             return Ok(false);
         }
         let one = std::slice::from_ref(profile);
-        let taken = uptake::take_up(&self.scandir, one, &self.settings.user, services_max);
+        let taken = adopt::take_up(&self.scandir, one, &self.settings.user, services_max);
         let taken = taken.and_then(|lost| match lost.is_empty() {
             true => Ok(new),
-            false => failed(Kind::Unsupervised, &uptake::why_not(&self.scandir)),
+            false => failed(Kind::Unsupervised, &adopt::why_not(&self.scandir)),
         });
         taken.inspect_err(|_| {
             // What was wrong first is worth more than what is wrong now.
             if new {
-                removal::remove(&self.scandir, std::slice::from_ref(profile), &mut [Ok(())]);
+                retire::remove(&self.scandir, std::slice::from_ref(profile), &mut [Ok(())]);
             }
         })
     }
@@ -329,7 +332,7 @@ fn note(verb: &Verb, service: &Service) -> Result<()> {
     let status = service.status()?;
     if status.is_down() && verb.order == Order::Stop {
         // It is not down because it is parked any more.
-        notes::decide(service, "")?;
+        crash_record::decide(service, "")?;
     }
     let at = match status.is_down() {
         true => service.deaths().last().map(|death| death.stamp),
@@ -337,7 +340,7 @@ fn note(verb: &Verb, service: &Service) -> Result<()> {
         false if verb.order == Order::Start && status.is_up() && status.want_up => None,
         false => Some(status.stamp),
     };
-    at.map_or(Ok(()), |at| notes::begin_afresh(service, at))
+    at.map_or(Ok(()), |at| crash_record::begin_afresh(service, at))
 }
 
 /// What is said of a gateway that came up and died.
@@ -381,9 +384,9 @@ impl ServiceManager for S6<'_> {
     }
 
     fn unregister(&self, profiles: &[Profile], timeout: Duration) -> Outcomes {
-        let mut outcomes = removal::drain(&self.scandir, profiles, timeout);
+        let mut outcomes = retire::drain(&self.scandir, profiles, timeout);
         match self.scandir.lock(self.options.json) {
-            Ok(_lock) => removal::remove(&self.scandir, profiles, &mut outcomes),
+            Ok(_lock) => retire::remove(&self.scandir, profiles, &mut outcomes),
             Err(error) => outcomes.iter_mut().for_each(|it| *it = Err(error.clone())),
         }
         outcomes.into_iter().map(|it| it.map_err(|error| self.settings.explain(error))).collect()

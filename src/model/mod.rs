@@ -1,7 +1,8 @@
-//! Pure: names, intents, the plan, and what becomes of the dead. Imports nothing that touches the system.
+//! Pure: values and functions of them. Nothing here touches the system.
 
 pub mod backoff;
+pub mod calendar;
 pub mod intent;
+pub mod observation;
 pub mod plan;
 pub mod profile;
-pub mod report;

@@ -4,10 +4,10 @@ pub mod finding;
 pub mod report;
 
 use crate::error::{Result, Shown};
+use crate::model::calendar;
 use crate::model::plan::Action;
 use crate::model::profile::Profile;
 use crate::sys;
-use crate::time;
 use nanoserde::SerJson;
 use std::io::IsTerminal;
 
@@ -71,7 +71,8 @@ pub fn actions_text(actions: &[Action]) -> String {
 pub fn actions_log(actions: &[Action], now: i64) -> String {
     let mut log = String::new();
     for action in actions {
-        log += &format!("{} {} prior_exit={}", time::utc(now), facts(action), action.exit.word());
+        log +=
+            &format!("{} {} prior_exit={}", calendar::utc(now), facts(action), action.exit.word());
         if let Some(reason) = &action.reason {
             log += &format!(" reason={reason}");
         }

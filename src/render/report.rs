@@ -1,8 +1,8 @@
 //! How gateways stand, as a table and as JSON.
 
 use crate::model::backoff::Exit;
-use crate::model::report::{Report, State};
-use crate::time;
+use crate::model::calendar;
+use crate::model::observation::{Report, State};
 use nanoserde::SerJson;
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ pub fn json(report: &Report, tree: &str, at: Duration) -> String {
         state: report.state.word().into(),
         text: report.text(),
         pid: report.pid,
-        since: report.since.map(time::precise),
+        since: report.since.map(calendar::precise),
         ready: report.ready,
         paused: report.paused,
         wanted: report.wanted.map(wish),
@@ -56,7 +56,7 @@ pub fn json(report: &Report, tree: &str, at: Duration) -> String {
             Exit::Signal(signal) => ExitRow { code: None, signal: Some(signal) },
         }),
         tree: tree.into(),
-        at: time::precise(at),
+        at: calendar::precise(at),
     };
     row.serialize_json()
 }
@@ -66,7 +66,7 @@ pub fn line(report: &Report, at: Duration, colour: bool) -> String {
     let text = report.text();
     let text = if colour { painted(&text, report.state) } else { text };
     let pid = report.pid.map_or(String::new(), |pid| format!(" (pid {pid})"));
-    let at = time::precise(at);
+    let at = calendar::precise(at);
     let millis = at.get(..23).unwrap_or_default();
     format!("{millis}Z {}: {text}{pid}\n", report.profile.name())
 }

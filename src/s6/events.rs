@@ -1,6 +1,6 @@
 //! A subscription to a service's events: a FIFO of our own in its `event/`.
 
-use super::tai::Tai64n;
+use super::tai64n::Tai64n;
 use crate::error::{Kind, Result};
 use crate::sys::{Dir, Fifo};
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,18 +1,9 @@
-//! s6's side: the scandir, service directories, and the wire.
+//! The wire, as s6 documents it.
 
 pub mod control;
-pub mod course;
-pub mod drive;
+pub mod death_tally;
 pub mod events;
-pub mod look;
-pub mod notes;
-pub mod removal;
 pub mod scandir;
 pub mod service;
-pub mod slot;
-pub mod stamp;
 pub mod status;
-pub mod tai;
-pub mod tally;
-pub mod uptake;
-pub mod watch;
+pub mod tai64n;

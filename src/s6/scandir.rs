@@ -1,7 +1,7 @@
 //! The directory that s6-svscan watches.
 
-use super::removal;
 use crate::error::{Error, Kind, Result};
+use crate::gateway::retire;
 use crate::model::profile::{self, PREFIX, Profile};
 use crate::render::{self, Level};
 use crate::sys::{self, Dir, FileKind, Ids, Lock, Name};
@@ -236,8 +236,8 @@ impl ScanDir {
             if profile::is_staging(name) {
                 failures.extend(self.dir.remove_tree(name).err());
             } else if profile::is_leaving(name) {
-                removal::dismiss(self);
-                failures.extend(removal::bury(self, name).err());
+                retire::dismiss(self);
+                failures.extend(retire::bury(self, name).err());
             }
         }
         failures
@@ -302,7 +302,7 @@ pub fn give_static_services(servicedirs: &Dir, to: &Ids) -> Vec<Box<Error>> {
         let supervise = service.dir(b"supervise")?;
         supervise.give_fifo(CONTROL, to)?;
         supervise.give(to, None)?;
-        service.dir(b"event")?.give(to, Some(super::slot::EVENT_MODE))
+        service.dir(b"event")?.give(to, Some(crate::gateway::slot::EVENT_MODE))
     };
     names.iter().filter_map(|name| give(name).err()).collect()
 }

@@ -1,7 +1,7 @@
 //! A live service: its supervisor, its status, its control FIFO.
 
+use super::death_tally;
 use super::status::{self, Status};
-use super::tally;
 use crate::error::{Error, Kind, Result};
 use crate::sys::{Dir, FifoWriter};
 
@@ -67,9 +67,9 @@ impl Service {
     }
 
     /// How often it died, the last time last; what cannot be read counts as never.
-    pub fn deaths(&self) -> Vec<tally::Death> {
-        let bytes = self.dir.read(tally::FILE, tally::MAX_SIZE).unwrap_or_default();
-        tally::parse(&bytes).unwrap_or_default()
+    pub fn deaths(&self) -> Vec<death_tally::Death> {
+        let bytes = self.dir.read(death_tally::FILE, death_tally::MAX_SIZE).unwrap_or_default();
+        death_tally::parse(&bytes).unwrap_or_default()
     }
 
     /// Whether the service is up or about to be, or its state cannot be told: a killed

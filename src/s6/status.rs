@@ -1,6 +1,6 @@
 //! `supervise/status`, as s6-supervise writes it.
 
-use super::tai::Tai64n;
+use super::tai64n::Tai64n;
 use crate::model::backoff::Exit;
 
 /// The file, in a service directory.

@@ -3,12 +3,7 @@
 //! All of it can be written by the hermes user, so every open is beneath the
 //! home, one component at a time, and follows no symbolic link.
 
-pub mod bootlog;
-pub mod json;
-pub mod log;
-pub mod marker;
-pub mod state;
-
+use super::state_file;
 use crate::error::{Kind, Result};
 use crate::model::profile::Profile;
 use crate::sys::{Dir, FileKind, Name};
@@ -92,7 +87,7 @@ impl Homes {
 
     /// Whether the gateway of `which` was last meant to run; `None` if this user may not know.
     pub fn wants_up(&self, which: &Profile) -> Option<bool> {
-        match self.of(which).map(|home| state::read_prior(&home)) {
+        match self.of(which).map(|home| state_file::read_prior(&home)) {
             Ok((_, Some(error))) if error.kind == Kind::Denied => None,
             Ok((prior, _)) => Some(prior.wants_up()),
             Err(error) => (error.kind == Kind::Missing).then_some(false),

@@ -4,6 +4,7 @@
 //! component or a path of our own making, and follows no symbolic link.
 //! Only [`Dir::open`], for paths that the image's author chose, follows them.
 
+pub mod user;
 use crate::error::{Error, Kind, Result};
 use rustix::event::{self, PollFd, PollFlags, Timespec};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};

@@ -1,6 +1,6 @@
 //! `supervise/death_tally`: how the service died, again and again.
 
-use super::tai::Tai64n;
+use super::tai64n::Tai64n;
 
 /// The file, in a service directory.
 pub const FILE: &[u8] = b"supervise/death_tally";

@@ -1,8 +1,8 @@
 //! How lines of a log are shown: their bytes, on a terminal, or as JSON.
 
-use crate::s6::stamp::Stamp;
-use crate::time;
-use crate::zone::Zone;
+use crate::logs::stamp::Stamp;
+use crate::logs::timezone::Zone;
+use crate::model::calendar;
 
 /// What becomes of the stamps that s6-log has written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,7 +153,7 @@ fn text(seconds: i64, nanos: u32, offset: i32) -> String {
 
 /// `2026-05-24 18:05:33.123456789` for seconds since 1970, with `between` amid.
 fn moment(seconds: i64, nanos: u32, between: char) -> String {
-    format!("{}.{nanos:09}", time::date_and_time(seconds, between))
+    format!("{}.{nanos:09}", calendar::date_and_time(seconds, between))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Local time: zone files (TZif, RFC 9636) and the rules of POSIX's `TZ`.
 
 use crate::error::{Error, Kind, Result};
+use crate::model::calendar::{self, DAY};
 use crate::sys;
-use crate::time::{self, DAY};
 
 /// Where zones have their files.
 const ZONES: &[u8] = b"/usr/share/zoneinfo/";
@@ -230,7 +230,7 @@ impl Rule {
 
     fn offset(&self, at: i64) -> i32 {
         let Some(summer) = &self.summer else { return self.standard };
-        let (year, ..) = time::civil((at + i64::from(self.standard)).div_euclid(DAY));
+        let (year, ..) = calendar::civil((at + i64::from(self.standard)).div_euclid(DAY));
         let begin = summer.begin.local(year) - i64::from(self.standard);
         let end = summer.end.local(year) - i64::from(summer.offset);
         let is_summer = match begin < end {
@@ -261,18 +261,18 @@ impl Change {
 
     /// When it is in `year`, in seconds since 1970 by the clock that it changes.
     fn local(&self, year: i64) -> i64 {
-        let new_year = time::days(year, 1, 1);
+        let new_year = calendar::days(year, 1, 1);
         let day = match self.day {
             Day::Julian(day) => {
-                let leap = time::days(year, 3, 1) - time::days(year, 2, 1) == 29;
+                let leap = calendar::days(year, 3, 1) - calendar::days(year, 2, 1) == 29;
                 new_year + day - i64::from(!(leap && day > 59))
             }
             Day::Counted(day) => new_year + day,
             Day::Weekday { month, week, day } => {
-                let first = time::days(year, month, 1);
+                let first = calendar::days(year, month, 1);
                 // 1970-01-01 was a Thursday.
                 let at = first + (day - first - 4).rem_euclid(7) + 7 * (week - 1);
-                if at < time::days(year, month + 1, 1) { at } else { at - 7 }
+                if at < calendar::days(year, month + 1, 1) { at } else { at - 7 }
             }
         };
         day * DAY + i64::from(self.time)
@@ -369,10 +369,10 @@ mod tests {
         let berlin = zone("CET-1CEST,M3.5.0,M10.5.0/3");
         let local = |text: &str| {
             let part = |range: std::ops::Range<usize>| text[range].parse::<i64>().unwrap();
-            let day = time::days(part(0..4), part(5..7), part(8..10));
+            let day = calendar::days(part(0..4), part(5..7), part(8..10));
             day * DAY + part(11..13) * 3600 + part(14..16) * 60
         };
-        let utc = |text| time::date_and_time(berlin.utc(local(text)), ' ');
+        let utc = |text| calendar::date_and_time(berlin.utc(local(text)), ' ');
         assert_eq!(utc("2026-10-25 01:59"), "2026-10-24 23:59:00");
         assert_eq!(utc("2026-10-25 02:30"), "2026-10-25 00:30:00");
         assert_eq!(utc("2026-10-25 03:00"), "2026-10-25 02:00:00");

@@ -1,7 +1,7 @@
 //! The stamps that s6-log puts before lines.
 
-use super::tai::Tai64n;
-use crate::time::{self, DAY};
+use crate::model::calendar::{self, DAY};
+use crate::s6::tai64n::Tai64n;
 
 /// As many bytes of a line as its stamp may have, blanks included.
 pub const LONGEST: usize = 31;
@@ -61,9 +61,9 @@ impl Stamp {
             }
         }
         let [year, month, day, hour, minute, second, nanos] = numbers;
-        let days = time::days(year, month.clamp(1, 12), day);
+        let days = calendar::days(year, month.clamp(1, 12), day);
         // A second that is leapt has the number 60. What is no date leads to another.
-        if hour > 23 || minute > 59 || second > 60 || time::civil(days) != (year, month, day) {
+        if hour > 23 || minute > 59 || second > 60 || calendar::civil(days) != (year, month, day) {
             return None;
         }
         Some(Stamp {
@@ -125,7 +125,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_moment_is_read_back(seconds in SECONDS, nanos in 0u32..1_000_000_000) {
-            let text = format!("{}.{nanos:09}  x", time::date_and_time(seconds, ' '));
+            let text = format!("{}.{nanos:09}  x", calendar::date_and_time(seconds, ' '));
             let stamp = Stamp::of(text.as_bytes()).unwrap();
             prop_assert_eq!((stamp.seconds, stamp.nanos, stamp.local), (seconds, nanos, true));
             if let Ok(after_1970) = u64::try_from(seconds) {

@@ -1,9 +1,9 @@
 //! How one gateway gets where it should be: what to tell its supervisor, and when it
 //! is there. Pure: a status in, a step out.
 
-use super::control::Control;
-use super::status::Status;
-use super::tai::Tai64n;
+use crate::s6::control::Control;
+use crate::s6::status::Status;
+use crate::s6::tai64n::Tai64n;
 
 /// What a gateway can be made to do, or waited for to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! Several services, each on its course, in one poll loop.
 
-use super::control::Control;
-use super::course::{Course, Order, Step};
-use super::events::Subscription;
-use super::service::Service;
-use super::status::Status;
+use super::transition::{Course, Order, Step};
 use crate::error::{Error, Kind, Result};
+use crate::s6::control::Control;
+use crate::s6::events::Subscription;
+use crate::s6::service::Service;
+use crate::s6::status::Status;
 use crate::sys::{self, FifoWriter};
 use std::time::{Duration, Instant};
 

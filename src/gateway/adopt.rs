@@ -1,12 +1,12 @@
 //! How a new slot comes under supervision: one scan for all, and each verified.
 
-use super::events::Subscription;
-use super::removal;
-use super::scandir::{self, Request, ScanDir};
-use super::service::Service;
+use super::retire;
 use super::slot;
 use crate::error::{Result, Shown};
 use crate::model::profile::Profile;
+use crate::s6::events::Subscription;
+use crate::s6::scandir::{self, Request, ScanDir};
+use crate::s6::service::Service;
 use crate::sys::{self, Name};
 use std::time::{Duration, Instant};
 
@@ -90,8 +90,8 @@ impl Uptake<'_> {
     fn renew(&mut self, profile: &Profile) -> Result<()> {
         slot::renew(self.scandir.dir(), profile, self.user)?;
         // If it was only slow, the supervisor of the old directory is one too many.
-        removal::dismiss(self.scandir);
-        removal::bury(self.scandir, &profile.leaving())?;
+        retire::dismiss(self.scandir);
+        retire::bury(self.scandir, &profile.leaving())?;
         self.deadline = Instant::now() + PATIENCE;
         Ok(())
     }

@@ -4,14 +4,14 @@
 //! and they do not tell of letters that s6-supervise reads while `finish` runs. Both write
 //! a status.
 
-use super::look::Lens;
-use super::service::Service;
-use super::tai::Tai64n;
-use super::tally::Death;
+use super::observe::Lens;
 use crate::error::Result;
 use crate::model::backoff::Exit;
+use crate::model::observation::{Report, State};
 use crate::model::profile::Profile;
-use crate::model::report::{Report, State};
+use crate::s6::death_tally::Death;
+use crate::s6::service::Service;
+use crate::s6::tai64n::Tai64n;
 use crate::sys::{self, FifoWriter, Watches};
 
 /// A gateway, and what was last told of it.

@@ -1,13 +1,13 @@
 //! argv → [`Invocation`].
 
 use crate::error::{Error, Kind, Result};
-use crate::lines::Stamps;
+use crate::gateway::slot::Registration;
+use crate::logs::printer::Stamps;
 use crate::manager::Goal;
 use crate::model::backoff::Exit;
 use crate::model::plan::Policy;
 use crate::s6::control::{self, Control};
 use crate::s6::scandir::Tree;
-use crate::s6::slot::Registration;
 use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

@@ -1,10 +1,10 @@
 //! A gateway's service directory: built aside, published by one rename, then only amended.
 
-use super::service::Service;
 use crate::error::{Error, Kind, Result};
+use crate::gateway::script;
 use crate::model::plan::Slot;
 use crate::model::profile::Profile;
-use crate::script;
+use crate::s6::service::Service;
 use crate::sys::{Dir, FileKind};
 
 /// s6-supervise's own mode for event/: its group may subscribe, and remove only its own FIFOs.

@@ -197,7 +197,7 @@ mod tests {
                 .unwrap();
             assert_eq!(String::from_utf8(output.stdout).unwrap(), home, "{variable}");
             if !variable.is_empty() {
-                assert_eq!(crate::home::root_of(variable.as_bytes()), home.as_bytes());
+                assert_eq!(crate::hermes::home::root_of(variable.as_bytes()), home.as_bytes());
             }
         }
     }

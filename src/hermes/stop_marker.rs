@@ -1,8 +1,8 @@
 //! The planned-stop marker: tells a gateway that the coming SIGTERM is an operator's.
 
 use crate::error::Result;
+use crate::model::calendar;
 use crate::sys::{self, Dir};
-use crate::time;
 
 const MARKER: &[u8] = b".gateway-planned-stop.json";
 /// More than /proc/PID/stat ever has, in bytes.
@@ -14,7 +14,7 @@ const MAX_STAT: usize = 4096;
 /// Everybody may read it: a gateway that cannot would take the stop for a crash.
 pub fn leave(home: &Dir, target: u64) -> Result<()> {
     let start = start_time(target).unwrap_or_else(|| "null".into());
-    let (stopper, now) = (std::process::id(), time::iso(sys::now()));
+    let (stopper, now) = (std::process::id(), calendar::iso(sys::now()));
     let content = format!(
         "{{\"target_pid\":{target},\"target_start_time\":{start},\
          \"stopper_pid\":{stopper},\"written_at\":\"{now}\"}}\n"

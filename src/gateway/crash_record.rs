@@ -1,8 +1,8 @@
 //! What `run`, `finish` and the verbs leave in a slot for each other. s6 knows nothing of it.
 
-use super::service::Service;
-use super::tai::Tai64n;
 use crate::error::{Result, Shown};
+use crate::s6::service::Service;
+use crate::s6::tai64n::Tai64n;
 use std::time::Duration;
 
 /// Emptied by `run` when the gateway starts; once it has died and there is something to

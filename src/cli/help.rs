@@ -325,7 +325,7 @@ mod tests {
     #[test]
     fn every_option_that_a_command_takes_stands_in_its_text_and_no_other() {
         // All that the parser has a name for, and all that could be a letter.
-        let source = include_str!("cli.rs");
+        let source = include_str!("args.rs");
         let named = source.split("Long(\"").skip(1).map(|rest| rest.split('"').next().unwrap());
         let long = named.chain(crate::cli::options()).map(|name| format!("--{name}"));
         let letters = ('0'..='9').chain('A'..='Z').chain('a'..='z').map(|c| format!("-{c}"));

@@ -1,12 +1,12 @@
 //! How a gateway stands, by what s6 and `finish` have written.
 
-use super::notes;
-use super::scandir::ScanDir;
-use super::service::Service;
-use super::status::Status;
+use super::crash_record;
 use crate::error::{Kind, Result};
+use crate::model::observation::{Report, State};
 use crate::model::profile::Profile;
-use crate::model::report::{Report, State};
+use crate::s6::scandir::ScanDir;
+use crate::s6::service::Service;
+use crate::s6::status::Status;
 use crate::sys;
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ impl Lens<'_> {
 }
 
 fn report(slot: &Service, profile: Profile, status: &Status, late: Duration) -> Report {
-    let text = if status.is_up() { String::new() } else { notes::verdict(slot) };
+    let text = if status.is_up() { String::new() } else { crash_record::verdict(slot) };
     let verdict = match &text {
         text if text.starts_with("backing off") => Verdict::BackingOff,
         text if text.starts_with("parked") => Verdict::Parked,
@@ -85,8 +85,11 @@ fn report(slot: &Service, profile: Profile, status: &Status, late: Duration) -> 
     // s6-supervise counts a death first, and then says in its status what it was.
     deaths.retain(|death| death.stamp <= status.stamp);
     // Most have never died.
-    let fresh =
-        if deaths.is_empty() { late } else { notes::fresh_since(slot).since_unix().max(late) };
+    let fresh = if deaths.is_empty() {
+        late
+    } else {
+        crash_record::fresh_since(slot).since_unix().max(late)
+    };
     Report {
         pid: (status.pid != 0).then_some(status.pid),
         since: Some(status.stamp.since_unix()),
@@ -102,7 +105,7 @@ fn report(slot: &Service, profile: Profile, status: &Status, late: Duration) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::s6::tai::Tai64n;
+    use crate::s6::tai64n::Tai64n;
 
     #[test]
     fn a_state_is_a_status_and_a_verdict_that_fits_it() {

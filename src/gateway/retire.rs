@@ -1,12 +1,12 @@
 //! How a slot leaves: out of s6-svscan's sight, its supervisors sent away, deleted.
 
-use super::control::Control;
-use super::course::Order;
-use super::drive::{self, Outcome, Target};
-use super::scandir::{Request, ScanDir};
-use super::service::Service;
+use super::event_loop::{self, Outcome, Target};
+use super::transition::Order;
 use crate::error::{Error, Kind, Result};
 use crate::model::profile::Profile;
+use crate::s6::control::Control;
+use crate::s6::scandir::{Request, ScanDir};
+use crate::s6::service::Service;
 use std::time::{Duration, Instant};
 
 /// What a gateway that is removed gets to finish, by default.
@@ -40,9 +40,9 @@ pub fn drain(scandir: &ScanDir, profiles: &[Profile], timeout: Duration) -> Vec<
     }
     let mut under_way = targets.iter_mut().collect();
     // What cannot be waited for is removed all the same.
-    let _ = drive::drive(&mut under_way, Some(Instant::now() + timeout));
+    let _ = event_loop::drive(&mut under_way, Some(Instant::now() + timeout));
     under_way.iter().for_each(|target| target.tell(Control::Kill));
-    let _ = drive::drive(&mut under_way, Some(Instant::now() + KILLED));
+    let _ = event_loop::drive(&mut under_way, Some(Instant::now() + KILLED));
     outcomes
 }
 
@@ -97,7 +97,7 @@ pub fn bury(scandir: &ScanDir, name: &[u8]) -> Result<()> {
             }
             letters.iter().for_each(|letter| target.tell(*letter));
             let deadline = Instant::now() + Duration::from_secs(*seconds);
-            drive::drive(&mut vec![&mut target], Some(deadline))?;
+            event_loop::drive(&mut vec![&mut target], Some(deadline))?;
         }
         let path = target.service().dir().path().to_vec();
         match target.outcome() {

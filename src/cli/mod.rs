@@ -1,0 +1,6 @@
+//! The command line: argv in, a verb and its options out.
+
+pub mod args;
+pub mod help;
+
+pub use args::*;
