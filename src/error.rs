@@ -1,5 +1,6 @@
 //! The one error type: which operation, on which path, why.
 
+use crate::text::Shown;
 use std::fmt;
 
 /// What kind of failure it was; decides the exit code.
@@ -84,45 +85,6 @@ impl fmt::Display for Error {
     }
 }
 
-/// Bytes as one printable line: what is not printable UTF-8 becomes `\xNN`.
-pub struct Shown<'a>(pub &'a [u8]);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            for c in chunk.valid().chars() {
-                match c {
-                    '\\' => f.write_str("\\\\")?,
-                    c if c.is_control() => {
-                        let mut utf8 = [0; 4];
-                        hex(c.encode_utf8(&mut utf8).as_bytes(), f)?;
-                    }
-                    c => fmt::Write::write_char(f, c)?,
-                }
-            }
-            hex(chunk.invalid(), f)?;
-        }
-        Ok(())
-    }
-}
-
-/// A path as a word that can be typed at a shell, whoever has given it its name: quoted, unless
-/// it is plain. What is not printable is as `$'...'` spells it; a shell that does not know that
-/// finds no such file.
-pub fn typed(path: &[u8]) -> String {
-    let text = Shown(path).to_string();
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-./:@%+,".contains(&b);
-    match text.contains('\\') {
-        true => format!("$'{}'", text.replace('\'', "\\x27")),
-        false if text.bytes().all(plain) => text,
-        false => format!("'{}'", text.replace('\'', "'\\''")),
-    }
-}
-
-fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|b| write!(f, "\\x{b:02x}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,26 +94,5 @@ mod tests {
         let error = Error::new(Kind::System, "open directory", b"/a\nb\xff\\", "no");
         assert_eq!(error.to_string(), "open directory: /a\\x0ab\\xff\\\\: no");
         assert_eq!(error.hint("try c").to_string(), "open directory: /a\\x0ab\\xff\\\\: no: try c");
-    }
-
-    #[test]
-    fn what_is_typed_is_one_word_with_the_bytes_of_the_path() {
-        let table: [(&[u8], &str); 4] = [
-            (b"/run/service/gateway-a_b.c", "/run/service/gateway-a_b.c"),
-            (b"/a b;$(c)", "'/a b;$(c)'"),
-            (b"/it's", r"'/it'\''s'"),
-            (b"/a'\n\\\xff", r"$'/a\x27\x0a\\\xff'"),
-        ];
-        for (path, word) in table {
-            assert_eq!(typed(path), word);
-            let printf = format!("printf %s {word}");
-            let said = std::process::Command::new("bash").args(["-c", &printf]).output().unwrap();
-            assert_eq!(said.stdout, path, "{word}");
-        }
-    }
-
-    #[test]
-    fn control_characters_beyond_ascii_are_escaped_too() {
-        assert_eq!(Shown("é\u{85}".as_bytes()).to_string(), "é\\xc2\\x85");
     }
 }

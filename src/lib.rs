@@ -16,6 +16,7 @@ pub mod render;
 pub mod s6;
 pub mod settings;
 pub mod sys;
+mod text;
 
 use std::process::ExitCode;
 

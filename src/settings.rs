@@ -4,13 +4,14 @@
 //! environment; it keeps that as one file a variable.
 
 use crate::cli::{self, Options};
-use crate::error::{Error, Kind, Result, Shown};
+use crate::error::{Error, Kind, Result};
 use crate::model::backoff::Limits;
 use crate::model::plan::Policy;
 use crate::render::{self, Level};
 use crate::s6::death_tally;
 use crate::s6::scandir::Tree;
 use crate::sys::Dir;
+use crate::text::Shown;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 

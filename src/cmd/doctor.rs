@@ -1,7 +1,7 @@
 //! `doctor`: what is wrong here, why, and what to do about it.
 
 use crate::cli::{Options, Verbosity};
-use crate::error::{Error, Kind, Result, Shown, typed};
+use crate::error::{Error, Kind, Result};
 use crate::gateway::slot;
 use crate::hermes::container::Supervisor;
 use crate::hermes::{
@@ -21,6 +21,7 @@ use crate::s6::status;
 use crate::settings::Settings;
 use crate::sys::user;
 use crate::sys::{self, Dir, Ids, Name};
+use crate::text::{Shown, shell_word};
 use std::time::Duration;
 
 /// From so many deaths on, a gateway that is up is one that does not stay up.
@@ -256,7 +257,7 @@ impl Doctor {
         for name in there.unwrap_or_default().iter().filter(|it| elsewhere && scandir::is_slot(it))
         {
             let why = format!("{} has {}, too: two may run", other.path(), Shown(name));
-            let profile = typed(&name[PREFIX.len()..]);
+            let profile = shell_word(&name[PREFIX.len()..]);
             let (tree, at) = (other.word(), other.path());
             let remedy =
                 format!("HERMES_GW_TREE={tree} hermes-gw --scandir {at} unregister {profile}");
@@ -306,7 +307,7 @@ impl Doctor {
         for profile in &self.profiles {
             let name = profile.name();
             let path = dir.path_of(&profile.slot());
-            let path = typed(&path);
+            let path = shell_word(&path);
             match slot::observe(dir, profile, user) {
                 Slot::Absent => continue,
                 Slot::Unusable(why) => {
@@ -419,7 +420,7 @@ impl Doctor {
             if scandir::is_slot(name) && !self.profiles.iter().any(is_named) {
                 let path = self.scandir.dir().path_of(name);
                 let why = format!("{} is no slot of a gateway", Shown(&path));
-                findings.fail(why, &format!("rm -r {}", typed(&path)));
+                findings.fail(why, &format!("rm -r {}", shell_word(&path)));
             }
             if profile::is_staging(name) || profile::is_leaving(name) {
                 let path = self.scandir.dir().path_of(name);
@@ -438,7 +439,7 @@ impl Doctor {
                 if bytes < LITTLE || files.is_some_and(|files| files < 100) {
                     let files = files.map_or(String::new(), |files| format!(" and {files} files"));
                     let why = format!("{path} has room for {bytes} bytes{files}: states are lost");
-                    findings.fail(why, &format!("df -a {}", typed(dir.path())));
+                    findings.fail(why, &format!("df -a {}", shell_word(dir.path())));
                 }
                 format!("{path} has {} MiB left", bytes >> 20)
             }
@@ -460,9 +461,10 @@ impl Doctor {
             }
         };
         if let Err(error) = home::profiles(&home) {
-            findings.fail(error.to_string(), &format!("ls -ld {}/profiles", typed(root)));
+            findings.fail(error.to_string(), &format!("ls -ld {}/profiles", shell_word(root)));
         }
-        let remedy = format!("as root: chown -R {} {}", Shown(&self.settings.user), typed(root));
+        let remedy =
+            format!("as root: chown -R {} {}", Shown(&self.settings.user), shell_word(root));
         for name in [&b"."[..], b"logs", b"logs/gateways"] {
             self.owned(findings, &home, name, &remedy);
         }
@@ -479,7 +481,7 @@ impl Doctor {
         for (name, why) in unusable {
             let path = [root, b"/profiles/", &name].concat();
             // Not over what is there: a link can be called anything.
-            let remedy = format!("mv -n {} {}", typed(&path), typed(root));
+            let remedy = format!("mv -n {} {}", shell_word(&path), shell_word(root));
             findings.warn(format!("{}: {why}", Shown(&path)), &remedy);
         }
         for profile in &known {
@@ -522,7 +524,7 @@ impl Doctor {
                 (State::Unreadable, _) => {
                     // s6-supervise writes its status anew for any letter, and this does no harm.
                     let slot = self.scandir.dir().path_of(&report.profile.slot());
-                    findings.fail(text, &format!("/command/s6-svc -c {}", typed(&slot)));
+                    findings.fail(text, &format!("/command/s6-svc -c {}", shell_word(&slot)));
                 }
                 _ if report.deaths >= RESTLESS => findings.warn(text, &log),
                 _ if !report.is_well() && report.state == State::Down => {

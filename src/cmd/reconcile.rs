@@ -1,7 +1,7 @@
 //! `reconcile`: observe → plan → apply → report.
 
 use crate::cli::{Options, Reconcile, Verbosity};
-use crate::error::{Error, Result, Shown};
+use crate::error::{Error, Result};
 use crate::gateway::slot::{self, Registration};
 use crate::gateway::{adopt, retire};
 use crate::hermes::container::Role;
@@ -13,6 +13,7 @@ use crate::s6::scandir::{self, ScanDir, Tree};
 use crate::settings::Settings;
 use crate::sys::user;
 use crate::sys::{self, Dir, Ids, Name};
+use crate::text::Shown;
 
 /// Where s6-rc keeps the service directories of the image's static services.
 const STATIC_SERVICES: &[u8] = b"/run/s6-rc/servicedirs";

@@ -1,12 +1,13 @@
 //! `status`: how gateways stand.
 
 use crate::cli::{Options, Verbosity};
-use crate::error::{Kind, Result, Shown};
+use crate::error::{Kind, Result};
 use crate::manager::{self, Access};
 use crate::model::observation::{Report, State};
 use crate::render::{self, report};
 use crate::s6::scandir::Tree;
 use crate::sys;
+use crate::text::Shown;
 
 /// Runs the command: 0 if each gateway is as it is meant to be, else the first one's code
 /// that is not.

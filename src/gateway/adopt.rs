@@ -2,12 +2,13 @@
 
 use super::retire;
 use super::slot;
-use crate::error::{Result, Shown};
+use crate::error::Result;
 use crate::model::profile::Profile;
 use crate::s6::events::Subscription;
 use crate::s6::scandir::{self, Request, ScanDir};
 use crate::s6::service::Service;
 use crate::sys::{self, Name};
+use crate::text::Shown;
 use std::time::{Duration, Instant};
 
 /// What s6-svscan gets for a scan, and for each new service after that.

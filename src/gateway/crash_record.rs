@@ -1,8 +1,9 @@
 //! What `run`, `finish` and the verbs leave in a slot for each other. s6 knows nothing of it.
 
-use crate::error::{Result, Shown};
+use crate::error::Result;
 use crate::s6::service::Service;
 use crate::s6::tai64n::Tai64n;
+use crate::text::Shown;
 use std::time::Duration;
 
 /// Emptied by `run` when the gateway starts; once it has died and there is something to

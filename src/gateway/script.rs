@@ -1,6 +1,7 @@
 //! The scripts of a slot: rendering and quoting.
 
 use crate::model::profile::Profile;
+use crate::text::quote;
 
 /// The `type` file.
 pub const TYPE: &[u8] = b"longrun\n";
@@ -108,22 +109,6 @@ pub fn environment_of(script: &[u8]) -> &[u8] {
         (Some(begin), Some(end)) => script.get(begin + ENV_BEGIN.len()..end).unwrap_or_default(),
         _ => b"",
     }
-}
-
-/// Appends `bytes` as one word of the shell; plain words stay bare.
-fn quote(bytes: &[u8], to: &mut Vec<u8>) {
-    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"_-./:@%+,".contains(b);
-    if !bytes.is_empty() && bytes.iter().all(plain) {
-        return to.extend_from_slice(bytes);
-    }
-    to.push(b'\'');
-    for &byte in bytes {
-        match byte {
-            b'\'' => to.extend_from_slice(b"'\\''"),
-            byte => to.push(byte),
-        }
-    }
-    to.push(b'\'');
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::{Access, Goal, Outcomes, Patience, ServiceManager};
 use crate::cli::{Options, Verbosity};
-use crate::error::{Error, Kind, Result, Shown};
+use crate::error::{Error, Kind, Result};
 use crate::gateway::event_loop::{self, Outcome, Target};
 use crate::gateway::observe::Lens;
 use crate::gateway::slot::{self, Registration};
@@ -26,6 +26,7 @@ use crate::s6::status::Status;
 use crate::settings::Settings;
 use crate::sys::user;
 use crate::sys::{self, Dir};
+use crate::text::Shown;
 use std::time::{Duration, Instant};
 
 /// What a gateway gets to die after SIGKILL, and a new one to start.

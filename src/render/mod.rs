@@ -3,11 +3,12 @@
 pub mod finding;
 pub mod report;
 
-use crate::error::{Result, Shown};
+use crate::error::Result;
 use crate::model::calendar;
 use crate::model::plan::Action;
 use crate::model::profile::Profile;
 use crate::sys;
+use crate::text::Shown;
 use nanoserde::SerJson;
 use std::io::IsTerminal;
 

@@ -1,0 +1,103 @@
+//! Bytes as people and shells may read them, whoever chose the bytes.
+
+use std::fmt;
+
+/// Bytes as one printable line: what is not UTF-8, or could do something to a terminal,
+/// is shown as `\xNN`.
+pub(crate) struct Shown<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            for c in chunk.valid().chars() {
+                let mut utf8 = [0; 4];
+                match c {
+                    '\\' => f.write_str("\\\\")?,
+                    c if is_unsafe(c) => hex(c.encode_utf8(&mut utf8).as_bytes(), f)?,
+                    c => fmt::Write::write_char(f, c)?,
+                }
+            }
+            hex(chunk.invalid(), f)?;
+        }
+        Ok(())
+    }
+}
+
+fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    bytes.iter().try_for_each(|b| write!(f, "\\x{b:02x}"))
+}
+
+/// Whether a terminal may do something else than show `c`: control characters, line
+/// separators, and the marks that turn the direction of text.
+pub(crate) fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Whether a shell takes `byte` for itself wherever it stands in a word.
+fn is_plain(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_-./:@%+,".contains(byte)
+}
+
+/// Appends `bytes` to a script as one word of any shell; plain words stay bare.
+pub(crate) fn quote(bytes: &[u8], script: &mut Vec<u8>) {
+    if !bytes.is_empty() && bytes.iter().all(is_plain) {
+        return script.extend_from_slice(bytes);
+    }
+    script.push(b'\'');
+    for &byte in bytes {
+        match byte {
+            b'\'' => script.extend_from_slice(b"'\\''"),
+            byte => script.push(byte),
+        }
+    }
+    script.push(b'\'');
+}
+
+/// A path as a word that a person can type at a shell. What is not printable is written as
+/// `$'...'` has it; a shell that does not know that form finds no such file.
+pub(crate) fn shell_word(path: &[u8]) -> String {
+    let shown = Shown(path).to_string();
+    if shown.contains('\\') {
+        return format!("$'{}'", shown.replace('\'', "\\x27"));
+    }
+    let mut word = Vec::new();
+    quote(shown.as_bytes(), &mut word);
+    String::from_utf8_lossy(&word).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_word_has_the_bytes_of_the_path() {
+        let table: [(&[u8], &str); 5] = [
+            (b"/run/service/gateway-a_b.c", "/run/service/gateway-a_b.c"),
+            (b"/a b;$(c)", "'/a b;$(c)'"),
+            (b"/it's", r"'/it'\''s'"),
+            (b"/a'\n\\\xff", r"$'/a\x27\x0a\\\xff'"),
+            ("/\u{202e}x".as_bytes(), r"$'/\xe2\x80\xaex'"),
+        ];
+        for (path, word) in table {
+            assert_eq!(shell_word(path), word);
+            let printf = format!("printf %s {word}");
+            let said = std::process::Command::new("bash").args(["-c", &printf]).output().unwrap();
+            assert_eq!(said.stdout, path, "{word}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_moves_a_terminal_is_shown_as_it_is() {
+        for c in ['\0', '\x1b', '\x7f', '\u{85}', '\u{9b}', '\u{2028}', '\u{2029}'] {
+            assert!(is_unsafe(c), "{c:?}");
+        }
+        for c in ('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}') {
+            assert!(is_unsafe(c), "{c:?}");
+        }
+        for c in ['a', 'é', '\u{2027}', '\u{202f}', '\u{2065}', '\u{206a}', '😀'] {
+            assert!(!is_unsafe(c), "{c:?}");
+        }
+        assert_eq!(Shown("é\u{85}\u{202e}".as_bytes()).to_string(), "é\\xc2\\x85\\xe2\\x80\\xae");
+    }
+}
