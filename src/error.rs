@@ -1,6 +1,8 @@
-//! The one error type: which operation, on which path, why.
+//! The one error type: which operation, on which path, why. Kept as data; the text is made
+//! when it is printed.
 
 use crate::text::Shown;
+use std::borrow::Cow;
 use std::fmt;
 
 /// What kind of failure it was; decides the exit code.
@@ -41,48 +43,134 @@ impl Kind {
             Kind::Missing | Kind::Exists | Kind::Denied | Kind::System => 111,
         }
     }
+
+    /// The kind of an errno of Linux.
+    pub const fn of_errno(errno: i32) -> Kind {
+        match errno {
+            2 => Kind::Missing,
+            17 => Kind::Exists,
+            // No reader of a FIFO, or one that left before the write.
+            6 | 32 => Kind::Unsupervised,
+            1 | 13 => Kind::Denied,
+            _ => Kind::System,
+        }
+    }
 }
 
-/// A failed operation, in words for the operator.
+/// A failed operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     /// What kind of failure it was.
     pub kind: Kind,
-    text: String,
+    what: &'static str,
+    path: Vec<u8>,
+    why: Why,
+    hints: String,
 }
 
-/// A result whose error is ours; boxed, for every caller moves it on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Why {
+    Errno(i32),
+    Text(Cow<'static, str>),
+}
+
+/// A result whose error is ours; boxed, because every caller hands it on.
 pub type Result<T> = std::result::Result<T, Box<Error>>;
+
+/// Errors of things that were all tried, boxed as they came.
+#[allow(clippy::vec_box)]
+pub type Errors = Vec<Box<Error>>;
 
 impl Error {
     /// An error of `kind`: `what` (as in "open directory") failed on `path` (or a word;
     /// any bytes), because of `why`.
-    pub fn new(kind: Kind, what: &str, path: impl AsRef<[u8]>, why: impl AsRef<str>) -> Box<Error> {
-        Error::of(kind, what, path.as_ref(), why.as_ref())
+    pub fn new(
+        kind: Kind,
+        what: &'static str,
+        path: &(impl AsRef<[u8]> + ?Sized),
+        why: impl Into<Cow<'static, str>>,
+    ) -> Box<Error> {
+        Error::of(kind, what, path.as_ref().to_vec(), Why::Text(why.into()))
+    }
+
+    /// A system call that failed with `errno` during `what` on `path`.
+    pub fn system(what: &'static str, path: &[u8], errno: i32) -> Box<Error> {
+        Error::of(Kind::of_errno(errno), what, path.to_vec(), Why::Errno(errno))
     }
 
     #[inline(never)]
-    fn of(kind: Kind, what: &str, path: &[u8], why: &str) -> Box<Error> {
-        Box::new(Error { kind, text: format!("{what}: {}: {why}", Shown(path)) })
+    fn of(kind: Kind, what: &'static str, path: Vec<u8>, why: Why) -> Box<Error> {
+        Box::new(Error { kind, what, path, why, hints: String::new() })
     }
 
-    /// The whole of it.
-    pub fn text(&self) -> &str {
-        &self.text
+    /// What the system said, if it was a system call that failed.
+    pub fn errno(&self) -> Option<i32> {
+        match self.why {
+            Why::Errno(errno) => Some(errno),
+            Why::Text(_) => None,
+        }
     }
 
-    /// The same error with the way out added.
-    pub fn hint(mut self: Box<Self>, way_out: &str) -> Box<Error> {
-        self.text.push_str(": ");
-        self.text.push_str(way_out);
+    /// The same error with what to do about it, or what follows from it.
+    pub fn hint(mut self: Box<Self>, hint: &str) -> Box<Error> {
+        self.hints.push_str(": ");
+        self.hints.push_str(hint);
         self
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        write!(f, "{}: {}: ", self.what, Shown(&self.path))?;
+        match &self.why {
+            Why::Errno(errno) => write_errno(*errno, f)?,
+            Why::Text(text) => f.write_str(text)?,
+        }
+        f.write_str(&self.hints)
     }
+}
+
+/// The errnos that files, FIFOs and processes give, with their names and the words of
+/// strerror(3), whose whole table would cost 5 kB.
+const ERRNOS: &str = "
+1 EPERM Operation not permitted
+2 ENOENT No such file or directory
+3 ESRCH No such process
+5 EIO Input/output error
+6 ENXIO No such device or address
+11 EAGAIN Resource temporarily unavailable
+12 ENOMEM Cannot allocate memory
+13 EACCES Permission denied
+16 EBUSY Device or resource busy
+17 EEXIST File exists
+18 EXDEV Invalid cross-device link
+20 ENOTDIR Not a directory
+21 EISDIR Is a directory
+22 EINVAL Invalid argument
+23 ENFILE Too many open files in system
+24 EMFILE Too many open files
+27 EFBIG File too large
+28 ENOSPC No space left on device
+30 EROFS Read-only file system
+32 EPIPE Broken pipe
+36 ENAMETOOLONG File name too long
+38 ENOSYS Function not implemented
+39 ENOTEMPTY Directory not empty
+40 ELOOP is a symbolic link, which is not followed
+95 EOPNOTSUPP Operation not supported
+116 ESTALE Stale file handle
+122 EDQUOT Disk quota exceeded
+";
+
+fn write_errno(errno: i32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let number = errno.to_string();
+    for line in ERRNOS.split('\n') {
+        let rest = line.strip_prefix(&*number).and_then(|rest| rest.strip_prefix(' '));
+        if let Some((name, words)) = rest.and_then(|rest| rest.split_once(' ')) {
+            return write!(f, "{words} ({name})");
+        }
+    }
+    write!(f, "errno {number}, see errno(3)")
 }
 
 #[cfg(test)]
@@ -93,6 +181,24 @@ mod tests {
     fn an_error_is_one_line_that_names_operation_path_and_reason() {
         let error = Error::new(Kind::System, "open directory", b"/a\nb\xff\\", "no");
         assert_eq!(error.to_string(), "open directory: /a\\x0ab\\xff\\\\: no");
+        assert_eq!(error.errno(), None);
         assert_eq!(error.hint("try c").to_string(), "open directory: /a\\x0ab\\xff\\\\: no: try c");
+    }
+
+    #[test]
+    fn an_errno_is_kept_and_named() {
+        let table = [
+            (2, Kind::Missing, "read: /x: No such file or directory (ENOENT)"),
+            (24, Kind::System, "read: /x: Too many open files (EMFILE)"),
+            (13, Kind::Denied, "read: /x: Permission denied (EACCES)"),
+            (32, Kind::Unsupervised, "read: /x: Broken pipe (EPIPE)"),
+            (1, Kind::Denied, "read: /x: Operation not permitted (EPERM)"),
+            (133, Kind::System, "read: /x: errno 133, see errno(3)"),
+        ];
+        for (errno, kind, text) in table {
+            let error = Error::system("read", b"/x", errno);
+            assert_eq!((error.kind, error.errno()), (kind, Some(errno)));
+            assert_eq!(error.to_string(), text);
+        }
     }
 }

@@ -1,37 +1,51 @@
 //! hermes-gw: supervises the gateways of Hermes Agent's profiles under s6.
 //!
-//! argv → [`cli::Invocation`] → [`cmd`] → one error printed → exit code.
-//! [`model`] is values and functions; only [`sys`] makes system calls.
+//! argv → a verb of [`cli`] → [`cmd`], which is given a [`context`] → one error printed → exit
+//! code. [`model`] is values and functions; only [`sys`] makes system calls.
 #![forbid(unsafe_code)]
 
 pub mod cli;
-pub mod cmd;
+mod cmd;
+mod context;
 pub mod error;
-pub mod gateway;
-pub mod hermes;
+mod gateway;
+mod hermes;
 pub mod logs;
-pub mod manager;
+mod manager;
 pub mod model;
-pub mod render;
+mod options;
+mod output;
 pub mod s6;
-pub mod settings;
-pub mod sys;
+mod settings;
+mod sys;
 mod text;
 
+use cli::args::{self, Asked};
+use context::Context;
+use error::Result;
+use output::Output;
 use std::process::ExitCode;
 
-/// Runs the command that the process's arguments name.
+/// Runs the verb that the process's arguments name.
 ///
-/// The exit codes are those of [`error::Kind`], 0 for success and 1 for a
-/// negative answer.
+/// The exit codes are those of [`error::Kind`], 0 for success and 1 for a negative answer.
 pub fn main() -> ExitCode {
-    let outcome = cli::Invocation::parse(std::env::args_os()).and_then(|it| cmd::run(&it));
-    match outcome {
+    let (options, asked) = args::parse(lexopt::Parser::from_env());
+    let output = Output::new(&options);
+    let run = |asked| -> Result<u8> {
+        match asked {
+            Asked::Run(verb) => (verb.run)(&Context::new(options)),
+            Asked::Help(Some(verb)) => output.say(&verb.help()).map(|()| 0),
+            Asked::Help(None) => output.say(&cli::verbs::overview()).map(|()| 0),
+            Asked::Version => {
+                output.say(concat!("hermes-gw ", env!("CARGO_PKG_VERSION"), "\n")).map(|()| 0)
+            }
+        }
+    };
+    match asked.and_then(run) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            // What is wrong may be the command line itself.
-            let json = std::env::args_os().any(|arg| arg == "--json");
-            render::complain(render::Level::Error, &error.to_string(), json);
+            output.fail(&error);
             ExitCode::from(error.kind.exit_code())
         }
     }

@@ -1,22 +1,23 @@
-//! Settings: from the environment, else from the container's environment directory.
+//! Settings: from the environment, else from the container's environment directory. They are
+//! read once, whole, before anything else is done: once root is dropped, that directory may
+//! be out of reach.
 //!
-//! s6-overlay runs cont-init.d scripts and oneshots without the container's
-//! environment; it keeps that as one file a variable.
+//! s6-overlay runs cont-init.d scripts and oneshots without the container's environment; it
+//! keeps that as one file a variable. Only what is not there counts as not set.
 
-use crate::cli::{self, Options};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Errors, Kind, Result};
+use crate::hermes::home;
 use crate::model::backoff::Limits;
-use crate::model::plan::Policy;
-use crate::render::{self, Level};
+use crate::model::policy::Policy;
+use crate::model::tree::Tree;
+use crate::model::values;
+use crate::options::Options;
 use crate::s6::death_tally;
-use crate::s6::scandir::Tree;
-use crate::sys::Dir;
-use crate::text::Shown;
+use crate::sys::dir::Dir;
+use crate::sys::{Name, if_there};
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
-const MAX: &str = "HERMES_GW_SERVICES_MAX";
-const PARK_DEATHS: &str = "HERMES_GW_PARK_DEATHS";
 const CONTAINER_ENVIRONMENT: &[u8] = b"/run/s6/container_environment";
 /// The most that Linux allows for one string of an environment, in bytes.
 const MAX_VALUE: usize = 128 * 1024;
@@ -24,48 +25,53 @@ const MAX_VALUE: usize = 128 * 1024;
 /// grace it fits into the ten that `docker stop` gives.
 const SHUTDOWN: Duration = Duration::from_secs(6);
 
-/// All settings, read at once: once root is dropped, the container's environment
-/// may be out of reach.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// The Hermes home, as it was given.
-    pub home: Vec<u8>,
-    /// s6-svscan's directory.
-    pub scandir: Vec<u8>,
-    /// `HERMES_GW_TREE`, or why it is none: an error for who touches a scandir.
-    pub tree: Result<Tree>,
-    /// The name of the user that gateways run as.
-    pub user: Vec<u8>,
-    /// `HERMES_GW_POLICY`, or why it is none: an error for who goes by it.
-    pub policy: Result<Policy>,
-    /// `HERMES_GW_SERVICES_MAX`: services, loggers included; or why it is none, likewise.
-    pub services_max: Result<usize>,
+const TREE: &str = "HERMES_GW_TREE";
+const NO_NUMBER: &str = "is not a number";
+
+/// All settings.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Where everything is; if that is not known, nothing is done.
+    place: Result<Place>,
+    /// `HERMES_GW_POLICY`.
+    pub(crate) policy: Policy,
+    /// `HERMES_GW_SERVICES_MAX`: services, loggers included.
+    pub(crate) services_max: usize,
     /// `HERMES_GW_SKIP_RECONCILE`.
-    pub skip: bool,
-    /// `HERMES_GATEWAY_NO_SUPERVISE`.
-    pub no_supervise: bool,
+    pub(crate) skip: bool,
+    /// `HERMES_GATEWAY_NO_SUPERVISE`, as Hermes reads it.
+    pub(crate) no_supervise: bool,
     /// The bounds that `finish` restarts gateways within.
-    pub limits: Limits,
+    pub(crate) limits: Limits,
     /// `HERMES_GW_SHUTDOWN_TIMEOUT`.
-    pub shutdown: Duration,
+    pub(crate) shutdown: Duration,
     /// `TZ`: what the loggers go by, too.
-    pub zone: Option<Vec<u8>>,
-    /// What is wrong with `limits` and `shutdown`, where the defaults count instead.
-    flaws: Vec<String>,
+    pub(crate) zone: Option<Vec<u8>>,
+    /// What is wrong with settings that need not be right: what counts instead is said.
+    pub(crate) flaws: Errors,
+}
+
+/// Where everything is, and whose.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// The Hermes home: the root profile's.
+    pub(crate) home: Vec<u8>,
+    /// s6-svscan's directory.
+    pub(crate) scandir: Vec<u8>,
+    /// `HERMES_GW_TREE`.
+    pub(crate) tree: Tree,
+    /// The name of the user that gateways run as.
+    pub(crate) user: Vec<u8>,
 }
 
 impl Settings {
     /// Reads them: from `options`, else the environment, else the container's environment.
-    pub fn read(options: &Options) -> Settings {
-        let container = Dir::open(CONTAINER_ENVIRONMENT).ok();
-        let get = |name| get(name, container.as_ref());
-        let path = |given: &Option<Vec<u8>>, name, default: &str| {
-            given.clone().or_else(|| get(name)).unwrap_or_else(|| default.into())
-        };
-        let tree =
-            get("HERMES_GW_TREE").map_or(Ok(Tree::default()), |word| cli::tree(word.trim_ascii()));
-        let default = tree.as_ref().map_or(Tree::default(), |tree| *tree);
-        let (mut limits, mut shutdown, mut flaws) = (Limits::default(), SHUTDOWN, Vec::new());
+    pub(crate) fn read(options: &Options) -> Settings {
+        let mut it = Reader { container: Container::open(), flaws: Vec::new() };
+        let place = it.place(options);
+        let mut services_max = place.as_ref().map_or(Tree::Root, |it| it.tree).services_max();
+        let mut policy = Policy::default();
+        let (mut limits, mut shutdown) = (Limits::default(), SHUTDOWN);
         for (name, seconds) in [
             ("HERMES_GW_BACKOFF_FIRST", &mut limits.first),
             ("HERMES_GW_BACKOFF_MAX", &mut limits.longest),
@@ -74,80 +80,159 @@ impl Settings {
             ("HERMES_GW_PARK_WINDOW", &mut limits.window),
             ("HERMES_GW_SHUTDOWN_TIMEOUT", &mut shutdown),
         ] {
-            let value = get(name).map(|value| cli::seconds(name, value.trim_ascii()));
-            read(value, seconds, &mut flaws);
+            it.set(name, seconds, values::seconds, "is not a time in seconds");
         }
-        let deaths = get(PARK_DEATHS).map(|value| cli::number(PARK_DEATHS, &value));
-        read(deaths, &mut limits.deaths, &mut flaws);
+        it.set("HERMES_GW_PARK_DEATHS", &mut limits.deaths, values::number, NO_NUMBER);
         limits.deaths = limits.deaths.min(death_tally::MAX_DEATHS);
+        it.set("HERMES_GW_SERVICES_MAX", &mut services_max, values::number, NO_NUMBER);
+        it.set("HERMES_GW_POLICY", &mut policy, Policy::parse, "must be profiles or root");
         Settings {
-            home: path(&options.home, "HERMES_HOME", "/opt/data"),
-            scandir: path(&options.scandir, "S6_PROFILE_GATEWAY_SCANDIR", default.path()),
-            tree,
-            user: get("HERMES_GW_USER").unwrap_or_else(|| b"hermes".to_vec()),
-            policy: get("HERMES_GW_POLICY")
-                .map_or(Ok(Policy::default()), |word| cli::policy(word.trim_ascii())),
-            services_max: get(MAX)
-                .map_or(Ok(default.services_max()), |value| cli::number(MAX, &value)),
-            skip: is_on(get("HERMES_GW_SKIP_RECONCILE")),
-            no_supervise: is_on(get("HERMES_GATEWAY_NO_SUPERVISE")),
+            place,
+            policy,
+            services_max,
+            skip: it.skip(),
+            no_supervise: it.no_supervise(),
             limits,
             shutdown,
-            zone: get("TZ"),
-            flaws,
+            zone: it.zone(),
+            flaws: it.flaws,
         }
     }
 
-    /// Warns of settings instead of which the defaults count.
-    pub fn warn(&self, options: &Options) {
-        for flaw in &self.flaws {
-            let text = format!("{flaw}: the default counts");
-            render::complain(Level::Warning, &text, options.json);
-        }
-    }
-
-    /// What is wrong with settings, and whether it keeps commands from their work.
-    pub fn flaws(&self) -> Vec<(&str, bool)> {
-        let fatal = [
-            self.tree.as_ref().err(),
-            self.policy.as_ref().err(),
-            self.services_max.as_ref().err(),
-        ];
-        let fatal = fatal.into_iter().flatten().map(|error| (error.text(), true));
-        fatal.chain(self.flaws.iter().map(|flaw| (flaw.as_str(), false))).collect()
-    }
-
-    /// Adds to an error whom to be, where that is the trouble.
-    pub fn explain(&self, error: Box<Error>) -> Box<Error> {
-        match error.kind {
-            Kind::Denied => error.hint(&format!("run as root or {}", Shown(&self.user))),
-            _ => error,
+    /// Where everything is.
+    ///
+    /// # Errors
+    /// A setting that says so cannot be read, or not be understood.
+    #[inline(never)]
+    pub(crate) fn place(&self) -> Result<&Place> {
+        match &self.place {
+            Ok(place) => Ok(place),
+            Err(error) => Err(error.clone()),
         }
     }
 }
 
-/// The value of `name`; set but empty counts as not set.
-fn get(name: &str, container: Option<&Dir>) -> Option<Vec<u8>> {
-    let own = std::env::var_os(name).map(OsStringExt::into_vec);
-    own.filter(|value| !value.is_empty()).or_else(|| {
-        let mut value = container?.read(name.as_bytes(), MAX_VALUE).ok()?;
+struct Reader {
+    container: Result<Option<Container>>,
+    flaws: Errors,
+}
+
+/// The container's environment, as s6-overlay keeps it, and what variables there are.
+struct Container {
+    dir: Dir,
+    names: Vec<Name>,
+}
+
+impl Container {
+    fn open() -> Result<Option<Container>> {
+        let Some(dir) = if_there(Dir::open(CONTAINER_ENVIRONMENT))? else { return Ok(None) };
+        Ok(Some(Container { names: dir.names()?, dir }))
+    }
+}
+
+impl Reader {
+    fn place(&self, options: &Options) -> Result<Place> {
+        let tree = match self.get(TREE)? {
+            None => Tree::default(),
+            Some(word) => {
+                Tree::parse(&word).ok_or_else(|| flaw(TREE, &word, "must be root or user"))?
+            }
+        };
+        let path = |given: &Option<Vec<u8>>, name, default: &str| -> Result<Vec<u8>> {
+            match given {
+                Some(path) => Ok(path.clone()),
+                None => Ok(self.get(name)?.unwrap_or_else(|| default.into())),
+            }
+        };
+        Ok(Place {
+            home: home::root_of(&path(&options.home, "HERMES_HOME", "/opt/data")?).to_vec(),
+            scandir: path(&options.scandir, "S6_PROFILE_GATEWAY_SCANDIR", tree.path())?,
+            tree,
+            user: path(&None, "HERMES_GW_USER", "hermes")?,
+        })
+    }
+
+    /// The value of `name`; set but empty counts as not set.
+    fn get(&self, name: &'static str) -> Result<Option<Vec<u8>>> {
+        let own = std::env::var_os(name).map(OsStringExt::into_vec);
+        if let Some(own) = own.filter(|value| !value.is_empty()) {
+            return Ok(Some(own));
+        }
+        let Some(Container { dir, names }) = self.container.as_ref().map_err(Clone::clone)? else {
+            return Ok(None);
+        };
+        if !names.iter().any(|known| known == name.as_bytes()) {
+            return Ok(None);
+        }
+        let mut value = if_there(dir.read(name.as_bytes(), MAX_VALUE))?.unwrap_or_default();
         if value.last() == Some(&b'\n') {
             value.pop();
         }
-        (!value.is_empty()).then_some(value)
-    })
-}
-
-/// Whether a value is 1, true or yes, in any case.
-fn is_on(value: Option<Vec<u8>>) -> bool {
-    matches!(&value.unwrap_or_default().to_ascii_lowercase()[..], b"1" | b"true" | b"yes")
-}
-
-/// Takes over a `value`, if there is one.
-fn read<T>(value: Option<Result<T>>, setting: &mut T, flaws: &mut Vec<String>) {
-    match value {
-        Some(Ok(value)) => *setting = value,
-        Some(Err(flaw)) => flaws.push(flaw.to_string()),
-        None => {}
+        Ok((!value.is_empty()).then_some(value))
     }
+
+    /// Takes over what `name` says, if it says something that `parse` knows.
+    fn set<T>(
+        &mut self,
+        name: &'static str,
+        setting: &mut T,
+        parse: fn(&[u8]) -> Option<T>,
+        why: &'static str,
+    ) {
+        match self.get(name) {
+            Ok(None) => {}
+            Ok(Some(word)) => match parse(&word) {
+                Some(value) => *setting = value,
+                None => self.forgive(flaw(name, &word, why), "the default counts"),
+            },
+            Err(error) => self.forgive(error, "the default counts"),
+        }
+    }
+
+    fn forgive(&mut self, error: Box<Error>, instead: &str) {
+        self.flaws.push(error.hint(instead));
+    }
+
+    /// Whoever set something here meant to keep hermes-gw away.
+    fn skip(&mut self) -> bool {
+        const NAME: &str = "HERMES_GW_SKIP_RECONCILE";
+        let error = match self.get(NAME) {
+            Ok(word) => {
+                let word = word.unwrap_or_default();
+                match values::boolean(&word) {
+                    Some(skip) => return skip,
+                    None => flaw(NAME, &word, "is neither yes nor no"),
+                }
+            }
+            Err(error) => error,
+        };
+        self.forgive(error, "reconcile is skipped");
+        true
+    }
+
+    /// True only for Hermes' own three words.
+    fn no_supervise(&mut self) -> bool {
+        match self.get("HERMES_GATEWAY_NO_SUPERVISE") {
+            Ok(word) => {
+                let word = word.unwrap_or_default().to_ascii_lowercase();
+                matches!(&word[..], b"1" | b"true" | b"yes")
+            }
+            Err(error) => {
+                self.forgive(error, "no gateway is started for an old-style container");
+                true
+            }
+        }
+    }
+
+    fn zone(&mut self) -> Option<Vec<u8>> {
+        self.get("TZ").unwrap_or_else(|error| {
+            self.forgive(error, "the machine's zone counts");
+            None
+        })
+    }
+}
+
+fn flaw(name: &str, word: &[u8], why: &'static str) -> Box<Error> {
+    let both = [name.as_bytes(), b"=", word].concat();
+    Error::new(Kind::Usage, "read setting", &both, why)
 }

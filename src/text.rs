@@ -11,10 +11,11 @@ impl fmt::Display for Shown<'_> {
         for chunk in self.0.utf8_chunks() {
             for c in chunk.valid().chars() {
                 let mut utf8 = [0; 4];
+                let shown: &str = c.encode_utf8(&mut utf8);
                 match c {
                     '\\' => f.write_str("\\\\")?,
-                    c if is_unsafe(c) => hex(c.encode_utf8(&mut utf8).as_bytes(), f)?,
-                    c => fmt::Write::write_char(f, c)?,
+                    c if is_unsafe(c) => hex(shown.as_bytes(), f)?,
+                    _ => f.write_str(shown)?,
                 }
             }
             hex(chunk.invalid(), f)?;
@@ -24,7 +25,17 @@ impl fmt::Display for Shown<'_> {
 }
 
 fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|b| write!(f, "\\x{b:02x}"))
+    for byte in bytes {
+        f.write_str("\\x")?;
+        f.write_str(&hex_digits(u64::from(*byte), 2))?;
+    }
+    Ok(())
+}
+
+/// The last `count` hexadecimal digits of `number`.
+pub(crate) fn hex_digits(number: u64, count: u32) -> String {
+    let digit = |at| char::from_digit((number >> (4 * at) & 15) as u32, 16);
+    (0..count).rev().filter_map(digit).collect()
 }
 
 /// Whether a terminal may do something else than show `c`: control characters, line
@@ -58,12 +69,19 @@ pub(crate) fn quote(bytes: &[u8], script: &mut Vec<u8>) {
 /// `$'...'` has it; a shell that does not know that form finds no such file.
 pub(crate) fn shell_word(path: &[u8]) -> String {
     let shown = Shown(path).to_string();
-    if shown.contains('\\') {
-        return format!("$'{}'", shown.replace('\'', "\\x27"));
+    let (open, apostrophe, close) = match shown.contains('\\') {
+        true => ("$'", "\\x27", "'"),
+        false if shown.bytes().all(|byte| is_plain(&byte)) => return shown,
+        false => ("'", "'\\''", "'"),
+    };
+    let mut word = String::from(open);
+    for c in shown.chars() {
+        match c {
+            '\'' => word += apostrophe,
+            c => word.push(c),
+        }
     }
-    let mut word = Vec::new();
-    quote(shown.as_bytes(), &mut word);
-    String::from_utf8_lossy(&word).into_owned()
+    word + close
 }
 
 #[cfg(test)]

@@ -169,9 +169,10 @@ fn hermes_controls_what_root_supervises_whatever_its_uid_and_home() {
     let own = if support::tree() == Tree::Root { "0:0" } else { "12345:12345" };
     let expected = [
         " d 755 12345:12345",
+        "crash-record f 644 12345:12345",
         "event d 3730 12345:12345",
         "finish f 755 12345:12345",
-        "fresh f 644 12345:12345",
+        "intervened f 644 12345:12345",
         "log d 755 12345:12345",
         "log/event d 3730 12345:12345",
         "log/run f 755 12345:12345",
@@ -191,7 +192,6 @@ fn hermes_controls_what_root_supervises_whatever_its_uid_and_home() {
         "supervise/status f 644 OWN",
         "timeout-finish f 644 12345:12345",
         "type f 644 12345:12345",
-        "verdict f 644 12345:12345",
     ]
     .map(|entry| entry.replace("OWN", own));
     assert_eq!(entries, expected);
@@ -292,13 +292,19 @@ fn a_dashboard_container_and_a_setting_leave_all_as_it_was() {
 #[test]
 fn who_calls_a_process_of_theirs_a_dashboard_stops_nothing() {
     let container = Container::boot(Volume::new(), Spec::default());
-    let decoy = "sleep 60 & exec sh -c 'sleep 30; :' /opt/hermes/docker/main-wrapper.sh dashboard";
-    container.as_hermes(&["sh", "-c", &format!("({decoy}) >/dev/null 2>&1 &")]).ok();
-    wait_until("the decoy", || {
-        container.as_root(&["ps", "-eo", "args"]).ok().contains("main-wrapper.sh dashboard")
-    });
-    let output = container.as_root(&["/command/hermes-gw", "reconcile"]).ok();
-    assert!(output.contains("profile=default prior_state=none action=kept\n"), "{output}");
+    // Both become PID 1's; one is called what s6-overlay calls its own.
+    for before in ["", "/run/s6/basedir/scripts/rc.init top "] {
+        let args = format!("{before}/opt/hermes/docker/main-wrapper.sh dashboard");
+        let decoy = format!("sleep 60 & exec sh -c 'sleep 30; :' {args}");
+        container.as_hermes(&["sh", "-c", &format!("({decoy}) >/dev/null 2>&1 &")]).ok();
+        let args = format!("1 hermes   sh -c sleep 30; : {args}");
+        wait_until("the decoy", || {
+            let all = container.as_root(&["ps", "-eo", "ppid=,user=,args="]).ok();
+            all.lines().any(|line| line.trim_start() == args)
+        });
+        let output = container.as_root(&["/command/hermes-gw", "reconcile"]).ok();
+        assert!(output.contains("profile=default prior_state=none action=kept\n"), "{output}");
+    }
 }
 
 #[test]
@@ -382,10 +388,10 @@ fn one_unreadable_entry_does_not_stop_the_others() {
     }
     assert_eq!(container.state("secret"), "down");
     let console = container.console();
-    assert!(console.contains("profile=locked prior_state=none action=skipped reason=open directory: /opt/data/profiles/locked: Permission denied\n"), "{console}");
+    assert!(console.contains("profile=locked prior_state=none action=skipped reason=open directory: /opt/data/profiles/locked: Permission denied (EACCES)\n"), "{console}");
     assert!(
         console.contains(
-            "warning: read: /opt/data/profiles/secret/gateway_state.json: Permission denied: no prior state\n"
+            "warning: read: /opt/data/profiles/secret/gateway_state.json: Permission denied (EACCES): no prior state\n"
         ),
         "{console}"
     );

@@ -1,5 +1,5 @@
-//! `completion`: what bash, zsh and fish offer for a line, each by its own machinery, in a
-//! container with live gateways.
+//! The completions of rootfs/: what bash, zsh and fish offer for a line, each by its own
+//! machinery, in a container with live gateways.
 
 mod support;
 
@@ -25,10 +25,10 @@ const SHELLS: [&str; 7] = [
 enum By {
     /// It finds the file that rootfs/ has.
     Lookup,
-    /// `eval "$(hermes-gw completion SHELL)"`, or as fish writes that.
-    Eval,
-    /// `source <(hermes-gw completion SHELL)`, likewise.
+    /// `source FILE`, from a directory where it does not look.
     Source,
+    /// `eval "$(cat FILE)"`, or as fish writes that.
+    Eval,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +39,9 @@ enum Shell {
 }
 
 const ALL: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
+
+/// Where the files are that a shell is not to find by itself.
+const ASIDE: &str = "/opt/data/shell/completions";
 
 /// Has bash complete the last of its arguments, as readline would have it.
 const BASH: &str = r#"
@@ -79,7 +82,7 @@ fn boot() -> Container {
     mounts.push(support::library_dir());
     let container = Container::boot(volume, Spec { mounts, ..Spec::default() });
     container.wait_up("coder");
-    // As Docker has it.
+    // As Docker has it, and the shells need it.
     container.as_root(&["ln", "-s", "/proc/self/fd", "/dev/fd"]).ok();
     container
 }
@@ -93,9 +96,18 @@ impl Shell {
         }
     }
 
+    /// Its file in rootfs/.
+    fn file(self) -> &'static str {
+        match self {
+            Shell::Bash => "/usr/share/bash-completion/completions/hermes-gw",
+            Shell::Zsh => "/usr/share/zsh/vendor-completions/_hermes-gw",
+            Shell::Fish => "/usr/share/fish/vendor_completions.d/hermes-gw.fish",
+        }
+    }
+
     /// What is evaluated first.
     fn load(self, by: By) -> String {
-        let name = self.name();
+        let file = format!("{ASIDE}/{}", self.name());
         match (self, by) {
             (Shell::Bash, By::Lookup) => {
                 // 124: the script has been found, and is to be asked again.
@@ -103,9 +115,9 @@ impl Shell {
                 format!("{loader}; _completion_loader hermes-gw; [ $? = 124 ] || exit")
             }
             (_, By::Lookup) => String::new(),
-            (Shell::Fish, _) => format!("hermes-gw completion {name} | source"),
-            (_, By::Eval) => format!(r#"eval "$(hermes-gw completion {name})""#),
-            (_, By::Source) => format!("source <(hermes-gw completion {name})"),
+            (_, By::Source) => format!("source {file}"),
+            (Shell::Fish, By::Eval) => format!("eval (cat {file} | string collect)"),
+            (_, By::Eval) => format!(r#"eval "$(cat {file})""#),
         }
     }
 
@@ -175,12 +187,29 @@ fn set(words: &str) -> BTreeSet<String> {
     words.split_whitespace().map(String::from).collect()
 }
 
+/// The commands of the program.
+fn commands() -> Vec<String> {
+    let help = support::run(Command::new(support::binary()).arg("help"));
+    let list = help.split("\n\n").find_map(|part| part.strip_prefix("Commands:\n")).unwrap();
+    let name = |line: &str| line.split_whitespace().next().unwrap().to_string();
+    list.lines().map(name).collect()
+}
+
+/// Moves the completions where no shell looks.
+fn move_aside(container: &Container) {
+    container.as_root(&["mkdir", ASIDE]).ok();
+    for shell in ALL {
+        let aside = format!("{ASIDE}/{}", shell.name());
+        container.as_root(&["mv", shell.file(), &aside]).ok();
+    }
+}
+
 const GLOBAL: &str = "--home --scandir --json -q -v -h --help -V --version";
 
 #[test]
 fn each_shell_offers_what_can_come_next() {
     let container = boot();
-    let commands: Vec<_> = hermes_gw::cli::commands().collect();
+    let commands = commands();
     let wait = format!("{GLOBAL} --up --ready --down --timeout");
     let table = [
         ("", commands.join(" ")),
@@ -195,7 +224,6 @@ fn each_shell_offers_what_can_come_next() {
         ("reconcile --policy ", "profiles root".into()),
         ("signal U", "USR1 USR2".into()),
         ("hook ", "profile-create profile-delete".into()),
-        ("completion ", "bash fish zsh".into()),
         ("help un", "uninstall unregister".into()),
         // Profiles, each once.
         ("status ", "coder default writer".into()),
@@ -241,13 +269,11 @@ fn each_shell_offers_what_can_come_next() {
 }
 
 #[test]
-fn the_script_may_be_evaluated_or_sourced() {
+fn the_file_may_be_evaluated_or_sourced() {
     let container = boot();
-    // What rootfs/ has put there is not what is found.
-    container.as_root(&["rm", "-r", "/usr/share/zsh/vendor-completions"]).ok();
-    container.as_root(&["rm", "-r", "/usr/share/fish/vendor_completions.d"]).ok();
+    move_aside(&container);
     for shell in ALL {
-        for by in [By::Eval, By::Source] {
+        for by in [By::Source, By::Eval] {
             let offered = shell.words(&container, by, &["hermes-gw", "is-running", "w"]);
             assert_eq!(offered, set("writer"), "{shell:?} {by:?}");
         }
@@ -255,16 +281,11 @@ fn the_script_may_be_evaluated_or_sourced() {
 }
 
 #[test]
-fn what_is_printed_is_what_rootfs_installs() {
-    let rootfs = concat!(env!("CARGO_MANIFEST_DIR"), "/rootfs/usr/share");
-    for (shell, file) in [
-        ("bash", "bash-completion/completions/hermes-gw"),
-        ("zsh", "zsh/vendor-completions/_hermes-gw"),
-        ("fish", "fish/vendor_completions.d/hermes-gw.fish"),
-    ] {
-        let printed = support::run(Command::new(support::binary()).args(["completion", shell]));
-        assert_eq!(printed, std::fs::read_to_string(format!("{rootfs}/{file}")).unwrap());
-        assert!(printed.len() < 2048, "{shell}: {} bytes", printed.len());
+fn each_file_is_small() {
+    for shell in ALL {
+        let file = format!("{}/rootfs{}", env!("CARGO_MANIFEST_DIR"), shell.file());
+        let size = std::fs::metadata(file).unwrap().len();
+        assert!(size < 2048, "{shell:?}: {size} bytes");
     }
 }
 
@@ -295,6 +316,7 @@ fn commands_come_with_what_they_do() {
 #[test]
 fn a_tab_on_a_terminal_completes_and_the_line_runs() {
     let container = boot();
+    move_aside(&container);
     for shell in [Shell::Bash, Shell::Fish] {
         let args: &[&str] = match shell {
             Shell::Bash => &["--norc", "-i"],
@@ -309,7 +331,7 @@ fn a_tab_on_a_terminal_completes_and_the_line_runs() {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let load = shell.load(By::Eval);
+        let load = shell.load(By::Source);
         let typed = format!("{load}\nhermes-gw hel\tsig\t\nexit\n");
         script.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
         let screen = script.wait_with_output().unwrap().stdout;

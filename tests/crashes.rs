@@ -6,7 +6,7 @@ use hermes_gw::s6::death_tally;
 use hermes_gw::s6::status::Status;
 use std::fs;
 use std::time::{Duration, Instant, SystemTime};
-use support::{Container, Events, Output, Spec, Tree, Volume, wait_until};
+use support::{Container, Events, Output, Spec, Tree, Volume, jq, wait_until};
 
 /// A delay that no test waits for.
 const LONG: (&str, &str) = ("HERMES_GW_BACKOFF_FIRST", "60");
@@ -36,22 +36,37 @@ fn deaths(container: &Container, profile: &str) -> Vec<Duration> {
     deaths.iter().map(|death| death.stamp.since_unix()).collect()
 }
 
-/// What `finish` has noted, without its end of line.
-fn verdict(container: &Container, profile: &str) -> String {
-    let path = container.inside(&slot(profile)).join("verdict");
+/// What `finish` has decided, as it writes it down, without its end of line.
+fn record(container: &Container, profile: &str) -> String {
+    let path = container.inside(&slot(profile)).join("crash-record");
     fs::read_to_string(path).unwrap_or_default().trim_end().into()
 }
 
+/// The record that is said as `text`: `backing off 60s, 1 death: exit 0` and the like.
+fn fields(text: &str) -> String {
+    let words: Vec<_> = text.split([' ', ':', ',', '(']).filter(|word| !word.is_empty()).collect();
+    match words[..] {
+        ["backing", "off", "60s", deaths, "death", how, number] => {
+            format!("decision=backing-off {how}={number} deaths={deaths} milliseconds=60000")
+        }
+        ["parked", how, number, why, ..] => {
+            let why = if why == "it" { "finished" } else { why.trim_end_matches(')') };
+            format!("decision=parked-{why} {how}={number} deaths=0 milliseconds=0")
+        }
+        _ => panic!("{text}"),
+    }
+}
+
 #[track_caller]
-fn wait_verdict(container: &Container, profile: &str, text: &str) {
-    wait_until(&format!("{profile}: {text}"), || verdict(container, profile) == text);
+fn wait_record(container: &Container, profile: &str, text: &str) {
+    wait_until(&format!("{profile}: {text}"), || record(container, profile) == text);
 }
 
 /// Waits until the gateway has died, and finish waits.
 #[track_caller]
 fn wait_back_off(container: &Container, profile: &str) {
     wait_until("a delay", || {
-        verdict(container, profile).starts_with("backing off 60s, ")
+        record(container, profile).ends_with(" milliseconds=60000")
             && status(container, profile).finishing
     });
 }
@@ -69,8 +84,8 @@ fn kill(container: &Container, profile: &str) {
 }
 
 #[test]
-fn every_way_to_die_has_its_verdict() {
-    // (profile, how it behaves, what is decided, whether it stays down)
+fn every_way_to_die_has_its_decision() {
+    // (profile, how it behaves, what is said of it, whether it stays down)
     let table = [
         ("zero-early", "exit 0", "backing off 60s, 1 death: exit 0", false),
         ("zero-late", "after 1 0", "parked: exit 0 (it ended by itself)", true),
@@ -93,21 +108,21 @@ fn every_way_to_die_has_its_verdict() {
     gw(&container, &["stop", "stopped"]).ok();
     let killed = ("killed-late", "", "backing off 60s, 1 death: signal 9", false);
     for (profile, _, text, parked) in table.into_iter().chain([killed]) {
-        wait_verdict(&container, profile, text);
+        wait_record(&container, profile, &fields(text));
         wait_until("the end of finish", || status(&container, profile).finishing != parked);
         let status = status(&container, profile);
         assert_eq!((status.want_up, status.is_up()), (!parked, false), "{profile}");
         assert_eq!(gw(&container, &["is-running", profile]).code, 1, "{profile}");
-        // Whoever reads the gateway's log, or lists its slot, reads the same.
+        // Whoever reads the gateway's log, or asks for its status, reads the same.
         let line = format!("hermes-gw: {text}");
         wait_until("the log", || log(&container, profile).contains(&line));
-        let shown = container.as_hermes(&["cat", &format!("{}/verdict", slot(profile))]).ok();
-        assert_eq!(shown, format!("{text}\n"));
+        let shown = gw(&container, &["--json", "status", profile]).stdout;
+        assert_eq!(jq(".[0].text", &shown), text, "{profile}");
         let owner =
-            container.as_root(&["stat", "-c", "%U %a", &format!("{}/verdict", slot(profile))]);
+            container.as_root(&["stat", "-c", "%U %a", &format!("{}/crash-record", slot(profile))]);
         assert_eq!(owner.ok(), "hermes 644\n", "{profile}");
     }
-    assert_eq!(verdict(&container, "stopped"), "");
+    assert_eq!(record(&container, "stopped"), "");
     assert!(!log(&container, "stopped").contains("hermes-gw"));
     // A container restart starts afresh: every one of them runs again, and at once.
     let mut container = container;
@@ -141,7 +156,7 @@ fn the_next_start_is_delayed_twice_as_long_each_time_and_then_no_more() {
     volume.wanted("one", "running").file("one", "behave", "exit 1\n");
     let settings = [("HERMES_GW_BACKOFF_MAX", "5"), ("HERMES_GW_PARK_DEATHS", "6")];
     let container = boot(volume, &settings);
-    wait_verdict(&container, "one", "parked: exit 1 (6 deaths within 600s)");
+    wait_record(&container, "one", "decision=parked-deaths exit=1 deaths=6 milliseconds=600000");
     let deaths = deaths(&container, "one");
     assert_eq!(deaths.len(), 6);
     for (pair, delay) in deaths.windows(2).zip([1, 2, 4, 5, 5].map(Duration::from_secs)) {
@@ -169,7 +184,7 @@ fn the_next_start_is_delayed_twice_as_long_each_time_and_then_no_more() {
         let before = self::log(&container, "one").matches("starting").count();
         let output = container.as_hermes(start);
         assert!(output.code <= 1, "{by}: {output:?}");
-        wait_verdict(&container, "one", "backing off 2s, 2 deaths: exit 1");
+        wait_record(&container, "one", "decision=backing-off exit=1 deaths=2 milliseconds=2000");
         assert_eq!(self::log(&container, "one").matches("starting").count(), before + 2, "{by}");
         gw(&container, &["stop", "one"]).ok();
     }
@@ -184,13 +199,13 @@ fn one_that_crashes_after_a_day_is_back_within_two_seconds() {
     // Deaths of long ago, and a start yesterday.
     for row in 1..=3 {
         kill(&container, "one");
-        wait_until("a delay", || verdict(&container, "one").contains(&format!(", {row} death")));
+        wait_until("a delay", || record(&container, "one").contains(&format!(" deaths={row} ")));
         container.wait_up("one");
     }
     let day = Duration::from_secs(86_400);
-    let verdict = container.inside(&slot("one")).join("verdict");
-    assert_eq!(fs::metadata(&verdict).unwrap().len(), 0, "run empties it");
-    fs::File::open(&verdict).unwrap().set_modified(SystemTime::now() - day).unwrap();
+    let record = container.inside(&slot("one")).join("crash-record");
+    assert_eq!(fs::metadata(&record).unwrap().len(), 0, "run empties it");
+    fs::File::open(&record).unwrap().set_modified(SystemTime::now() - day).unwrap();
     let pid = container.pid("one");
     kill(&container, "one");
     container.wait_up("one");
@@ -248,7 +263,7 @@ fn whoever_has_a_say_ends_the_delay_at_once() {
             }
             events.expect(letters);
             assert_eq!(container.state("one"), *after, "{command:?}");
-            assert_eq!(verdict(&container, "one"), "", "{command:?}");
+            assert_eq!(record(&container, "one"), "", "{command:?}");
             fs::write(&behave, "exit 1\n").unwrap();
             if *after == "up" {
                 kill(&container, "one");
@@ -273,7 +288,7 @@ fn a_restart_that_somebody_asked_for_is_neither_delayed_nor_counted() {
         events.expect("dDu");
         container.wait_up("one");
     }
-    assert_eq!((deaths(&container, "one").len(), verdict(&container, "one").as_str()), (6, ""));
+    assert_eq!((deaths(&container, "one").len(), record(&container, "one").as_str()), (6, ""));
     // Even if its caller is gone when it comes about.
     let pid = container.pid("deaf");
     assert_eq!(gw(&container, &["restart", "--timeout", "0.2", "deaf"]).code, 99);
@@ -281,8 +296,11 @@ fn a_restart_that_somebody_asked_for_is_neither_delayed_nor_counted() {
     wait_until("a new process", || !["0", "-1", &pid].contains(&&container.pid("deaf")[..]));
     for row in 1..=2 {
         kill(&container, "one");
-        let noun = if row == 1 { "death" } else { "deaths" };
-        wait_verdict(&container, "one", &format!("backing off 60s, {row} {noun}: signal 9"));
+        wait_record(
+            &container,
+            "one",
+            &format!("decision=backing-off signal=9 deaths={row} milliseconds=60000"),
+        );
         wait_back_off(&container, "one");
         if row == 1 {
             // Finish is killed, and not asked: s6 goes on, and the row too.
@@ -293,7 +311,7 @@ fn a_restart_that_somebody_asked_for_is_neither_delayed_nor_counted() {
     kill(&container, "one");
     container.wait_up("one");
     kill(&container, "one");
-    wait_verdict(&container, "one", "parked: signal 9 (3 deaths within 600s)");
+    wait_record(&container, "one", "decision=parked-deaths signal=9 deaths=3 milliseconds=600000");
 }
 
 #[test]
@@ -317,7 +335,7 @@ fn one_that_has_only_just_started_is_restarted_as_somebody_asked() {
         } else {
             gw(&container, &["restart", "--timeout", "20", "one"]).ok();
         }
-        assert_eq!(verdict(&container, "one"), "", "{round}");
+        assert_eq!(record(&container, "one"), "", "{round}");
     }
     let log = log(&container, "one");
     assert!(!log.contains("hermes-gw:"), "{log}");
@@ -334,8 +352,12 @@ fn a_start_of_one_that_runs_excuses_no_later_death() {
     }
     gw(&container, &["start", "--all"]).ok();
     kill(&container, "crash");
-    wait_verdict(&container, "crash", "backing off 60s, 1 death: signal 9");
-    wait_verdict(&container, "config", "parked: exit 78 (configuration)");
+    wait_record(&container, "crash", "decision=backing-off signal=9 deaths=1 milliseconds=60000");
+    wait_record(
+        &container,
+        "config",
+        "decision=parked-configuration exit=78 deaths=0 milliseconds=0",
+    );
 }
 
 #[test]
@@ -347,7 +369,7 @@ fn a_slot_of_an_older_version_is_amended_while_its_gateway_runs() {
     let run = "#!/bin/sh\ntrap 'exit 0' TERM\nwhile :; do sleep 0.05; done\n";
     for profile in ["one", "two"] {
         container.wait_up(profile);
-        for name in ["timeout-finish", "max-death-tally", "verdict"] {
+        for name in ["timeout-finish", "max-death-tally", "crash-record"] {
             fs::remove_file(container.inside(&slot(profile)).join(name)).unwrap();
         }
         fs::write(container.inside(&slot(profile)).join("run"), run).unwrap();
@@ -363,10 +385,10 @@ fn a_slot_of_an_older_version_is_amended_while_its_gateway_runs() {
     gw(&container, &["restart", "--no-wait", "one"]).ok();
     wait_until("another process", || container.pid("one") != pids[0]);
     container.wait_up("one");
-    assert_eq!(verdict(&container, "one"), "");
+    assert_eq!(record(&container, "one"), "");
     // How long it was up is not known, so it is not parked.
     container.as_hermes(&["/command/s6-svc", "-t", &slot("two")]).ok();
-    wait_until("a verdict", || verdict(&container, "two").starts_with("backing off 60s, "));
+    wait_until("a decision", || record(&container, "two").ends_with(" milliseconds=60000"));
 }
 
 #[test]
@@ -375,7 +397,7 @@ fn finish_stands_on_its_own_feet() {
     for profile in ["blind", "mute", "lone", "odd", "odd-start"] {
         volume.wanted(profile, "stopped").file(profile, "behave", "exit 1\n");
     }
-    volume.wanted("full", "stopped").wanted("cut", "stopped");
+    volume.wanted("full", "stopped").wanted("cut", "stopped").wanted("dark", "stopped");
     let container = boot(volume, &[LONG, ("HERMES_GW_PARK_WINDOW", "soon")]);
     let put = |profile: &str, name: &str, text: &str| {
         fs::write(container.inside(&slot(profile)).join(name), text).unwrap();
@@ -410,10 +432,11 @@ fn finish_stands_on_its_own_feet() {
     put("mute", "finish", &fail("renameat,renameat2", "EACCES"));
     start("mute");
     wait_until("a delay", || log(&container, "mute").contains("backing off 60s, 1 death: exit 1"));
-    let warned = "hermes-gw: warning: rename: ./verdict.hermes-gw.tmp: Permission denied";
+    let warned =
+        "hermes-gw: warning: rename: ./crash-record.hermes-gw.tmp: Permission denied (EACCES)";
     wait_until("a warning", || container.console().contains(warned));
     assert_eq!(
-        (status(&container, "mute").finishing, verdict(&container, "mute").as_str()),
+        (status(&container, "mute").finishing, record(&container, "mute").as_str()),
         (true, "")
     );
 
@@ -441,13 +464,22 @@ fn finish_stands_on_its_own_feet() {
         "#!/bin/sh\necho >supervise/death_tally\nexec /command/hermes-gw finish \"$@\"\n",
     );
     start("cut");
-    wait_verdict(&container, "cut", "backing off 60s, 1 death: exit 1");
+    wait_record(&container, "cut", "decision=backing-off exit=1 deaths=1 milliseconds=60000");
     assert_eq!(fs::read(tally).unwrap(), b"\n");
+
+    // One that cannot be read is told; this death counts.
+    let strace = "strace -D -o /dev/null -P supervise/death_tally -e inject=openat:error=EIO";
+    put("dark", "run", "#!/bin/sh\nexit 1\n");
+    put("dark", "finish", &format!("#!/bin/sh\nexec {strace} /command/hermes-gw finish \"$@\"\n"));
+    start("dark");
+    wait_record(&container, "dark", "decision=backing-off exit=1 deaths=1 milliseconds=60000");
+    let warned = "hermes-gw: warning: read: ./supervise/death_tally: Input/output error (EIO)\n";
+    wait_until("a warning", || container.console().contains(warned));
 
     // What it finds in its way is replaced, and not followed.
     let precious = container.volume().path().join("precious");
     fs::write(&precious, "precious").unwrap();
-    for name in ["verdict", "fresh"] {
+    for name in ["crash-record", "intervened"] {
         container
             .as_hermes(&["ln", "-s", "/opt/data/precious", &format!("{}/{name}", slot("odd"))])
             .ok();
@@ -460,15 +492,14 @@ fn finish_stands_on_its_own_feet() {
     assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
     // The run of a slot empties as hermes what is there; root's files are safe from it.
     container
-        .as_hermes(&["ln", "-s", "/etc/passwd", &format!("{}/verdict", slot("odd-start"))])
+        .as_hermes(&["ln", "-s", "/etc/passwd", &format!("{}/crash-record", slot("odd-start"))])
         .ok();
     start("odd-start");
     wait_back_off(&container, "odd-start");
     assert!(fs::metadata(container.inside("/etc/passwd")).unwrap().len() > 10);
 
     // A setting that makes no sense is told, and does not count.
-    let flaw =
-        "hermes-gw: warning: parse HERMES_GW_PARK_WINDOW: soon: is no time: the default counts";
+    let flaw = "hermes-gw: warning: read setting: HERMES_GW_PARK_WINDOW=soon: is not a time in seconds: the default counts";
     assert!(container.console().contains(flaw), "{}", container.console());
 
     // Without s6 it does nothing at all, wherever it is.
@@ -486,7 +517,7 @@ fn finish_stands_on_its_own_feet() {
         (102, why.trim_end())
     );
     assert_eq!(container.as_root(&["ls", "-A", home]).ok(), before);
-    assert!(!container.inside(&slot("lone")).join("fresh").exists());
+    assert!(!container.inside(&slot("lone")).join("intervened").exists());
 }
 
 #[test]
@@ -514,5 +545,8 @@ fn a_gateway_that_crashes_at_once_costs_next_to_nothing() {
     println!("{deaths} deaths, {spent:?} of CPU in {time:?}: {:.3} % of a core", share * 100.0);
     assert!(share < 0.01, "{spent:?} in {time:?}");
     assert_eq!(deaths, 7);
-    assert_eq!(verdict(&container, "one"), "backing off 60s, 7 deaths: exit 1");
+    assert_eq!(
+        record(&container, "one"),
+        "decision=backing-off exit=1 deaths=7 milliseconds=60000"
+    );
 }

@@ -129,14 +129,27 @@ fn who_calls_as_whom_and_with_which_settings() {
     );
     assert_eq!(
         with("HERMES_GW_POLICY=both"),
-        ["fail: settings: parse policy: both: must be profiles or root; hermes-gw help reconcile"]
+        [
+            "warn: settings: read setting: HERMES_GW_POLICY=both: must be profiles or root: the default \
+          counts; man hermes-gw"
+        ]
     );
     let tree = with("HERMES_GW_TREE=both");
-    assert!(tree[0].starts_with("fail: settings: parse HERMES_GW_TREE: both: must be"), "{tree:?}");
+    assert!(
+        tree[0].starts_with(
+            "fail: settings: read setting: HERMES_GW_TREE=both: must be root or user; "
+        ),
+        "{tree:?}"
+    );
     let odd = with("HERMES_GW_BACKOFF_MAX=soon");
     assert_eq!(odd.len(), 1);
-    assert!(odd[0].starts_with("warn: settings: parse HERMES_GW_BACKOFF_MAX: soon: "), "{odd:?}");
-    assert!(odd[0].ends_with(": the default counts; hermes-gw help finish"), "{odd:?}");
+    assert!(
+        odd[0].starts_with(
+            "warn: settings: read setting: HERMES_GW_BACKOFF_MAX=soon: is not a time in seconds: "
+        ),
+        "{odd:?}"
+    );
+    assert!(odd[0].ends_with(": the default counts; man hermes-gw"), "{odd:?}");
     let nowhere = with("HERMES_HOME=/nowhere");
     assert!(nowhere[0].starts_with("fail: home: open directory: /nowhere: "), "{nowhere:?}");
     for (pairs, finding) in [
@@ -187,6 +200,16 @@ fn what_the_image_lacks() {
     sh(&container, "mv /command/away /command/s6-log");
     sh(&container, "ln -s /command/hermes-gw /etc/cont-init.d/02-reconcile-profiles");
     expect(&container, &[]);
+    // Where nothing can be looked at, nothing is said to be there.
+    let strace =
+        ["strace", "-qq", "-o", "/dev/null", "-P", "/", "-e", "inject=openat,open:error=EMFILE"];
+    let blind = bad(&container.as_root(&[&strace[..], &DOCTOR].concat()));
+    assert!(
+        blind.len() == 1
+            && blind[0]
+                .starts_with("fail: image: open directory: /: Too many open files (EMFILE); "),
+        "{blind:?}"
+    );
     // As in an image of s6-overlay before 3.2.3.1.
     sh(&container, "mkdir -p /etc/s6-overlay/s6-rc.d/user/contents.d");
     let bundles = "/etc/s6-overlay/user-bundles.d";
@@ -294,6 +317,27 @@ fn a_supervisor_that_is_about_to_come_is_waited_for() {
     container.signal_svscan("CONT");
     let output = doctor.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn a_slot_that_goes_while_it_is_waited_for_is_none_that_is_wrong() {
+    let container = container(&[]);
+    sh(&container, &format!("cp -a {} {}", slot("default"), slot("new")));
+    let doctor = container.hermes_command(&DOCTOR).stdout(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    sh(&container, &format!("mv {} /run/gone", slot("new")));
+    let output = doctor.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn slots_that_cannot_be_looked_at_are_not_said_to_be_none() {
+    let container = container(&[]);
+    let strace = ["strace", "-qq", "-o", "/dev/null", "-P", "gateway-default"];
+    let strace = [&strace[..], &["-e", "inject=newfstatat:error=EIO"]].concat();
+    let found = bad(&container.as_root(&[&strace[..], &DOCTOR].concat()));
+    let path = slot("default");
+    assert_eq!(found, [format!("fail: slots: look at: {path}: Input/output error (EIO); -")]);
 }
 
 #[test]
@@ -443,8 +487,9 @@ fn homes_and_profiles_that_are_not_what_they_should_be() {
     sh(&container, "mv /opt/data/profiles /opt/data/kept; touch /opt/data/profiles");
     let found = findings(&container);
     let path = "/opt/data/profiles";
-    let strange =
-        format!("fail: home: open directory: {path}: Not a directory; ls -ld /opt/data/profiles");
+    let strange = format!(
+        "fail: home: open directory: {path}: Not a directory (ENOTDIR); ls -ld /opt/data/profiles"
+    );
     assert_eq!(found[0], strange, "{found:?}");
     sh(&container, "rm /opt/data/profiles; mv /opt/data/kept /opt/data/profiles");
     sh(&container, "chown -R hermes /opt/data");

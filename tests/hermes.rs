@@ -151,9 +151,10 @@ fn a_real_gateway_with_a_wrong_configuration_is_parked() {
     volume.file("careless", "config.yaml", config);
     let Some(container) = boot(volume, "a wrong configuration") else { return };
     let slot = "/run/service/gateway-default";
-    let verdict = container.inside(slot).join("verdict");
-    let verdict = || std::fs::read_to_string(&verdict).unwrap_or_default();
-    wait_until("a verdict", || verdict() == "parked: exit 78 (configuration)\n");
+    let record = container.inside(slot).join("crash-record");
+    let record = || std::fs::read_to_string(&record).unwrap_or_default();
+    let parked = "decision=parked-configuration exit=78 deaths=0 milliseconds=0\n";
+    wait_until("a decision", || record() == parked);
     gw(&container, &["wait", "--down", "--timeout", "10", "default"]).ok();
     assert_eq!(
         container.as_hermes(&["/command/s6-svstat", "-o", "wantedup", slot]).ok(),
@@ -165,7 +166,7 @@ fn a_real_gateway_with_a_wrong_configuration_is_parked() {
     container.volume().file("careless", "config.yaml", "{}\n").give(support::HERMES);
     gw(&container, &["start", "default"]).ok();
     wait_running(&container, "default");
-    assert_eq!(verdict(), "");
+    assert_eq!(record(), "");
 }
 
 #[test]

@@ -163,7 +163,10 @@ fn where_nothing_can_be_written_control_goes_on_with_a_warning() {
         let lines: Vec<_> = output.stderr.lines().collect();
         let warned = |line: &&str| line.starts_with("hermes-gw: warning: ");
         assert!(!lines.is_empty() && lines.iter().all(warned), "{output:?}");
-        assert!(output.stderr.contains("Permission denied: the intent is not recorded\n"));
+        for what in ["the intent is not recorded", "the gateway takes this stop for a crash"] {
+            let what = format!("Permission denied (EACCES): {what}\n");
+            assert!(output.stderr.contains(&what), "{what}: {output:?}");
+        }
         let start = gw(&container, &["start", "one"]);
         assert_eq!((start.code, container.state("one").as_str()), (0, "up"));
     }
@@ -172,6 +175,87 @@ fn where_nothing_can_be_written_control_goes_on_with_a_warning() {
     fs::remove_dir_all(&home).unwrap();
     let output = gw(&container, &["stop", "one"]);
     assert_eq!((output.code, output.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn a_home_that_may_not_be_entered_is_told_with_all_that_follows() {
+    let container = container("{}", "exec sleep 1000");
+    gw(&container, &["start", "one"]).ok();
+    let home = container.volume().home("one");
+    chown(&home, Some(0), Some(0)).unwrap();
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
+    let output = gw(&container, &["stop", "one"]);
+    assert_eq!((output.code, container.state("one").as_str()), (0, "down"), "{output:?}");
+    for what in ["the intent is not recorded", "the gateway takes this stop for a crash"] {
+        let line = format!(
+            "hermes-gw: warning: open directory: /opt/data/profiles/one: Permission denied \
+             (EACCES): {what}\n"
+        );
+        assert!(output.stderr.contains(&line), "{what}: {output:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_the_profiles_is_nothing_to_the_root_profile() {
+    let volume = Volume::new();
+    volume.wanted("default", "running").profile("one");
+    let container = Container::boot(volume, Spec::default());
+    container.wait_up("default");
+    let profiles = container.volume().path().join("profiles");
+    let aside = container.volume().path().join("aside");
+    fs::rename(&profiles, &aside).unwrap();
+    for broken in ["file", "link"] {
+        match broken {
+            "file" => fs::write(&profiles, "").unwrap(),
+            _ => std::os::unix::fs::symlink("aside", &profiles).unwrap(),
+        }
+        for (verb, word) in [("stop", "stopped"), ("start", "running"), ("restart", "running")] {
+            let output = gw(&container, &[verb, "default"]);
+            assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{broken} {verb}");
+            let state = container.volume().read("default", STATE);
+            let recorded = format!(r#""desired_state":"{word}""#);
+            assert!(state.contains(&recorded), "{broken} {verb}: {state}");
+        }
+        let log = container.volume().read("default", "logs/gateways/default/current");
+        assert!(log.contains("gateway default: stopped as planned\n"), "{broken}: {log}");
+        fs::remove_file(&profiles).unwrap();
+    }
+    // Nor is a home that is not there more than that there is no such gateway.
+    let nowhere = ["env", "HERMES_HOME=/nowhere", "/command/hermes-gw", "start", "nosuch"];
+    let output = container.as_hermes(&nowhere);
+    assert_eq!(output.code, 3, "{output:?}");
+    assert!(output.stderr.contains(": no such gateway 'nosuch': "), "{output:?}");
+}
+
+#[test]
+fn the_marker_is_for_the_process_that_is_stopped() {
+    // Its process is another one by the time that the intent is recorded.
+    let script = format!("trap 'cp {MARKER} seen; exit 0' TERM\nsleep 1000 & wait");
+    let container = container("{}", &format!("cd /opt/data/profiles/one\n{script}"));
+    let home = container.volume().home("one");
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o777)).unwrap();
+    gw(&container, &["start", "one"]).ok();
+    let first = container.pid("one");
+    // It stops once it has locked the home.
+    let strace = ["strace", "-qq", "-o", "/dev/null", "-e", "inject=flock:signal=STOP:when=1"];
+    let stop = [&strace[..], &["/command/hermes-gw", "stop", "one"]].concat();
+    let stop = container.hermes_command(&stop).stderr(Stdio::piped()).spawn().unwrap();
+    let inode = format!(":{} ", fs::metadata(&home).unwrap().ino());
+    support::wait_until("the lock", || {
+        fs::read_to_string("/proc/locks").unwrap().lines().any(|lock| lock.contains(&inode))
+    });
+    container.as_hermes(&["/command/s6-svc", "-wR", "-r", "/run/service/gateway-one"]).ok();
+    support::wait_until("another process", || {
+        let pid = container.pid("one");
+        pid != first && container.state("one") == "up"
+    });
+    let second = container.pid("one");
+    container.go_on("/command/hermes-gw stop one");
+    let output = stop.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), &output.stderr[..]), (Some(0), &b""[..]), "{output:?}");
+    let marker: serde_json::Value =
+        serde_json::from_str(&container.volume().read("one", "seen")).unwrap();
+    assert_eq!(marker["target_pid"].to_string(), second);
 }
 
 #[test]
@@ -256,7 +340,7 @@ fn a_home_that_somebody_has_locked_costs_a_warning() {
     home.lock().unwrap();
     let output = gw(&container, &["stop", "one"]);
     assert_eq!((output.code, container.state("one").as_str()), (0, "down"));
-    assert!(output.stderr.contains(": Resource temporarily unavailable: the intent"), "{output:?}");
+    assert!(output.stderr.contains(": another process holds the lock: the intent"), "{output:?}");
     home.unlock().unwrap();
     gw(&container, &["stop", "one"]).ok();
     let state = container.volume().read("one", STATE);

@@ -233,9 +233,9 @@ fn without_s6_svscan_the_scan_is_an_error_that_says_so() {
     let missing = container.as_root(&["/command/hermes-gw", "--scandir", "/run/none", "reconcile"]);
     assert_eq!(missing.code, 102, "{missing:?}");
     assert!(
-        missing
-            .stderr
-            .starts_with("hermes-gw: open directory: /run/none: No such file or directory: "),
+        missing.stderr.starts_with(
+            "hermes-gw: open directory: /run/none: No such file or directory (ENOENT): "
+        ),
         "{missing:?}"
     );
 }
@@ -247,7 +247,7 @@ fn another_user_is_told_what_to_do() {
     assert_eq!(output.code, 111);
     assert_eq!(
         output.stderr,
-        "hermes-gw: lock: /run/service/.hermes-gw.lock: Permission denied: run as root or hermes\n"
+        "hermes-gw: lock: /run/service/.hermes-gw.lock: Permission denied (EACCES): run as root or hermes\n"
     );
 }
 

@@ -280,7 +280,7 @@ proptest! {
                 let seconds = 1_795_275_846 + u64::from(*at);
                 let stamp = match tai {
                     true => format!("@{} ", Tai64n::from_unix(seconds, 7).hex()),
-                    false => format!("{}.000000007  ", calendar::date_and_time(seconds as i64, ' ')),
+                    false => format!("{}.000000007  ", calendar::date_and_time(seconds as i64, " ")),
                 };
                 let mut lines = vec![format!("{stamp}{name}\n")];
                 lines.extend((0..*more).map(|number| format!("  more {number}\n")));
@@ -347,7 +347,7 @@ fn files_that_are_deleted_once_read_are_no_loss() {
 }
 
 #[test]
-fn files_that_were_deleted_unread_are_told() {
+fn files_that_were_deleted_unread_cause_a_warning() {
     let volume = Volume::new();
     let dir = dir(&volume, "one");
     let mut logger = Logger::start(&["n3", "s4096"], &dir);
@@ -428,7 +428,7 @@ fn a_rotation_that_was_cut_at_any_call_is_followed_and_shown_whole() {
 }
 
 #[test]
-fn rotations_while_it_looks_around_change_no_order() {
+fn rotations_while_the_files_are_opened_change_no_order() {
     let volume = Volume::new();
     let dir = dir(&volume, "one");
     let mut logger = Logger::start(&["n10", "s4096"], &dir);
@@ -484,7 +484,7 @@ fn lines_once(dir: &Path) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn what_was_open_is_shown_although_it_is_deleted_meanwhile() {
+fn files_that_are_deleted_while_they_are_shown_are_shown_whole() {
     let volume = Volume::new();
     let dir = dir(&volume, "one");
     let mut logger = Logger::start(&["n10", "s65536"], &dir);
@@ -550,7 +550,7 @@ fn a_line_without_its_end_is_held_until_that_comes() {
 }
 
 #[test]
-fn a_log_that_begins_or_is_made_anew_is_followed() {
+fn a_log_that_is_made_later_or_again_is_followed() {
     let volume = Volume::new();
     let one = dir(&volume, "one");
     let follower = Follower::start(gw(&volume, &["logs", "-f", "one"]));
@@ -572,7 +572,7 @@ fn a_log_that_begins_or_is_made_anew_is_followed() {
 }
 
 #[test]
-fn a_reader_that_goes_is_no_error_even_if_nothing_comes() {
+fn a_reader_that_closes_the_pipe_ends_it_without_an_error() {
     let volume = Volume::new();
     log(&["n3"], &dir(&volume, "one"), numbered(0..100_000).as_bytes());
     for args in [&["logs", "-f", "one"][..], &["logs", "-n", "99999", "one"]] {
@@ -667,12 +667,16 @@ fn a_line_of_any_length_needs_no_more_memory() {
 }
 
 #[test]
-fn a_terminal_is_shown_nothing_that_moves_it() {
+fn a_terminal_is_sent_no_unsafe_character() {
     let volume = Volume::new();
     // Not by way of s6-log, for which a NUL may end a line.
     let stamp = "2026-11-21 15:44:06.424261558  ";
-    let evil = b"\x1b[2J\x1b]0;title\x07\r\x00\x7f\xc2\x9b1A\xff tab\there caf\xc3\xa9 \\x41\n";
-    let content = [stamp.as_bytes(), evil].concat();
+    let evil = b"\x1b[2J\x1b]0;title\x07\r\x00\x7f\xc2\x9b1A\xff tab\there caf\xc3\xa9 \\x41 ";
+    // Those that turn the direction of text, and those that may end a line.
+    let mut marks: Vec<char> = ('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}').collect();
+    marks.extend(['\u{2028}', '\u{2029}', '\u{85}']);
+    let turned: String = marks.iter().collect();
+    let content = [stamp.as_bytes(), evil, turned.as_bytes(), b"\n"].concat();
     fs::write(dir(&volume, "one").join("current"), &content).unwrap();
     // Elsewhere the bytes are exact.
     let bytes = shown(&volume, &["logs", "one"]);
@@ -684,11 +688,18 @@ fn a_terminal_is_shown_nothing_that_moves_it() {
         run(script.env("HERMES_GW_USER", "root").env("TZ", "UTC").stdin(Stdio::null()))
     };
     let expected =
-        "\\x1b[2J\\x1b]0;title\\x07\\x0d\\x00\\x7f\\xc2\\x9b1A\\xff tab\there café \\x41";
+        "\\x1b[2J\\x1b]0;title\\x07\\x0d\\x00\\x7f\\xc2\\x9b1A\\xff tab\there café \\x41 ";
+    let escapes: String = turned.bytes().map(|byte| format!("\\x{byte:02x}")).collect();
     let shown = on_terminal("logs one");
-    assert_eq!(shown, format!("{stamp}{expected}\r\n"));
+    assert_eq!(shown, format!("{stamp}{expected}{escapes}\r\n"));
     let json = on_terminal("--json logs one");
-    assert!(!json.trim_end().contains(char::is_control), "{json:?}");
+    let is_raw = |c: char| c.is_control() || marks.contains(&c);
+    assert!(!json.trim_end().contains(is_raw), "{json:?}");
+    let escapes: String = marks.iter().map(|c| format!("\\u{:04x}", u32::from(*c))).collect();
+    assert!(json.ends_with(&format!("{escapes}\"}}\r\n")), "{json:?}");
+    let read: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let line = String::from_utf8_lossy(&content[stamp.len()..content.len() - 1]);
+    assert_eq!(read["line"], line.as_ref());
 }
 
 #[test]
@@ -742,7 +753,7 @@ fn stamps_are_rewritten_as_s6_tai64nlocal_writes_them() {
     let output = gw(&volume, &["logs", "--local", "tai"]).env("TZ", "Mars/Base").output().unwrap();
     assert_eq!(
         String::from_utf8(output.stderr).unwrap(),
-        "hermes-gw: warning: read: /usr/share/zoneinfo/Mars/Base: No such file or directory: \
+        "hermes-gw: warning: read: /usr/share/zoneinfo/Mars/Base: No such file or directory (ENOENT): \
          UTC counts\n"
     );
     let utc = with_offset(tai64nlocal("UTC", &of_tai), "+00:00");
@@ -789,7 +800,7 @@ fn lines_are_json_that_jq_reads_whatever_their_bytes() {
 }
 
 #[test]
-fn errors_are_told_and_the_rest_is_shown() {
+fn an_error_in_one_log_is_printed_and_the_others_are_shown() {
     let volume = Volume::new();
     log(&[], &dir(&volume, "one"), b"a\n");
     volume.profile("new").profile("started");
@@ -815,7 +826,7 @@ fn errors_are_told_and_the_rest_is_shown() {
             "link",
             111,
             format!(
-                "open: {home}/logs/gateways/link/current: is a symbolic link, which is not followed"
+                "open: {home}/logs/gateways/link/current: is a symbolic link, which is not followed (ELOOP)"
             ),
         ),
         (
@@ -823,7 +834,7 @@ fn errors_are_told_and_the_rest_is_shown() {
             111,
             format!(
                 "open directory: {home}/logs/gateways/elsewhere: is a symbolic link, which is not \
-                 followed"
+                 followed (ELOOP)"
             ),
         ),
     ];
@@ -897,7 +908,7 @@ fn as_root_it_becomes_hermes_before_it_touches_the_home() {
     fs::set_permissions(dir.join("current"), fs::Permissions::from_mode(0o600)).unwrap();
     let denied = container.as_root(&gw);
     assert_eq!((denied.code, denied.stdout.as_str()), (111, ""), "{denied:?}");
-    assert!(denied.stderr.contains("Permission denied"), "{denied:?}");
+    assert!(denied.stderr.contains("Permission denied (EACCES)"), "{denied:?}");
     // Following works for who was root, too.
     fs::remove_file(dir.join("current")).unwrap();
     let mut follower =

@@ -181,12 +181,12 @@ fn state_files_met_in_the_wild() {
     for (name, why) in [
         ("fifo", "is a FIFO, not a regular file"),
         ("directory", "is a directory, not a regular file"),
-        ("zero", "is a symbolic link, which is not followed"),
-        ("neighbour", "is a symbolic link, which is not followed"),
-        ("dangling", "is a symbolic link, which is not followed"),
+        ("zero", "is a symbolic link, which is not followed (ELOOP)"),
+        ("neighbour", "is a symbolic link, which is not followed (ELOOP)"),
+        ("dangling", "is a symbolic link, which is not followed (ELOOP)"),
         ("hundred-megabytes", "is larger than 1048576 bytes"),
-        ("socket", "No such device or address"),
-        ("missing", "No such file or directory"),
+        ("socket", "No such device or address (ENXIO)"),
+        ("missing", "No such file or directory (ENOENT)"),
     ] {
         table.push((name.into(), vec![], false, Some(why.into())));
     }
@@ -348,7 +348,10 @@ fn root_gives_away_no_directory_that_is_no_scandir() {
     symlink("target", &link).unwrap();
     let (code, stderr) = give(&link);
     assert_eq!((code, owner(&target)), (111, 0), "{stderr}");
-    assert!(stderr.contains("/link: is a symbolic link, which is not followed"), "{stderr}");
+    assert!(
+        stderr.contains("/link: is a symbolic link, which is not followed (ELOOP)"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -358,9 +361,10 @@ fn what_takes_a_slots_place_is_left_and_said() {
     fs::write(scene.slot("coder"), "mine").unwrap();
     symlink("/tmp", scene.slot("writer")).unwrap();
     let output = scene.boot();
-    for (profile, why) in
-        [("coder", "Not a directory"), ("writer", "is a symbolic link, which is not followed")]
-    {
+    for (profile, why) in [
+        ("coder", "Not a directory (ENOTDIR)"),
+        ("writer", "is a symbolic link, which is not followed (ELOOP)"),
+    ] {
         let path = scene.slot(profile);
         let facts = format!("profile={profile} prior_state=none action=skipped");
         let line = format!("{facts} reason=open directory: {}: {why}\n", path.display());
@@ -394,11 +398,12 @@ fn at_most_498_pairs() {
     let mut wrong = scene.command(&["reconcile", "--boot"]);
     wrong.env("HERMES_GW_SERVICES_MAX", "many");
     let output = scene.output(wrong);
-    assert_eq!(output.code, 100);
-    assert_eq!(
-        output.stderr.lines().last(),
-        Some("hermes-gw: parse HERMES_GW_SERVICES_MAX: many: is no number")
-    );
+    assert_eq!((output.code, slots()), (0, 500));
+    // What cannot be understood is told once, and does not count.
+    let why = "hermes-gw: warning: read setting: HERMES_GW_SERVICES_MAX=many: is not a number: \
+        the default counts";
+    let told: Vec<_> = output.stderr.lines().filter(|l| l.contains("read setting: ")).collect();
+    assert_eq!(told, [why]);
 }
 
 #[test]
@@ -422,7 +427,11 @@ fn a_pid_file_that_cannot_be_removed_keeps_nobody_down() {
     fs::create_dir_all(scene.volume.home("coder").join("gateway.pid/x")).unwrap();
     let output = scene.boot();
     assert!(output.stdout.contains("profile=coder prior_state=running action=started\n"));
-    assert!(output.stderr.contains("coder/gateway.pid: Is a directory\n"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("coder/gateway.pid: Is a directory (EISDIR)\n"),
+        "{}",
+        output.stderr
+    );
     assert!(scene.starts("coder"));
 }
 
@@ -504,8 +513,8 @@ fn settings_come_from_the_environment_unless_the_command_line_says_otherwise() {
 #[test]
 fn errors_are_one_line_and_the_exit_code_tells_the_kind() {
     let scene = Scene::new();
-    let bad_policy = |mut command: Command| {
-        command.env("HERMES_GW_POLICY", "both");
+    let bad_tree = |mut command: Command| {
+        command.env("HERMES_GW_TREE", "both");
         command
     };
     let no_user = |mut command: Command| {
@@ -518,7 +527,16 @@ fn errors_are_one_line_and_the_exit_code_tells_the_kind() {
     };
     let reconcile = || scene.command(&["reconcile"]);
     let table = [
-        (bad_policy(reconcile()), 100, "hermes-gw: parse policy: both: must be profiles or root"),
+        (
+            bad_tree(reconcile()),
+            100,
+            "hermes-gw: read setting: HERMES_GW_TREE=both: must be root or user",
+        ),
+        (
+            scene.command(&["reconcile", "--policy", "both"]),
+            100,
+            "hermes-gw: parse policy: both: must be profiles or root",
+        ),
         (
             no_user(reconcile()),
             1,
@@ -527,7 +545,7 @@ fn errors_are_one_line_and_the_exit_code_tells_the_kind() {
         (
             nowhere(reconcile()),
             111,
-            "hermes-gw: open directory: /nowhere: No such file or directory: set HERMES_HOME or --home",
+            "hermes-gw: open directory: /nowhere: No such file or directory (ENOENT): set HERMES_HOME or --home",
         ),
         (
             scene.command(&["frob"]),
@@ -588,4 +606,146 @@ fn called_by_its_cont_init_name_it_reconciles() {
     command.args(like.get_args()).env_clear().env("HERMES_GW_USER", "root");
     assert_eq!(scene.output(command).code, 0);
     assert!(!scene.starts("default"));
+}
+
+#[test]
+fn what_other_processes_of_the_machine_are_called_is_nothing_to_it() {
+    let expected = {
+        let scene = Scene::new();
+        scene.volume.wanted("coder", "running");
+        scene.boot().stdout
+    };
+    const RC_INIT: [&str; 2] = ["/run/s6/basedir/scripts/rc.init", "top"];
+    const WRAPPER: &str = "/opt/hermes/docker/main-wrapper.sh";
+    for role in [&["gateway", "run"][..], &["hermes", "gateway", "run"], &["dashboard"]] {
+        for before in [&RC_INIT[..], &[]] {
+            let scene = Scene::new();
+            scene.volume.wanted("coder", "running");
+            let mut decoy = Command::new("sh");
+            // It waits for this test, and then it ends.
+            decoy.args(["-c", "read -r _"]).args(before).arg(WRAPPER).args(role);
+            decoy.stdin(std::process::Stdio::piped());
+            let mut decoy = decoy.spawn().unwrap();
+            let output = scene.boot();
+            assert!(decoy.try_wait().unwrap().is_none(), "it has gone");
+            drop(decoy.stdin.take());
+            decoy.wait().unwrap();
+            assert_eq!(output.stdout, expected, "{before:?} {role:?}");
+            assert!(scene.starts("coder") && !scene.starts("default"), "{before:?} {role:?}");
+            assert!(!scene.volume.path().join("gateway_state.json").exists(), "{role:?}");
+        }
+    }
+}
+
+#[test]
+fn who_set_anything_but_no_to_have_it_skipped_meant_that() {
+    const NAME: &str = "HERMES_GW_SKIP_RECONCILE";
+    // (the value, whether it skips, whether it is complained of)
+    let table = [
+        ("1", true, false),
+        ("true", true, false),
+        (" Yes\n", true, false),
+        ("ON", true, false),
+        ("0", false, false),
+        ("false", false, false),
+        ("No", false, false),
+        (" off ", false, false),
+        ("", false, false),
+        (" ", false, false),
+        // As `docker run --env-file` leaves them.
+        ("\"1\"", true, true),
+        ("'0'", true, true),
+        ("2", true, true),
+        ("please", true, true),
+    ];
+    for (value, skips, odd) in table {
+        let scene = Scene::new();
+        scene.volume.wanted("coder", "running").file("coder", "gateway.pid", "{}");
+        let before = scene.everything();
+        let mut command = scene.command(&["reconcile", "--boot"]);
+        let output = scene.output({
+            command.env(NAME, value);
+            command
+        });
+        assert_eq!(output.code, 0, "{value:?}: {}", output.stderr);
+        let skipped = format!("reconcile: skipped: {NAME} is set\n");
+        assert_eq!(output.stdout == skipped, skips, "{value:?}: {}", output.stdout);
+        assert_eq!(scene.everything() == before, skips, "{value:?}");
+        let why = format!(
+            "hermes-gw: warning: read setting: {NAME}={value}: is neither yes nor no: \
+             reconcile is skipped\n"
+        );
+        match (skips, odd) {
+            (_, true) => assert_eq!(output.stderr, why, "{value:?}"),
+            (true, false) => assert_eq!(output.stderr, "", "{value:?}"),
+            (false, false) => assert!(!output.stderr.contains(NAME), "{}", output.stderr),
+        }
+    }
+}
+
+#[test]
+fn settings_that_cannot_be_understood_are_named_and_their_defaults_count() {
+    // With the policy that counts, coder runs and default does not.
+    let scene = Scene::new();
+    scene.volume.wanted("coder", "running");
+    let mut command = scene.command(&["reconcile", "--boot"]);
+    command.env("HERMES_GW_POLICY", "both").env("HERMES_GW_BACKOFF_MAX", "1e3");
+    command.env("HERMES_GW_PARK_DEATHS", "-1");
+    let output = scene.output(command);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let mut told: Vec<_> =
+        output.stderr.lines().filter(|line| line.contains("read setting: ")).collect();
+    told.sort_unstable();
+    assert_eq!(
+        told,
+        [
+            "hermes-gw: warning: read setting: HERMES_GW_BACKOFF_MAX=1e3: is not a time in \
+             seconds: the default counts",
+            "hermes-gw: warning: read setting: HERMES_GW_PARK_DEATHS=-1: is not a number: the \
+             default counts",
+            "hermes-gw: warning: read setting: HERMES_GW_POLICY=both: must be profiles or root: \
+             the default counts",
+        ]
+    );
+    assert!(scene.starts("coder") && !scene.starts("default"));
+}
+
+#[test]
+fn few_descriptors_are_enough_for_many_profiles() {
+    let scene = Scene::new();
+    let names: Vec<_> = (0..100).map(|i| format!("p{i:02}")).collect();
+    for name in &names {
+        scene.volume.wanted(name, "running").file(name, "gateway.pid", "{}");
+    }
+    for limit in ["32", "24:1024"] {
+        let like = scene.command(&["reconcile", "--boot"]);
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nofile={limit}")).arg(like.get_program()).args(like.get_args());
+        let user = support::run(Command::new("id").arg("-un"));
+        command.env_clear().env("HERMES_GW_USER", user.trim()).env("PATH", "/usr/bin:/bin");
+        let output = scene.output(command);
+        assert_eq!(output.code, 0, "{limit}: {}{}", output.stdout, output.stderr);
+        assert!(!output.stdout.contains("skipped"), "{limit}: {}", output.stdout);
+        for name in &names {
+            assert!(scene.starts(name), "{limit} {name}");
+            assert!(!scene.volume.home(name).join("gateway.pid").exists(), "{limit} {name}");
+        }
+        fs::remove_dir_all(scene.scandir.path()).unwrap();
+        fs::create_dir(scene.scandir.path()).unwrap();
+        for name in &names {
+            scene.volume.file(name, "gateway.pid", "{}");
+        }
+    }
+}
+
+#[test]
+fn as_many_gateways_are_named_as_there_are() {
+    let scene = Scene::new();
+    let names: Vec<_> = (0..600).map(|i| format!("p{i}")).collect();
+    let args = names.iter().map(String::as_str);
+    let output = scene.run(&["unregister"].into_iter().chain(args).collect::<Vec<_>>());
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""));
+    let output = scene.run(&["is-running", "one", "two"]);
+    let why = "hermes-gw: parse argument: two: one too many\n";
+    assert_eq!((output.code, output.stderr.as_str()), (100, why));
 }

@@ -103,7 +103,7 @@ fn the_time_that_gateways_get_is_a_setting() {
     container.wait_up("slow");
     // A setting that makes no sense stops nobody from being stopped.
     let output = shutdown("soon");
-    let why = "hermes-gw: warning: parse HERMES_GW_SHUTDOWN_TIMEOUT: soon: is no time: the default counts\n";
+    let why = "hermes-gw: warning: read setting: HERMES_GW_SHUTDOWN_TIMEOUT=soon: is not a time in seconds: the default counts\n";
     assert_eq!((output.code, output.stderr.as_str()), (0, why));
     assert_eq!((container.state("slow").as_str(), signal("slow").as_str()), ("down", "NA\n"));
 }
@@ -160,6 +160,19 @@ fn where_events_cannot_be_heard_the_status_is_looked_at() {
     container.as_root(&["chmod", "0500", "/run/service/gateway-one/event"]).ok();
     container.as_hermes(&SHUTDOWN).ok();
     assert_eq!(container.state("one"), "down");
+}
+
+#[test]
+fn a_slot_that_cannot_be_looked_at_is_not_left_running() {
+    let volume = Volume::new();
+    volume.wanted("one", "running").wanted("two", "running");
+    let container = Container::boot(volume, Spec::default());
+    ["one", "two"].iter().for_each(|profile| container.wait_up(profile));
+    let strace = ["strace", "-qq", "-o", "/tmp/trace", "-P", "gateway-one"];
+    let strace = [&strace[..], &["-e", "inject=newfstatat:error=EIO"], &SHUTDOWN].concat();
+    container.as_root(&strace).ok();
+    assert!(container.as_root(&["cat", "/tmp/trace"]).ok().contains("(INJECTED)"));
+    assert_eq!([container.state("one"), container.state("two")], ["down", "down"]);
 }
 
 #[test]

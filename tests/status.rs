@@ -218,6 +218,21 @@ fn a_gateway_that_came_back_by_itself_says_so() {
 }
 
 #[test]
+fn deaths_that_cannot_be_read_are_not_said_to_be_none() {
+    let volume = Volume::new();
+    volume.wanted("default", "running");
+    let container = Container::boot(volume, Spec::default());
+    container.wait_up("default");
+    svc(&container, "-k", "default");
+    wait_state(&container, "default", "up, 1 death lately: signal 9");
+    let tally = format!("{}/supervise/death_tally", slot("default"));
+    container.as_root(&["chmod", "000", &tally]).ok();
+    assert_eq!(wait_state(&container, "default", "up, deaths unknown"), 0);
+    let json = gw(&container, &["--json", "status", "default"]).stdout;
+    assert_eq!(jq(".[0] | [.state, .restarts, .last_exit] | tojson", &json), r#"["up",null,null]"#);
+}
+
+#[test]
 fn several_are_shown_and_the_first_that_is_not_well_counts() {
     let volume = Volume::new();
     volume.profile("one").profile("two");

@@ -80,7 +80,7 @@ fn the_gateways_tree_is_hermes_own_and_pid_1s_is_roots() {
     assert_eq!(container.as_hermes(&bare).ok(), "default\none\ntwo\n");
     assert_eq!(container.as_root(&bare).ok(), "default\none\ntwo\n");
     let odd = ["env", "HERMES_GW_TREE=mine", "/command/hermes-gw", "list"];
-    let why = "hermes-gw: parse HERMES_GW_TREE: mine: must be root or user\n";
+    let why = "hermes-gw: read setting: HERMES_GW_TREE=mine: must be root or user\n";
     assert_eq!((container.as_root(&odd).code, container.as_root(&odd).stderr.as_str()), (100, why));
 }
 
@@ -331,7 +331,7 @@ fn root_makes_nothing_where_a_link_of_hermes_leads() {
     container.start();
     assert!(!container.inside("/etc/tree").exists());
     let console = container.console();
-    let why = "/opt/data/link: is a symbolic link, which is not followed\ncont-init";
+    let why = "/opt/data/link: is a symbolic link, which is not followed (ELOOP)\ncont-init";
     assert!(console.contains(why), "{console}");
 }
 
@@ -357,7 +357,9 @@ fn neither_a_tree_that_cannot_grow_nor_a_lock_that_is_held_keep_the_container_fr
         let console = container.console();
         assert!(console.contains(&format!("longrun hermes-svscan exited {code}\n")), "{console}");
         if value == "many" {
-            assert!(console.contains("parse HERMES_GW_SERVICES_MAX: many: is no number"));
+            assert!(console.contains(
+                "read setting: HERMES_GW_SERVICES_MAX=many: is not a number: the default counts"
+            ));
             assert_eq!(console.matches("must be a number, not 'many'").count(), 1, "{console}");
         }
     }

@@ -1,6 +1,4 @@
 //! The command line: argv in, a verb and its options out.
 
 pub mod args;
-pub mod help;
-
-pub use args::*;
+pub mod verbs;

@@ -1,36 +1,39 @@
 //! `finish`: what becomes of a gateway that has died, and when.
 
-use crate::cli::Options;
+use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::crash_record;
-use crate::model::backoff::{self, Exit, Facts, Limits, Verdict};
-use crate::render::{self, Level};
+use crate::model::backoff::{self, CrashRecord, Decision, Exit, Facts};
+use crate::model::values;
 use crate::s6::service::Service;
 use crate::s6::status::{self, Status};
-use crate::settings::Settings;
-use crate::sys::user;
-use crate::sys::{self, Watches};
-use std::time::{Duration, Instant};
+use crate::s6::tai64n::Tai64n;
+use crate::sys::clock::Deadline;
+use crate::sys::inotify::Watches;
+use crate::sys::poll;
+use crate::sys::print;
+use std::time::Duration;
 
 /// Tells s6-supervise not to start the service again.
 const PARKED: u8 = 125;
 /// What s6-supervise gets to say that finish runs.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 /// Where there are no watches left, the status is looked at so often.
-const LOOK: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(100);
 
-/// Runs the command, in the service directory of a gateway that ended with `exit`: its
-/// exit code is what s6-supervise goes by.
+/// Runs the command, in the service directory of a gateway that has ended: its exit code is
+/// what s6-supervise goes by.
 ///
 /// # Errors
 /// [`Kind::Unsupervised`] if s6-supervise has not started this process, or cannot say so.
-pub fn run(options: &Options, exit: Exit) -> Result<u8> {
-    let settings = Settings::read(options);
-    settings.warn(options);
+pub(crate) fn run(context: &Context) -> Result<u8> {
+    let exit = exit(&context.options.words)?;
+    context.warn_of_settings();
+    let output = &context.output;
     // What belongs to hermes is not written as root.
-    let may_note = forgive(options, user::become_gateways_user(&settings.user));
+    let may_write = output.warn_unless(context.drop_root(&mut |_| Ok(())));
     let slot = Service::here()?;
-    if !becomes(&|| is_this(&slot), PATIENCE)? {
+    if !becomes(&|| is_this(&slot), TIMEOUT)? {
         // Another start would not help, whoever has started this.
         if exit == Exit::Code(backoff::CONFIGURATION) {
             return Ok(PARKED);
@@ -41,67 +44,86 @@ pub fn run(options: &Options, exit: Exit) -> Result<u8> {
     }
     let first = slot.dir().look(status::FILE);
     let status = slot.status()?;
-    let verdict = judge(&slot, &status, exit, &settings.limits);
-    let text = verdict.text(exit);
+    let record = CrashRecord { exit, decision: decide(context, &slot, &status, exit) };
+    let text = record.to_string();
     if !text.is_empty() {
-        sys::print_if_heard(format!("hermes-gw: {text}\n").as_bytes());
+        print::print_if_heard(format!("hermes-gw: {text}\n").as_bytes());
     }
-    let note = |text: &str, afresh: bool| {
-        if may_note {
-            forgive(options, crash_record::decide(&slot, text));
+    if may_write {
+        output.warn_unless(crash_record::write(&slot, &record));
+        if !matches!(record.decision, Decision::BackOff { .. }) {
+            output.warn_unless(crash_record::intervene(&slot, status.stamp));
         }
-        if may_note && afresh {
-            forgive(options, crash_record::begin_afresh(&slot, status.stamp));
-        }
-    };
-    note(&text, !matches!(verdict, Verdict::BackOff { .. }));
-    match verdict {
-        Verdict::AsTold => Ok(0),
-        Verdict::Park(_) => Ok(PARKED),
-        Verdict::BackOff { delay, .. } => {
+    }
+    match record.decision {
+        Decision::AsTold => Ok(0),
+        Decision::Park(_) => Ok(PARKED),
+        Decision::BackOff { delay, .. } => {
             // Any letter makes for another status.
             let told = || slot.dir().look(status::FILE) != first;
-            // It may have come from another s6-supervise, for which this is none.
-            if becomes(&told, delay.saturating_sub(backoff::THROTTLE))? && is_this(&slot) {
-                note("", true);
+            // It may have come from another s6-supervise, for which this is not its finish.
+            let told = becomes(&told, delay.saturating_sub(backoff::THROTTLE))? && is_this(&slot);
+            if told && may_write {
+                output.warn_unless(crash_record::clear(&slot));
+                output.warn_unless(crash_record::intervene(&slot, status.stamp));
             }
             Ok(0)
         }
     }
 }
 
-/// The verdict on the gateway in `slot`, which ended with `exit`; `status` is that of its
-/// death.
-fn judge(slot: &Service, status: &Status, exit: Exit, limits: &Limits) -> Verdict {
+/// `EXIT_CODE SIGNAL NAME [PGID]`: what s6-supervise passes to the script.
+fn exit(words: &[Vec<u8>]) -> Result<Exit> {
+    let number = |at: usize| {
+        let word = words.get(at).map_or(&b""[..], |word| word);
+        let wrong = || Error::new(Kind::Usage, "parse number", word, "is not a number");
+        values::number(word).ok_or_else(wrong)
+    };
+    let (code, signal) = (number(0)?, number(1)?);
+    // For what a signal has ended, the code is 256.
+    Ok(match u8::try_from(code) {
+        Ok(code) => Exit::Code(code),
+        Err(_) => Exit::Signal(u8::try_from(signal).unwrap_or(0)),
+    })
+}
+
+/// What is done about the gateway in `slot`, which ended with `exit`; `status` is that of its
+/// death. What cannot be read is told, and counts as not there: then it is started again.
+fn decide(context: &Context, slot: &Service, status: &Status, exit: Exit) -> Decision {
     let died = status.stamp;
-    let deaths: Vec<_> = slot.deaths().iter().map(|death| death.stamp).collect();
-    let earlier = deaths.iter().rfind(|at| **at != died).copied().unwrap_or_default();
-    let fresh = crash_record::fresh_since(slot);
-    let counted = deaths.iter().filter(|at| **at > fresh);
-    let counted: Vec<_> = counted.map(|at| at.since_unix()).collect();
+    let intervened = told(context, crash_record::intervened(slot));
+    let (mut earlier, mut counted) = (Tai64n::default(), Vec::new());
+    for death in told(context, slot.deaths()) {
+        if death.stamp != died {
+            earlier = death.stamp;
+        }
+        if death.stamp > intervened {
+            counted.push(death.stamp.since_unix());
+        }
+    }
     let uptime = |started| died.since_unix().saturating_sub(started);
     let facts = Facts {
         exit,
-        uptime: crash_record::started(slot).map(uptime),
-        // Said in this run, or about its death.
-        planned: !status.want_up || earlier < fresh && fresh <= died,
+        uptime: told(context, crash_record::started(slot)).map(uptime),
+        // Asked for in this run, or after its death.
+        planned: !status.want_up || earlier < intervened && intervened <= died,
         deaths: &counted,
     };
-    backoff::decide(&facts, limits)
+    backoff::decide(&facts, &context.settings.limits)
+}
+
+fn told<T: Default>(context: &Context, read: Result<T>) -> T {
+    read.unwrap_or_else(|error| {
+        context.output.warn(&error);
+        T::default()
+    })
 }
 
 /// Whether `slot` is where this process is the finish that runs.
 fn is_this(slot: &Service) -> bool {
     let own = u64::from(std::process::id());
+    // What cannot be read does not say so; it is read again, and told when the time is over.
     slot.status().is_ok_and(|status| status.finishing && status.pid == own)
-}
-
-/// Warns of what could not be done; whether it could.
-fn forgive(options: &Options, done: Result<()>) -> bool {
-    if let Err(error) = &done {
-        render::complain(Level::Warning, &error.to_string(), options.json);
-    }
-    done.is_ok()
 }
 
 /// Waits until something `is` so, `time` at most, and looks at each new status; whether it
@@ -115,22 +137,8 @@ fn becomes(is: &dyn Fn() -> bool, time: Duration) -> Result<bool> {
         let watches = Watches::new()?;
         watches.add(b"supervise").map(|_| watches)
     };
-    let statuses = watch().ok();
-    let deadline = Instant::now() + time;
-    loop {
-        if is() {
-            return Ok(true);
-        }
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(false);
-        }
-        match &statuses {
-            Some(statuses) => {
-                sys::wait(&[(Some(statuses.fifo()), None)], Some(left))?;
-                statuses.fifo().drain();
-            }
-            None => std::thread::sleep(left.min(LOOK)),
-        }
-    }
+    // Where no watch is left, it is looked each PAUSE.
+    let watches = watch().ok();
+    let events = watches.as_ref().map(Watches::fifo);
+    poll::wait_until(Deadline::after(time), events, PAUSE, &mut || Ok(is()))
 }

@@ -1,10 +1,15 @@
 //! `start`, `stop`, `restart`, `signal`, `is-running`, `wait`: gateways that there are.
 
 use super::outcomes;
-use crate::cli::{Change, Lifecycle, Options};
-use crate::error::Result;
-use crate::manager::{self, Access, Goal, Patience};
-use crate::s6::control::Control;
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+use crate::gateway::transition::Target;
+use crate::manager::access::{Privilege, S6};
+use crate::manager::bring::{self, open};
+use crate::manager::{self, Outcomes, Timeout};
+use crate::model::profile::Profile;
+use crate::options::Opt;
+use crate::s6::control::{self, Control};
 use std::time::Duration;
 
 /// What a gateway gets to come up, by default.
@@ -12,53 +17,111 @@ const UP: Duration = Duration::from_secs(10);
 /// What a gateway gets to finish, by default.
 const DOWN: Duration = Duration::from_secs(60);
 
-/// Runs `start`, `stop` or `restart`.
-pub fn change(options: &Options, it: &Lifecycle) -> Result<u8> {
-    let (access, default, done, told) = match it.change {
-        Change::Start => (Access::Register, UP, "started", "told to start"),
-        Change::Stop => (Access::Control, DOWN, "stopped", "told to stop"),
-        Change::Restart => (Access::Control, DOWN, "restarted", "told to restart"),
+/// Runs `start`.
+pub(crate) fn start(context: &Context) -> Result<u8> {
+    change(context, Target::Start)
+}
+
+/// Runs `stop`.
+pub(crate) fn stop(context: &Context) -> Result<u8> {
+    change(context, Target::Stop)
+}
+
+/// Runs `restart`.
+pub(crate) fn restart(context: &Context) -> Result<u8> {
+    change(context, Target::Restart)
+}
+
+fn change(context: &Context, target: Target) -> Result<u8> {
+    let options = &context.options;
+    let all = options.has(Opt::All);
+    if all != options.words.is_empty() {
+        return Err(wrong("needs profiles, or --all, and not both"));
+    }
+    let (privilege, default, done, told) = match target {
+        Target::Start => (Privilege::Register, UP, "started", "told to start"),
+        Target::Stop => (Privilege::Control, DOWN, "stopped", "told to stop"),
+        _ => (Privilege::Control, DOWN, "restarted", "told to restart"),
     };
-    let done = if it.no_wait { told } else { done };
-    let patience = match it.no_wait {
-        true => Patience::None,
-        false => Patience::Within(it.timeout.unwrap_or(default)),
+    let (timeout, done) = match options.has(Opt::NoWait) {
+        true => (Timeout::NoWait, told),
+        false => (Timeout::After(options.timeout.unwrap_or(default)), done),
     };
-    let manager = manager::open(options, access)?;
-    let names = if it.all { super::all(&*manager)? } else { it.names.clone() };
-    outcomes(options, &names, done, &|profiles| match it.change {
-        Change::Start => manager.start(profiles, patience),
-        Change::Stop => manager.stop(profiles, patience),
-        Change::Restart => manager.restart(profiles, patience),
+    let manager = manager::open(context, privilege)?;
+    let registered;
+    let names = if all {
+        registered = super::all(&*manager)?;
+        &registered
+    } else {
+        &options.words
+    };
+    outcomes(context, names, done, &|profiles| match target {
+        Target::Start => manager.start(profiles, timeout),
+        Target::Stop => manager.stop(profiles, timeout),
+        _ => manager.restart(profiles, timeout),
     })
 }
 
+fn wrong(why: &'static str) -> Box<Error> {
+    Error::new(Kind::Usage, "parse arguments", "hermes-gw", why)
+}
+
 /// Runs `signal`.
-pub fn signal(options: &Options, signal: Control, names: &[Vec<u8>]) -> Result<u8> {
-    let manager = manager::open(options, Access::Control)?;
-    outcomes(options, names, "signalled", &|profiles| manager.signal(profiles, signal))
+pub(crate) fn signal(context: &Context) -> Result<u8> {
+    let Some((word, names)) = context.options.words.split_first() else {
+        return Err(wrong("needs a signal"));
+    };
+    let signal = control::signal(word).ok_or_else(|| {
+        Error::new(Kind::Usage, "parse signal", word, ["s6 sends ", control::NAMES].concat())
+    })?;
+    let s6 = manager::open_s6(context, Privilege::Control, SIGNAL)?;
+    outcomes(context, names, "signalled", &|profiles| {
+        let mut outcomes = Outcomes::new();
+        for profile in profiles {
+            let sent = send(&s6, profile, signal);
+            outcomes.push(sent.map_err(|error| context.explain(error)));
+        }
+        outcomes
+    })
+}
+
+const SIGNAL: &str = "signal gateway";
+
+fn send(s6: &S6<'_>, profile: &Profile, signal: Control) -> Result<()> {
+    let service = open(s6, SIGNAL, profile)?;
+    let control = service.control()?;
+    match service.status()?.is_up() {
+        true => control.write(&[signal as u8]),
+        false => Err(s6.failed(SIGNAL, profile, Kind::Unusable, "it is not up".into())),
+    }
 }
 
 /// Runs `is-running`.
-pub fn is_running(options: &Options, name: &[u8]) -> Result<u8> {
+pub(crate) fn is_running(context: &Context) -> Result<u8> {
+    let name = context.options.words.first().map_or(&b""[..], |name| name);
     let profile = super::profile(name)?;
-    let running = manager::open(options, Access::Read)?.is_running(&profile)?;
+    let running = manager::open(context, Privilege::Read)?.is_running(&profile)?;
     Ok((!running).into())
 }
 
 /// Runs `wait`.
-pub fn wait(
-    options: &Options,
-    goal: Goal,
-    names: &[Vec<u8>],
-    timeout: Option<Duration>,
-) -> Result<u8> {
-    let patience = timeout.map_or(Patience::Endless, Patience::Within);
-    let manager = manager::open(options, Access::Control)?;
-    let done = match goal {
-        Goal::Up => "up",
-        Goal::Ready => "ready",
-        Goal::Down => "down",
+pub(crate) fn wait(context: &Context) -> Result<u8> {
+    let options = &context.options;
+    let (target, done) = match [Opt::Up, Opt::Ready, Opt::Down].map(|it| options.has(it)) {
+        [true, false, false] => (Target::Up, "up"),
+        [false, true, false] => (Target::Ready, "ready"),
+        [false, false, true] => (Target::Down, "down"),
+        _ => return Err(wrong("wait needs one of --up, --ready and --down")),
     };
-    outcomes(options, names, done, &|profiles| manager.wait(profiles, goal, patience))
+    let timeout = options.timeout.map_or(Timeout::Never, Timeout::After);
+    let s6 = manager::open_s6(context, Privilege::Control, "wait for gateway")?;
+    outcomes(context, &options.words, done, &|profiles| {
+        bring::command(&s6, target, profiles, timeout, &|profile, service| {
+            if target == Target::Ready && service.says_ready() == Ok(false) {
+                let why = "it has no notification-fd, and never says that it is ready";
+                let error = s6.failed("wait for gateway", profile, Kind::Unusable, why.into());
+                context.output.warn(&error);
+            }
+        })
+    })
 }

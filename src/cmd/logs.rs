@@ -1,77 +1,108 @@
 //! `logs`: what gateways have said.
 
-use crate::cli::{Logs, Options};
+use super::{fail, first, targets};
+use crate::context::Context;
 use crate::error::{Error, Kind, Result};
+use crate::hermes::home::Homes;
 use crate::logs::printer::{Form, Printer, Stamps};
+use crate::logs::reader::Log;
 use crate::logs::stamp::Stamp;
 use crate::logs::timezone::Zone;
 use crate::model::profile::Profile;
-use crate::render::{self, Level};
-use crate::settings::Settings;
-use crate::sys::user;
-use crate::sys::{self, Dir, FifoWriter, Watches};
-use crate::{hermes::home, logs::reader::Log};
-use std::io::IsTerminal;
+use crate::options::Opt;
+use crate::sys::inotify::Watches;
+use crate::sys::poll::{self, FifoWriter};
+use crate::sys::{print, raise_descriptor_limit};
 
-/// What is printed at once, in bytes, as soon as there is so much.
+/// So many lines of each log are shown, unless it is said otherwise.
+const LINES: usize = 50;
+/// How many bytes are printed at once, at least, while there are more lines.
 const ENOUGH: usize = 32 * 1024;
 
 /// Runs the command.
-pub fn run(options: &Options, it: &Logs) -> Result<u8> {
-    let settings = Settings::read(options);
-    sys::raise_descriptor_limit();
-    user::become_gateways_user(&settings.user)?;
-    let root = home::root_of(&settings.home);
-    let home = Dir::open(root).map_err(|error| settings.explain(error))?;
-    let mut show = Show::new(options, it, &settings);
-    let watch = if it.follow { Some(Watches::new()?) } else { None };
-    for (at, name) in it.names.iter().enumerate() {
-        if it.names[..at].contains(name) {
-            continue;
+// Inlined, its frame would make all commands larger.
+#[inline(never)]
+pub(crate) fn run(context: &Context) -> Result<u8> {
+    let (options, output) = (&context.options, &context.output);
+    let mut stamps = match (options.has(Opt::Local), options.has(Opt::Utc)) {
+        (false, false) => Stamps::AsTheyAre,
+        (true, false) => Stamps::Local,
+        (false, true) => Stamps::Utc,
+        (true, true) => {
+            let why = "takes --local or --utc, and not both";
+            return Err(Error::new(Kind::Usage, "parse arguments", "logs", why));
         }
-        let opened = super::profile(name).and_then(|profile| {
-            let log = open(&home, root, &profile, it, watch.as_ref());
-            Ok(Source::new(profile, log.map_err(|error| settings.explain(error))?))
-        });
-        match opened {
-            Ok(source) => show.sources.push(source),
-            Err(error) => show.fail(&error),
+    };
+    raise_descriptor_limit();
+    context.drop_root(&mut |_| Ok(()))?;
+    let homes = context.homes().map_err(|error| context.explain(error))?;
+    let watch = if options.has(Opt::Follow) { Some(Watches::new()?) } else { None };
+    let profiles = targets(&options.words);
+    let several = profiles.len() > 1;
+    let mut form = if print::is_terminal() { Form::Terminal } else { Form::Bytes };
+    if output.json {
+        (form, stamps) = (Form::Json, Stamps::Utc);
+    }
+    let mut zone = None;
+    if several || stamps != Stamps::AsTheyAre {
+        zone = Some(Zone::load(context.settings.zone.as_deref()).unwrap_or_else(|error| {
+            output.warn(&error.hint("UTC counts"));
+            Zone::default()
+        }));
+    }
+    let printer = Printer { form, stamps, zone, width: 0, out: Vec::new() };
+    let mut merge = Merge { printer, sources: Vec::new(), failures: Failures { context, code: 0 } };
+    for profile in &profiles {
+        let profile = match profile {
+            Ok(profile) => profile,
+            Err(error) => {
+                merge.failures.tell(error);
+                continue;
+            }
+        };
+        match open(context, &homes, profile, watch.as_ref()) {
+            Ok(log) => {
+                if several {
+                    merge.printer.width = merge.printer.width.max(profile.name().len());
+                }
+                merge.sources.push(Source { log, waits: false, stamp: None, failed: false });
+            }
+            Err(error) => merge.failures.tell(&context.explain(error)),
         }
     }
-    if show.several {
-        show.pad();
-    }
-    let stdout = FifoWriter::stdout();
+    let stdout = FifoWriter::stdout()?;
     loop {
-        // At first, too: something may have come before it was watched.
+        // The first time, too: something may have been written before it was watched.
         if let Some(watch) = &watch {
             watch.fifo().drain();
-            show.refresh(watch);
+            merge.refresh(watch);
         }
-        if !show.lines()? || show.sources.is_empty() {
-            return Ok(show.code);
-        }
-        let Some(watch) = &watch else { return Ok(show.code) };
-        if sys::wait(&[(Some(watch.fifo()), stdout.as_ref())], None)?[0].1 {
-            return Ok(show.code);
+        let is_read = merge.print_lines()?;
+        let Some(watch) = &watch else { break };
+        if !is_read
+            || merge.sources.iter().all(|source| source.failed)
+            || poll::wait(&[(Some(watch.fifo()), Some(&stdout))], None)?[0].1
+        {
+            break;
         }
     }
+    Ok(merge.failures.code)
 }
 
-fn open(
-    home: &Dir,
-    root: &[u8],
-    profile: &Profile,
-    it: &Logs,
+fn open<'a>(
+    context: &Context,
+    homes: &Homes,
+    profile: &'a Profile,
     watch: Option<&Watches>,
-) -> Result<Log> {
-    let log = Log::open(home, profile, it.lines, it.follow).map_err(|error| {
+) -> Result<Box<Log<'a>>> {
+    let lines = context.options.lines.unwrap_or(LINES);
+    let log = Log::open(homes.root(), profile, lines, watch.is_some()).map_err(|error| {
         if error.kind != Kind::Missing {
             return error;
         }
-        let (kind, why) = match home::exists(root, profile) {
-            true => (Kind::Unusable, "it has no log yet"),
-            false => (Kind::NotRegistered, "no such gateway"),
+        let (kind, why) = match homes.has(profile) {
+            Ok(true) => (Kind::Unusable, "it has no log yet"),
+            _ => (Kind::NotRegistered, "no such gateway"),
         };
         Error::new(kind, "show log of gateway", profile.name(), why)
     })?;
@@ -81,195 +112,136 @@ fn open(
     Ok(log)
 }
 
-/// The log of a gateway on its way to the reader.
-struct Source {
-    profile: Profile,
-    log: Log,
-    /// What its lines begin with.
-    prefix: Vec<u8>,
-    /// Whether there is a line that was not shown.
+/// One of the logs that are shown.
+struct Source<'a> {
+    log: Box<Log<'a>>,
+    /// Whether its next line is known.
     waits: bool,
     /// The stamp of that line.
     stamp: Option<Stamp>,
-    /// The moment of that stamp, in seconds since 1970 UTC and nanoseconds.
-    at: Option<(i64, u32)>,
+    /// Whether it cannot be read any more.
     failed: bool,
 }
 
-impl Source {
-    fn new(profile: Profile, log: Log) -> Source {
-        let prefix = Vec::new();
-        Source { profile, log, prefix, waits: false, stamp: None, at: None, failed: false }
+/// Errors are printed while the other logs are shown.
+struct Failures<'a> {
+    context: &'a Context,
+    /// The exit code.
+    code: u8,
+}
+
+impl Failures<'_> {
+    fn tell(&mut self, error: &Error) {
+        self.code = first(self.code, fail(self.context, error));
+    }
+
+    fn give_up(&mut self, source: &mut Source, error: &Error) {
+        self.tell(error);
+        source.failed = true;
     }
 }
 
 /// Several logs that are shown as one.
-struct Show {
+struct Merge<'a> {
     printer: Printer,
-    sources: Vec<Source>,
-    /// Whether lines say whose they are.
-    several: bool,
-    /// Whether it matters which stamps lines have.
-    stamps: bool,
-    json: bool,
-    code: u8,
+    sources: Vec<Source<'a>>,
+    failures: Failures<'a>,
 }
 
-impl Show {
-    fn new(options: &Options, it: &Logs, settings: &Settings) -> Show {
-        let json = options.json;
-        let form = match (json, std::io::stdout().is_terminal()) {
-            (true, _) => Form::Json,
-            (false, true) => Form::Terminal,
-            (false, false) => Form::Bytes,
-        };
-        let several = it.names.iter().any(|name| *name != it.names[0]);
-        let stamps = several || json || it.stamps != Stamps::AsTheyAre;
-        let mut zone = Zone::default();
-        if stamps {
-            match Zone::load(settings.zone.as_deref()) {
-                Ok(local) => zone = local,
-                Err(error) => warn(&error.hint("UTC counts").to_string(), json),
-            }
-        }
-        let printer = Printer { form, stamps: it.stamps, zone, out: Vec::new() };
-        Show { printer, sources: Vec::new(), several, stamps, json, code: 0 }
-    }
-
-    /// Says what went wrong; the others go on.
-    fn fail(&mut self, error: &Error) {
-        render::complain(Level::Error, &error.to_string(), self.json);
-        if self.code == 0 {
-            self.code = error.kind.exit_code();
-        }
-    }
-
-    /// Makes the names before the lines as long as the longest.
-    fn pad(&mut self) {
-        let mut longest = 0;
-        for source in &self.sources {
-            longest = longest.max(source.profile.name().len());
-        }
-        for source in &mut self.sources {
-            source.prefix.extend_from_slice(source.profile.name().as_bytes());
-            source.prefix.resize(longest, b' ');
-            source.prefix.extend_from_slice(b" | ");
-        }
-    }
-
-    /// Looks for what has come.
+impl Merge<'_> {
+    /// Looks for new lines in all logs.
     fn refresh(&mut self, watch: &Watches) {
-        for at in 0..self.sources.len() {
-            let source = &mut self.sources[at];
+        for source in &mut self.sources {
+            if source.failed {
+                continue;
+            }
             match source.log.refresh(watch) {
                 Ok(false) => {}
                 Ok(true) => {
-                    let name = source.profile.name();
+                    let name = source.log.profile.name();
                     let why = "files were deleted before they were read: lines may be missing";
-                    warn(&format!("follow log of gateway: {name}: {why}"), self.json);
+                    let error = Error::new(Kind::Missing, "follow log of gateway", name, why);
+                    self.failures.context.output.warn(&error);
                 }
-                Err(error) => self.lose(at, &error),
+                Err(error) => self.failures.give_up(source, &error),
             }
         }
     }
 
-    fn lose(&mut self, at: usize, error: &Error) {
-        self.fail(error);
-        self.sources[at].failed = true;
-    }
-
-    /// Shows all lines that are there, the earliest first; whether somebody reads them.
-    ///
-    /// What has no stamp stays with the line before it.
-    fn lines(&mut self) -> Result<bool> {
-        while let Some(first) = self.first() {
-            loop {
-                if !self.line(first)? {
-                    return Ok(false);
-                }
-                if !self.look(first) || self.sources[first].stamp.is_some() {
-                    break;
-                }
+    /// Prints all lines that are there, the earliest first. Returns whether anybody reads them.
+    fn print_lines(&mut self) -> Result<bool> {
+        let mut last = usize::MAX;
+        loop {
+            last = self.next(last);
+            if last == usize::MAX {
+                return self.printer.print();
+            }
+            if !self.print_line(last)? {
+                return Ok(false);
             }
         }
-        self.sources.retain(|source| !source.failed);
-        self.print()
     }
 
-    /// The source whose line comes first; of several the one that was named first.
-    fn first(&mut self) -> Option<usize> {
-        let mut first: Option<usize> = None;
-        for at in 0..self.sources.len() {
-            if !self.look(at) {
+    /// The index of the source with the earliest line, the first one of several; `usize::MAX` if
+    /// there is no line. A line without a stamp comes right after the line before it, which was
+    /// one of the source `last`.
+    fn next(&mut self, last: usize) -> usize {
+        let mut first = (usize::MAX, (i64::MAX, 0));
+        for (at, source) in self.sources.iter_mut().enumerate() {
+            if !source.waits && !source.failed {
+                match source.log.peek() {
+                    Ok(Some(piece)) => {
+                        let zone = self.printer.zone.as_ref();
+                        source.stamp = zone.and_then(|zone| Stamp::of(piece.bytes, zone));
+                        source.waits = true;
+                    }
+                    Ok(None) => {}
+                    Err(error) => self.failures.give_up(source, &error),
+                }
+            }
+            if !source.waits {
                 continue;
             }
-            if first.is_none_or(|first| self.sources[at].at < self.sources[first].at) {
-                first = Some(at);
+            let mut moment = (i64::MIN, 0);
+            if let Some(stamp) = &source.stamp {
+                moment = (stamp.seconds, stamp.nanos);
+            } else if at == last {
+                return at;
+            }
+            if moment < first.1 {
+                first = (at, moment);
             }
         }
-        first
+        first.0
     }
 
-    /// Whether there is another line of the source `at`.
-    fn look(&mut self, at: usize) -> bool {
+    /// Prints the next line of the source `at`. Returns whether anybody reads it.
+    fn print_line(&mut self, at: usize) -> Result<bool> {
         let source = &mut self.sources[at];
-        if source.waits || source.failed {
-            return source.waits;
-        }
-        match source.log.peek() {
-            Ok(Some(piece)) => {
-                source.stamp = if self.stamps { Stamp::of(piece.bytes) } else { None };
-                source.at = source.stamp.map(|stamp| self.printer.moment(&stamp));
-                source.waits = true;
-            }
-            Ok(None) => {}
-            Err(error) => self.lose(at, &error),
-        }
-        self.sources[at].waits
-    }
-
-    /// Shows the line that waits; whether somebody reads it.
-    fn line(&mut self, at: usize) -> Result<bool> {
-        let Source { profile, log, prefix, waits, stamp, .. } = &mut self.sources[at];
-        let mut done = self.printer.begin(profile.name(), prefix, *stamp);
-        *waits = false;
-        loop {
-            match log.peek() {
+        let mut done = self.printer.begin(source.log.profile.name(), source.stamp);
+        source.waits = false;
+        let mut ends = false;
+        while !ends {
+            match source.log.peek() {
                 Ok(Some(piece)) => {
-                    let ends = piece.ends;
+                    ends = piece.ends;
                     done += self.printer.piece(&piece.bytes[done..], ends);
-                    log.take(done, ends);
-                    if ends {
-                        break;
-                    }
+                    source.log.take(done, ends);
                 }
-                Ok(None) => break,
-                Err(error) => {
-                    self.lose(at, &error);
+                // The rest of the line has gone.
+                rest => {
+                    self.printer.piece(b"", true);
+                    if let Err(error) = rest {
+                        self.failures.give_up(source, &error);
+                    }
                     break;
                 }
             }
             done = 0;
-            if self.printer.out.len() >= ENOUGH && !print(&mut self.printer.out)? {
+            if self.printer.out.len() >= ENOUGH && !self.printer.print()? {
                 return Ok(false);
             }
         }
-        self.printer.end();
-        if self.printer.out.len() < ENOUGH { Ok(true) } else { self.print() }
+        Ok(true)
     }
-
-    fn print(&mut self) -> Result<bool> {
-        print(&mut self.printer.out)
-    }
-}
-
-/// Prints `bytes`, of which none are left then; whether somebody reads them.
-fn print(bytes: &mut Vec<u8>) -> Result<bool> {
-    let heard = sys::print_while_heard(bytes)?;
-    bytes.clear();
-    Ok(heard)
-}
-
-fn warn(text: &str, json: bool) {
-    render::complain(Level::Warning, text, json);
 }

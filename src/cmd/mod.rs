@@ -1,57 +1,24 @@
-//! What each verb does: observe → plan → apply → render.
+//! What each verb does: observe → plan → apply → say.
 
-mod completion;
-mod doctor;
-mod finish;
-mod lifecycle;
-mod logs;
-mod reconcile;
-mod registration;
-mod shutdown;
-mod status;
-mod watch;
+pub(crate) mod doctor;
+pub(crate) mod finish;
+pub(crate) mod lifecycle;
+pub(crate) mod logs;
+pub(crate) mod reconcile;
+pub(crate) mod registration;
+pub(crate) mod shutdown;
+pub(crate) mod status;
+pub(crate) mod watch;
 
-use crate::cli::help;
-use crate::cli::{Command, Invocation, Options, Verbosity};
+use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::hermes::container::Supervisor;
+use crate::hermes::container::{PROC, Supervisor};
 use crate::manager::{Outcomes, ServiceManager};
 use crate::model::profile::Profile;
-use crate::render::{self, Level};
 
-/// Runs one command; its exit code.
-pub fn run(invocation: &Invocation) -> Result<u8> {
-    let options = &invocation.options;
-    match &invocation.command {
-        Command::Reconcile(reconcile) => reconcile::run(options, *reconcile),
-        Command::Register(register) => registration::register(options, register),
-        Command::Unregister { names, timeout } => {
-            registration::unregister(options, names, *timeout)
-        }
-        Command::List => registration::list(options),
-        Command::Lifecycle(lifecycle) => lifecycle::change(options, lifecycle),
-        Command::Signal { signal, names } => lifecycle::signal(options, *signal, names),
-        Command::IsRunning { name } => lifecycle::is_running(options, name),
-        Command::Wait { goal, names, timeout } => lifecycle::wait(options, *goal, names, *timeout),
-        Command::Status { names } => status::run(options, names),
-        Command::Watch { names } => watch::run(options, names),
-        Command::Doctor => doctor::run(options),
-        Command::Logs(logs) => logs::run(options, logs),
-        Command::Hook { hook, name } => registration::hook(options, *hook, name),
-        Command::Install => registration::install(options),
-        Command::Shutdown { timeout, supervisors } => {
-            shutdown::run(options, *timeout, *supervisors)
-        }
-        Command::Finish { exit } => finish::run(options, *exit),
-        Command::Detect => told(&format!("{}\n", Supervisor::detect().word())),
-        Command::Completion { shell } => told(completion::script(*shell)),
-        Command::Help { about } => told(help::text(*about)),
-        Command::Version => told(concat!("hermes-gw ", env!("CARGO_PKG_VERSION"), "\n")),
-    }
-}
-
-fn told(text: &str) -> Result<u8> {
-    render::say(text).map(|()| 0)
+/// Runs `detect`.
+pub(crate) fn detect(context: &Context) -> Result<u8> {
+    context.output.say(&[Supervisor::detect(PROC)?.word(), "\n"].concat()).map(|()| 0)
 }
 
 /// The profile that a word of the command line names.
@@ -62,22 +29,22 @@ fn profile(name: &[u8]) -> Result<Profile> {
 /// Does something to all profiles that `names` are; the others are failures too. What
 /// went wrong is printed, and the exit code is the first failure's.
 fn outcomes(
-    options: &Options,
+    context: &Context,
     names: &[Vec<u8>],
-    done: &str,
+    done: &'static str,
     act: &dyn Fn(&[Profile]) -> Outcomes,
 ) -> Result<u8> {
-    let (parsed, profiles) = targets(names);
-    let mut acted = act(&profiles).into_iter();
+    let named = targets(names);
+    let mut acted = act(&profiles(&named)).into_iter();
     let mut code = 0;
-    for profile in parsed {
-        let done = profile.and_then(|profile| {
-            acted.next().unwrap_or(Ok(()))?;
-            did(options, &profile, done)
+    for profile in named {
+        let result = profile.and_then(|profile| {
+            let missing = || Err(Error::new(Kind::System, done, profile.name(), "no outcome"));
+            acted.next().unwrap_or_else(missing)?;
+            context.output.did(profile.name(), done)
         });
-        if let Err(error) = done {
-            complain(options, &error);
-            code = first(code, error.kind.exit_code());
+        if let Err(error) = result {
+            code = first(code, fail(context, &error));
         }
     }
     Ok(code)
@@ -85,24 +52,34 @@ fn outcomes(
 
 /// The names of all profiles that are registered.
 fn all(manager: &dyn ServiceManager) -> Result<Vec<Vec<u8>>> {
-    let mut all = manager.list()?;
-    if !manager.supports_runtime_registration() {
-        all.push(Profile::Default); // for whom it is refused
+    let mut names = Vec::new();
+    for profile in manager.list()? {
+        names.push(profile.name().into());
     }
-    Ok(all.iter().map(|profile| profile.name().into()).collect())
+    if !manager.supports_runtime_registration() {
+        names.push(b"default".into()); // for whom it is refused
+    }
+    Ok(names)
 }
 
-/// What `names` are, each once, and the profiles among them.
-fn targets(names: &[Vec<u8>]) -> (Vec<Result<Profile>>, Vec<Profile>) {
-    let (mut parsed, mut profiles) = (Vec::new(), Vec::new());
+/// What `names` are, each once.
+fn targets(names: &[Vec<u8>]) -> Vec<Result<Profile>> {
+    let mut targets = Vec::new();
     for (at, name) in names.iter().enumerate() {
         if !names[..at].contains(name) {
-            let profile = profile(name);
-            profiles.extend(profile.clone());
-            parsed.push(profile);
+            targets.push(profile(name));
         }
     }
-    (parsed, profiles)
+    targets
+}
+
+/// The profiles among `targets`.
+fn profiles(targets: &[Result<Profile>]) -> Vec<Profile> {
+    let mut profiles = Vec::new();
+    for profile in targets.iter().flatten() {
+        profiles.push(profile.clone());
+    }
+    profiles
 }
 
 /// The exit code of two, of which the first failure's counts.
@@ -110,14 +87,8 @@ fn first(one: u8, other: u8) -> u8 {
     if one == 0 { other } else { one }
 }
 
-fn complain(options: &Options, error: &Error) {
-    render::complain(Level::Error, &error.to_string(), options.json);
-}
-
-/// Says with `-v` what was done.
-fn did(options: &Options, profile: &Profile, done: &str) -> Result<()> {
-    match options.verbosity {
-        Verbosity::Verbose => render::say(&render::done(profile, done, options.json)),
-        _ => Ok(()),
-    }
+/// Prints what has failed; its exit code.
+fn fail(context: &Context, error: &Error) -> u8 {
+    context.output.fail(error);
+    error.kind.exit_code()
 }

@@ -1,88 +1,104 @@
-//! `reconcile`: observe → plan → apply → report.
+//! `reconcile`: observe → plan → apply → say.
 
-use crate::cli::{Options, Reconcile, Verbosity};
+use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::gateway::observe::may_run;
 use crate::gateway::slot::{self, Registration};
+use crate::gateway::slots::{self, Slots};
 use crate::gateway::{adopt, retire};
-use crate::hermes::container::Role;
-use crate::hermes::{boot_log, home, state_file};
-use crate::model::plan::{self, Action, Found, Observed, Slot, Verb};
+use crate::hermes::container::{PROC, Role};
+use crate::hermes::home::{self, Homes};
+use crate::hermes::{boot_log, state_file};
+use crate::manager::access::{Privilege, S6};
+use crate::model::calendar;
+use crate::model::plan::{self, Action, Effect, Found, Observed, Slot};
 use crate::model::profile::Profile;
-use crate::render::{self, Level};
-use crate::s6::scandir::{self, ScanDir, Tree};
-use crate::settings::Settings;
-use crate::sys::user;
-use crate::sys::{self, Dir, Ids, Name};
-use crate::text::Shown;
+use crate::model::tree::Tree;
+use crate::options::{Opt, Verbosity};
+use crate::output::{self, Row};
+use crate::sys::dir::Dir;
+use crate::sys::identity;
+use crate::sys::{self, Name, clock};
+use crate::text::{Shown, hex_digits};
 
-/// Where s6-rc keeps the service directories of the image's static services.
-const STATIC_SERVICES: &[u8] = b"/run/s6-rc/servicedirs";
+/// So many homes stay open between the look at them and what is done in them, if that leaves
+/// half of the descriptors.
+const OPEN_HOMES: usize = 200;
 
 /// All that a run needs to know and hold.
 struct Run<'a> {
-    options: &'a Options,
-    reconcile: Reconcile,
-    settings: Settings,
-    services_max: usize,
+    context: &'a Context,
+    boot: bool,
+    dry: bool,
+    prune: bool,
+    user: &'a [u8],
     role: Role,
-    home: Dir,
-    profiles: Option<Dir>,
-    scandir: ScanDir,
+    homes: Homes,
+    s6: S6<'a>,
 }
 
 /// Runs the command: 0 if everything planned was applied, else 1.
-pub fn run(options: &Options, reconcile: Reconcile) -> Result<u8> {
-    let settings = Settings::read(options);
-    settings.warn(options);
-    let policy = reconcile.policy.map_or_else(|| settings.policy.clone(), Ok)?;
-    let services_max = settings.services_max.clone()?;
-    let role = Role::detect();
-    if let Some(why) = reason_to_skip(&settings, role) {
-        return skip(options, why).map(|()| 0);
+pub(crate) fn run(context: &Context) -> Result<u8> {
+    context.warn_of_settings();
+    let (options, settings) = (&context.options, &context.settings);
+    let role = Role::detect(PROC)?;
+    if let Some(why) = reason_to_skip(context, role) {
+        return skip(context, why).map(|()| 0);
     }
-    sys::clear_umask();
-    let scandir = become_hermes(options, reconcile, &settings)?;
-    let home = Dir::open(home::root_of(&settings.home))
-        .map_err(|error| error.hint("set HERMES_HOME or --home"))?;
-    let mut prune = reconcile.prune;
-    let profiles = home::profiles(&home).unwrap_or_else(|error| {
-        warn(options, &error);
-        // Whose profile is gone cannot be told.
-        prune = false;
-        None
-    });
-    let reconcile = Reconcile { prune, ..reconcile };
-    let run = Run { options, reconcile, settings, services_max, role, home, profiles, scandir };
+    let (boot, dry) = (options.has(Opt::Boot), options.has(Opt::DryRun));
+    let privilege = match (dry, boot) {
+        (true, _) => Privilege::Control,
+        (false, false) => Privilege::Register,
+        (false, true) => Privilege::Boot,
+    };
+    let was_root = identity::is_root();
+    let s6 = S6::open(context, privilege)?;
+    if was_root && !dry && s6.slots.tree == Tree::Root {
+        let (path, user) = (Shown(s6.slots.dir().path()), Shown(&settings.place()?.user));
+        if context.output.verbosity == Verbosity::Verbose && !context.output.json {
+            context.output.say(&format!("reconcile: handed {path} to {user}\n"))?;
+        }
+    }
+    let homes = context.homes().map_err(|error| error.hint("set HERMES_HOME or --home"))?;
+    let prune = options.has(Opt::Prune);
+    let user = &settings.place()?.user[..];
+    let run = Run { context, boot, dry, prune, user, role, homes, s6 };
 
-    let _lock = if reconcile.dry_run { None } else { Some(run.lock()?) };
-    let mut actions = plan::plan(run.observe()?, policy);
+    let locked = || run.s6.lock().map_err(|error| context.explain(error));
+    let _lock = if dry { None } else { Some(locked()?) };
+    let (observed, mut homes) = run.observe()?;
+    let mut actions = plan::plan(observed, options.policy.unwrap_or(settings.policy));
     let mut asked = Ok(());
-    if !reconcile.dry_run {
+    if !dry {
         run.prune(&mut actions);
-        actions.iter_mut().for_each(|action| run.apply(action));
-        asked = run.take_up(&mut actions);
+        let mut buffer = Vec::new();
+        for (at, action) in actions.iter_mut().enumerate() {
+            run.apply(action, homes.get_mut(at).and_then(Option::take), &mut buffer);
+        }
+        asked = run.adopt(&mut actions);
         run.log(&actions);
     }
-    run.report(&actions)?;
+    run.say(&actions)?;
     asked?;
-    Ok(actions.iter().any(|action| action.verb == Verb::Failed).into())
+    Ok(actions.iter().any(|action| action.effect == Effect::Failed).into())
 }
 
 /// Says that nothing is done, and why.
-fn skip(options: &Options, why: &str) -> Result<()> {
-    match (options.json, options.verbosity) {
+fn skip(context: &Context, why: &str) -> Result<()> {
+    let output = &context.output;
+    match (output.json, output.verbosity) {
         (true, _) => {
-            render::complain(Level::Warning, &format!("skipped: {why}"), true);
-            render::say("[]\n")
+            output.warn_of(&["skipped: ", why].concat());
+            output.say("[]\n")
         }
         (false, Verbosity::Quiet) => Ok(()),
-        (false, _) => render::say(&format!("reconcile: skipped: {why}\n")),
+        (false, _) => output.say(&["reconcile: skipped: ", why, "\n"].concat()),
     }
 }
 
 /// Why this container is not to be reconciled at all, if so.
-fn reason_to_skip(settings: &Settings, role: Role) -> Option<&'static str> {
-    if settings.skip {
+fn reason_to_skip(context: &Context, role: Role) -> Option<&'static str> {
+    if context.settings.skip {
         Some("HERMES_GW_SKIP_RECONCILE is set")
     } else if role == Role::Dashboard {
         Some("this container runs the dashboard; another one runs the gateways")
@@ -91,111 +107,71 @@ fn reason_to_skip(settings: &Settings, role: Role) -> Option<&'static str> {
     }
 }
 
-/// Opens the scandir and, as root, does what only root can do, then becomes the user of the
-/// gateways for good.
-fn become_hermes(options: &Options, reconcile: Reconcile, settings: &Settings) -> Result<ScanDir> {
-    let (user, tree) = (&settings.user[..], settings.tree.clone()?);
-    let ids = sys::is_root().then(|| user::look_up(user)).transpose()?;
-    let stale = tree == Tree::User
-        && reconcile.boot
-        && !reconcile.dry_run
-        && ScanDir::make(&settings.scandir, ids.as_ref())?;
-    let scandir = ScanDir::open(&settings.scandir, tree)?;
-    if let Some(ids) = ids {
-        hand_over(options, reconcile, user, &scandir, &ids)?;
-        sys::become_user(&ids)?;
-    }
-    if stale {
-        scandir.clear().iter().for_each(|error| warn(options, error));
-    }
-    Ok(scandir)
-}
-
-/// Gives to `user` what hermes needs of PID 1's tree.
-fn hand_over(
-    options: &Options,
-    reconcile: Reconcile,
-    user: &[u8],
-    scandir: &ScanDir,
-    ids: &Ids,
-) -> Result<()> {
-    if scandir.tree() == Tree::Root && !reconcile.dry_run {
-        scandir.give(ids)?;
-        if let (true, Ok(services)) = (reconcile.boot, Dir::open(STATIC_SERVICES)) {
-            for error in scandir::give_static_services(&services, ids) {
-                warn(options, &error);
-            }
-        }
-        if options.verbosity == Verbosity::Verbose && !options.json {
-            let (path, user) = (Shown(scandir.dir().path()), Shown(user));
-            render::say(&format!("reconcile: handed {path} to {user}\n"))?;
-        }
-    }
-    Ok(())
-}
-
-fn warn(options: &Options, error: &Error) {
-    render::complain(Level::Warning, &error.to_string(), options.json);
-}
-
 impl Run<'_> {
     fn warn(&self, error: &Error) {
-        warn(self.options, error);
+        self.context.output.warn(error);
     }
 
-    fn lock(&self) -> Result<sys::Lock> {
-        self.scandir.lock(self.options.json).map_err(|error| self.settings.explain(error))
+    fn slots(&self) -> &Slots {
+        &self.s6.slots
     }
 
-    fn observe(&self) -> Result<Observed> {
-        let names = self.scandir.dir().names()?;
-        if !self.reconcile.dry_run {
-            self.scandir.heal(&names).iter().for_each(|error| self.warn(error));
+    /// All that the plan depends on, and the homes of the profiles, as far as they stay open.
+    fn observe(&self) -> Result<(Observed, Vec<Option<Dir>>)> {
+        let names = self.slots().dir().names()?;
+        if !self.dry {
+            retire::clean_up(self.slots(), &names).iter().for_each(|error| self.warn(error));
         }
-        let mut found = vec![self.found(&names, Profile::Default, &self.home)];
+        let root = self.homes.root();
+        let mut found = vec![self.found(&names, Profile::Default, root)];
+        let mut homes = vec![None];
         let migrate = self.role == Role::GatewayRun
-            && !self.settings.no_supervise
-            && self.home.kind(state_file::STATE_FILE) == Ok(None);
-        let mut prune = self.reconcile.prune;
-        if let Some(profiles) = &self.profiles {
-            let entries = profiles.names().unwrap_or_else(|error| {
-                self.warn(&error);
-                prune = false;
-                Vec::new()
-            });
-            found.extend(entries.iter().filter_map(|name| self.named(&names, profiles, name)));
+            && !self.context.settings.no_supervise
+            // What cannot be looked at was told just now, and keeps nobody else from running.
+            && root.kind(state_file::STATE_FILE) == Ok(None);
+        let mut prune = self.prune;
+        let most = OPEN_HOMES.min(sys::descriptor_limit() / 2);
+        let listed = self.homes.each_named(&mut |name, entry| match entry {
+            Ok((profile, home)) => {
+                found.push(self.found(&names, profile, &home));
+                homes.push((homes.len() <= most && !self.dry).then_some(home));
+            }
+            Err(why) => {
+                found.push(unusable(name, why));
+                homes.push(None);
+            }
+        });
+        if let Err(error) = listed {
+            self.warn(&error);
+            // Whose profile is gone cannot be told.
+            prune = false;
         }
         let known = found.iter().filter(|f| f.profile.is_ok() && f.slot != Slot::Absent).count();
-        let slots = names.iter().filter(|name| scandir::is_slot(name)).count();
-        let mut orphans = if prune { self.scandir.profiles()? } else { Vec::new() };
-        orphans
-            .retain(|profile| found.iter().all(|found| found.name() != profile.name().as_bytes()));
-        Ok(Observed {
+        let mut orphans = Vec::new();
+        for profile in if prune { self.slots().profiles()? } else { Vec::new() } {
+            if !found.iter().any(|found| found.name() == profile.name().as_bytes()) {
+                orphans.push(profile);
+            }
+        }
+        let observed = Observed {
             found,
             migrate,
-            capacity: self.scandir.capacity(&names, self.services_max),
-            strangers: slots.saturating_sub(known + orphans.len()),
+            capacity: self.slots().capacity(&names, self.context.settings.services_max),
+            strangers: slots::count(&names).saturating_sub(known + orphans.len()),
             orphans,
-        })
-    }
-
-    /// The entry `name` of `profiles/`, if it is a profile or looks like one.
-    fn named(&self, slots: &[Name], profiles: &Dir, name: &[u8]) -> Option<Found> {
-        Some(match home::named(profiles, name)? {
-            Ok((profile, home)) => self.found(slots, profile, &home),
-            Err(why) => unusable(name, why),
-        })
+        };
+        Ok((observed, homes))
     }
 
     fn found(&self, slots: &[Name], profile: Profile, home: &Dir) -> Found {
-        let (prior, flaw) = state_file::read_prior(home);
+        let (prior, flaw) = state_file::read(home);
         if let Some(flaw) = flaw {
             self.warn(&flaw);
         }
         let present = slots.binary_search_by(|name| name[..].cmp(&profile.slot()[..])).is_ok();
         let slot = match present {
             false => Slot::Absent,
-            true => slot::observe(self.scandir.dir(), &profile, &self.settings.user),
+            true => slot::observe(self.slots(), &profile, self.user),
         };
         Found { profile: Ok(profile), prior, exit: state_file::read_exit(home), slot }
     }
@@ -203,31 +179,30 @@ impl Run<'_> {
     /// Takes away the slots that are to go, first of all: there is room for others then.
     /// Supervisors whose slot somebody has deleted go too.
     fn prune(&self, actions: &mut [Action]) {
-        if !self.reconcile.prune {
+        if !self.prune {
             return;
         }
-        let mut pruned: Vec<_> = actions.iter_mut().filter(|a| a.verb == Verb::Pruned).collect();
-        let profiles: Vec<_> = pruned.iter().filter_map(|a| a.profile.clone().ok()).collect();
-        let mut outcomes = retire::drain(&self.scandir, &profiles, retire::PATIENCE);
-        retire::remove(&self.scandir, &profiles, &mut outcomes);
-        for (action, outcome) in pruned.iter_mut().zip(outcomes) {
+        let is_pruned = |action: &Action| action.effect == Effect::Pruned;
+        let profiles = profiles(actions, &is_pruned);
+        let mut outcomes = retire::stop(self.slots(), &profiles, retire::TIMEOUT);
+        retire::remove(self.slots(), &profiles, &mut outcomes);
+        for (profile, outcome) in profiles.iter().zip(outcomes) {
             if let Err(error) = outcome {
-                action.fail(error.to_string());
+                fail(actions, profile, &error.to_string());
             }
         }
     }
 
-    /// Does what `action` says, or marks it failed.
-    fn apply(&self, action: &mut Action) {
+    /// Does what `action` says, or marks it failed; `home` is the profile's, if it stayed open.
+    fn apply(&self, action: &mut Action, home: Option<Dir>, buffer: &mut Vec<u8>) {
         let Ok(profile) = &action.profile else { return };
-        let (scandir, user) = (self.scandir.dir(), &self.settings.user[..]);
-        let done = self.prepare(profile, action).and_then(|()| match action.verb {
-            Verb::Started | Verb::Registered => {
+        let done = self.prepare(profile, action, home).and_then(|()| match action.effect {
+            Effect::Started | Effect::Registered => {
                 let how = Registration { down: action.down, ..Registration::default() };
-                slot::publish(scandir, profile, user, &how)
+                slot::publish(self.slots().dir(), profile, self.user, &how, buffer)
             }
-            Verb::Updated => slot::amend(scandir, profile, user, action.down),
-            Verb::Kept | Verb::Skipped | Verb::Pruned | Verb::Failed => Ok(()),
+            Effect::Updated => slot::amend(self.slots(), profile, self.user, action.down),
+            Effect::Kept | Effect::Skipped | Effect::Pruned | Effect::Failed => Ok(()),
         });
         if let Err(error) = done {
             action.fail(error.to_string());
@@ -236,80 +211,222 @@ impl Run<'_> {
 
     /// The part of `action` that concerns the profile's home. What cannot be written
     /// there is warned of: a slot that works is worth more than a tidy home.
-    fn prepare(&self, profile: &Profile, action: &Action) -> Result<()> {
+    fn prepare(&self, profile: &Profile, action: &Action, home: Option<Dir>) -> Result<()> {
         if !action.sweep && !action.seed {
             return Ok(());
         }
-        let named;
-        let home = match (profile, &self.profiles) {
-            (Profile::Named(name), Some(profiles)) => {
-                named = profiles.dir(name.as_bytes())?;
-                &named
-            }
-            (Profile::Named(_), None) => return Ok(()), // and none was found
-            (Profile::Default, _) => &self.home,
+        let home = match home {
+            Some(home) => home,
+            None => self.homes.of(profile)?,
         };
+        let output = &self.context.output;
         if action.seed {
-            self.forgive(state_file::seed(home, sys::now()));
+            output.warn_unless(state_file::seed(&home, clock::now()));
         }
-        self.forgive(match action.verb {
+        output.warn_unless(match action.effect {
             _ if !action.sweep => Ok(()),
-            Verb::Started | Verb::Registered => home::sweep(home),
-            _ => home::sweep_unless(home, || slot::may_run(self.scandir.dir(), profile)),
+            Effect::Started | Effect::Registered => home::sweep(&home),
+            _ => home::sweep_unless(&home, || may_run(self.slots(), profile)),
         });
         Ok(())
     }
 
-    fn forgive(&self, result: Result<()>) {
-        if let Err(error) = result {
-            self.warn(&error);
-        }
-    }
-
     /// Adds to the boot log what a boot did, or what was changed since.
     fn log(&self, actions: &[Action]) {
-        let unchanged = |action: &Action| matches!(action.verb, Verb::Kept | Verb::Skipped);
-        if !self.reconcile.boot && actions.iter().all(unchanged) {
+        let unchanged = |action: &Action| matches!(action.effect, Effect::Kept | Effect::Skipped);
+        if !self.boot && actions.iter().all(unchanged) {
             return;
         }
-        let lines = render::actions_log(actions, sys::now());
-        match boot_log::append(&self.home, lines.as_bytes()) {
+        let lines = log_lines(actions, clock::now());
+        match boot_log::append(self.homes.root(), lines.as_bytes()) {
             Ok(None) => {}
             Ok(Some(error)) | Err(error) => self.warn(&error),
         }
     }
 
     /// Has the slots taken up that nobody supervises yet, by one scan for all.
-    fn take_up(&self, actions: &mut [Action]) -> Result<()> {
-        let pending = |a: &&Action| a.unsupervised && a.verb != Verb::Failed;
-        let profiles = actions.iter().filter(pending).filter_map(|a| a.profile.clone().ok());
-        let profiles: Vec<_> = profiles.collect();
-        if self.reconcile.boot || profiles.is_empty() {
+    fn adopt(&self, actions: &mut [Action]) -> Result<()> {
+        let is_pending = |it: &Action| it.unsupervised && it.effect != Effect::Failed;
+        let profiles = profiles(actions, &is_pending);
+        if self.boot || profiles.is_empty() {
             return Ok(());
         }
-        let lost =
-            adopt::take_up(&self.scandir, &profiles, &self.settings.user, self.services_max)?;
-        let is_lost = |a: &&mut Action| a.profile.as_ref().is_ok_and(|it| lost.contains(&it));
-        for action in actions.iter_mut().filter(is_lost) {
-            action.fail(adopt::why_not(&self.scandir));
+        let services_max = self.context.settings.services_max;
+        let adopted = adopt::adopt(self.slots(), &profiles, self.user, services_max)?;
+        for (profile, adopted) in profiles.iter().zip(adopted) {
+            match adopted {
+                Ok(true) => {}
+                Ok(false) => fail(actions, profile, &adopt::why_not(self.slots())),
+                Err(error) => fail(actions, profile, &error.to_string()),
+            }
         }
         Ok(())
     }
 
-    fn report(&self, actions: &[Action]) -> Result<()> {
-        match (self.options.verbosity, self.options.json) {
+    fn say(&self, actions: &[Action]) -> Result<()> {
+        let output = &self.context.output;
+        match (output.verbosity, output.json) {
             (Verbosity::Quiet, _) => Ok(()),
-            (_, true) => render::say(&render::actions_json(actions)),
-            (_, false) => render::say(&render::actions_text(actions)),
+            (_, true) => {
+                let mut rows = Vec::new();
+                for action in actions {
+                    rows.push(json(action));
+                }
+                output.say(&output::array(&rows))
+            }
+            (_, false) => output.say(&lines(actions)),
         }
     }
 }
 
-fn unusable(name: &[u8], why: String) -> Found {
+/// The profiles of those actions that are `such`.
+fn profiles(actions: &[Action], such: &dyn Fn(&Action) -> bool) -> Vec<Profile> {
+    let mut profiles = Vec::new();
+    for action in actions {
+        if let (Ok(profile), true) = (&action.profile, such(action)) {
+            profiles.push(profile.clone());
+        }
+    }
+    profiles
+}
+
+/// Notes that the action for `profile` has failed.
+fn fail(actions: &mut [Action], profile: &Profile, why: &str) {
+    for action in actions {
+        if action.profile.as_ref() == Ok(profile) {
+            action.fail(why.into());
+        }
+    }
+}
+
+fn unusable(name: Name, why: String) -> Found {
     Found {
-        profile: Err((name.to_vec(), why)),
+        profile: Err((name, why)),
         prior: Default::default(),
         exit: Default::default(),
         slot: Slot::Absent,
+    }
+}
+
+/// An action as `--json` shows it; the keys are stable.
+fn json(action: &Action) -> String {
+    let mut row = Row::new();
+    row.text("profile", &Shown(action.name()).to_string());
+    row.text("prior_state", &action.prior.word()).text("action", action.effect.word());
+    row.text("prior_exit", action.exit.word()).text_or_null("reason", action.reason.as_deref());
+    row.end()
+}
+
+/// The actions as text for stdout, a line each.
+fn lines(actions: &[Action]) -> String {
+    let mut text = String::new();
+    for action in actions {
+        text += "reconcile: ";
+        facts(action, "", &mut text);
+    }
+    text
+}
+
+/// The actions as lines of the boot log, stamped with `now` (seconds since 1970 UTC).
+fn log_lines(actions: &[Action], now: i64) -> String {
+    let (mut text, stamp) = (String::new(), calendar::utc(now));
+    for action in actions {
+        text += &stamp;
+        text.push(' ');
+        facts(action, action.exit.word(), &mut text);
+    }
+    text
+}
+
+/// Appends what is to be said of an action, and the end of its line.
+fn facts(action: &Action, exit: &str, text: &mut String) {
+    put(text, "profile=", &token(action.name()));
+    put(text, " prior_state=", &action.prior.word());
+    put(text, " action=", action.effect.word());
+    put(text, " prior_exit=", exit);
+    put(text, " reason=", action.reason.as_deref().unwrap_or_default());
+    *text += "\n";
+}
+
+/// Appends a fact, if there is one.
+fn put(text: &mut String, key: &str, value: &str) {
+    if !value.is_empty() {
+        *text += key;
+        *text += value;
+    }
+}
+
+/// A name as one word of printable ASCII, so that it cannot pass for another fact.
+fn token(name: &[u8]) -> String {
+    let mut token = String::new();
+    for c in Shown(name).to_string().chars() {
+        match c {
+            '!'..='~' => token.push(c),
+            c => {
+                for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                    token += "\\x";
+                    token += &hex_digits(byte.into(), 2);
+                }
+            }
+        }
+    }
+    token
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::intent::{Intent, LastExit, LastKnown};
+
+    fn actions() -> Vec<Action> {
+        let started = Action {
+            profile: Ok(Profile::Default),
+            prior: Intent::Running.into(),
+            exit: LastExit::Unclean,
+            effect: Effect::Started,
+            reason: None,
+            down: false,
+            sweep: true,
+            seed: false,
+            unsupervised: true,
+        };
+        let skipped = Action {
+            profile: Err("Bad \n\\é".bytes().chain([0xff]).collect()),
+            prior: LastKnown::Nothing,
+            exit: LastExit::Unknown,
+            effect: Effect::Skipped,
+            reason: Some("invalid \"name\"".into()),
+            ..started.clone()
+        };
+        vec![started, skipped]
+    }
+
+    #[test]
+    fn actions_are_a_line_each() {
+        assert_eq!(
+            lines(&actions()),
+            "reconcile: profile=default prior_state=running action=started\n\
+             reconcile: profile=Bad\\x20\\x0a\\\\\\xc3\\xa9\\xff prior_state=none action=skipped reason=invalid \"name\"\n"
+        );
+        assert_eq!(
+            log_lines(&actions()[..1], 1_779_645_933),
+            "2026-05-24T18:05:33+0000 profile=default prior_state=running action=started \
+             prior_exit=unclean\n"
+        );
+    }
+
+    #[test]
+    fn actions_are_json_that_others_can_read() {
+        let rows: Vec<_> = actions().iter().map(json).collect();
+        let json: serde_json::Value = serde_json::from_str(&output::array(&rows)).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!([
+                {"profile": "default", "prior_state": "running", "action": "started",
+                 "prior_exit": "unclean", "reason": null},
+                {"profile": "Bad \\x0a\\\\é\\xff", "prior_state": "none", "action": "skipped",
+                 "prior_exit": "unknown", "reason": "invalid \"name\""},
+            ])
+        );
     }
 }

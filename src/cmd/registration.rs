@@ -1,66 +1,91 @@
 //! `register`, `unregister`, `list`, `hook`, `install`: which gateways there are.
 
 use super::outcomes;
-use crate::cli::{Hook, Options, Register};
+use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::gateway::retire::PATIENCE;
+use crate::gateway::retire;
 use crate::gateway::slot::Registration;
 use crate::hermes::container::Supervisor;
-use crate::manager::{self, Access};
+use crate::manager;
+use crate::manager::access::Privilege;
 use crate::model::profile::Profile;
-use crate::render::{self, Level};
-use std::time::Duration;
+use crate::options::Opt;
+use crate::output;
+use std::slice;
 
 /// Runs `register`.
-pub fn register(options: &Options, register: &Register) -> Result<u8> {
-    let profile = super::profile(&register.profile)?;
-    if manager::open(options, Access::Register)?.register(&profile, &register.how)? {
-        super::did(options, &profile, "registered")?;
+pub(crate) fn register(context: &Context) -> Result<u8> {
+    context.warn_of_settings();
+    let options = &context.options;
+    let profile = super::profile(options.words.first().map_or(&b""[..], |name| name))?;
+    let how = Registration {
+        environment: options.environment.clone(),
+        down: options.has(Opt::Down),
+        if_missing: options.has(Opt::IfMissing),
+    };
+    if manager::open(context, Privilege::Register)?.register(&profile, &how)? {
+        context.output.did(profile.name(), "registered")?;
     }
     Ok(0)
 }
 
 /// Runs `unregister`.
-pub fn unregister(options: &Options, names: &[Vec<u8>], timeout: Option<Duration>) -> Result<u8> {
-    let timeout = timeout.unwrap_or(PATIENCE);
-    let manager = manager::open(options, Access::Register)?;
-    outcomes(options, names, "unregistered", &|profiles| manager.unregister(profiles, timeout))
+pub(crate) fn unregister(context: &Context) -> Result<u8> {
+    let timeout = context.options.timeout.unwrap_or(retire::TIMEOUT);
+    let manager = manager::open(context, Privilege::Register)?;
+    outcomes(context, &context.options.words, "unregistered", &|profiles| {
+        manager.unregister(profiles, timeout)
+    })
 }
 
 /// Runs `list`.
-pub fn list(options: &Options) -> Result<u8> {
-    let profiles = manager::open(options, Access::Read)?.list()?;
-    let lines = || profiles.iter().map(|profile| format!("{}\n", profile.name())).collect();
-    render::say(&if options.json { render::names_json(&profiles) } else { lines() })?;
-    Ok(0)
+pub(crate) fn list(context: &Context) -> Result<u8> {
+    let profiles = manager::open(context, Privilege::Read)?.list()?;
+    let (mut names, mut text) = (Vec::new(), String::new());
+    for profile in &profiles {
+        names.push(output::quoted(profile.name()));
+        text += profile.name();
+        text += "\n";
+    }
+    let json = context.output.json;
+    context.output.say(&if json { output::array(&names) } else { text }).map(|()| 0)
 }
 
 /// Runs `hook`: what it does for a profile must not keep the profile from being made
 /// or deleted.
-pub fn hook(options: &Options, hook: Hook, name: &[u8]) -> Result<u8> {
-    if manager::detect(options) != Supervisor::S6 {
-        return Ok(0);
+pub(crate) fn hook(context: &Context) -> Result<u8> {
+    let [hook, name] = &context.options.words[..] else { return Ok(0) };
+    let create = hook == b"profile-create";
+    if !create && hook != b"profile-delete" {
+        let why = "must be profile-create or profile-delete";
+        return Err(Error::new(Kind::Usage, "parse hook", hook, why));
     }
-    let run = |profile: &Profile| match hook {
-        Hook::ProfileCreate => {
-            let how = Registration { down: true, if_missing: true, environment: Vec::new() };
-            manager::open(options, Access::Register)?.register(profile, &how).map(drop)
-        }
-        Hook::ProfileDelete => {
-            let manager = manager::open(options, Access::Register)?;
-            manager.unregister(std::slice::from_ref(profile), PATIENCE).into_iter().collect()
-        }
-    };
-    if let Err(error) = super::profile(name).and_then(|profile| run(&profile)) {
-        render::complain(Level::Warning, &error.to_string(), options.json);
-    }
+    context.output.warn_unless(call(context, create, name));
     Ok(0)
 }
 
+fn call(context: &Context, create: bool, name: &[u8]) -> Result<()> {
+    let manager = manager::open(context, Privilege::Register)?;
+    if manager.kind() != Supervisor::S6 {
+        return Ok(());
+    }
+    let profile: Profile = super::profile(name)?;
+    match create {
+        true => {
+            let how = Registration { down: true, if_missing: true, environment: Vec::new() };
+            manager.register(&profile, &how).map(drop)
+        }
+        false => {
+            let profiles = slice::from_ref(&profile);
+            manager.unregister(profiles, retire::TIMEOUT).into_iter().collect()
+        }
+    }
+}
+
 /// Runs `install` and `uninstall`, which have nothing to do under s6.
-pub fn install(options: &Options) -> Result<u8> {
-    match manager::detect(options) {
-        Supervisor::S6 => render::say(GUIDANCE).map(|()| 0),
+pub(crate) fn install(context: &Context) -> Result<u8> {
+    match manager::detect(context)? {
+        Supervisor::S6 => context.output.say(GUIDANCE).map(|()| 0),
         other => {
             let why = "is not ours to install into: use hermes gateway install";
             Err(Error::new(Kind::Unsupervised, "install service", other.word(), why))

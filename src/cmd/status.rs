@@ -1,50 +1,88 @@
-//! `status`: how gateways stand.
+//! `status`: how gateways stand; and how one is shown, as text and as JSON.
 
-use crate::cli::{Options, Verbosity};
+use super::{fail, first};
+use crate::context::Context;
 use crate::error::{Kind, Result};
-use crate::manager::{self, Access};
-use crate::model::observation::{Report, State};
-use crate::render::{self, report};
-use crate::s6::scandir::Tree;
-use crate::sys;
+use crate::manager;
+use crate::manager::access::{Privilege, S6};
+use crate::model::backoff::Exit;
+use crate::model::calendar;
+use crate::model::observation::{Observation, State};
+use crate::model::tree::Tree;
+use crate::options::Verbosity;
+use crate::output::{self, Row};
+use crate::sys::clock;
 use crate::text::Shown;
+use std::time::Duration;
+
+const WHAT: &str = "look at gateway";
 
 /// Runs the command: 0 if each gateway is as it is meant to be, else the first one's code
 /// that is not.
-pub fn run(options: &Options, names: &[Vec<u8>]) -> Result<u8> {
-    let manager = manager::open(options, Access::Read)?;
-    let all = if names.is_empty() { super::all(&*manager)? } else { Vec::new() };
-    let (parsed, profiles) = super::targets(if names.is_empty() { &all } else { names });
-    let mut looked = manager.reports(&profiles).into_iter();
-    let (mut reports, mut code) = (Vec::new(), 0);
-    for profile in parsed {
-        let report = profile.and_then(|_| looked.next().transpose());
-        let one = match &report {
-            Ok(report) => report.as_ref().map_or(0, code_of),
-            // It was removed while all were looked at.
-            Err(error) if error.kind == Kind::NotRegistered && names.is_empty() => 0,
-            Err(error) => {
-                super::complain(options, error);
-                error.kind.exit_code()
+pub(crate) fn run(context: &Context) -> Result<u8> {
+    let names = &context.options.words;
+    let s6 = manager::open_s6(context, Privilege::Read, WHAT)?;
+    let mut targets = super::targets(names);
+    if names.is_empty() {
+        for profile in s6.slots.profiles()? {
+            targets.push(Ok(profile));
+        }
+    }
+    let (observer, mut observed) = (s6.observer(), Vec::new());
+    for target in &targets {
+        observed.push(target.clone().and_then(|profile| observer.observe(&profile)));
+    }
+    s6.add_wishes(observed.iter_mut().flatten());
+    let (mut observations, mut code) = (Vec::new(), 0);
+    for (target, observed) in targets.iter().zip(observed) {
+        let one = match (observed, target) {
+            (Ok(observation), _) => {
+                let code = code_of(&observation);
+                observations.push(observation);
+                code
             }
+            (Err(error), Ok(profile)) if error.kind == Kind::Missing => match names.is_empty() {
+                // It was removed while all were looked at.
+                true => 0,
+                false => fail(context, &s6.not_registered(WHAT, profile)),
+            },
+            (Err(error), _) => fail(context, &error),
         };
-        code = super::first(code, one);
-        reports.extend(report.ok().flatten());
+        code = first(code, one);
     }
-    match (manager.tree(), options.verbosity, options.json) {
-        (Some((tree, _)), _, true) => render::say(&json(&reports, tree))?,
-        (Some(_), Verbosity::Quiet, false) | (None, ..) => {}
-        // There may be others.
-        (Some(_), _, false) if reports.is_empty() && !names.is_empty() => {}
-        (Some((tree, path)), _, false) => render::say(&text(&reports, tree, path))?,
-    }
+    show(context, &s6, &observations)?;
     Ok(code)
 }
 
+/// Prints them, with what they are observed in.
+fn show(context: &Context, s6: &S6<'_>, observations: &[Observation]) -> Result<()> {
+    let (output, tree, now) = (&context.output, s6.slots.tree, clock::time());
+    if output.json {
+        let mut rows = Vec::new();
+        for it in observations {
+            rows.push(json(it, tree, now));
+        }
+        return output.say(&output::array(&rows));
+    }
+    // Where some are named, there may be others.
+    let none = observations.is_empty();
+    if output.verbosity == Verbosity::Quiet || none && !context.options.words.is_empty() {
+        return Ok(());
+    }
+    let path = Shown(s6.slots.dir().path());
+    let head = "Manager: s6 (container supervisor)";
+    let mut text = format!("{head}\nTree: {}, {path}\n", tree.whose());
+    text += &match none {
+        true => "No gateways: hermes-gw reconcile makes one for every profile.\n".into(),
+        false => table(observations, now, output.colours()),
+    };
+    output.say(&text)
+}
+
 /// What a script hears of a gateway.
-fn code_of(report: &Report) -> u8 {
-    let kind = match report.state {
-        _ if report.is_well() => return 0,
+fn code_of(observation: &Observation) -> u8 {
+    let kind = match observation.state {
+        _ if observation.is_well() => return 0,
         State::NotSupervised => Kind::Unsupervised,
         State::Denied => Kind::Denied,
         _ => Kind::Unusable,
@@ -52,20 +90,195 @@ fn code_of(report: &Report) -> u8 {
     kind.exit_code()
 }
 
-fn json(reports: &[Report], tree: Tree) -> String {
-    let now = sys::time();
-    let rows: Vec<_> = reports.iter().map(|it| report::json(it, tree.word(), now)).collect();
-    format!("[{}]\n", rows.join(","))
+/// What `it` knows, at `at`, as an object of JSON; the keys are stable.
+pub(super) fn json(it: &Observation, tree: Tree, at: Duration) -> String {
+    let wish = |up: Option<bool>| up.map(|up| if up { "up" } else { "down" });
+    let exit = match it.last_exit {
+        None => "null".into(),
+        Some(exit) => {
+            let (code, signal) = match exit {
+                Exit::Code(code) => (Some(code.into()), None),
+                Exit::Signal(signal) => (None, Some(signal.into())),
+            };
+            let mut row = Row::new();
+            row.number("code", code).number("signal", signal);
+            row.end()
+        }
+    };
+    let since = it.since.map(calendar::precise);
+    let mut row = Row::new();
+    row.text("profile", it.profile.name()).text("state", it.state.word()).text("text", &it.text());
+    row.number("pid", it.pid).text_or_null("since", since.as_deref());
+    row.flag("ready", it.ready).flag("paused", it.paused);
+    row.text_or_null("wanted", wish(it.wanted));
+    row.text_or_null("wanted_at_boot", wish(it.wanted_at_boot));
+    row.number("restarts", it.deaths.map(|deaths| deaths as u64)).raw("last_exit", &exit);
+    row.text("tree", tree.word()).text("at", &calendar::precise(at));
+    row.end()
 }
 
-fn text(reports: &[Report], tree: Tree, path: &[u8]) -> String {
-    let whose = match tree {
-        Tree::Root => "PID 1's",
-        Tree::User => "the gateways' user's own",
+/// What has become of a gateway, at `at`, as a line.
+pub(super) fn line(it: &Observation, at: Duration, colour: bool) -> String {
+    let text = it.text();
+    let (on, off) = if colour { colours(it.state) } else { ("", "") };
+    let pid = it.pid.map_or(String::new(), |pid| format!(" (pid {pid})"));
+    let at = calendar::precise(at);
+    let millis = at.get(..23).unwrap_or_default();
+    format!("{millis}Z {}: {on}{text}{off}{pid}\n", it.profile.name())
+}
+
+/// The observations as a table, with what is before each state as wide as it has to be; `now` is
+/// what the times are counted back from.
+///
+/// In 80 columns, whatever the names: one that is too long has a line of its own.
+pub(super) fn table(observations: &[Observation], now: Duration, colour: bool) -> String {
+    const WIDTH: usize = 80;
+    let head = ["PROFILE", "PID", "SINCE", "STATE"];
+    let (mut rows, mut widths) = (Vec::new(), head.map(str::len));
+    for it in observations {
+        let pid = it.pid.map_or("-".into(), |pid| pid.to_string());
+        let since = it.since.map_or("-".into(), |since| age(now.saturating_sub(since)));
+        let row = [it.profile.name().into(), pid, since, it.text()];
+        for (width, cell) in widths.iter_mut().zip(&row) {
+            *width = cell.len().max(*width);
+        }
+        rows.push(row);
+    }
+    let [longest, pid, since, state] = widths;
+    let name = longest.min(WIDTH.saturating_sub(pid + since + state + 6).max(16));
+    let mut text = String::new();
+    rows.insert(0, head.map(str::to_string));
+    for (at, [profile, process, age, state]) in rows.iter().enumerate() {
+        text += profile;
+        let mut used = profile.len();
+        if used > name {
+            text += "\n";
+            used = 0;
+        }
+        let (on, off) = match at.checked_sub(1) {
+            Some(at) if colour => colours(observations[at].state),
+            _ => ("", ""),
+        };
+        let gap = name - used;
+        text += &format!("{:gap$}  {process:>pid$}  {age:>since$}  {on}{state}{off}\n", "");
+    }
+    text
+}
+
+/// What begins and ends the colour of a state: green for what runs, yellow for what will, red
+/// for what will not.
+fn colours(state: State) -> (&'static str, &'static str) {
+    let on = match state {
+        State::Up => "\x1b[32m",
+        State::Finishing | State::Starting | State::BackingOff => "\x1b[33m",
+        State::Down | State::NotRegistered => "\x1b[2m",
+        State::Parked | State::NotSupervised | State::Denied | State::Unreadable => "\x1b[31m",
     };
-    let head = format!("Manager: s6 (container supervisor)\nTree: {whose}, {}\n", Shown(path));
-    match reports {
-        [] => head + "No gateways: hermes-gw reconcile makes one for every profile.\n",
-        reports => head + &report::table(reports, sys::time(), render::colours()),
+    (on, "\x1b[0m")
+}
+
+/// A time as people read it, in its two largest units.
+fn age(time: Duration) -> String {
+    const UNITS: [(u64, char); 4] = [(86_400, 'd'), (3600, 'h'), (60, 'm'), (1, 's')];
+    let mut rest = time.as_secs();
+    let largest = UNITS.iter().position(|(unit, _)| rest >= *unit).unwrap_or(3);
+    let mut text = String::new();
+    for (unit, name) in UNITS.iter().skip(largest).take(2) {
+        if text.is_empty() || rest >= *unit {
+            text += if text.is_empty() { "" } else { " " };
+            text += &(rest / unit).to_string();
+            text.push(*name);
+        }
+        rest %= unit;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::backoff::{CrashRecord, Decision};
+    use crate::model::profile::Profile;
+
+    fn observation(name: &str, state: State, why: &str) -> Observation {
+        Observation::new(Profile::parse(name.as_bytes()).unwrap(), state, why.into())
+    }
+
+    #[test]
+    fn ages_have_two_units_at_most() {
+        let table = [
+            (0, "0s"),
+            (59, "59s"),
+            (60, "1m"),
+            (61, "1m 1s"),
+            (3600, "1h"),
+            (3659, "1h"),
+            (3660, "1h 1m"),
+            (86_399, "23h 59m"),
+            (86_400, "1d"),
+            (90_000, "1d 1h"),
+            (400 * 86_400 + 59 * 60, "400d"),
+        ];
+        for (seconds, text) in table {
+            assert_eq!(age(Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn the_table_is_aligned_and_long_names_stand_alone() {
+        let since = Some(Duration::from_secs(1000));
+        let up = Observation { pid: Some(1234), since, ..observation("default", State::Up, "") };
+        let decision = Decision::BackOff { delay: Duration::from_secs(16), deaths: 4 };
+        let crash = Some(CrashRecord { exit: Exit::Code(1), decision });
+        let coder = Observation { since, crash, ..observation("coder", State::BackingOff, "") };
+        let long = "a-profile-whose-name-goes-on-and-on-and-on";
+        let observations = [up, coder, observation(long, State::NotSupervised, "")];
+        let now = Duration::from_secs(4 * 3600 + 1000);
+        assert_eq!(
+            table(&observations, now, false),
+            format!(
+                "PROFILE                            PID  SINCE  STATE\n\
+                 default                           1234     4h  up\n\
+                 coder                                -     4h  backing off 16s, 4 deaths: exit 1\n\
+                 {long}\n\
+                 {:33}    -      -  not supervised\n",
+                ""
+            )
+        );
+        assert!(table(&observations, now, false).lines().all(|line| line.len() <= 80));
+        let coloured = table(&observations[..1], now, true);
+        assert_eq!(
+            coloured,
+            "PROFILE   PID  SINCE  STATE\ndefault  1234     4h  \x1b[32mup\x1b[0m\n"
+        );
+    }
+
+    #[test]
+    fn rows_are_json_that_others_can_read() {
+        let at = Duration::new(1_779_645_933, 5_000_000);
+        let delay = Duration::from_secs(8);
+        let died = Observation {
+            since: Some(Duration::from_secs(1_779_645_930)),
+            wanted: Some(true),
+            deaths: Some(4),
+            crash: Some(CrashRecord {
+                exit: Exit::Signal(9),
+                decision: Decision::BackOff { delay, deaths: 4 },
+            }),
+            last_exit: Some(Exit::Signal(9)),
+            ..observation("coder", State::BackingOff, "")
+        };
+        let row: serde_json::Value = serde_json::from_str(&json(&died, Tree::Root, at)).unwrap();
+        assert_eq!(
+            row,
+            serde_json::json!({
+                "profile": "coder", "state": "backing-off",
+                "text": "backing off 8s, 4 deaths: signal 9", "pid": null,
+                "since": "2026-05-24T18:05:30.000000000Z", "ready": false, "paused": false,
+                "wanted": "up", "wanted_at_boot": null, "restarts": 4,
+                "last_exit": {"code": null, "signal": 9}, "tree": "root",
+                "at": "2026-05-24T18:05:33.005000000Z",
+            })
+        );
     }
 }

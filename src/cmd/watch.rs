@@ -1,23 +1,32 @@
 //! `watch`: each change of gateways, as it comes.
 
-use crate::cli::Options;
+use super::status;
+use crate::context::Context;
 use crate::error::Result;
-use crate::manager::{self, Access};
-use crate::render::{self, report};
-use crate::sys;
+use crate::gateway;
+use crate::gateway::observe::wanted_at_boot;
+use crate::manager;
+use crate::manager::access::Privilege;
+use crate::sys::clock;
 
 /// Runs the command, until it is interrupted or nobody reads it any more.
-pub fn run(options: &Options, names: &[Vec<u8>]) -> Result<u8> {
-    let (parsed, profiles) = super::targets(names);
-    parsed.into_iter().collect::<Result<Vec<_>>>()?;
-    let manager = manager::open(options, Access::Control)?;
-    let tree = manager.tree().map_or("", |(tree, _)| tree.word());
-    let colour = render::colours();
-    manager.watch(&profiles, &|it| {
-        let now = sys::time();
-        render::say(&match options.json {
-            true => report::json(it, tree, now) + "\n",
-            false => report::line(it, now, colour),
+pub(crate) fn run(context: &Context) -> Result<u8> {
+    let targets = super::targets(&context.options.words);
+    if let Some(Err(error)) = targets.iter().find(|target| target.is_err()) {
+        return Err(error.clone());
+    }
+    let profiles = super::profiles(&targets);
+    let s6 = manager::open_s6(context, Privilege::Control, "watch gateways")?;
+    let colour = context.output.colours();
+    gateway::watch::watch(&s6.observer(), &profiles, &|mut it| {
+        // A home that cannot be opened is not known to want anything.
+        let homes = context.homes().ok();
+        it.wanted_at_boot =
+            homes.and_then(|homes| wanted_at_boot(&homes, context.settings.policy, &it.profile));
+        let now = clock::time();
+        context.output.say(&match context.output.json {
+            true => status::json(&it, s6.slots.tree, now) + "\n",
+            false => status::line(&it, now, colour),
         })
     })?;
     Ok(0)

@@ -1,49 +1,146 @@
 //! What `run`, `finish` and the verbs leave in a slot for each other. s6 knows nothing of it.
 
 use crate::error::Result;
+use crate::model::backoff::{CrashRecord, Decision, Exit, Reason};
+use crate::model::values;
 use crate::s6::service::Service;
 use crate::s6::tai64n::Tai64n;
-use crate::text::Shown;
+use crate::sys::if_there;
 use std::time::Duration;
 
-/// Emptied by `run` when the gateway starts; once it has died and there is something to
-/// say, what `finish` has decided, a line for people.
-const VERDICT: &[u8] = b"verdict";
-/// When the run began, or the death was, in which somebody last had a say, as in s6's
-/// status: a stop, a start, a restart; or a verdict that ends a row of deaths. Deaths up to
-/// this moment do not count, and a run that began at it ends as somebody asked.
-const FRESH: &[u8] = b"fresh";
+/// Emptied by `run` when the gateway starts; once it has died, what `finish` has decided, if
+/// there is something to say: a line of fields.
+const RECORD: &[u8] = b"crash-record";
+/// When the run began, or the death was, in which an operator last intervened, as in s6's
+/// status: by a stop, a start or a restart. A decision to park counts as well. Deaths up to
+/// this moment do not count, and a run that began at it ends as the operator asked.
+const INTERVENED: &[u8] = b"intervened";
+/// The most that either has, in bytes.
+const MAX_SIZE: usize = 256;
 
-/// Notes that somebody has a say in the run that began `at`, or in what follows on the
-/// death that was `at`.
-pub fn begin_afresh(slot: &Service, at: Tai64n) -> Result<()> {
-    slot.dir().replace(FRESH, 0o644, format!("{}\n", at.hex()).as_bytes())
+/// Notes that an operator intervenes in the run that began `at`, or after the death that was
+/// `at`.
+pub(crate) fn intervene(slot: &Service, at: Tai64n) -> Result<()> {
+    slot.dir().replace(INTERVENED, 0o644, format!("{}\n", at.hex()).as_bytes())
 }
 
-/// When somebody last had a say.
-pub fn fresh_since(slot: &Service) -> Tai64n {
-    let note = slot.dir().read(FRESH, 64).unwrap_or_default();
-    Tai64n::parse(note.trim_ascii()).unwrap_or_default()
+/// When an operator last intervened; long ago if never.
+pub(crate) fn intervened(slot: &Service) -> Result<Tai64n> {
+    let note = if_there(slot.dir().read(INTERVENED, MAX_SIZE))?.unwrap_or_default();
+    // What is no stamp was not written by us, and says nothing.
+    Ok(Tai64n::parse(note.trim_ascii()).unwrap_or_default())
 }
 
 /// When the gateway was started that runs or has died, since 1970 UTC, by the clock's last
 /// tick; `None` if `run` did not get that far, or is not ours.
-pub fn started(slot: &Service) -> Option<Duration> {
-    let verdict = slot.dir().look(VERDICT).ok()??;
-    (verdict.size == 0).then_some(verdict.modified)
+pub(crate) fn started(slot: &Service) -> Result<Option<Duration>> {
+    let record = slot.dir().look(RECORD)?.filter(|record| record.size == 0);
+    Ok(record.map(|record| record.modified))
 }
 
-/// What `finish` has decided when it last ran, a line for people; empty if nothing, or if the
+/// What `finish` has decided when it last ran; `None` if it had nothing to say, or if the
 /// gateway was started since.
-pub fn verdict(slot: &Service) -> String {
-    let text = slot.dir().read(VERDICT, 256).unwrap_or_default();
-    Shown(text.trim_ascii_end()).to_string()
+pub(crate) fn read(slot: &Service) -> Result<Option<CrashRecord>> {
+    let line = if_there(slot.dir().read(RECORD, MAX_SIZE))?.unwrap_or_default();
+    Ok(str::from_utf8(&line).ok().and_then(parse))
 }
 
-/// Notes what `finish` has decided; nothing, if `text` is empty.
-pub fn decide(slot: &Service, text: &str) -> Result<()> {
-    match text {
-        "" => slot.dir().remove(VERDICT).map(drop),
-        text => slot.dir().replace(VERDICT, 0o644, format!("{text}\n").as_bytes()),
+/// Writes down what `finish` has decided.
+pub(crate) fn write(slot: &Service, record: &CrashRecord) -> Result<()> {
+    match record.decision {
+        Decision::AsTold => clear(slot),
+        _ => slot.dir().replace(RECORD, 0o644, line(record).as_bytes()),
+    }
+}
+
+/// Says that there is nothing to say.
+pub(crate) fn clear(slot: &Service) -> Result<()> {
+    slot.dir().remove(RECORD).map(drop)
+}
+
+/// What is done, how the gateway ended, and numbers: deaths, and milliseconds.
+fn line(record: &CrashRecord) -> String {
+    let (what, deaths, time) = match record.decision {
+        Decision::AsTold => ("as-told", 0, Duration::ZERO),
+        Decision::BackOff { delay, deaths } => ("backing-off", deaths, delay),
+        Decision::Park(Reason::Configuration) => ("parked-configuration", 0, Duration::ZERO),
+        Decision::Park(Reason::Finished) => ("parked-finished", 0, Duration::ZERO),
+        Decision::Park(Reason::Deaths { deaths, window }) => ("parked-deaths", deaths, window),
+    };
+    let (key, number) = match record.exit {
+        Exit::Code(code) => ("exit", code),
+        Exit::Signal(signal) => ("signal", signal),
+    };
+    let millis = time.as_secs().saturating_mul(1000) + u64::from(time.subsec_millis());
+    format!("decision={what} {key}={number} deaths={deaths} milliseconds={millis}\n")
+}
+
+fn parse(line: &str) -> Option<CrashRecord> {
+    let mut words = line.split(' ');
+    let mut field = || words.next()?.split_once('=');
+    let ("decision", what) = field()? else { return None };
+    let (how, number) = field()?;
+    let number = u8::try_from(values::number(number.as_bytes())?).ok()?;
+    let exit = match how {
+        "exit" => Exit::Code(number),
+        "signal" => Exit::Signal(number),
+        _ => return None,
+    };
+    let deaths = values::number(field()?.1.as_bytes())?;
+    let time = Duration::from_millis(values::number(field()?.1.as_bytes())? as u64);
+    let decision = match what {
+        "backing-off" => Decision::BackOff { delay: time, deaths },
+        "parked-configuration" => Decision::Park(Reason::Configuration),
+        "parked-finished" => Decision::Park(Reason::Finished),
+        "parked-deaths" => Decision::Park(Reason::Deaths { deaths, window: time }),
+        _ => return None,
+    };
+    Some(CrashRecord { exit, decision })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_decision_is_read_back() {
+        let (delay, window) = (Duration::from_millis(1500), Duration::from_secs(600));
+        for exit in [Exit::Code(0), Exit::Code(78), Exit::Signal(9)] {
+            for decision in [
+                Decision::BackOff { delay, deaths: 3 },
+                Decision::Park(Reason::Configuration),
+                Decision::Park(Reason::Finished),
+                Decision::Park(Reason::Deaths { deaths: 10, window }),
+            ] {
+                let record = CrashRecord { exit, decision };
+                assert_eq!(parse(&line(&record)), Some(record));
+                assert!(line(&record).len() <= MAX_SIZE);
+            }
+        }
+        let exit = Exit::Code(1);
+        let record = CrashRecord { exit, decision: Decision::BackOff { delay, deaths: 3 } };
+        let expected = "decision=backing-off exit=1 deaths=3 milliseconds=1500\n";
+        assert_eq!(line(&record), expected);
+    }
+
+    #[test]
+    fn what_is_no_record_says_nothing() {
+        for line in [
+            "",
+            "backing off 2s, 2 deaths: exit 1\n",
+            "decision=backing-off deaths=3 milliseconds=1500\n",
+            "decision=backing-off exit=256 deaths=3 milliseconds=1500\n",
+            "decision=gone exit=1 deaths=3 milliseconds=1500\n",
+        ] {
+            assert_eq!(parse(line), None, "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_crashes_it(line: String, near in "decision=backing-off (exit|signal)=[0-9]{1,4} deaths=[0-9]{1,20} milliseconds=[0-9]{1,20}") {
+            let _ = (parse(&line), parse(&near));
+        }
     }
 }

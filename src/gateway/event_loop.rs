@@ -1,13 +1,17 @@
-//! Several services, each on its course, in one poll loop.
+//! Several services, each on its way to a target, in one poll loop.
 
-use super::transition::{Course, Order, Step};
+use super::transition::{Step, Target, Transition};
 use crate::error::{Error, Kind, Result};
+use crate::model::backoff::{CONFIGURATION, Exit};
 use crate::s6::control::Control;
 use crate::s6::events::Subscription;
 use crate::s6::service::Service;
 use crate::s6::status::Status;
-use crate::sys::{self, FifoWriter};
-use std::time::{Duration, Instant};
+use crate::sys::clock::Deadline;
+use crate::sys::poll::{self, FifoWriter};
+use std::borrow::Cow;
+use std::time::Duration;
+use tinyvec::ArrayVec;
 
 /// How long to wait for what comes without an event: at first, and at most.
 const SHORTEST: Duration = Duration::from_micros(250);
@@ -15,12 +19,12 @@ const LONGEST: Duration = Duration::from_millis(50);
 
 /// What became of a service.
 #[derive(Debug)]
-pub enum Outcome {
+enum Outcome {
     /// It is where it should be.
     Done,
     /// It came up, and died at once.
     Died(Status),
-    /// Somebody else told it otherwise meanwhile.
+    /// Another caller told it otherwise meanwhile.
     Overruled,
     /// Its supervisor has gone.
     Abandoned,
@@ -28,94 +32,123 @@ pub enum Outcome {
     Failed(Box<Error>),
 }
 
-/// A service on its way.
+/// A service on its way to a target.
 #[derive(Debug)]
-pub struct Target {
+pub(crate) struct Job {
     service: Service,
     control: FifoWriter,
-    events: Option<Subscription>,
-    course: Course,
-    hearing: Hearing,
+    events: Result<Subscription>,
+    transition: Transition,
+    acknowledgement: Acknowledgement,
     outcome: Option<Outcome>,
 }
 
 /// How far a supervisor has come with what it was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hearing {
+enum Acknowledgement {
     /// It may have letters to read.
-    Open,
+    Unread,
     /// It has read them, and may not have acted on them yet.
     Read,
     /// Its status is the answer.
-    Done,
+    Acted,
 }
 
-impl Target {
-    /// Listens to `service`; nothing is told yet.
+impl Job {
+    /// Subscribes to `service`; nothing is told yet.
     ///
     /// # Errors
     /// [`Kind::Unsupervised`] if nobody supervises it.
-    pub fn open(service: Service, order: Order) -> Result<Target> {
+    pub(crate) fn open(service: Service, target: Target) -> Result<Job> {
         let control = service.control()?;
-        // Where no FIFO can be made in event/, the status is looked at from time to time.
-        let events = Subscription::open(service.dir()).ok();
-        let course = Course::new(order);
-        let hearing = if control.is_drained() { Hearing::Done } else { Hearing::Open };
-        Ok(Target { service, control, events, course, hearing, outcome: None })
+        let events = Subscription::open(service.dir());
+        let acknowledgement = match control.is_drained() {
+            true => Acknowledgement::Acted,
+            false => Acknowledgement::Unread,
+        };
+        let transition = Transition::new(target);
+        Ok(Job { service, control, events, transition, acknowledgement, outcome: None })
     }
 
-    /// The same, already on its way.
-    pub fn begin(service: Service, order: Order) -> Result<Target> {
-        let mut target = Target::open(service, order)?;
-        target.advance();
-        Ok(target)
+    /// The same, and tells it where to go. `None` if there is no such service, or nobody
+    /// supervises it.
+    pub(crate) fn begin(service: Result<Service>, target: Target) -> Result<Option<Job>> {
+        match service.and_then(|service| Job::open(service, target)) {
+            Err(error) if poll::is_nobody(error.kind) => Ok(None),
+            job => {
+                let mut job = job?;
+                job.advance();
+                Ok(Some(job))
+            }
+        }
     }
 
     /// The service.
-    pub fn service(&self) -> &Service {
+    pub(crate) fn service(&self) -> &Service {
         &self.service
     }
 
+    /// Why there is no FIFO of ours in its event/, if that is so: its status is read from time
+    /// to time instead.
+    pub(crate) fn events_error(&self) -> Option<&Error> {
+        // A directory that goes at this moment is told by its outcome.
+        self.events.as_ref().err().filter(|error| error.kind != Kind::Missing).map(|it| &**it)
+    }
+
     /// Whether nothing became of it yet.
-    pub fn is_under_way(&self) -> bool {
+    pub(crate) fn is_under_way(&self) -> bool {
         self.outcome.is_none()
     }
 
     /// Whether nothing became of it yet, and it was not even told what to do.
-    pub fn is_untold(&self) -> bool {
-        self.is_under_way() && !self.course.is_begun()
+    fn is_untold(&self) -> bool {
+        self.is_under_way() && !self.transition.is_begun()
     }
 
-    /// What became of it; `None` if it is still on its way.
-    pub fn outcome(mut self) -> Option<Outcome> {
-        self.outcome.take()
+    /// Whether it got where it was to get, to whoever wanted to do `what`. What is still on its
+    /// way is late.
+    pub(crate) fn result(mut self, what: &'static str) -> Result<()> {
+        let target = self.transition.target();
+        let (kind, why) = match self.outcome.take() {
+            Some(Outcome::Done) => return Ok(()),
+            // A supervisor that goes has seen its gateway end.
+            Some(Outcome::Abandoned) if matches!(target, Target::Rest | Target::Gone) => {
+                return Ok(());
+            }
+            Some(Outcome::Died(_)) if target == Target::Rest => return Ok(()),
+            Some(Outcome::Failed(error)) => return Err(error),
+            Some(Outcome::Died(status)) => (Kind::Unusable, obituary(&status).into()),
+            Some(Outcome::Overruled) => (Kind::Unusable, "another caller overruled it".into()),
+            Some(Outcome::Abandoned) => (Kind::Unsupervised, "its s6-supervise has gone".into()),
+            None => (Kind::TimedOut, Cow::Borrowed(target.late())),
+        };
+        Err(Error::new(kind, what, self.service.dir().path(), why))
     }
 
-    /// Tells its supervisor something, for what that is worth: how it goes on shows
-    /// in its status.
-    pub fn tell(&self, control: Control) {
+    /// Tells its supervisor something. Whether that has worked shows in its status.
+    pub(crate) fn tell(&self, control: Control) {
         let _ = self.control.write(&[control as u8]);
     }
 
     /// Whether it is looked at again without an event.
     fn is_silent(&self) -> bool {
-        self.events.is_none() || self.hearing != Hearing::Done
+        self.events.is_err() || self.acknowledgement != Acknowledgement::Acted
     }
 
     /// Whether its status counts: no letter is on its way, from us or anybody else, that
     /// will change it without an event.
     fn has_answered(&mut self) -> bool {
-        self.hearing = match self.hearing {
-            Hearing::Done => return true,
-            _ if !self.control.is_drained() => Hearing::Open,
-            Hearing::Open => Hearing::Read,
-            Hearing::Read => Hearing::Done,
+        self.acknowledgement = match self.acknowledgement {
+            Acknowledgement::Acted => return true,
+            _ if !self.control.is_drained() => Acknowledgement::Unread,
+            Acknowledgement::Unread => Acknowledgement::Read,
+            Acknowledgement::Read => Acknowledgement::Acted,
         };
-        self.hearing == Hearing::Done
+        self.acknowledgement == Acknowledgement::Acted
     }
 
     /// Goes as far as its status allows.
-    pub fn advance(&mut self) {
+    pub(crate) fn advance(&mut self) {
         while self.outcome.is_none() && self.has_answered() {
             let status = match self.service.status() {
                 Ok(status) => status,
@@ -123,16 +156,17 @@ impl Target {
                 Err(error) if error.kind == Kind::Missing => return,
                 Err(error) => return self.outcome = Some(Outcome::Failed(error)),
             };
-            self.outcome = match self.course.next(&status) {
+            self.outcome = match self.transition.next(&status) {
                 Step::Wait => return,
-                Step::Doubt => return self.hearing = Hearing::Read,
+                Step::Recheck => return self.acknowledgement = Acknowledgement::Read,
                 Step::Done => Some(Outcome::Done),
                 Step::Died => Some(Outcome::Died(status)),
                 Step::Overruled => Some(Outcome::Overruled),
                 Step::Tell(letters) => {
-                    let letters: Vec<_> = letters.iter().map(|letter| *letter as u8).collect();
-                    self.hearing = Hearing::Open;
-                    match self.control.write(&letters) {
+                    let mut bytes = ArrayVec::<[u8; 4]>::new();
+                    letters.iter().for_each(|letter| bytes.push(*letter as u8));
+                    self.acknowledgement = Acknowledgement::Unread;
+                    match self.control.write(&bytes) {
                         Ok(()) => None,
                         Err(error) if error.kind == Kind::Unsupervised => Some(Outcome::Abandoned),
                         Err(error) => Some(Outcome::Failed(error)),
@@ -142,60 +176,67 @@ impl Target {
         }
     }
 
-    /// Takes notice of what [`sys::wait`] told of it, or that its time is over.
+    /// Takes notice of what [`poll::wait`] told of it, or that its time is over.
     fn notice(&mut self, (event, gone): (bool, bool), time_is_over: bool) {
-        if let Some(events) = self.events.as_ref().filter(|_| event) {
+        if let (true, Ok(events)) = (event, &self.events) {
             events.fifo().drain();
         }
         if gone {
-            // Nobody is left to hear anything.
-            self.hearing = Hearing::Done;
+            // Nobody is left to read a letter.
+            self.acknowledgement = Acknowledgement::Acted;
         }
         if event || gone || self.is_silent() && time_is_over {
             self.advance();
         }
-        if gone && self.outcome.is_none() {
+        if gone && self.is_under_way() {
             self.outcome = Some(Outcome::Abandoned);
         }
     }
 }
 
-impl Drop for Target {
+impl Drop for Job {
     fn drop(&mut self) {
-        if let Some(events) = &self.events {
+        if let Ok(events) = &self.events {
             events.close(self.service.dir());
         }
     }
 }
 
-/// Waits until all `targets` were told what to do, or until `deadline`.
-pub fn tell_all(targets: &mut [&mut Target], deadline: Instant) {
-    while targets.iter().any(|target| target.is_untold()) && Instant::now() < deadline {
-        std::thread::sleep(SHORTEST);
-        targets.iter_mut().filter(|target| target.is_untold()).for_each(|target| target.advance());
+/// What is said of a gateway that came up and died.
+fn obituary(status: &Status) -> String {
+    let exit = status.last_exit();
+    let parked = exit == Exit::Code(CONFIGURATION) || !status.want_up;
+    let next = if parked { "it stays down" } else { "s6 tries again" };
+    format!("it started and died at once: {exit}; {next}")
+}
+
+/// Waits until all `jobs` were told what to do, or until `deadline`.
+pub(crate) fn tell_all(jobs: &mut [&mut Job], deadline: Deadline) {
+    while jobs.iter().any(|job| job.is_untold()) && !deadline.is_over() {
+        poll::pause(SHORTEST);
+        jobs.iter_mut().filter(|job| job.is_untold()).for_each(|job| job.advance());
     }
 }
 
-/// Waits until something became of each of `targets`, at most until `deadline`; those
-/// that are still on their way stay in it.
-pub fn drive(targets: &mut Vec<&mut Target>, deadline: Option<Instant>) -> Result<()> {
+/// Waits until something became of each of `jobs`, at the latest at `deadline`; those that
+/// are still on their way stay in it.
+pub(crate) fn drive(jobs: &mut Vec<&mut Job>, deadline: Deadline) -> Result<()> {
     let mut pause = SHORTEST;
     loop {
-        targets.retain(|target| target.outcome.is_none());
-        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        if targets.is_empty() || left == Some(Duration::ZERO) {
+        jobs.retain(|job| job.is_under_way());
+        if jobs.is_empty() || deadline.is_over() {
             return Ok(());
         }
-        let silent = targets.iter().any(|target| target.is_silent());
-        let timeout = if silent { Some(left.map_or(pause, |left| left.min(pause))) } else { left };
-        let heard: Vec<_> = targets
-            .iter()
-            .map(|target| (target.events.as_ref().map(Subscription::fifo), Some(&target.control)))
-            .collect();
-        let told = sys::wait(&heard, timeout)?;
+        let silent = jobs.iter().any(|job| job.is_silent());
+        let timeout = if silent { Some(deadline.left_or(pause)) } else { deadline.left() };
+        let mut heard = Vec::with_capacity(jobs.len());
+        for job in jobs.iter() {
+            heard.push((job.events.as_ref().ok().map(Subscription::fifo), Some(&job.control)));
+        }
+        let told = poll::wait(&heard, timeout)?;
         let nothing = told.iter().all(|told| *told == (false, false));
-        for (target, told) in targets.iter_mut().zip(told) {
-            target.notice(told, nothing);
+        for (job, told) in jobs.iter_mut().zip(told) {
+            job.notice(told, nothing);
         }
         if silent && nothing {
             pause = LONGEST.min(2 * pause);

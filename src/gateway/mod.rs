@@ -1,11 +1,15 @@
-//! What we make of s6 and Hermes: slots, their scripts, and how gateways are brought about.
+//! What hermes-gw makes of s6 and Hermes: slots, their scripts, and how gateways get where they
+//! should be.
 
-pub mod adopt;
-pub mod crash_record;
-pub mod event_loop;
-pub mod observe;
-pub mod retire;
-pub mod script;
-pub mod slot;
-pub mod transition;
-pub mod watch;
+pub(crate) mod adopt;
+pub(crate) mod crash_record;
+pub(crate) mod event_loop;
+pub(crate) mod observe;
+pub(crate) mod retire;
+pub(crate) mod script;
+pub(crate) mod slot;
+pub(crate) mod slots;
+pub(crate) mod stop_ladder;
+pub(crate) mod transition;
+pub(crate) mod user_tree;
+pub(crate) mod watch;

@@ -1,138 +1,180 @@
-//! How a gateway stands, by what s6 and `finish` have written.
+//! One look at a gateway, which reconcile, status, watch and doctor all share: its slot is
+//! opened once, and all that is asked of it is asked there.
 
 use super::crash_record;
-use crate::error::{Kind, Result};
-use crate::model::observation::{Report, State};
+use super::slots::Slots;
+use crate::error::{Error, Kind, Result};
+use crate::hermes::home::Homes;
+use crate::model::observation::{Observation, State};
+use crate::model::policy::Policy;
 use crate::model::profile::Profile;
-use crate::s6::scandir::ScanDir;
+use crate::s6::death_tally::Death;
 use crate::s6::service::Service;
 use crate::s6::status::Status;
-use crate::sys;
+use crate::sys::poll::FifoWriter;
+use crate::sys::{clock, if_there};
 use std::time::Duration;
 
-/// What `finish` has decided when it last ran.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    None,
-    BackingOff,
-    Parked,
+/// A slot that was opened.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) profile: Profile,
+    pub(crate) service: Service,
+    /// What tells its supervisor something; `None` if nobody supervises it.
+    pub(crate) control: Option<FifoWriter>,
+    /// What its supervisor says; `None` while that has said nothing yet, or is not there.
+    pub(crate) status: Result<Option<Status>>,
 }
 
-/// What a gateway with this `status` and `verdict` is doing: the one table of it. A verdict
-/// that does not fit the status is of another time.
-fn state(status: &Status, verdict: Verdict) -> State {
-    match (status.is_up(), status.want_up, verdict) {
-        (true, _, _) => State::Up,
-        (_, true, Verdict::BackingOff) => State::BackingOff,
-        _ if status.finishing => State::Finishing,
-        (_, true, _) => State::Starting,
-        (_, false, Verdict::Parked) => State::Parked,
-        _ => State::Down,
+impl Gateway {
+    /// Opens the slot of `profile`.
+    ///
+    /// # Errors
+    /// [`Kind::Missing`] if there is none.
+    pub(crate) fn open(slots: &Slots, profile: &Profile) -> Result<Gateway> {
+        let service = Service::open(slots.dir(), &profile.slot())?;
+        let control = match service.control() {
+            // What is no FIFO is nobody's.
+            Err(error) if matches!(error.kind, Kind::Unsupervised | Kind::Unusable) => None,
+            control => Some(control?),
+        };
+        let status = match control {
+            Some(_) => if_there(service.status()),
+            None => Ok(None),
+        };
+        Ok(Gateway { profile: profile.clone(), service, control, status })
+    }
+
+    /// Whether an s6-supervise runs on it.
+    pub(crate) fn is_supervised(&self) -> bool {
+        self.control.is_some()
+    }
+
+    /// Whether it is up or about to be, or its state cannot be told: a killed s6-supervise
+    /// leaves it running, and a slot just published may start it.
+    pub(crate) fn may_be_up(&self) -> bool {
+        match &self.status {
+            Ok(Some(status)) => status.may_be_up(),
+            _ => true,
+        }
+    }
+
+    /// When and how it died, up to what the status says, the last time last.
+    pub(crate) fn deaths(&self) -> Result<Vec<Death>> {
+        let Ok(Some(status)) = &self.status else { return Ok(Vec::new()) };
+        let mut deaths = self.service.deaths()?;
+        // s6-supervise counts a death first, and then says in its status what it was.
+        deaths.retain(|death| death.stamp <= status.stamp);
+        Ok(deaths)
     }
 }
 
-/// What gateways are looked at through.
-#[derive(Debug)]
-pub struct Lens<'a> {
-    /// Where their slots are.
-    pub scandir: &'a ScanDir,
-    /// Deaths within this time up to now count as late ones.
-    pub window: Duration,
-    /// What is said to who may not look.
-    pub hint: String,
+/// Whether the gateway of `profile` may be up at this moment.
+pub(crate) fn may_run(slots: &Slots, profile: &Profile) -> bool {
+    match Gateway::open(slots, profile) {
+        Ok(gateway) => gateway.may_be_up(),
+        Err(error) => error.kind != Kind::Missing,
+    }
 }
 
-impl Lens<'_> {
+/// What is said of gateways that are looked at.
+#[derive(Debug)]
+pub(crate) struct Observer<'a> {
+    /// Where their slots are.
+    pub(crate) slots: &'a Slots,
+    /// Deaths within this time up to now count as late ones.
+    pub(crate) window: Duration,
+    /// What is said to who may not look.
+    pub(crate) hint: String,
+}
+
+impl Observer<'_> {
     /// How the gateway of `profile` stands.
     ///
     /// # Errors
-    /// [`Kind::Missing`] if there is no slot. All else is a report, too.
-    pub fn look(&self, profile: &Profile) -> Result<Report> {
-        let new = |state, why| Report::new(profile.clone(), state, why);
-        let looked = Service::open(self.scandir.dir(), &profile.slot()).and_then(|slot| {
-            if !slot.is_supervised()? {
-                return Ok(new(State::NotSupervised, String::new()));
+    /// [`Kind::Missing`] if there is no slot. All else is an observation, too.
+    pub(crate) fn observe(&self, profile: &Profile) -> Result<Observation> {
+        match Gateway::open(self.slots, profile) {
+            Ok(gateway) => Ok(self.observe_open(&gateway, &gateway.deaths())),
+            Err(error) if error.kind == Kind::Missing => Err(error),
+            Err(error) => Ok(self.failed(profile, &error)),
+        }
+    }
+
+    /// How `gateway` stands, which had these `deaths`.
+    pub(crate) fn observe_open(
+        &self,
+        gateway: &Gateway,
+        deaths: &Result<Vec<Death>>,
+    ) -> Observation {
+        let new = |state| Observation::new(gateway.profile.clone(), state, String::new());
+        match &gateway.status {
+            _ if !gateway.is_supervised() => new(State::NotSupervised),
+            // Its supervisor has only just begun.
+            Ok(None) => new(State::Starting),
+            Ok(Some(status)) => match self.told(gateway, status, deaths) {
+                Ok(told) => told,
+                Err(error) => self.failed(&gateway.profile, &error),
+            },
+            Err(error) => self.failed(&gateway.profile, error),
+        }
+    }
+
+    /// What an error that kept us from looking comes to.
+    pub(crate) fn failed(&self, profile: &Profile, error: &Error) -> Observation {
+        let (state, why) = match error.kind {
+            Kind::Denied => (State::Denied, format!("permission denied: {}", self.hint)),
+            _ => (State::Unreadable, error.to_string()),
+        };
+        Observation::new(profile.clone(), state, why)
+    }
+
+    fn told(
+        &self,
+        gateway: &Gateway,
+        status: &Status,
+        deaths: &Result<Vec<Death>>,
+    ) -> Result<Observation> {
+        let slot = &gateway.service;
+        let crash = if status.is_up() { None } else { crash_record::read(slot)? };
+        let state = State::of(status.is_up(), status.finishing, status.want_up, crash.as_ref());
+        let late = clock::time().saturating_sub(self.window);
+        let (count, last_exit) = match deaths {
+            // Most have never died.
+            Ok(deaths) if deaths.is_empty() => (Some(0), None),
+            Ok(deaths) => {
+                let since = crash_record::intervened(slot)?.since_unix().max(late);
+                let count = deaths.iter().filter(|it| it.stamp.since_unix() > since).count();
+                (Some(count), Some(status.last_exit()))
             }
-            match slot.status() {
-                Ok(status) => {
-                    let late = sys::time().saturating_sub(self.window);
-                    Ok(report(&slot, profile.clone(), &status, late))
-                }
-                // Its supervisor has only just begun.
-                Err(error) if error.kind == Kind::Missing => {
-                    Ok(new(State::Starting, String::new()))
-                }
-                Err(error) => Err(error),
-            }
-        });
-        looked.or_else(|error| match error.kind {
-            Kind::Missing => Err(error),
-            Kind::Denied => Ok(new(State::Denied, format!("permission denied: {}", self.hint))),
-            _ => Ok(new(State::Unreadable, error.to_string())),
+            // A number that is not known is shown as such: null, or nothing.
+            Err(_) => (None, None),
+        };
+        Ok(Observation {
+            crash,
+            pid: (status.pid != 0).then_some(status.pid),
+            since: Some(status.stamp.since_unix()),
+            ready: status.ready && status.is_up(),
+            paused: status.paused && status.is_up(),
+            wanted: Some(status.want_up),
+            deaths: count,
+            last_exit,
+            ..Observation::new(gateway.profile.clone(), state, String::new())
         })
     }
 }
 
-fn report(slot: &Service, profile: Profile, status: &Status, late: Duration) -> Report {
-    let text = if status.is_up() { String::new() } else { crash_record::verdict(slot) };
-    let verdict = match &text {
-        text if text.starts_with("backing off") => Verdict::BackingOff,
-        text if text.starts_with("parked") => Verdict::Parked,
-        _ => Verdict::None,
-    };
-    let state = state(status, verdict);
-    let mut deaths = slot.deaths();
-    // s6-supervise counts a death first, and then says in its status what it was.
-    deaths.retain(|death| death.stamp <= status.stamp);
-    // Most have never died.
-    let fresh = if deaths.is_empty() {
-        late
-    } else {
-        crash_record::fresh_since(slot).since_unix().max(late)
-    };
-    Report {
-        pid: (status.pid != 0).then_some(status.pid),
-        since: Some(status.stamp.since_unix()),
-        ready: status.ready && status.is_up(),
-        paused: status.paused && status.is_up(),
-        wanted: Some(status.want_up),
-        deaths: deaths.iter().filter(|death| death.stamp.since_unix() > fresh).count(),
-        last_exit: deaths.last().map(|_| status.last_exit()),
-        ..Report::new(profile, state, text)
+/// Whether the gateway of `profile` comes up when the container starts the next time, as
+/// reconcile decides it; `None` if this user may not know.
+pub(crate) fn wanted_at_boot(homes: &Homes, policy: Policy, profile: &Profile) -> Option<bool> {
+    let (own, flaw) = homes.last_known(profile);
+    if flaw.is_some_and(|flaw| flaw.kind == Kind::Denied) {
+        return None;
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::s6::tai64n::Tai64n;
-
-    #[test]
-    fn a_state_is_a_status_and_a_verdict_that_fits_it() {
-        use State::*;
-        let verdicts = [Verdict::None, Verdict::BackingOff, Verdict::Parked];
-        // pid, finishing, want_up; the state without a verdict, when backing off, when parked
-        let table = [
-            (7, false, true, [Up, Up, Up]),
-            (7, false, false, [Up, Up, Up]),
-            (7, true, true, [Finishing, BackingOff, Finishing]),
-            (7, true, false, [Finishing, Finishing, Finishing]),
-            (0, false, true, [Starting, BackingOff, Starting]),
-            (0, false, false, [Down, Down, Parked]),
-        ];
-        for (pid, finishing, want_up, states) in table {
-            let status = Status {
-                stamp: Tai64n::default(),
-                ready_stamp: Tai64n::default(),
-                pid,
-                wait_status: 0,
-                paused: false,
-                finishing,
-                want_up,
-                ready: false,
-            };
-            let got = verdicts.map(|verdict| state(&status, verdict));
-            assert_eq!(got, states, "{pid} {finishing} {want_up}");
-        }
-    }
+    let mut anyone = Ok(false);
+    let up = policy.wants_up(profile, &own, || {
+        anyone = homes.anyone_wants_up();
+        anyone == Ok(true)
+    });
+    anyone.is_ok().then_some(up)
 }

@@ -1,113 +1,92 @@
-//! How a slot leaves: out of s6-svscan's sight, its supervisors sent away, deleted.
+//! How a slot goes: out of s6-svscan's sight, its supervisors sent away, deleted.
 
-use super::event_loop::{self, Outcome, Target};
-use super::transition::Order;
-use crate::error::{Error, Kind, Result};
-use crate::model::profile::Profile;
-use crate::s6::control::Control;
-use crate::s6::scandir::{Request, ScanDir};
+use super::event_loop::Job;
+use super::slots::Slots;
+use super::stop_ladder::{self, KILLED, LOGGER_SUPERVISOR, SUPERVISOR};
+use super::transition::Target;
+use crate::error::{Errors, Kind, Result};
+use crate::model::profile::{self, Profile};
+use crate::s6::scandir::Request;
 use crate::s6::service::Service;
-use std::time::{Duration, Instant};
+use crate::sys::Name;
+use std::slice;
+use std::time::Duration;
 
-/// What a gateway that is removed gets to finish, by default.
-pub const PATIENCE: Duration = Duration::from_secs(60);
-/// What it gets to die after SIGKILL.
-const KILLED: Duration = Duration::from_secs(5);
-
-/// What supervisors of a service and its logger are told, one after the other, and the
-/// seconds that each gets after that. s6-svscan has told them first; but it does not while
-/// it cannot scan. A logger gets longer, to read the rest; longer than that only lasts
-/// what a process that outlives the gateway holds open.
-const SERVICE: &[(&[Control], u64)] =
-    &[(&[], 1), (&[Control::Down, Control::Exit], 5), (&[Control::Kill], 2)];
-const LOGGER: &[(&[Control], u64)] =
-    &[(&[], 3), (&[Control::Exit, Control::HangUp], 2), (&[Control::Kill], 2)];
+/// What a gateway that is unregistered gets to finish, by default.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Brings the gateways of `profiles` down that are to be removed, all at once; what does
 /// not go within `timeout` is killed. One that is not there, or not supervised, is no error.
-pub fn drain(scandir: &ScanDir, profiles: &[Profile], timeout: Duration) -> Vec<Result<()>> {
-    let (mut outcomes, mut targets) = (Vec::new(), Vec::new());
+pub(crate) fn stop(slots: &Slots, profiles: &[Profile], timeout: Duration) -> Vec<Result<()>> {
+    let (mut outcomes, mut jobs) = (Vec::new(), Vec::new());
     for profile in profiles {
-        let service = Service::open(scandir.dir(), &profile.slot());
-        outcomes.push(match service.and_then(|it| Target::begin(it, Order::Rest)) {
-            Ok(target) => {
-                targets.push(target);
-                Ok(())
-            }
-            Err(error) if matches!(error.kind, Kind::Missing | Kind::Unsupervised) => Ok(()),
-            Err(error) => Err(error),
-        });
+        let service = Service::open(slots.dir(), &profile.slot());
+        outcomes.push(Job::begin(service, Target::Rest).map(|job| jobs.extend(job)));
     }
-    let mut under_way = targets.iter_mut().collect();
-    // What cannot be waited for is removed all the same.
-    let _ = event_loop::drive(&mut under_way, Some(Instant::now() + timeout));
-    under_way.iter().for_each(|target| target.tell(Control::Kill));
-    let _ = event_loop::drive(&mut under_way, Some(Instant::now() + KILLED));
+    // What cannot be waited for together is removed all the same: `delete` waits for each.
+    let _ = stop_ladder::descend(&mut jobs, &stop_ladder::down(timeout, KILLED));
     outcomes
 }
 
 /// Takes those slots of `profiles` away whose outcome is good so far, and which should be
 /// down. One that is not there is no error. Only under the lock.
-pub fn remove(scandir: &ScanDir, profiles: &[Profile], outcomes: &mut [Result<()>]) {
+pub(crate) fn remove(slots: &Slots, profiles: &[Profile], outcomes: &mut [Result<()>]) {
     for (profile, outcome) in profiles.iter().zip(&mut *outcomes) {
         if outcome.is_ok() {
-            *outcome = hide(scandir, profile);
+            *outcome = hide(slots, profile);
         }
     }
-    dismiss(scandir);
+    send_away(slots);
     for (profile, outcome) in profiles.iter().zip(outcomes) {
         if outcome.is_ok() {
-            *outcome = bury(scandir, &profile.leaving());
+            *outcome = delete(slots, &profile.leaving());
         }
     }
 }
 
-fn hide(scandir: &ScanDir, profile: &Profile) -> Result<()> {
+fn hide(slots: &Slots, profile: &Profile) -> Result<()> {
     let leaving = profile.leaving();
     // Left by a killed run, or by a name of which only the end differs.
-    if scandir.dir().kind(&leaving)?.is_some() {
-        dismiss(scandir);
-        bury(scandir, &leaving)?;
+    if slots.dir().kind(&leaving)?.is_some() {
+        send_away(slots);
+        delete(slots, &leaving)?;
     }
-    match scandir.dir().rename(&profile.slot(), &leaving) {
+    match slots.dir().rename(&profile.slot(), &leaving) {
         Err(error) if error.kind == Kind::Missing => Ok(()),
         renamed => renamed,
     }
 }
 
-/// Has s6-svscan send away the supervisors of what is out of its sight. Where there is
-/// none, [`bury`] does.
-pub fn dismiss(scandir: &ScanDir) {
-    let _ = scandir.ask(Request::ScanAndDismiss);
+/// Has s6-svscan send away the supervisors of what is out of its sight. Where it cannot, or
+/// is not there, [`delete`] tells them itself.
+pub(crate) fn send_away(slots: &Slots) {
+    let _ = slots.scandir.ask(Request::ScanAndSendAway);
 }
 
-/// Waits until the supervisors of the directory called `name` have gone, which were
-/// dismissed, and deletes it.
-pub fn bury(scandir: &ScanDir, name: &[u8]) -> Result<()> {
+/// Waits until the supervisors of the directory called `name` have gone, which were sent
+/// away, and deletes it.
+pub(crate) fn delete(slots: &Slots, name: &[u8]) -> Result<()> {
     let log = [name, b"/log"].concat();
-    for (part, steps) in [(name, SERVICE), (&log[..], LOGGER)] {
-        let service = Service::open(scandir.dir(), part);
-        let mut target = match service.and_then(|it| Target::begin(it, Order::SeeGone)) {
-            Err(error) if matches!(error.kind, Kind::Missing | Kind::Unsupervised) => continue,
-            target => target?,
-        };
-        for (letters, seconds) in steps {
-            if !target.is_under_way() {
-                break;
-            }
-            letters.iter().for_each(|letter| target.tell(*letter));
-            let deadline = Instant::now() + Duration::from_secs(*seconds);
-            event_loop::drive(&mut vec![&mut target], Some(deadline))?;
-        }
-        let path = target.service().dir().path().to_vec();
-        match target.outcome() {
-            Some(Outcome::Abandoned) => {}
-            Some(Outcome::Failed(error)) => return Err(error),
-            _ => {
-                let why = "its supervisor is still there, even after SIGKILL";
-                return Err(Error::new(Kind::TimedOut, "remove slot", path, why));
-            }
+    for (part, rungs) in [(name, &SUPERVISOR), (&log[..], &LOGGER_SUPERVISOR)] {
+        let service = Service::open(slots.dir(), part);
+        let Some(mut job) = Job::begin(service, Target::Gone)? else { continue };
+        stop_ladder::descend(slice::from_mut(&mut job), rungs)?;
+        job.result("remove slot")?;
+    }
+    slots.dir().remove_tree(name)
+}
+
+/// Removes what killed runs left behind among `names`, staging directories and slots half
+/// removed; what stays is returned with the reason. Only under the lock.
+pub(crate) fn clean_up(slots: &Slots, names: &[Name]) -> Errors {
+    let mut failures = Vec::new();
+    for name in names {
+        if profile::is_staging(name) {
+            failures.extend(slots.dir().remove_tree(name).err());
+        } else if profile::is_leaving(name) {
+            send_away(slots);
+            failures.extend(delete(slots, name).err());
         }
     }
-    scandir.dir().remove_tree(name)
+    failures
 }

@@ -4,7 +4,7 @@ use crate::model::profile::Profile;
 use crate::text::quote;
 
 /// The `type` file.
-pub const TYPE: &[u8] = b"longrun\n";
+pub(crate) const TYPE: &[u8] = b"longrun\n";
 
 /// Says which Hermes home to use, at run time. A profile's own home leads to its root.
 const HOME: &str = r#": "${HERMES_HOME:=/opt/data}"
@@ -16,79 +16,76 @@ case "${HERMES_HOME%/*}" in */profiles) HERMES_HOME="${HERMES_HOME%/profiles/*}"
 const ENV_BEGIN: &[u8] = b"# extra environment\n";
 const ENV_END: &[u8] = b"# end of extra environment\n";
 
-/// The `run` script: the gateway of `profile`, as `user`, with `extra` (made by
+/// Appends the `run` script: the gateway of `profile`, as `user`, with `extra` (made by
 /// [`environment`], or taken from an older script by [`environment_of`]).
-pub fn run(profile: &Profile, user: &[u8], extra: &[u8]) -> Vec<u8> {
-    let name = profile.name();
-    let gateway = match profile {
-        Profile::Default => "hermes gateway run --replace".to_string(),
-        Profile::Named(_) => format!("hermes -p {name} gateway run --replace"),
-    };
-    let mut script = head(profile, user);
-    script.extend_from_slice(HOME.as_bytes());
+pub(crate) fn run(profile: &Profile, user: &[u8], extra: &[u8], script: &mut Vec<u8>) {
+    head(profile, user, script);
     script.extend_from_slice(
         br#"export HERMES_HOME
 export HOME="$HERMES_HOME"
 # So finish knows how long the gateway was up.
-true 2>/dev/null >verdict || :
+true 2>/dev/null >crash-record || :
 cd "$HERMES_HOME"
 venv="${HERMES_VENV:-/opt/hermes/.venv}"
 if [ -f "$venv/bin/activate" ]; then . "$venv/bin/activate"; fi
 "#,
     );
-    for part in [ENV_BEGIN, extra, ENV_END] {
+    for part in [
+        ENV_BEGIN,
+        extra,
+        ENV_END,
+        b"export HERMES_S6_SUPERVISED_CHILD=1 HERMES_SUPERVISED_CHILD=1\nexec hermes",
+    ] {
         script.extend_from_slice(part);
     }
-    script.extend_from_slice(b"export HERMES_S6_SUPERVISED_CHILD=1 HERMES_SUPERVISED_CHILD=1\n");
-    script.extend_from_slice(format!("exec {gateway}\n").as_bytes());
-    script
+    if let Profile::Named(name) = profile {
+        script.extend_from_slice(b" -p ");
+        script.extend_from_slice(name.as_bytes());
+    }
+    script.extend_from_slice(b" gateway run --replace\n");
 }
 
-/// The `log/run` script: s6-log in the home's logs/gateways/, as `user`.
+/// Appends the `log/run` script: s6-log in the home's logs/gateways/, as `user`.
 ///
 /// `-p` keeps s6-log reading until the gateway has closed its end.
-pub fn log_run(profile: &Profile, user: &[u8]) -> Vec<u8> {
-    let mut script = head(profile, user);
-    script.extend_from_slice(HOME.as_bytes());
+pub(crate) fn log_run(profile: &Profile, user: &[u8], script: &mut Vec<u8>) {
+    head(profile, user, script);
+    script.extend_from_slice(b"dir=\"$HERMES_HOME/logs/gateways/");
+    script.extend_from_slice(profile.name().as_bytes());
     script.extend_from_slice(
-        format!(
-            r#"dir="$HERMES_HOME/logs/gateways/{}"
+        br#""
 mkdir -p "$dir"
 rm -f "$dir/lock"
 exec s6-log -p 1 n10 s1000000 T "$dir"
 "#,
-            profile.name()
-        )
-        .as_bytes(),
     );
-    script
 }
 
 /// The `finish` script; without the binary s6 restarts the gateway as it always does.
-pub const FINISH: &[u8] = b"#!/bin/sh
+pub(crate) const FINISH: &[u8] = b"#!/bin/sh
 if [ -x /command/hermes-gw ]; then exec /command/hermes-gw finish \"$@\"; fi
 exit 0
 ";
 
 /// What `run` and `log/run` begin with: they drop to `user`, once and even if that is
 /// root too, before they touch anything. Without `id` they go no further.
-fn head(profile: &Profile, user: &[u8]) -> Vec<u8> {
-    // Enough for the whole of either script.
-    let mut head = Vec::with_capacity(1024);
-    head.extend_from_slice(b"#!/command/with-contenv sh\n# Profile ");
-    head.extend_from_slice(profile.name().as_bytes());
-    head.extend_from_slice(b"; written by hermes-gw, which may replace it.\nset -e\n");
-    head.extend_from_slice(
+fn head(profile: &Profile, user: &[u8], script: &mut Vec<u8>) {
+    for part in [
+        b"#!/command/with-contenv sh\n# Profile ",
+        profile.name().as_bytes(),
+        b"; written by hermes-gw, which may replace it.\nset -e\n",
         b"uid=$(id -u)\nif [ \"$uid\" = 0 ] && [ \"$1\" != dropped ]; then exec s6-setuidgid ",
-    );
-    quote(user, &mut head);
-    head.extend_from_slice(b" sh \"$0\" dropped; fi\n");
-    head
+    ] {
+        script.extend_from_slice(part);
+    }
+    quote(user, script);
+    script.extend_from_slice(b" sh \"$0\" dropped; fi\n");
+    script.extend_from_slice(HOME.as_bytes());
 }
 
 /// The lines that set `variables`, in their order; names and values may be any bytes
 /// but NUL, names as the shell has them.
-pub fn environment(variables: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn environment(variables: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     let mut lines = Vec::new();
     for (name, value) in variables {
         lines.extend_from_slice(b"export ");
@@ -101,7 +98,7 @@ pub fn environment(variables: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
 }
 
 /// The extra environment of an existing `run` script, as its lines; empty if it has none.
-pub fn environment_of(script: &[u8]) -> &[u8] {
+pub(crate) fn environment_of(script: &[u8]) -> &[u8] {
     let find = |marker: &[u8]| script.windows(marker.len()).position(|w| w == marker);
     let find_last = |marker: &[u8]| script.windows(marker.len()).rposition(|w| w == marker);
     // A value may contain either marker, but only between the outermost two.
@@ -117,6 +114,18 @@ mod tests {
     use proptest::prelude::*;
     use std::os::unix::ffi::OsStrExt;
     use std::process::{Command, Stdio};
+
+    fn run(profile: &Profile, user: &[u8], extra: &[u8]) -> Vec<u8> {
+        let mut script = Vec::new();
+        super::run(profile, user, extra, &mut script);
+        script
+    }
+
+    fn log_run(profile: &Profile, user: &[u8]) -> Vec<u8> {
+        let mut script = Vec::new();
+        super::log_run(profile, user, &mut script);
+        script
+    }
 
     fn coder() -> Profile {
         Profile::parse(b"coder").unwrap()

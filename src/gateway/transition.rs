@@ -5,9 +5,10 @@ use crate::s6::control::Control;
 use crate::s6::status::Status;
 use crate::s6::tai64n::Tai64n;
 
-/// What a gateway can be made to do, or waited for to do.
+/// Where a gateway is to get: the first four by letters to its supervisor, the others by
+/// itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub(crate) enum Target {
     /// Up, also after a restart of its supervisor.
     Start,
     /// Down, also after a restart of its supervisor.
@@ -16,44 +17,61 @@ pub enum Order {
     Restart,
     /// Down; its supervisor may start it anew when it restarts itself.
     Rest,
-    /// Up by itself.
-    SeeUp,
-    /// Up and ready by itself.
-    SeeReady,
-    /// Down by itself, `finish` included.
-    SeeDown,
+    /// Up.
+    Up,
+    /// Up and ready.
+    Ready,
+    /// Down, `finish` included.
+    Down,
     /// Its supervisor has gone; no status tells that.
-    SeeGone,
+    Gone,
+}
+
+impl Target {
+    /// What is wrong when the time is over.
+    pub(crate) const fn late(self) -> &'static str {
+        match self {
+            Target::Start | Target::Up => "it is not up in time",
+            Target::Ready => "it is not ready in time",
+            Target::Stop => {
+                "it is not down in time: it is told to stop; hermes-gw signal KILL ends it"
+            }
+            Target::Restart => "no new process is up in time: it is told to restart",
+            Target::Down => "it is not down in time",
+            Target::Rest => "it is not down, even after SIGKILL",
+            Target::Gone => "its supervisor is still there, even after SIGKILL",
+        }
+    }
 }
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// Tell the supervisor this, and look again once it has heard.
     Tell(&'static [Control]),
     /// Wait for an event.
     Wait,
-    /// Look again soon: it is not as it was told to be, but may be about to.
-    Doubt,
+    /// Read the status again soon: it is not as it was told to be, but may be about to.
+    Recheck,
     /// It is where it should be.
     Done,
     /// It came up, and died at once.
     Died,
-    /// It was told so, and then somebody else told it otherwise.
+    /// It was told so, and then another caller told it otherwise.
     Overruled,
 }
 
-/// A gateway on its way.
+/// A gateway on its way to a target.
 #[derive(Clone, Debug)]
-pub struct Course {
-    order: Order,
+pub(crate) struct Transition {
+    target: Target,
     phase: Phase,
-    doubts: u8,
+    rechecks: u8,
 }
 
-/// So often is looked again before somebody else is blamed: s6-supervise has read a
+/// How often the status is read again before another caller is blamed: s6-supervise reads a
 /// letter before it acts on it, and on a busy machine well before.
-const DOUBTS: u8 = 10;
+const RECHECKS: u8 = 10;
 
 #[derive(Clone, Debug)]
 enum Phase {
@@ -68,61 +86,66 @@ enum Phase {
         /// The death that was seen; a later one means that it was up in between.
         died: Option<Tai64n>,
         /// It was told to come up since it was last seen down.
-        nudged: bool,
+        told_up: bool,
     },
 }
 
-impl Course {
-    /// The course for `order`.
-    pub fn new(order: Order) -> Course {
-        Course { order, phase: Phase::Begin, doubts: 0 }
+impl Transition {
+    /// The transition for `target`.
+    pub(crate) fn new(target: Target) -> Transition {
+        Transition { target, phase: Phase::Begin, rechecks: 0 }
+    }
+
+    /// Where it is to get.
+    pub(crate) fn target(&self) -> Target {
+        self.target
     }
 
     /// Whether anything was told.
-    pub fn is_begun(&self) -> bool {
+    pub(crate) fn is_begun(&self) -> bool {
         !matches!(self.phase, Phase::Begin)
     }
 
     /// What to do, now that the status is `now` and its supervisor has read everything
     /// that it was told before.
-    pub fn next(&mut self, now: &Status) -> Step {
-        match self.next_at_face_value(now) {
-            Step::Overruled if self.doubts < DOUBTS => {
-                self.doubts += 1;
-                Step::Doubt
+    pub(crate) fn next(&mut self, now: &Status) -> Step {
+        match self.step(now) {
+            Step::Overruled if self.rechecks < RECHECKS => {
+                self.rechecks += 1;
+                Step::Recheck
             }
             step => {
-                self.doubts = 0;
+                self.rechecks = 0;
                 step
             }
         }
     }
 
-    fn next_at_face_value(&mut self, now: &Status) -> Step {
-        match (self.order, &mut self.phase) {
-            (Order::SeeUp, _) => Step::when(now.is_up()),
-            (Order::SeeReady, _) => Step::when(now.is_up() && now.ready),
-            (Order::SeeDown, _) => Step::when(now.is_down()),
-            (Order::SeeGone, _) => Step::Wait,
+    fn step(&mut self, now: &Status) -> Step {
+        match (self.target, &mut self.phase) {
+            (Target::Up, _) => Step::when(now.is_up()),
+            (Target::Ready, _) => Step::when(now.is_up() && now.ready),
+            (Target::Down, _) => Step::when(now.is_down()),
+            (Target::Gone, _) => Step::Wait,
 
-            // Both in one breath: who is killed in between leaves nothing down.
-            (Order::Restart, Phase::Begin) if now.is_up() && now.want_up => {
+            // Both in one write: a caller that is killed in between leaves nothing down.
+            (Target::Restart, Phase::Begin) if now.is_up() && now.want_up => {
                 self.rise(now, true, &[Control::Down, Control::UpForGood])
             }
             // What is up but not wanted up is on its way down.
-            (Order::Start | Order::Restart, Phase::Begin) => {
+            (Target::Start | Target::Restart, Phase::Begin) => {
                 self.rise(now, now.is_up() && !now.want_up, &[Control::UpForGood])
             }
-            (order, Phase::Begin) => {
+            (target, Phase::Begin) => {
                 self.phase = Phase::Fall;
-                let for_good = order == Order::Stop;
+                let for_good = target == Target::Stop;
                 Step::Tell(if for_good { &[Control::DownForGood] } else { &[Control::Down] })
             }
 
             (_, Phase::Fall) if now.want_up => Step::Overruled,
             (_, Phase::Fall) => Step::when(now.is_down()),
 
-            (_, Phase::Rise { old, died, nudged }) => {
+            (_, Phase::Rise { old, died, told_up }) => {
                 if now.is_up() && *old == Some(now.stamp) {
                     return Step::Wait;
                 }
@@ -133,10 +156,10 @@ impl Course {
                     Some(before) if *before != now.stamp => return Step::Died,
                     _ => *died = Some(now.stamp),
                 }
-                match (now.is_down(), *nudged) {
+                match (now.is_down(), *told_up) {
                     // Of its own accord s6-supervise would wait a second.
                     (true, false) => {
-                        *nudged = true;
+                        *told_up = true;
                         Step::Tell(&[Control::Up])
                     }
                     (true, true) if !now.want_up => Step::Overruled,
@@ -146,12 +169,12 @@ impl Course {
         }
     }
 
-    /// Tells it to come up; if it is `leaving`, the run of now is to end first.
-    fn rise(&mut self, now: &Status, leaving: bool, letters: &'static [Control]) -> Step {
+    /// Tells it to come up; if it is `ending`, the run of now is to end first.
+    fn rise(&mut self, now: &Status, ending: bool, letters: &'static [Control]) -> Step {
         self.phase = Phase::Rise {
-            old: leaving.then_some(now.stamp),
+            old: ending.then_some(now.stamp),
             died: (!now.is_up()).then_some(now.stamp),
-            nudged: now.is_down(),
+            told_up: now.is_down(),
         };
         Step::Tell(letters)
     }
@@ -166,8 +189,8 @@ impl Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Order::*;
     use Step::*;
+    use Target::*;
 
     /// A status in short: `u`p, `f`inishing or `d`own; `+` wanted up, `-` not; `!`
     /// ready; and the number of its stamp.
@@ -194,8 +217,8 @@ mod tests {
 
     #[test]
     #[rustfmt::skip]
-    fn every_order_from_every_state() {
-        let table: [(Order, &[(&str, Step)]); 30] = [
+    fn every_target_from_every_state() {
+        let table: [(Target, &[(&str, Step)]); 30] = [
             // Down → up.
             (Start, &[("d-1", UP), ("d+1", Wait), ("u+2", Done)]),
             // Up already: the wish is recorded all the same.
@@ -211,11 +234,11 @@ mod tests {
             (Start, &[("d-1", UP), ("f+2", Died)]),
             (Start, &[("d-1", UP), ("d-2", Died)]),
             (Start, &[("f+1", UP), ("d+1", U), ("d+2", Died)]),
-            // The first death of a run that was leaving is not that of the new one.
+            // The first death of a run that was ending is not that of the new one.
             (Start, &[("u-1", UP), ("f+2", Wait), ("d+2", U), ("f+3", Died)]),
             // Finish has parked it, and it is told once more.
             (Start, &[("f+1", UP), ("d-1", U), ("d+1", Wait), ("u+2", Done)]),
-            // Somebody else wants it otherwise.
+            // Another caller wants it otherwise.
             (Start, &[("u+1", UP), ("u-1", Overruled)]),
             (Start, &[("d-1", UP), ("d-1", Overruled)]),
             (Start, &[("d-1", UP), ("u-2", Overruled)]),
@@ -233,17 +256,17 @@ mod tests {
             (Restart, &[("u+1", BOTH), ("d+2", U), ("f+3", Died)]),
             (Rest, &[("u+1", D), ("u-1", Wait), ("d-2", Done)]),
             (Rest, &[("d+1", D), ("d-1", Done)]),
-            (SeeUp, &[("d+1", Wait), ("f+1", Wait), ("u+2", Done)]),
-            (SeeReady, &[("d+1!", Wait), ("u+2", Wait), ("u+2!", Done)]),
+            (Up, &[("d+1", Wait), ("f+1", Wait), ("u+2", Done)]),
+            (Ready, &[("d+1!", Wait), ("u+2", Wait), ("u+2!", Done)]),
         ];
         let seen = [("u+1", Wait), ("f+2", Wait), ("d+2", Done)];
-        for (order, steps) in table.into_iter().chain([(SeeDown, &seen[..])]) {
-            let mut course = Course::new(order);
+        for (target, steps) in table.into_iter().chain([(Down, &seen[..])]) {
+            let mut transition = Transition::new(target);
             for (at, (now, step)) in steps.iter().enumerate() {
-                let doubted = course.clone().next(&status(now)) == Doubt;
-                assert_eq!(doubted, *step == Overruled, "{order:?} {steps:?} at {at}");
-                course.doubts = DOUBTS;
-                assert_eq!(course.next(&status(now)), *step, "{order:?} {steps:?} at {at}");
+                let rechecked = transition.clone().next(&status(now)) == Recheck;
+                assert_eq!(rechecked, *step == Overruled, "{target:?} {steps:?} at {at}");
+                transition.rechecks = RECHECKS;
+                assert_eq!(transition.next(&status(now)), *step, "{target:?} {steps:?} at {at}");
             }
         }
     }

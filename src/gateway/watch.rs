@@ -4,15 +4,18 @@
 //! and they do not tell of letters that s6-supervise reads while `finish` runs. Both write
 //! a status.
 
-use super::observe::Lens;
-use crate::error::Result;
+use super::observe::{Gateway, Observer};
+use crate::error::{Kind, Result};
 use crate::model::backoff::Exit;
-use crate::model::observation::{Report, State};
+use crate::model::observation::{Observation, State};
 use crate::model::profile::Profile;
 use crate::s6::death_tally::Death;
-use crate::s6::service::Service;
 use crate::s6::tai64n::Tai64n;
-use crate::sys::{self, FifoWriter, Watches};
+use crate::sys::inotify::Watches;
+use crate::sys::poll::{self, FifoWriter};
+
+/// What is done with each change.
+type Tell<'a> = &'a dyn Fn(Observation) -> Result<()>;
 
 /// A gateway, and what was last told of it.
 struct Watched {
@@ -23,37 +26,36 @@ struct Watched {
     control: Option<FifoWriter>,
     /// The last death that is known.
     died: Tai64n,
-    told: Option<Report>,
+    told: Option<Observation>,
 }
 
 /// Tells how gateways stand, all if none is `named`, and then each change, until nobody
 /// reads stdout any more. Every death is told, however soon it was over.
-pub fn watch(
-    lens: &Lens<'_>,
-    named: &[Profile],
-    tell: &dyn Fn(Report) -> Result<()>,
-) -> Result<()> {
+pub(crate) fn watch(observer: &Observer<'_>, named: &[Profile], tell: Tell<'_>) -> Result<()> {
     let watches = Watches::new()?;
-    let scandir = watches.add(lens.scandir.dir().path())?;
-    let stdout = FifoWriter::stdout();
-    let mut gateways: Vec<Watched> = named.iter().cloned().map(Watched::new).collect();
+    let scandir = watches.add(observer.slots.dir().path())?;
+    let stdout = FifoWriter::stdout()?;
+    let mut gateways = Vec::new();
+    for profile in named {
+        gateways.push(Watched::new(profile.clone()));
+    }
     let mut changed = vec![scandir];
     loop {
         let all = changed.iter().any(|number| *number == scandir || *number < 0);
         if all && named.is_empty() {
-            find(&lens.scandir.profiles()?, &mut gateways);
+            find(&observer.slots.profiles()?, &mut gateways);
         }
         for gateway in &mut gateways {
             if all || gateway.numbers.iter().any(|number| changed.contains(number)) {
-                gateway.look(lens, &watches, tell)?;
+                gateway.look(observer, &watches, tell)?;
             }
         }
         gateways.retain(|gateway| gateway.is_registered() || !named.is_empty());
 
-        let mut heard = vec![(Some(watches.fifo()), stdout.as_ref())];
+        let mut heard = vec![(Some(watches.fifo()), Some(&stdout))];
         let controls = gateways.iter().filter_map(|gateway| gateway.control.as_ref());
         heard.extend(controls.map(|control| (None, Some(control))));
-        let told = sys::wait(&heard, None)?;
+        let told = poll::wait(&heard, None)?;
         if told[0].1 {
             return Ok(());
         }
@@ -86,54 +88,74 @@ impl Watched {
     }
 
     /// Looks at it, and tells what is new.
-    fn look(
-        &mut self,
-        lens: &Lens<'_>,
-        watches: &Watches,
-        tell: &dyn Fn(Report) -> Result<()>,
-    ) -> Result<()> {
-        // Each time, for it may be another slot than before, and before anything is read.
-        let (dir, slot) = (lens.scandir.dir(), self.profile.slot());
-        self.numbers.clear();
-        for name in [&slot[..], &[&slot[..], b"/supervise"].concat()] {
-            self.numbers.extend(watches.add_if_seen(&dir.path_of(name))?);
-        }
-        let slot = Service::open(dir, &slot);
-        self.control = slot.as_ref().ok().and_then(|slot| slot.control().ok());
-        let report = lens.look(&self.profile).unwrap_or_else(|_| {
-            Report::new(self.profile.clone(), State::NotRegistered, String::new())
-        });
-        let mut deaths = slot.map(|slot| slot.deaths()).unwrap_or_default();
-        // A later one has yet to reach the status.
-        deaths.retain(|death| Some(death.stamp.since_unix()) <= report.since);
+    fn look(&mut self, observer: &Observer<'_>, watches: &Watches, tell: Tell<'_>) -> Result<()> {
+        self.watch(observer, watches)?;
+        let (now, deaths) = match Gateway::open(observer.slots, &self.profile) {
+            Ok(gateway) => {
+                let deaths = gateway.deaths();
+                let now = observer.observe_open(&gateway, &deaths);
+                self.control = gateway.control;
+                // That they are not known is part of what is told.
+                (now, deaths.unwrap_or_default())
+            }
+            Err(error) => {
+                self.control = None;
+                let now = match error.kind {
+                    Kind::Missing => {
+                        let why = String::new();
+                        Observation::new(self.profile.clone(), State::NotRegistered, why)
+                    }
+                    _ => observer.failed(&self.profile, &error),
+                };
+                (now, Vec::new())
+            }
+        };
         let new = deaths.iter().filter(|death| death.stamp > self.died);
         for death in new.filter(|_| self.told.is_some()) {
             let died = died(&self.profile, death);
-            if report.state != State::Finishing || report.since != died.since {
+            if now.state != State::Finishing || now.since != died.since {
                 tell(died)?;
             }
         }
         self.died = deaths.last().map_or(self.died, |death| death.stamp);
         let is_news = self.told.as_ref().is_none_or(|told| {
-            (told.state, told.since) != (report.state, report.since) || told.text() != report.text()
+            (told.state, told.since) != (now.state, now.since) || told.text() != now.text()
         });
         if is_news {
-            tell(report.clone())?;
-            self.told = Some(report);
+            tell(now.clone())?;
+            self.told = Some(now);
+        }
+        Ok(())
+    }
+
+    /// Has `watches` tell of it. Each time, for it may be another slot than before, and before
+    /// anything is read.
+    fn watch(&mut self, observer: &Observer<'_>, watches: &Watches) -> Result<()> {
+        let mut path = observer.slots.dir().path_of(&self.profile.slot());
+        self.numbers.clear();
+        for part in [&b""[..], b"/supervise"] {
+            path.extend_from_slice(part);
+            match watches.add(&path) {
+                Ok(number) => self.numbers.push(number),
+                // No watch is left.
+                Err(error) if error.kind == Kind::Unusable => return Err(error),
+                // It is not there, or this user may not look: that is what will be told.
+                Err(_) => {}
+            }
         }
         Ok(())
     }
 }
 
 /// What is told of a death that was over before it was seen.
-fn died(profile: &Profile, death: &Death) -> Report {
+fn died(profile: &Profile, death: &Death) -> Observation {
     let exit = match death.signal {
         0 => Exit::Code(death.exit_code),
         signal => Exit::Signal(signal),
     };
-    Report {
+    Observation {
         since: Some(death.stamp.since_unix()),
         last_exit: Some(exit),
-        ..Report::new(profile.clone(), State::Finishing, String::new())
+        ..Observation::new(profile.clone(), State::Finishing, String::new())
     }
 }

@@ -1,12 +1,15 @@
-//! The Hermes home: its profiles, their state files, its logs.
+//! The Hermes home, and the homes of its profiles.
 //!
 //! All of it can be written by the hermes user, so every open is beneath the
 //! home, one component at a time, and follows no symbolic link.
 
 use super::state_file;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
+use crate::model::intent::LastKnown;
 use crate::model::profile::Profile;
-use crate::sys::{Dir, FileKind, Name};
+use crate::sys::dir::Dir;
+use crate::sys::meta::FileKind;
+use crate::sys::{Name, if_there};
 
 /// The directory below the home that holds the named profiles.
 const PROFILES: &[u8] = b"profiles";
@@ -18,7 +21,7 @@ const PID_FILES: [&[u8]; 2] = [b"gateway.pid", b"processes.json"];
 const SWEPT: &[u8] = b".hermes-gw.swept";
 
 /// The root home for a `HERMES_HOME` of `path`: a profile's own home has it as grandparent.
-pub fn root_of(path: &[u8]) -> &[u8] {
+pub(crate) fn root_of(path: &[u8]) -> &[u8] {
     let end = path.iter().rposition(|&b| b != b'/').map_or(path.len().min(1), |last| last + 1);
     let path = &path[..end];
     let Some(slash) = path.iter().rposition(|&b| b == b'/') else { return path };
@@ -29,117 +32,120 @@ pub fn root_of(path: &[u8]) -> &[u8] {
     }
 }
 
-/// The directory `profiles/`, if there is one.
-pub fn profiles(home: &Dir) -> Result<Option<Dir>> {
-    match home.dir(PROFILES) {
-        Ok(dir) => Ok(Some(dir)),
-        Err(error) if error.kind == Kind::Missing => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// The home of the profile at `name` below `profiles`, or why it cannot be used.
-/// `None`: it is no profile, for it is no directory or has no SOUL.md.
-fn home_at(profiles: &Dir, name: &[u8]) -> Option<std::result::Result<Dir, String>> {
-    match profiles.kind(name) {
-        Ok(Some(FileKind::Directory)) => {}
-        Ok(Some(FileKind::Symlink)) => {
-            return Some(Err("is a symbolic link, which is not followed".into()));
-        }
-        Ok(_) => return None,
-        Err(error) => return Some(Err(error.to_string())),
-    }
-    let home = match profiles.dir(name) {
-        Ok(home) => home,
-        Err(error) => return Some(Err(error.to_string())),
-    };
-    match home.kind(MARKER) {
-        Ok(marker) => marker.map(|_| Ok(home)),
-        Err(error) => Some(Err(error.to_string())),
-    }
-}
-
-/// The homes of all profiles.
+/// The homes of all profiles, and the one way to them.
 #[derive(Debug)]
-pub struct Homes {
+pub(crate) struct Homes {
     root: Dir,
-    profiles: Option<Dir>,
+    /// What is wrong with it is nothing to the root profile, and told to those whose home is
+    /// looked for in it.
+    profiles: Result<Option<Dir>>,
 }
+
+/// An entry of `profiles/` that looks like a profile: one with its home, or why it cannot be
+/// used.
+pub(crate) type Entry = std::result::Result<(Profile, Dir), String>;
 
 impl Homes {
     /// Opens the root home, and what is below it.
-    pub fn open(root: &[u8]) -> Result<Homes> {
+    pub(crate) fn open(root: &[u8]) -> Result<Homes> {
         let root = Dir::open(root)?;
-        Ok(Homes { profiles: profiles(&root)?, root })
+        Ok(Homes { profiles: root.dir_if_there(PROFILES), root })
+    }
+
+    /// The directory `profiles/`, if there is one.
+    pub(crate) fn profiles(&self) -> Result<Option<&Dir>> {
+        match &self.profiles {
+            Ok(profiles) => Ok(profiles.as_ref()),
+            Err(error) => Err(error.clone()),
+        }
+    }
+
+    /// The root profile's home.
+    pub(crate) fn root(&self) -> &Dir {
+        &self.root
     }
 
     /// The home of `which`.
     ///
     /// # Errors
     /// [`Kind::Missing`] if there is no such profile.
-    pub fn of(&self, which: &Profile) -> Result<Dir> {
-        match (which, &self.profiles) {
-            (Profile::Default, _) => self.root.dir(b"."),
-            (Profile::Named(name), Some(profiles)) => profiles.dir(name.as_bytes()),
-            (Profile::Named(_), None) => self.root.dir(PROFILES),
+    pub(crate) fn of(&self, which: &Profile) -> Result<Dir> {
+        match which {
+            Profile::Default => self.root.dir(b"."),
+            Profile::Named(name) => match self.profiles()? {
+                Some(profiles) => profiles.dir(name.as_bytes()),
+                None => self.root.dir(PROFILES),
+            },
         }
     }
 
-    /// Whether the gateway of `which` was last meant to run; `None` if this user may not know.
-    pub fn wants_up(&self, which: &Profile) -> Option<bool> {
-        match self.of(which).map(|home| state_file::read_prior(&home)) {
-            Ok((_, Some(error))) if error.kind == Kind::Denied => None,
-            Ok((prior, _)) => Some(prior.wants_up()),
-            Err(error) => (error.kind == Kind::Missing).then_some(false),
+    /// Whether `which` is a profile on disk; the root profile is, where the home is.
+    pub(crate) fn has(&self, which: &Profile) -> Result<bool> {
+        match (which, if_there(self.of(which))?) {
+            (_, None) => Ok(false),
+            (Profile::Default, _) => Ok(true),
+            (Profile::Named(_), Some(home)) => Ok(home.kind(MARKER)?.is_some()),
         }
     }
-}
 
-/// The home of `which` below the root home.
-pub fn home_of(root: &[u8], which: &Profile) -> Result<Dir> {
-    match which {
-        Profile::Default => Dir::open(root),
-        named => Homes::open(root)?.of(named),
-    }
-}
-
-/// Whether `which` is a profile on disk; the root profile is, where the home is.
-pub fn exists(root: &[u8], which: &Profile) -> bool {
-    let named = |home: Dir| matches!(home.kind(MARKER), Ok(Some(_)));
-    home_of(root, which).is_ok_and(|home| *which == Profile::Default || named(home))
-}
-
-/// The name of what looks like a profile and cannot be used, and why.
-pub type Unusable = (Name, String);
-
-/// The profiles on disk below the root home, the root profile first; and what looks like one
-/// and cannot be used, with the reason.
-pub fn all(root: &[u8]) -> Result<(Vec<Profile>, Vec<Unusable>)> {
-    let (mut all, mut unusable) = (vec![Profile::Default], Vec::new());
-    if let Some(profiles) = profiles(&Dir::open(root)?)? {
+    /// Hands each entry of `profiles/` that looks like a profile to `found`, in name order.
+    pub(crate) fn each_named(&self, found: &mut dyn FnMut(Name, Entry)) -> Result<()> {
+        let Some(profiles) = self.profiles()? else { return Ok(()) };
         for name in profiles.names()? {
-            match named(&profiles, &name) {
-                Some(Ok((profile, _))) => all.push(profile),
-                Some(Err(why)) => unusable.push((name, why)),
-                None => {}
+            if let Some(entry) = entry(profiles, &name) {
+                found(name, entry);
             }
         }
+        Ok(())
     }
-    Ok((all, unusable))
+
+    /// What is known of the intent for `which`, and what is wrong with its state file. A
+    /// profile that is not there has none.
+    pub(crate) fn last_known(&self, which: &Profile) -> (LastKnown, Option<Box<Error>>) {
+        match if_there(self.of(which)) {
+            Ok(Some(home)) => state_file::read(&home),
+            Ok(None) => Default::default(),
+            Err(error) => (LastKnown::Nothing, Some(error)),
+        }
+    }
+
+    /// Whether any profile at all wants to run.
+    pub(crate) fn anyone_wants_up(&self) -> Result<bool> {
+        let mut anyone = state_file::read(&self.root).0.wants_up();
+        self.each_named(&mut |_, entry| {
+            anyone = anyone || entry.is_ok_and(|(_, home)| state_file::read(&home).0.wants_up());
+        })?;
+        Ok(anyone)
+    }
 }
 
-/// The profile at `name` below `profiles` with its home, or why it cannot be used; `None`
-/// if it is none.
-pub fn named(profiles: &Dir, name: &[u8]) -> Option<std::result::Result<(Profile, Dir), String>> {
-    Some(home_at(profiles, name)?.and_then(|home| match Profile::parse(name) {
-        Ok(Profile::Default) => Err("default is the root profile".to_string()),
-        Ok(profile) => Ok((profile, home)),
-        Err(why) => Err(why.why().to_string()),
-    }))
+/// The entry `name` of `profiles`; `None` if it is no profile, for it is no directory or has
+/// no SOUL.md.
+fn entry(profiles: &Dir, name: &[u8]) -> Option<Entry> {
+    const NOT_FOLLOWED: &str = "is a symbolic link, which is not followed";
+    let home = match profiles.dir(name) {
+        Ok(home) => home,
+        Err(error) => {
+            return match profiles.kind(name) {
+                Ok(Some(FileKind::Symlink)) => Some(Err(NOT_FOLLOWED.into())),
+                Ok(Some(FileKind::Directory)) | Err(_) => Some(Err(error.to_string())),
+                Ok(_) => None,
+            };
+        }
+    };
+    match home.kind(MARKER) {
+        Ok(None) => None,
+        Err(error) => Some(Err(error.to_string())),
+        Ok(Some(_)) => Some(match Profile::parse(name) {
+            Ok(Profile::Default) => Err("default is the root profile".into()),
+            Ok(profile) => Ok((profile, home)),
+            Err(invalid) => Err(invalid.why().into()),
+        }),
+    }
 }
 
 /// Removes the pid files of a gateway that cannot be running.
-pub fn sweep(home: &Dir) -> Result<()> {
+pub(crate) fn sweep(home: &Dir) -> Result<()> {
     PID_FILES.iter().try_for_each(|name| home.remove(name).map(drop))
 }
 
@@ -147,7 +153,7 @@ pub fn sweep(home: &Dir) -> Result<()> {
 ///
 /// Before a gateway can write such a file, its supervisor has said that it may run.
 /// So the file is taken aside first, and only then is asked.
-pub fn sweep_unless(home: &Dir, may_run: impl Fn() -> bool) -> Result<()> {
+pub(crate) fn sweep_unless(home: &Dir, may_run: impl Fn() -> bool) -> Result<()> {
     for name in PID_FILES {
         match home.rename(name, SWEPT) {
             Err(error) if error.kind == Kind::Missing => continue,

@@ -12,16 +12,16 @@ const MAX_DEPTH: u32 = 128;
 
 /// One member of the top-level object, as byte ranges of the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub(crate) struct Member {
     /// The key, with its quotes.
-    pub key: Range<usize>,
+    pub(crate) key: Range<usize>,
     /// The value, as it is written.
-    pub value: Range<usize>,
+    pub(crate) value: Range<usize>,
 }
 
 /// Why a text is not an object of JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaw {
+pub(crate) enum Flaw {
     /// Nothing but white space.
     Empty,
     /// It ends in the middle.
@@ -36,7 +36,7 @@ pub enum Flaw {
 
 impl Flaw {
     /// The reason in words.
-    pub fn why(self) -> String {
+    pub(crate) fn why(self) -> String {
         match self {
             Flaw::Empty => "is empty".into(),
             Flaw::Cut => "is cut short".into(),
@@ -48,7 +48,7 @@ impl Flaw {
 }
 
 /// The members of the object that `text` is, in order, duplicates included.
-pub fn members(text: &str) -> Result<Vec<Member>, Flaw> {
+pub(crate) fn members(text: &str) -> Result<Vec<Member>, Flaw> {
     let mut scanner = Scanner { text: text.as_bytes(), at: 0 };
     scanner.space();
     match scanner.peek() {
@@ -82,7 +82,7 @@ pub fn members(text: &str) -> Result<Vec<Member>, Flaw> {
 
 /// The string that `literal`, a value that [`members`] found, stands for; `None` if
 /// it is no string. Half a surrogate pair, which is no character, becomes U+FFFD.
-pub fn string(literal: &str) -> Option<String> {
+pub(crate) fn string(literal: &str) -> Option<String> {
     let mut rest = literal.strip_prefix('"')?.strip_suffix('"')?;
     let mut decoded = String::new();
     while let Some((plain, escape)) = rest.split_once('\\') {

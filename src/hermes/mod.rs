@@ -1,8 +1,8 @@
 //! Hermes' files and roles.
 
-pub mod boot_log;
-pub mod container;
-pub mod home;
-pub mod json;
-pub mod state_file;
-pub mod stop_marker;
+pub(crate) mod boot_log;
+pub(crate) mod container;
+pub(crate) mod home;
+pub(crate) mod json;
+pub(crate) mod state_file;
+pub(crate) mod stop_marker;

@@ -2,12 +2,13 @@
 
 use super::json::{self, Member};
 use crate::error::{Error, Kind, Result};
-use crate::model::intent::{Prior, PriorExit, Word};
-use crate::sys::{Dir, FileKind};
+use crate::model::intent::{Intent, LastExit, LastKnown};
+use crate::sys::dir::Dir;
+use crate::sys::meta::FileKind;
 use std::ops::Range;
 
 /// The file in a profile's home that holds intent and state.
-pub const STATE_FILE: &[u8] = b"gateway_state.json";
+pub(crate) const STATE_FILE: &[u8] = b"gateway_state.json";
 /// The key for what the operator wants.
 const DESIRED: &str = "desired_state";
 /// Larger ones are not read, in bytes.
@@ -17,44 +18,43 @@ const LIFECYCLE_DIR: &[u8] = b"state";
 const LIFECYCLE_FILE: &[u8] = b"gateway.lifecycle.json";
 
 /// What the state file in `home` says, and what is wrong with it, if anything.
-pub fn read_prior(home: &Dir) -> (Prior, Option<Box<Error>>) {
-    let flaw = |why: String| Error::new(Kind::Unusable, "read", home.path_of(STATE_FILE), why);
-    let (prior, error) = match home.read(STATE_FILE, MAX_STATE) {
-        Err(error) => (Prior::None, Some(error)),
+pub(crate) fn read(home: &Dir) -> (LastKnown, Option<Box<Error>>) {
+    let flaw = |why: String| home.error(Kind::Unusable, "read", STATE_FILE, why);
+    let (known, error) = match home.read(STATE_FILE, MAX_STATE) {
+        Err(error) => (LastKnown::Nothing, Some(error)),
         Ok(content) => {
-            let (prior, why) = parse_prior(&content);
-            (prior, why.map(flaw))
+            let (known, why) = parse_last_known(&content);
+            (known, why.map(flaw))
         }
     };
-    let none = prior == Prior::None;
-    (prior, error.map(|error| if none { error.hint("no prior state") } else { error }))
+    let none = known == LastKnown::Nothing;
+    (known, error.map(|error| if none { error.hint("no prior state") } else { error }))
 }
 
 /// What a state file with `content` says, and what is wrong with it.
-pub fn parse_prior(content: &[u8]) -> (Prior, Option<String>) {
+pub(crate) fn parse_last_known(content: &[u8]) -> (LastKnown, Option<String>) {
     let (text, members) = match parse(content) {
         Ok(parsed) => parsed,
-        Err(why) => return (Prior::None, Some(why)),
+        Err(why) => return (LastKnown::Nothing, Some(why)),
     };
     let (desired, flaw) = last(text, &members, DESIRED);
     if let Some(word) = desired {
-        return (Prior::Desired(Word::new(word)), flaw);
+        return (LastKnown::Desired(word), flaw);
     }
     let (state, other_flaw) = last(text, &members, "gateway_state");
-    let prior = state.map_or(Prior::None, |word| Prior::State(Word::new(word)));
-    (prior, flaw.or(other_flaw))
+    let known = state.map_or(LastKnown::Nothing, LastKnown::State);
+    (known, flaw.or(other_flaw))
 }
 
 /// Records what the operator wants of the gateway in `home`; what it did about a file
 /// that could not be kept, if so. Whatever else the file holds stays, byte for byte,
-/// and so do its mode and group. It has reached the disk on return.
+/// and so do its mode and group. It has reached the disk on return. Only under the lock on the
+/// home.
 ///
 /// # Errors
 /// The file cannot be read or written, and is as it was.
-pub fn record(home: &Dir, desired: &Word) -> Result<Option<Box<Error>>> {
-    // Another hermes-gw may be at it.
-    home.lock_whole()?;
-    let flaw = |why| Error::new(Kind::Unusable, "read", home.path_of(STATE_FILE), why);
+pub(crate) fn record(home: &Dir, desired: Intent) -> Result<Option<Box<Error>>> {
+    let flaw = |why| home.error(Kind::Unusable, "read", STATE_FILE, why);
     let (content, flaw) = match home.read(STATE_FILE, MAX_STATE) {
         Ok(content) => match with_desired(&content, desired) {
             Ok(None) => return Ok(None),
@@ -72,19 +72,19 @@ pub fn record(home: &Dir, desired: &Word) -> Result<Option<Box<Error>>> {
 }
 
 /// What a state file with `content` is to hold for `desired`; `None` if it does already.
-pub fn with_desired(
+pub(crate) fn with_desired(
     content: &[u8],
-    desired: &Word,
+    desired: Intent,
 ) -> std::result::Result<Option<Vec<u8>>, String> {
     let (text, members) = parse(content)?;
-    let value = format!("\"{}\"", desired.text());
+    let value = format!("\"{}\"", desired.word());
     let start = content.len() - text.len();
     let splice = |range: Range<usize>, new: &str| {
         let (before, after) = (&content[..start + range.start], &content[start + range.end..]);
         Some([before, new.as_bytes(), after].concat())
     };
     let same = |member: &Member| {
-        json::string(&text[member.value.clone()]).as_deref() == Some(desired.text())
+        json::string(&text[member.value.clone()]).as_deref() == Some(desired.word())
     };
     Ok(match (find(text, &members, DESIRED).next_back(), members.last()) {
         (Some(member), _) if same(member) => None,
@@ -97,13 +97,13 @@ pub fn with_desired(
     })
 }
 
-fn only_desired(desired: &Word) -> Vec<u8> {
-    format!("{{\"{DESIRED}\":\"{}\"}}\n", desired.text()).into_bytes()
+fn only_desired(desired: Intent) -> Vec<u8> {
+    format!("{{\"{DESIRED}\":\"{}\"}}\n", desired.word()).into_bytes()
 }
 
 /// Writes the state file of an old-style `gateway run` container into `home`: it is
 /// to run. `now` is in seconds since 1970 UTC.
-pub fn seed(home: &Dir, now: i64) -> Result<()> {
+pub(crate) fn seed(home: &Dir, now: i64) -> Result<()> {
     let content = format!(
         "{{\"gateway_state\":\"running\",\"desired_state\":\"running\",\
          \"timestamp\":{now},\"migrated_from\":\"legacy-container-cmd\"}}\n"
@@ -112,18 +112,18 @@ pub fn seed(home: &Dir, now: i64) -> Result<()> {
 }
 
 /// How the last run of the gateway in `home` ended.
-pub fn read_exit(home: &Dir) -> PriorExit {
+pub(crate) fn read_exit(home: &Dir) -> LastExit {
     let content = home.dir(LIFECYCLE_DIR).and_then(|dir| dir.read(LIFECYCLE_FILE, MAX_STATE));
-    content.map_or(PriorExit::Unknown, |content| parse_exit(&content))
+    content.map_or(LastExit::Unknown, |content| parse_exit(&content))
 }
 
 /// How the run ended whose lifecycle record has `content`.
-pub fn parse_exit(content: &[u8]) -> PriorExit {
-    let Ok((text, members)) = parse(content) else { return PriorExit::Unknown };
+pub(crate) fn parse_exit(content: &[u8]) -> LastExit {
+    let Ok((text, members)) = parse(content) else { return LastExit::Unknown };
     match last(text, &members, "phase").0.as_deref() {
-        Some("exited") => PriorExit::Clean,
-        Some("running") => PriorExit::Unclean,
-        _ => PriorExit::Unknown,
+        Some("exited") => LastExit::Clean,
+        Some("running") => LastExit::Unclean,
+        _ => LastExit::Unknown,
     }
 }
 
@@ -171,40 +171,40 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn desired(word: &str) -> Prior {
-        Prior::Desired(Word::new(word.into()))
+    fn desired(word: &str) -> LastKnown {
+        LastKnown::Desired(word.into())
     }
 
-    fn state(word: &str) -> Prior {
-        Prior::State(Word::new(word.into()))
+    fn state(word: &str) -> LastKnown {
+        LastKnown::State(word.into())
     }
 
     #[test]
     fn intent_comes_first_then_state() {
-        let table: [(&str, Prior); 8] = [
+        let table: [(&str, LastKnown); 8] = [
             ("{\"gateway_state\":\"stopped\",\"desired_state\":\"running\"}", desired("running")),
             ("\u{feff}{\"desired_state\":\"stopped\"}", desired("stopped")),
             ("{\"gateway_state\":\"draining\",\"desired_state\":null}", state("draining")),
             ("{\"platforms\":{\"desired_state\":\"running\"},\"gateway_state\":\"x\"}", state("x")),
             ("{\"\\u0064esired_state\":\"runn\\u0069ng\"}", desired("running")),
-            ("{\"gateway_state\":null}", Prior::None),
-            ("{\"pid\":1}", Prior::None),
-            ("{}", Prior::None),
+            ("{\"gateway_state\":null}", LastKnown::Nothing),
+            ("{\"pid\":1}", LastKnown::Nothing),
+            ("{}", LastKnown::Nothing),
         ];
         for (text, prior) in table {
-            assert_eq!(parse_prior(text.as_bytes()), (prior, None), "{text}");
+            assert_eq!(parse_last_known(text.as_bytes()), (prior, None), "{text}");
         }
     }
 
     #[test]
     fn what_is_wrong_is_said_and_what_is_left_still_counts() {
-        let table: [(&[u8], Prior, &str); 8] = [
-            (b"", Prior::None, "is empty"),
-            (b"\xef\xbb\xbf", Prior::None, "is empty"),
-            (b"[\"running\"]", Prior::None, "holds no JSON object"),
-            (b"{\"desired_state\":\"running\"", Prior::None, "is cut short"),
-            (b"{\"desired_state\":\"run\xff\"}", Prior::None, "is not UTF-8 at byte 21"),
-            (b"{\"x\":\"\xc3", Prior::None, "is cut short"),
+        let table: [(&[u8], LastKnown, &str); 8] = [
+            (b"", LastKnown::Nothing, "is empty"),
+            (b"\xef\xbb\xbf", LastKnown::Nothing, "is empty"),
+            (b"[\"running\"]", LastKnown::Nothing, "holds no JSON object"),
+            (b"{\"desired_state\":\"running\"", LastKnown::Nothing, "is cut short"),
+            (b"{\"desired_state\":\"run\xff\"}", LastKnown::Nothing, "is not UTF-8 at byte 21"),
+            (b"{\"x\":\"\xc3", LastKnown::Nothing, "is cut short"),
             (
                 b"{\"desired_state\":7,\"gateway_state\":\"running\"}",
                 state("running"),
@@ -217,16 +217,16 @@ mod tests {
             ),
         ];
         for (content, prior, why) in table {
-            assert_eq!(parse_prior(content), (prior, Some(why.into())), "{content:?}");
+            assert_eq!(parse_last_known(content), (prior, Some(why.into())), "{content:?}");
         }
     }
 
     #[test]
     fn the_lifecycle_record_tells_how_it_ended() {
-        assert_eq!(parse_exit(b"{\"phase\":\"exited\",\"exit_code\":0}"), PriorExit::Clean);
-        assert_eq!(parse_exit(b"{\"phase\":\"running\",\"pid\":7}"), PriorExit::Unclean);
+        assert_eq!(parse_exit(b"{\"phase\":\"exited\",\"exit_code\":0}"), LastExit::Clean);
+        assert_eq!(parse_exit(b"{\"phase\":\"running\",\"pid\":7}"), LastExit::Unclean);
         for content in ["", "{\"phase\":7}", "{\"phase\":\"x\"}", "{\"phase\":\"exited\"", "[]"] {
-            assert_eq!(parse_exit(content.as_bytes()), PriorExit::Unknown, "{content}");
+            assert_eq!(parse_exit(content.as_bytes()), LastExit::Unknown, "{content}");
         }
     }
 
@@ -245,12 +245,12 @@ mod tests {
             ("{\"\\u0064esired_state\":\"x\"}", "{\"\\u0064esired_state\":\"running\"}"),
         ];
         for (before, after) in table {
-            let changed = with_desired(before.as_bytes(), &Word::Running).unwrap();
+            let changed = with_desired(before.as_bytes(), Intent::Running).unwrap();
             assert_eq!(String::from_utf8(changed.unwrap()).unwrap(), after, "{before}");
-            assert_eq!(with_desired(after.as_bytes(), &Word::Running), Ok(None), "{after}");
+            assert_eq!(with_desired(after.as_bytes(), Intent::Running), Ok(None), "{after}");
         }
         let same = "{\"desired_state\":\"r\\u0075nning\"}";
-        assert_eq!(with_desired(same.as_bytes(), &Word::Running), Ok(None));
+        assert_eq!(with_desired(same.as_bytes(), Intent::Running), Ok(None));
     }
 
     const REAL: &str = r#"{"kind":"hermes-gateway","pid":77,"argv":["hermes","-p","x"],"start_time":12345,
@@ -258,22 +258,22 @@ mod tests {
         "platforms":{"telegram":{"state":"connected","desired_state":"no"}},"desired_state":"running"}"#;
 
     /// What a JSON library of good repute makes of the same bytes.
-    fn peer(content: &[u8]) -> Option<Prior> {
+    fn peer(content: &[u8]) -> Option<LastKnown> {
         let value: serde_json::Value = serde_json::from_slice(content).ok()?;
         let object = value.as_object()?;
-        let word = |key| Some(Word::new(object.get(key)?.as_str()?.into()));
-        let desired = word("desired_state").map(Prior::Desired);
-        Some(desired.or_else(|| word("gateway_state").map(Prior::State)).unwrap_or_default())
+        let word = |key| Some(object.get(key)?.as_str()?.to_string());
+        let desired = word("desired_state").map(LastKnown::Desired);
+        Some(desired.or_else(|| word("gateway_state").map(LastKnown::State)).unwrap_or_default())
     }
 
     #[test]
     fn every_cut_means_none_and_says_so() {
         for cut in 0..REAL.len() {
-            let (prior, why) = parse_prior(&REAL.as_bytes()[..cut]);
+            let (prior, why) = parse_last_known(&REAL.as_bytes()[..cut]);
             let expected = if cut == 0 { "is empty" } else { "is cut short" };
-            assert_eq!((prior, why.as_deref()), (Prior::None, Some(expected)), "{cut}");
+            assert_eq!((prior, why.as_deref()), (LastKnown::Nothing, Some(expected)), "{cut}");
         }
-        assert_eq!(parse_prior(REAL.as_bytes()), (desired("running"), None));
+        assert_eq!(parse_last_known(REAL.as_bytes()), (desired("running"), None));
     }
 
     proptest! {
@@ -283,10 +283,10 @@ mod tests {
         ) {
             let mut content = REAL.as_bytes().to_vec();
             damage.into_iter().for_each(|(at, byte)| content[at] = byte);
-            let (prior, why) = parse_prior(&content);
+            let (prior, why) = parse_last_known(&content);
             match peer(&content) {
                 Some(expected) => prop_assert_eq!(prior, expected),
-                None => prop_assert_eq!((prior, why.is_some()), (Prior::None, true)),
+                None => prop_assert_eq!((prior, why.is_some()), (LastKnown::Nothing, true)),
             }
         }
 
@@ -306,7 +306,7 @@ mod tests {
             } else {
                 serde_json::to_string(&object).unwrap()
             };
-            let changed = with_desired(text.as_bytes(), &Word::Stopped).unwrap().unwrap();
+            let changed = with_desired(text.as_bytes(), Intent::Stopped).unwrap().unwrap();
             let mut found: serde_json::Map<_, _> = serde_json::from_slice(&changed).unwrap();
             prop_assert_eq!(found.insert("desired_state".into(), 0.into()), Some("stopped".into()));
             object.insert("desired_state".into(), 0.into());
@@ -322,10 +322,10 @@ mod tests {
 
         #[test]
         fn no_bytes_crash_it(content: Vec<u8>) {
-            if let Ok(Some(changed)) = with_desired(&content, &Word::Running) {
-                prop_assert_eq!(parse_prior(&changed).0, desired("running"));
+            if let Ok(Some(changed)) = with_desired(&content, Intent::Running) {
+                prop_assert_eq!(parse_last_known(&changed).0, desired("running"));
             }
-            prop_assert_eq!(parse_prior(&content).1.is_none(), peer(&content).is_some());
+            prop_assert_eq!(parse_last_known(&content).1.is_none(), peer(&content).is_some());
         }
     }
 }

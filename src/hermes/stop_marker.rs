@@ -2,7 +2,8 @@
 
 use crate::error::Result;
 use crate::model::calendar;
-use crate::sys::{self, Dir};
+use crate::sys::clock;
+use crate::sys::dir::Dir;
 
 const MARKER: &[u8] = b".gateway-planned-stop.json";
 /// More than /proc/PID/stat ever has, in bytes.
@@ -11,29 +12,31 @@ const MAX_STAT: usize = 4096;
 /// Leaves the marker for the gateway with the process id `target` in its `home`. The
 /// gateway believes it for a minute and takes it away.
 ///
-/// Everybody may read it: a gateway that cannot would take the stop for a crash.
-pub fn leave(home: &Dir, target: u64) -> Result<()> {
+/// Everybody may read it: a gateway that cannot would take the stop for a crash. Only under the
+/// lock on the home.
+pub(crate) fn leave(home: &Dir, target: u64) -> Result<()> {
     let start = start_time(target).unwrap_or_else(|| "null".into());
-    let (stopper, now) = (std::process::id(), calendar::iso(sys::now()));
+    let (stopper, now) = (std::process::id(), calendar::iso(clock::now()));
     let content = format!(
         "{{\"target_pid\":{target},\"target_start_time\":{start},\
          \"stopper_pid\":{stopper},\"written_at\":\"{now}\"}}\n"
     );
-    home.lock_whole()?;
     home.replace(MARKER, 0o644, content.as_bytes())
 }
 
 /// Takes back a marker that nobody read.
-pub fn take_back(home: &Dir) -> Result<()> {
+pub(crate) fn take_back(home: &Dir) -> Result<()> {
     home.remove(MARKER).map(drop)
 }
 
 /// When the process was started, as the gateway itself finds it: the 22nd word of its
-/// /proc/PID/stat, even where the process's name has spaces in it.
+/// /proc/PID/stat, even where the process's name has spaces in it. One that has gone
+/// has none, nor one that this user may not look at: the marker then goes by the PID alone.
 fn start_time(pid: u64) -> Option<String> {
     let stat = Dir::open(b"/proc").ok()?.read(format!("{pid}/stat").as_bytes(), MAX_STAT).ok()?;
-    let word = str::from_utf8(&stat).ok()?.split_ascii_whitespace().nth(21)?;
-    word.bytes().all(|b| b.is_ascii_digit()).then(|| word.into())
+    let word = stat.split(|byte| *byte == b' ').nth(21)?;
+    let is_number = word.iter().all(u8::is_ascii_digit);
+    is_number.then(|| String::from_utf8_lossy(word).into_owned())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What s6-log has written: read, stamped, printed.
 
-pub mod printer;
-pub mod reader;
-pub mod stamp;
+pub(crate) mod printer;
+pub(crate) mod reader;
+pub(crate) mod stamp;
 pub mod timezone;

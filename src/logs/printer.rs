@@ -1,8 +1,11 @@
-//! How lines of a log are shown: their bytes, on a terminal, or as JSON.
+//! How lines of a log are shown: as their bytes, on a terminal, or as JSON.
 
+use crate::error::Result;
 use crate::logs::stamp::Stamp;
 use crate::logs::timezone::Zone;
 use crate::model::calendar;
+use crate::sys::print;
+use crate::text::is_unsafe;
 
 /// What becomes of the stamps that s6-log has written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,145 +18,139 @@ pub enum Stamps {
     Local,
 }
 
-/// How the bytes of a line are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// As they are.
+/// How lines are shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As the bytes they are.
     Bytes,
-    /// What could do something to a terminal, and what is no UTF-8, as `\xNN`.
+    /// As text, with `\xNN` for what is not UTF-8 and for what could do something to a
+    /// terminal.
     Terminal,
-    /// As an object: profile, at, line.
+    /// As objects with the keys profile, at and line.
     Json,
 }
 
-/// Shows lines, in pieces as they come.
-#[derive(Debug)]
-pub struct Printer {
-    /// How.
-    pub form: Form,
-    /// With which stamps.
-    pub stamps: Stamps,
-    /// Where the loggers are.
-    pub zone: Zone,
+/// Formats lines, in pieces as they come.
+pub(crate) struct Printer {
+    pub(crate) form: Form,
+    /// JSON is made for [`Stamps::Utc`] only.
+    pub(crate) stamps: Stamps,
+    /// The zone of the loggers; `None` if nobody looks at stamps.
+    pub(crate) zone: Option<Zone>,
+    /// To how many bytes the name before a line is filled up; 0 for no names.
+    pub(crate) width: usize,
     /// What is to be printed.
-    pub out: Vec<u8>,
+    pub(crate) out: Vec<u8>,
 }
 
 impl Printer {
-    /// When a line was written, in seconds since 1970 UTC and nanoseconds.
-    pub fn moment(&self, stamp: &Stamp) -> (i64, u32) {
-        let seconds = stamp.seconds;
-        (if stamp.local { self.zone.utc(seconds) } else { seconds }, stamp.nanos)
+    /// Begins a line of `profile` with this `stamp`. Returns how many bytes of the line are
+    /// done by that.
+    pub(crate) fn begin(&mut self, profile: &str, stamp: Option<Stamp>) -> usize {
+        let json = self.form == Form::Json;
+        if json {
+            self.put("{\"profile\":\"");
+            self.put(profile);
+            self.put("\",\"at\":");
+        } else if self.width > 0 {
+            self.put(profile);
+            for _ in profile.len()..self.width {
+                self.put(" ");
+            }
+            self.put(" | ");
+        }
+        let Some(stamp) = stamp.filter(|_| self.stamps != Stamps::AsTheyAre) else {
+            if json {
+                self.put("null,\"line\":\"");
+            }
+            return 0;
+        };
+        let mut offset = 0;
+        if self.stamps == Stamps::Local
+            && let Some(zone) = &self.zone
+        {
+            offset = zone.offset(stamp.seconds);
+        }
+        // `+02:00` is written like a time of the day. Old offsets have seconds, too.
+        let sign = if offset < 0 { "-" } else { "+" };
+        let clock = calendar::date_and_time(offset.abs().into(), sign);
+        let clock = &clock[10..if offset % 60 == 0 { 16 } else { 19 }];
+        let (before, between, after) =
+            if json { ("\"", "T", "Z\",\"line\":\"") } else { ("", " ", clock) };
+        let time = calendar::date_and_time(stamp.seconds + i64::from(offset), between);
+        self.put(&format!("{before}{time}.{:09}{after}", stamp.nanos));
+        stamp.length + if json { stamp.blanks } else { 0 }
     }
 
-    /// Begins a line of `profile` with `prefix`, and its `stamp`, where it has one; how many
-    /// bytes of it are done.
-    pub fn begin(&mut self, profile: &str, prefix: &[u8], stamp: Option<Stamp>) -> usize {
-        if self.form == Form::Json {
-            let at = match stamp {
-                Some(stamp) => {
-                    let (seconds, nanos) = self.moment(&stamp);
-                    ["\"", &moment(seconds, nanos, 'T'), "Z\""].concat()
-                }
-                None => "null".into(),
-            };
-            for part in ["{\"profile\":\"", profile, "\",\"at\":", &at, ",\"line\":\""] {
-                self.out.extend_from_slice(part.as_bytes());
-            }
-            return stamp.map_or(0, |stamp| stamp.length + stamp.blanks);
-        }
-        self.out.extend_from_slice(prefix);
-        match stamp {
-            Some(stamp) if self.stamps != Stamps::AsTheyAre => {
-                let (seconds, nanos) = self.moment(&stamp);
-                let local = self.stamps == Stamps::Local;
-                let offset = if local { self.zone.offset(seconds) } else { 0 };
-                self.out.extend_from_slice(text(seconds, nanos, offset).as_bytes());
-                stamp.length
-            }
-            _ => 0,
-        }
-    }
-
-    /// Shows a piece of a line, which `ends` it or not; how many bytes of it are done.
-    pub fn piece(&mut self, bytes: &[u8], ends: bool) -> usize {
+    /// Adds a piece of a line, which `ends` the line or not. Returns how many of its bytes are
+    /// done: a character that may be cut at the end has to come again with the next piece.
+    pub(crate) fn piece(&mut self, bytes: &[u8], ends: bool) -> usize {
+        let mut done = 0;
         if self.form == Form::Bytes {
             self.out.extend_from_slice(bytes);
-            return bytes.len();
+            done = bytes.len();
         }
-        let mut done = 0;
-        for chunk in bytes.utf8_chunks() {
+        for chunk in bytes[done..].utf8_chunks() {
             for c in chunk.valid().chars() {
                 self.character(c);
             }
             done += chunk.valid().len();
             let invalid = chunk.invalid();
-            // It may be cut, and comes again with the next piece.
             if !ends && done + invalid.len() == bytes.len() {
                 break;
             }
-            if !invalid.is_empty() {
-                match self.form {
-                    Form::Json => self.out.extend_from_slice("\u{fffd}".as_bytes()),
-                    _ => self.hex(invalid),
-                }
+            if self.form == Form::Terminal {
+                self.hex(invalid, "\\x");
+            } else if !invalid.is_empty() {
+                self.put("\u{fffd}");
             }
             done += invalid.len();
         }
+        if ends {
+            self.put(if self.form == Form::Json { "\"}\n" } else { "\n" });
+        }
         done
-    }
-
-    /// Ends a line.
-    pub fn end(&mut self) {
-        let end: &[u8] = if self.form == Form::Json { b"\"}\n" } else { b"\n" };
-        self.out.extend_from_slice(end);
     }
 
     fn character(&mut self, c: char) {
         let mut utf8 = [0; 4];
         let bytes = c.encode_utf8(&mut utf8).as_bytes();
-        match (self.form, c) {
-            (Form::Json, '"' | '\\') => self.out.extend_from_slice(&[b'\\', bytes[0]]),
-            // None is over U+009F, and those over U+007E are for terminals, too.
-            (Form::Json, c) if c.is_control() => {
-                self.out.extend_from_slice(b"\\u00");
-                self.digits(c as u8);
+        let json = self.form == Form::Json;
+        if json && is_unsafe(c) {
+            // No unsafe character needs more than four digits.
+            self.put("\\u");
+            self.hex(&(c as u16).to_be_bytes(), "");
+        } else if !json && is_unsafe(c) && c != '\t' {
+            self.hex(bytes, "\\x");
+        } else {
+            if json && matches!(c, '"' | '\\') {
+                self.put("\\");
             }
-            (_, c) if c.is_control() && c != '\t' => self.hex(bytes),
-            _ => self.out.extend_from_slice(bytes),
+            self.out.extend_from_slice(bytes);
         }
     }
 
-    fn hex(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.out.extend_from_slice(b"\\x");
-            self.digits(*byte);
-        }
-    }
-
-    fn digits(&mut self, byte: u8) {
+    /// Adds `bytes` as hexadecimal digits, with `before` before each byte.
+    fn hex(&mut self, bytes: &[u8], before: &str) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        self.out.push(DIGITS[usize::from(byte >> 4)]);
-        self.out.push(DIGITS[usize::from(byte & 15)]);
+        for byte in bytes {
+            self.put(before);
+            let digits = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+            self.out.extend_from_slice(&digits);
+        }
     }
-}
 
-/// `2026-05-24 20:05:33.123456789+02:00` for seconds since 1970 UTC, where local time is
-/// `offset` seconds ahead.
-fn text(seconds: i64, nanos: u32, offset: i32) -> String {
-    let mut text = moment(seconds + i64::from(offset), nanos, ' ');
-    let (sign, ahead) = (if offset < 0 { '-' } else { '+' }, offset.unsigned_abs());
-    text += &format!("{sign}{:02}:{:02}", ahead / 3600, ahead / 60 % 60);
-    if ahead % 60 != 0 {
-        // As it was before there were time zones.
-        text += &format!(":{:02}", ahead % 60);
+    #[inline(never)]
+    fn put(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
     }
-    text
-}
 
-/// `2026-05-24 18:05:33.123456789` for seconds since 1970, with `between` amid.
-fn moment(seconds: i64, nanos: u32, between: char) -> String {
-    format!("{}.{nanos:09}", calendar::date_and_time(seconds, between))
+    /// Prints what was added. Returns whether anybody reads it.
+    pub(crate) fn print(&mut self) -> Result<bool> {
+        let is_read = print::print(&self.out)?;
+        self.out.clear();
+        Ok(is_read)
+    }
 }
 
 #[cfg(test)]
@@ -162,19 +159,49 @@ mod tests {
     use proptest::prelude::*;
 
     fn printer(form: Form) -> Printer {
-        Printer { form, stamps: Stamps::AsTheyAre, zone: Zone::default(), out: Vec::new() }
+        Printer { form, stamps: Stamps::AsTheyAre, zone: None, width: 0, out: Vec::new() }
     }
 
-    /// A line that comes in pieces of `size` bytes.
+    /// How a line is shown that comes in pieces of `size` bytes.
     fn shown(form: Form, line: &[u8], size: usize) -> Vec<u8> {
         let mut printer = printer(form);
-        let mut at = printer.begin("x", b"", None);
-        while at < line.len() {
+        let mut at = printer.begin("x", None);
+        loop {
             let piece = &line[at..line.len().min(at + size)];
-            at += printer.piece(piece, at + piece.len() == line.len());
+            let ends = at + piece.len() == line.len();
+            at += printer.piece(piece, ends);
+            if ends {
+                assert_eq!(at, line.len());
+                return printer.out;
+            }
         }
-        printer.end();
-        printer.out
+    }
+
+    #[test]
+    fn unsafe_characters_are_escaped_on_a_terminal_and_in_json() {
+        let mut all: Vec<char> = ('\u{202a}'..='\u{202e}').collect();
+        all.extend('\u{2066}'..='\u{2069}');
+        all.extend(['\u{2028}', '\u{2029}', '\u{85}', '\u{61c}', '\u{200e}', '\u{200f}']);
+        all.extend(('\0'..='\x1f').chain('\x7f'..='\u{9f}'));
+        for c in all {
+            let line = format!("a{c}b");
+            let bytes = c.to_string().bytes().map(|b| format!("\\x{b:02x}")).collect::<String>();
+            let bytes = if c == '\t' { "\t" } else { &bytes };
+            let terminal = String::from_utf8(shown(Form::Terminal, line.as_bytes(), 100)).unwrap();
+            assert_eq!(terminal, format!("a{bytes}b\n"), "{c:?}");
+            let json = String::from_utf8(shown(Form::Json, line.as_bytes(), 100)).unwrap();
+            let escape = format!("\\u{:04x}", u32::from(c));
+            let start = r#"{"profile":"x","at":null,"line":"#;
+            assert_eq!(json, format!("{start}\"a{escape}b\"}}\n"), "{c:?}");
+            let read: serde_json::Value = serde_json::from_str(&json).unwrap();
+            assert_eq!(read["line"], line);
+            // Elsewhere the bytes are exact.
+            assert_eq!(shown(Form::Bytes, line.as_bytes(), 100), format!("{line}\n").as_bytes());
+        }
+        for c in ['é', '\u{2027}', '\u{202f}', '\u{2065}', '\u{206a}', '😀'] {
+            let line = shown(Form::Terminal, c.to_string().as_bytes(), 100);
+            assert_eq!(line, format!("{c}\n").as_bytes());
+        }
     }
 
     #[test]
@@ -186,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn offsets_are_told_as_they_are() {
+    fn local_times_have_their_offset() {
         let table = [
             (0, "2026-05-24 18:05:33.000000007+00:00"),
             (7200, "2026-05-24 20:05:33.000000007+02:00"),
@@ -194,32 +221,57 @@ mod tests {
             (3208, "2026-05-24 18:59:01.000000007+00:53:28"),
         ];
         for (offset, expected) in table {
-            assert_eq!(text(1_779_645_933, 7, offset), expected);
+            // A rule counts the other way.
+            let (sign, ahead) = (if offset < 0 { '+' } else { '-' }, i32::abs(offset));
+            let (hours, minutes, seconds) = (ahead / 3600, ahead / 60 % 60, ahead % 60);
+            let rule = format!("ABC{sign}{hours}:{minutes}:{seconds}");
+            let zone = Some(Zone::load(Some(rule.as_bytes())).unwrap());
+            let mut printer = Printer { stamps: Stamps::Local, zone, ..printer(Form::Bytes) };
+            let stamp = Stamp { seconds: 1_779_645_933, nanos: 7, length: 25, blanks: 1 };
+            assert_eq!(printer.begin("x", Some(stamp)), 25);
+            assert_eq!(String::from_utf8(printer.out).unwrap(), expected);
         }
     }
 
     #[test]
     fn stamps_of_both_kinds_are_rewritten_and_blanks_stay() {
-        let zone = Zone::of_rule(b"CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
-        let table: [(&[u8], &str, &str); 2] = [
+        let zone = Zone::load(Some(b"CET-1CEST,M3.5.0,M10.5.0/3")).unwrap();
+        let table: [(&[u8], [&str; 4]); 2] = [
             (
-                b"2026-05-24 20:05:33.123456789  x",
-                "p | 2026-05-24 18:05:33.123456789+00:00  x\n",
-                "p | 2026-05-24 20:05:33.123456789+02:00  x\n",
+                b"2026-05-24 20:05:33.123456789   x",
+                [
+                    "p   | 2026-05-24 20:05:33.123456789   x\n",
+                    "p   | 2026-05-24 18:05:33.123456789+00:00   x\n",
+                    "p   | 2026-05-24 20:05:33.123456789+02:00   x\n",
+                    r#"{"profile":"p","at":"2026-05-24T18:05:33.123456789Z","line":" x"}"#,
+                ],
             ),
             (
-                b"@400000006b01bc6b1949b7b6   x",
-                "p | 2026-11-21 15:44:06.424261558+00:00   x\n",
-                "p | 2026-11-21 16:44:06.424261558+01:00   x\n",
+                b"@400000006b01bc6b1949b7b6  x",
+                [
+                    "p   | @400000006b01bc6b1949b7b6  x\n",
+                    "p   | 2026-11-21 15:44:06.424261558+00:00  x\n",
+                    "p   | 2026-11-21 16:44:06.424261558+01:00  x\n",
+                    r#"{"profile":"p","at":"2026-11-21T15:44:06.424261558Z","line":" x"}"#,
+                ],
             ),
         ];
-        for (line, utc, local) in table {
-            for (stamps, expected) in [(Stamps::Utc, utc), (Stamps::Local, local)] {
-                let mut printer = Printer { stamps, zone: zone.clone(), ..printer(Form::Bytes) };
-                let done = printer.begin("p", b"p | ", Stamp::of(line));
+        let ways = [
+            (Form::Bytes, Stamps::AsTheyAre),
+            (Form::Bytes, Stamps::Utc),
+            (Form::Bytes, Stamps::Local),
+            (Form::Json, Stamps::Utc),
+        ];
+        for (line, expected) in table {
+            for ((form, stamps), expected) in ways.into_iter().zip(expected) {
+                let zone = Some(zone.clone());
+                let mut printer = Printer { stamps, zone, width: 3, ..printer(form) };
+                let stamp = Stamp::of(line, printer.zone.as_ref().unwrap());
+                let done = printer.begin("p", stamp);
                 printer.piece(&line[done..], true);
-                printer.end();
-                assert_eq!(String::from_utf8(printer.out).unwrap(), expected);
+                let shown = String::from_utf8(printer.out).unwrap();
+                assert_eq!(shown.trim_end(), expected.trim_end());
+                assert!(shown.ends_with('\n'));
             }
         }
     }
@@ -230,16 +282,21 @@ mod tests {
             line in prop_oneof![proptest::collection::vec(any::<u8>(), 0..99), ".*".prop_map(String::into_bytes)],
             size in 4usize..20,
         ) {
-            let json: serde_json::Value = serde_json::from_slice(&shown(Form::Json, &line, size)).unwrap();
+            let shown = String::from_utf8(shown(Form::Json, &line, size)).unwrap();
+            prop_assert!(!shown.trim_end_matches('\n').contains(is_unsafe), "{:?}", shown);
+            let json: serde_json::Value = serde_json::from_str(&shown).unwrap();
             let text = String::from_utf8_lossy(&line);
             prop_assert_eq!(json, serde_json::json!({"profile": "x", "at": null, "line": text}));
         }
 
         #[test]
-        fn any_bytes_are_printable_wherever_they_are_cut(line: Vec<u8>, size in 4usize..20) {
+        fn any_bytes_are_safe_on_a_terminal_wherever_they_are_cut(
+            line in prop_oneof![proptest::collection::vec(any::<u8>(), 0..99), ".*".prop_map(String::into_bytes)],
+            size in 4usize..20,
+        ) {
             let shown = String::from_utf8(shown(Form::Terminal, &line, size)).unwrap();
             let text = shown.strip_suffix('\n').unwrap();
-            prop_assert!(!text.contains(|c: char| c.is_control() && c != '\t'), "{:?}", text);
+            prop_assert!(!text.contains(|c| is_unsafe(c) && c != '\t'), "{:?}", text);
             prop_assert_eq!(super::tests::shown(Form::Terminal, &line, 1000), shown.as_bytes());
             prop_assert_eq!(super::tests::shown(Form::Bytes, &line, size), [&line[..], b"\n"].concat());
         }

@@ -6,317 +6,269 @@
 //! linked to a stamp with `.u`. So a file keeps its inode whatever it is called, and
 //! nothing is written to it any more once there is another `current`.
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::model::profile::Profile;
-use crate::sys::{Dir, File, FileKind, Meta, Name, Watches};
+use crate::sys::Name;
+use crate::sys::dir::{Dir, File};
+use crate::sys::inotify::Watches;
 
-const LOGS: &[u8] = b"logs";
-const GATEWAYS: &[u8] = b"gateways";
 const CURRENT: &[u8] = b"current";
 const PREVIOUS: &[u8] = b"previous";
-/// How much is read at once, in bytes.
+/// How many bytes are read at once.
 const BLOCK: usize = 16 * 1024;
 
-/// The log of a gateway: a queue of lines.
-#[derive(Debug)]
-pub struct Log {
+/// The log of a gateway, read line by line.
+pub(crate) struct Log<'a> {
+    pub(crate) profile: &'a Profile,
+    /// The directory of all logs.
     gateways: Dir,
-    name: Name,
     dir: Dir,
-    /// Oldest first. Open files stay readable when they are renamed or deleted.
-    parts: Vec<Part>,
-    /// Which of them is being read.
+    /// The oldest first. Open files stay readable when they are renamed or deleted.
+    files: Vec<LogFile>,
+    /// The index of the file that is being read.
     front: usize,
-    /// What names there were when it was last looked.
+    /// The names in the directory when it was last listed.
     names: Vec<Name>,
-    /// What was read of the part at the front, and is still to be taken from `taken` on.
+    /// The bytes that were last read from the file at `front`.
     block: Vec<u8>,
+    /// How many bytes of the block were taken.
     taken: usize,
 }
 
-/// A file of a log.
-#[derive(Debug)]
-struct Part {
+struct LogFile {
     file: File,
     inode: u64,
-    /// What was read so far, in bytes.
+    /// How many bytes were taken.
     at: u64,
-    /// What may be read: whole lines.
+    /// How many bytes may be taken.
     end: u64,
-    /// Up to where it was looked for the ends of lines.
-    seen: u64,
 }
 
-/// A line, or as much of one as fits.
-pub struct Piece<'a> {
+/// A line, or as much of it as fits into a block.
+pub(crate) struct Piece<'a> {
     /// Without the newline.
-    pub bytes: &'a [u8],
+    pub(crate) bytes: &'a [u8],
     /// Whether the line ends here.
-    pub ends: bool,
+    pub(crate) ends: bool,
 }
 
-impl Log {
-    /// Opens the log of `profile` below `home`, the root home, at its last `lines`; as they
-    /// are now, or, if it `follows`, with what comes, too.
+impl<'a> Log<'a> {
+    /// Opens the log of `profile` below `home`, the root home, at its last `lines`. If it
+    /// `follows`, a last line without a newline is left for later.
     ///
     /// # Errors
-    /// [`Kind::Missing`] if there is none.
-    pub fn open(home: &Dir, profile: &Profile, lines: usize, follows: bool) -> Result<Log> {
-        let gateways = home.dir(LOGS)?.dir(GATEWAYS)?;
-        let name = profile.name().as_bytes().to_vec();
-        let dir = gateways.dir(&name)?;
-        let (parts, names, block) = (Vec::new(), Vec::new(), Vec::new());
-        let mut log = Log { gateways, name, dir, parts, front: 0, names, block, taken: 0 };
-        log.gather()?;
-        let mut left = lines;
-        for part in log.parts.iter_mut().rev() {
-            left = part.rewind(left)?;
+    /// [`Kind::Missing`] if there is no log.
+    #[inline(never)]
+    pub(crate) fn open(
+        home: &Dir,
+        profile: &'a Profile,
+        lines: usize,
+        follows: bool,
+    ) -> Result<Box<Log<'a>>> {
+        let gateways = home.dir(b"logs")?.dir(b"gateways")?;
+        let dir = gateways.dir(profile.name().as_bytes())?;
+        let (files, names, block) = (Vec::new(), Vec::new(), Vec::new());
+        // In a box, because moving it would take more code.
+        let mut log =
+            Box::new(Log { profile, gateways, dir, files, front: 0, names, block, taken: 0 });
+        log.open_new()?;
+        let mut lines = lines;
+        for file in log.files.iter_mut().rev() {
+            file.go_back(&mut lines)?;
         }
         if follows {
-            log.hold()?;
-        } else if log.parts.is_empty() {
-            return Err(Error::new(
-                Kind::Missing,
-                "open",
-                log.dir.path_of(CURRENT),
-                "is not there",
-            ));
+            log.find_whole_lines()?;
+        } else if log.files.is_empty() {
+            // This fails, unless the file was made just now.
+            log.dir.file(CURRENT)?;
         }
         Ok(log)
     }
 
-    /// Has `watch` tell when [`Log::refresh`] may find something.
-    pub fn watch(&self, watch: &Watches) -> Result<()> {
+    /// Makes `watch` report what [`Log::refresh`] should look for.
+    pub(crate) fn watch(&self, watch: &Watches) -> Result<()> {
         watch.add_files_of(&self.gateways)?;
         watch.add_files_of(&self.dir)
     }
 
     /// The next line, or as much of it as fits into a block; `None` if there is none yet.
-    pub fn peek(&mut self) -> Result<Option<Piece<'_>>> {
+    pub(crate) fn peek(&mut self) -> Result<Option<Piece<'_>>> {
         let (length, ends) = loop {
-            let Some(left) = self.left() else { return Ok(None) };
-            let there = &self.block[self.taken..];
-            match line_end(there) {
-                Some(end) => break (end, true),
-                None if there.len() < left.min(BLOCK) => self.fill()?,
-                // Where what may be read ends, the line does, too.
-                None => break (there.len(), there.len() == left),
+            let Some(file) = self.files.get_mut(self.front) else { return Ok(None) };
+            let left = file.end - file.at;
+            if left == 0 {
+                if self.front + 1 == self.files.len() {
+                    return Ok(None);
+                }
+                self.front += 1;
+                continue;
+            }
+            let unread = &self.block[self.taken..];
+            if let Some(end) = unread.iter().position(|&b| b == b'\n') {
+                break (end, true);
+            }
+            let wanted = left.min(BLOCK as u64) as usize;
+            if unread.len() >= wanted {
+                // The end of the file ends the line, too.
+                break (unread.len(), unread.len() as u64 == left);
+            }
+            self.block.resize(wanted, 0);
+            self.taken = 0;
+            let length = file.file.read_at(&mut self.block, file.at)?;
+            if length < wanted {
+                // Somebody has cut the file.
+                self.block.truncate(length);
+                file.end = file.at + length as u64;
             }
         };
         Ok(Some(Piece { bytes: &self.block[self.taken..self.taken + length], ends }))
     }
 
-    /// Takes `count` bytes of what was peeked, and the line's end, if it `ends`.
-    pub fn take(&mut self, count: usize, ends: bool) {
+    /// Takes `count` bytes of the line that [`Log::peek`] has returned, and its newline if the
+    /// line `ends` there.
+    pub(crate) fn take(&mut self, count: usize, ends: bool) {
         let count = (count + usize::from(ends)).min(self.block.len() - self.taken);
         self.taken += count;
-        self.parts[self.front].at += count as u64;
+        self.files[self.front].at += count as u64;
     }
 
-    /// How many bytes may be read of the part at the front, once it has any.
-    fn left(&mut self) -> Option<usize> {
-        while let Some(part) = self.parts.get(self.front) {
-            if part.at < part.end {
-                return Some(usize::try_from(part.end - part.at).unwrap_or(usize::MAX));
+    /// Looks for new lines, after all lines were taken. Returns whether s6-log may have deleted
+    /// files that were not read. `watch` reports the next change.
+    pub(crate) fn refresh(&mut self, watch: &Watches) -> Result<bool> {
+        // The last two files stay open, because they may be found again by other names: the
+        // last `current`, and what was `previous` when that one was opened.
+        while self.front > 0 && self.files.len() > 2 {
+            self.files.remove(0);
+            self.front -= 1;
+        }
+        let current = self.dir.look(CURRENT)?.map(|current| current.inode);
+        let mut is_new = match self.files.last() {
+            Some(last) => current.is_some_and(|current| current != last.inode),
+            None => true,
+        };
+        if current.is_none() {
+            let name = self.profile.name().as_bytes();
+            let there = self.gateways.look(name)?;
+            if let Some(there) = there
+                && there.inode != self.dir.meta()?.inode
+            {
+                // The directory was deleted and made again.
+                self.dir = self.gateways.dir(name)?;
+                self.names.clear();
+                self.watch(watch)?;
+                is_new = true;
             }
-            if self.front + 1 == self.parts.len() {
-                break;
-            }
-            self.front += 1;
         }
-        None
-    }
-
-    /// Fills the block with what comes next.
-    fn fill(&mut self) -> Result<()> {
-        let part = &mut self.parts[self.front];
-        let left = usize::try_from(part.end - part.at).unwrap_or(usize::MAX);
-        self.block.resize(left.min(BLOCK), 0);
-        self.taken = 0;
-        let length = part.file.read_at(&mut self.block, part.at)?;
-        self.block.truncate(length);
-        if length < left.min(BLOCK) {
-            // Somebody has cut the file.
-            part.end = part.at + length as u64;
-        }
-        Ok(())
-    }
-
-    /// Looks for what is new, once all lines were taken, and has `watch` tell when it is to
-    /// look again. Whether s6-log may have deleted files that were not read.
-    pub fn refresh(&mut self, watch: &Watches) -> Result<bool> {
-        // The last two may be met again by other names: what was current, and what was
-        // previous when it became that.
-        let read = self.front.min(self.parts.len().saturating_sub(2));
-        self.parts.drain(..read);
-        self.front -= read;
-        let now = self.dir.look(CURRENT)?.map(|current| current.inode);
-        if now.is_none() && self.is_replaced()? {
-            self.dir = self.gateways.dir(&self.name)?;
-            self.names.clear();
-            self.watch(watch)?;
-        } else if self.parts.last().is_some_and(|last| now.is_none_or(|now| now == last.inode)) {
-            return self.hold().map(|()| false);
-        }
-        let lost = self.gather()?;
-        self.hold()?;
+        let lost = is_new && self.open_new()?;
+        self.find_whole_lines()?;
         Ok(lost)
     }
 
-    /// Opens the files that are not open, and were not rotated when it was last looked.
-    /// Whether some may be lacking.
-    fn gather(&mut self) -> Result<bool> {
-        let (mut fresh, names) = look(&self.dir)?;
+    /// Opens the files that were not there when the directory was last listed. Returns whether
+    /// some of them may be missing.
+    fn open_new(&mut self) -> Result<bool> {
+        let known = self.files.len();
+        // The newest first.
+        let names = loop {
+            // In this order a file that is renamed meanwhile is found twice, not missed.
+            self.open_file(CURRENT)?;
+            self.open_file(PREVIOUS)?;
+            let names = self.dir.names()?;
+            let current = self.dir.look(CURRENT)?;
+            if current.is_none_or(|current| self.is_open(current.inode)) {
+                break names;
+            }
+            // s6-log has rotated meanwhile.
+            self.files.truncate(known);
+        };
         let mut lost = false;
-        if let Some(last) = self.parts.last_mut() {
+        if let Some(last) = known.checked_sub(1) {
             // Nothing is written to it any more.
-            let meta = last.close()?;
+            let last = &mut self.files[last];
+            let meta = last.file.meta()?;
+            last.end = meta.size;
             lost = meta.size > 0 && meta.deleted;
         }
-        fresh.retain(|part| !holds(&self.parts, part));
-        // Not those with greater names: the clock may have been set back.
+        // Names that are not known, not greater names: the clock may have been set back.
         for name in names.iter().rev() {
-            if !is_rotated(name) || self.names.contains(name) {
-                continue;
-            }
-            // If it was deleted meanwhile, so were those before it.
-            let Some(part) = Part::open(&self.dir, name)? else {
+            if is_rotated(name) && !self.names.contains(name) && !self.open_file(name)? {
+                // It was deleted meanwhile, and then so were the older ones.
                 lost = true;
                 break;
-            };
-            if !holds(&fresh, &part) && !holds(&self.parts, &part) {
-                fresh.push(part);
             }
         }
-        for part in &mut fresh {
-            part.close()?;
-        }
-        fresh.reverse();
-        self.parts.append(&mut fresh);
+        self.files[known..].reverse();
         self.names = names;
         Ok(lost)
     }
 
-    /// Of the last file, to which more may come, only whole lines may be read.
-    fn hold(&mut self) -> Result<()> {
-        self.parts.last_mut().map_or(Ok(()), Part::hold)
-    }
-
-    /// Whether there is another directory where this one was.
-    fn is_replaced(&self) -> Result<bool> {
-        let now = self.gateways.look(&self.name)?;
-        Ok(now.is_some_and(|now| now.kind == FileKind::Directory)
-            && now.map(|now| now.inode) != Some(self.dir.meta()?.inode))
-    }
-}
-
-/// What is there at one moment: open, the newest first, the files that s6-log is at; and
-/// the names of all, those of rotated files in the order these were written.
-fn look(dir: &Dir) -> Result<(Vec<Part>, Vec<Name>)> {
-    loop {
-        let mut open = Vec::new();
-        // In this order a file that is renamed meanwhile is met twice, not missed.
-        for name in [CURRENT, PREVIOUS] {
-            if let Some(part) = Part::open(dir, name)? {
-                open.push(part);
-            }
-        }
-        let names = dir.names()?;
-        // No other file gets the inode of one that is open.
-        let still = match dir.look(CURRENT)? {
-            Some(now) => open.first().is_some_and(|first| first.inode == now.inode),
-            None => true,
+    /// Opens the file `name`, unless it is open by another name. Returns whether it is there.
+    fn open_file(&mut self, name: &[u8]) -> Result<bool> {
+        let file = match self.dir.file(name) {
+            Err(error) if error.kind == Kind::Missing => return Ok(false),
+            file => file?,
         };
-        if still {
-            return Ok((open, names));
+        let meta = file.meta()?;
+        if !self.is_open(meta.inode) {
+            self.files.push(LogFile { file, inode: meta.inode, at: 0, end: meta.size });
         }
-    }
-}
-
-impl Part {
-    /// Opens the file `name`, if it is there.
-    fn open(dir: &Dir, name: &[u8]) -> Result<Option<Part>> {
-        match dir.file(name) {
-            Ok(file) => {
-                let inode = file.meta()?.inode;
-                Ok(Some(Part { file, inode, at: 0, end: 0, seen: 0 }))
-            }
-            Err(error) if error.kind == Kind::Missing => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(true)
     }
 
-    /// Goes to where the last `lines` that are there now begin; how many are lacking.
-    fn rewind(&mut self, lines: usize) -> Result<usize> {
-        self.close()?;
-        if lines == 0 || self.end == 0 {
-            (self.at, self.seen) = (self.end, self.end);
-            return Ok(lines);
-        }
-        // No line begins behind the newline that may be the last byte.
-        let (at, left) = match newline(&self.file, 0, self.end - 1, lines)? {
-            Ok(at) => (at + 1, 0),
-            Err(found) => (0, lines - found - 1),
-        };
-        (self.at, self.seen) = (at, at);
-        Ok(left)
+    fn is_open(&self, inode: u64) -> bool {
+        self.files.iter().any(|file| file.inode == inode)
     }
 
-    /// All that is there may be read; nothing will come after it.
-    fn close(&mut self) -> Result<Meta> {
-        let meta = self.file.meta()?;
-        self.end = meta.size;
-        Ok(meta)
-    }
-
-    /// Whole lines may be read; the rest of another is still to come.
-    fn hold(&mut self) -> Result<()> {
-        let size = self.file.meta()?.size;
-        if size < self.seen {
+    /// Makes the whole lines of the last file available; the rest of another may follow.
+    fn find_whole_lines(&mut self) -> Result<()> {
+        let Some(last) = self.files.last_mut() else { return Ok(()) };
+        let size = last.file.meta()?.size;
+        if size < last.at {
             // Somebody has emptied it.
-            (self.at, self.seen) = (0, 0);
+            last.at = 0;
         }
-        self.end = match newline(&self.file, self.seen, size, 1)? {
-            Ok(at) => at + 1,
-            Err(_) => self.end.min(self.seen),
-        };
-        self.seen = size;
+        last.end = last.line_start(last.at, size, &mut 1)?;
         Ok(())
     }
 }
 
-/// Where in `file`, from the byte `from` to `to`, the newline is that is the `nth` from the
-/// end; else how many there are.
-fn newline(file: &File, from: u64, to: u64, nth: usize) -> Result<std::result::Result<u64, usize>> {
-    let (mut end, mut found) = (to, 0);
-    let mut block = [0; BLOCK];
-    while end > from {
-        let begin = from.max(end.saturating_sub(BLOCK as u64));
-        let length = usize::try_from(end - begin).unwrap_or(BLOCK);
-        let length = file.read_at(&mut block[..length], begin)?;
-        for at in (0..length).rev() {
-            if block[at] == b'\n' {
-                found += 1;
-                if found == nth {
-                    return Ok(Ok(begin + at as u64));
+impl LogFile {
+    /// Goes to where the last `lines` begin, and subtracts from `lines` those that are there.
+    fn go_back(&mut self, lines: &mut usize) -> Result<()> {
+        self.at = self.end;
+        if *lines > 0 && self.end > 0 {
+            // No line begins after a newline that is the last byte.
+            self.at = self.line_start(0, self.end - 1, lines)?;
+            // The first line begins without a newline.
+            *lines -= usize::from(self.at == 0);
+        }
+        Ok(())
+    }
+
+    /// Looks backwards in the bytes `from` to `to` for as many newlines as there are `lines`,
+    /// at least one, and subtracts those it finds. Returns where the line after the last of
+    /// them begins, or `from` if there are not so many.
+    fn line_start(&self, from: u64, to: u64, lines: &mut usize) -> Result<u64> {
+        let mut block = [0; BLOCK];
+        let mut end = to;
+        while end > from {
+            let begin = from.max(end.saturating_sub(BLOCK as u64));
+            let length = self.file.read_at(&mut block[..(end - begin) as usize], begin)?;
+            for at in (0..length).rev() {
+                if block[at] == b'\n' {
+                    *lines -= 1;
+                    if *lines == 0 {
+                        return Ok(begin + at as u64 + 1);
+                    }
                 }
             }
+            end = begin;
         }
-        end = begin;
+        Ok(from)
     }
-    Ok(Err(found))
 }
 
-fn line_end(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|&b| b == b'\n')
-}
-
-fn holds(parts: &[Part], part: &Part) -> bool {
-    parts.iter().any(|known| known.inode == part.inode)
-}
-
-/// Whether a file has the name of one that is complete: `@`, 24 hexadecimal digits, `.s` or
-/// `.u`.
+/// Whether a rotated file is called `name`: `@`, 24 hexadecimal digits, `.s` or `.u`.
 fn is_rotated(name: &[u8]) -> bool {
     match name {
         [b'@', stamp @ .., b'.', b's' | b'u'] => {

@@ -1,46 +1,40 @@
 //! Machines without s6: everything is refused, with what to use instead.
 
-use super::{Goal, Outcomes, Patience, ServiceManager};
+use super::{Outcomes, ServiceManager, Timeout};
 use crate::error::{Error, Kind, Result};
 use crate::gateway::slot::Registration;
 use crate::hermes::container::Supervisor;
-use crate::model::observation::Report;
 use crate::model::profile::Profile;
-use crate::s6::control::Control;
-use crate::s6::scandir::Tree;
 use std::time::Duration;
 
 /// A service manager that is not ours to command.
-pub struct Host(pub Supervisor);
+pub(crate) struct Host(pub(crate) Supervisor);
+
+/// What is said where `supervisor` is not ours to do `what` with.
+pub(crate) fn refusal(supervisor: Supervisor, what: &'static str) -> Box<Error> {
+    let instead = match supervisor {
+        Supervisor::Systemd => {
+            "systemd supervises services here: use hermes gateway, or systemctl --user"
+        }
+        _ => "nothing supervises gateways here: use hermes gateway run",
+    };
+    Error::new(Kind::Unsupervised, what, supervisor.word(), instead)
+}
 
 impl Host {
     fn refuse(&self, what: &'static str, profiles: &[Profile]) -> Outcomes {
-        profiles.iter().map(|_| Err(self.refusal(what))).collect()
+        vec![Err(refusal(self.0, what)); profiles.len()]
     }
 
     fn unsupported(&self, what: &'static str) -> Box<Error> {
         let why = "does not support runtime profile gateway registration (container-only feature)";
         Error::new(Kind::Unsupervised, what, self.0.word(), why)
     }
-
-    fn refusal(&self, what: &'static str) -> Box<Error> {
-        let instead = match self.0 {
-            Supervisor::Systemd => {
-                "systemd supervises services here: use hermes gateway, or systemctl --user"
-            }
-            _ => "nothing supervises gateways here: use hermes gateway run",
-        };
-        Error::new(Kind::Unsupervised, what, self.0.word(), instead)
-    }
 }
 
 impl ServiceManager for Host {
     fn kind(&self) -> Supervisor {
         self.0
-    }
-
-    fn tree(&self) -> Option<(Tree, &[u8])> {
-        None
     }
 
     fn supports_runtime_registration(&self) -> bool {
@@ -56,39 +50,23 @@ impl ServiceManager for Host {
     }
 
     fn unregister(&self, profiles: &[Profile], _: Duration) -> Outcomes {
-        profiles.iter().map(|_| Err(self.unsupported("unregister gateway"))).collect()
+        vec![Err(self.unsupported("unregister gateway")); profiles.len()]
     }
 
-    fn start(&self, profiles: &[Profile], _: Patience) -> Outcomes {
+    fn start(&self, profiles: &[Profile], _: Timeout) -> Outcomes {
         self.refuse("start gateway", profiles)
     }
 
-    fn stop(&self, profiles: &[Profile], _: Patience) -> Outcomes {
+    fn stop(&self, profiles: &[Profile], _: Timeout) -> Outcomes {
         self.refuse("stop gateway", profiles)
     }
 
-    fn restart(&self, profiles: &[Profile], _: Patience) -> Outcomes {
+    fn restart(&self, profiles: &[Profile], _: Timeout) -> Outcomes {
         self.refuse("restart gateway", profiles)
     }
 
-    fn signal(&self, profiles: &[Profile], _: Control) -> Outcomes {
-        self.refuse("signal gateway", profiles)
-    }
-
-    fn wait(&self, profiles: &[Profile], _: Goal, _: Patience) -> Outcomes {
-        self.refuse("wait for gateway", profiles)
-    }
-
     fn is_running(&self, _: &Profile) -> Result<bool> {
-        Err(self.refusal("look at gateway"))
-    }
-
-    fn reports(&self, profiles: &[Profile]) -> Vec<Result<Report>> {
-        profiles.iter().map(|_| Err(self.refusal("look at gateway"))).collect()
-    }
-
-    fn watch(&self, _: &[Profile], _: &dyn Fn(&Report) -> Result<()>) -> Result<()> {
-        Err(self.refusal("watch gateways"))
+        Err(refusal(self.0, "look at gateway"))
     }
 }
 
@@ -118,14 +96,11 @@ mod tests {
                 assert!(text.ends_with(end), "{text}");
             }
             let lifecycle = [
-                host.start(&profile, Patience::None),
-                host.stop(&profile, Patience::Endless),
-                host.restart(&profile, Patience::Within(time)),
-                host.signal(&profile, Control::HangUp),
-                host.wait(&profile, Goal::Up, Patience::None),
+                host.start(&profile, Timeout::NoWait),
+                host.stop(&profile, Timeout::Never),
+                host.restart(&profile, Timeout::After(time)),
                 vec![host.is_running(&profile[0]).map(drop)],
-                vec![host.watch(&profile, &|_| Ok(()))],
-                host.reports(&profile).into_iter().map(|report| report.map(drop)).collect(),
+                vec![Err(refusal(kind, "watch gateways"))],
             ];
             for mut refused in lifecycle {
                 let error = refused.remove(0).unwrap_err();

@@ -1,33 +1,31 @@
 //! Who supervises gateways here, and what can be asked of them.
 
+pub(crate) mod access;
+pub(crate) mod bring;
 mod host;
 mod s6;
 
-use crate::cli::Options;
+use crate::context::Context;
 use crate::error::Result;
 use crate::gateway::slot::Registration;
-use crate::hermes::container::Supervisor;
-use crate::model::observation::Report;
+use crate::hermes::container::{PROC, Supervisor};
 use crate::model::profile::Profile;
-use crate::s6::control::Control;
-use crate::s6::scandir::Tree;
+use access::{Privilege, S6};
 use std::time::Duration;
 
 /// What became of each of several gateways, in the order they were named.
-pub type Outcomes = Vec<Result<()>>;
+pub(crate) type Outcomes = Vec<Result<()>>;
 
-/// What is done with gateways while the container runs. All gateways of one call
-/// proceed at once.
+/// What is done with gateways while the container runs. All gateways of one call proceed at
+/// once.
 ///
 /// # Errors
 /// [`NotRegistered`](crate::error::Kind::NotRegistered), [`Registered`](crate::error::Kind::Registered),
 /// [`Unsupervised`](crate::error::Kind::Unsupervised), [`Denied`](crate::error::Kind::Denied),
 /// [`TimedOut`](crate::error::Kind::TimedOut), and what system calls fail of.
-pub trait ServiceManager {
+pub(crate) trait ServiceManager {
     /// Who it is.
     fn kind(&self) -> Supervisor;
-    /// Whose s6-svscan it is, and where.
-    fn tree(&self) -> Option<(Tree, &[u8])>;
     /// Whether gateways can be registered while the container runs.
     fn supports_runtime_registration(&self) -> bool;
     /// The profiles that are registered, in byte order.
@@ -38,66 +36,53 @@ pub trait ServiceManager {
     /// What is not down in time is killed.
     fn unregister(&self, profiles: &[Profile], timeout: Duration) -> Outcomes;
     /// Brings gateways up, and registers those that are on disk only.
-    fn start(&self, profiles: &[Profile], patience: Patience) -> Outcomes;
+    fn start(&self, profiles: &[Profile], timeout: Timeout) -> Outcomes;
     /// Brings gateways down, `finish` included.
-    fn stop(&self, profiles: &[Profile], patience: Patience) -> Outcomes;
+    fn stop(&self, profiles: &[Profile], timeout: Timeout) -> Outcomes;
     /// Has gateways run in a new process, also those that are down.
-    fn restart(&self, profiles: &[Profile], patience: Patience) -> Outcomes;
-    /// Sends a signal to gateways that are up.
-    fn signal(&self, profiles: &[Profile], signal: Control) -> Outcomes;
-    /// Waits until gateways are, by themselves, as they should be.
-    fn wait(&self, profiles: &[Profile], goal: Goal, patience: Patience) -> Outcomes;
+    fn restart(&self, profiles: &[Profile], timeout: Timeout) -> Outcomes;
     /// Whether a gateway is up at this moment.
     fn is_running(&self, profile: &Profile) -> Result<bool>;
-    /// How gateways stand at this moment. Root is dropped on the way, once s6 was looked at.
-    fn reports(&self, profiles: &[Profile]) -> Vec<Result<Report>>;
-    /// Tells how gateways stand, all if none is named, and then each change, until nobody
-    /// reads stdout any more.
-    fn watch(&self, profiles: &[Profile], tell: &dyn Fn(&Report) -> Result<()>) -> Result<()>;
 }
 
 /// How long is waited for what was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
+pub(crate) enum Timeout {
     /// Not at all: it is asked for, and that is all.
-    None,
+    NoWait,
     /// So long.
-    Within(Duration),
+    After(Duration),
     /// As long as it takes.
-    Endless,
+    Never,
 }
 
-/// What can be waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Goal {
-    /// The gateway's process is there.
-    Up,
-    /// It has said that it is ready, by its notification-fd.
-    Ready,
-    /// It is not there any more, nor is `finish`.
-    Down,
-}
-
-/// How much a command may do as root before it becomes the gateways' user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// It only reads s6's own files, and stays who it is.
-    Read,
-    /// It talks to supervisors and writes into homes.
-    Control,
-    /// It adds or removes slots: the scandir is handed over first.
-    Register,
-}
-
-/// The service manager of this machine; a scandir that is named is s6's in any case.
-pub fn detect(options: &Options) -> Supervisor {
-    if options.scandir.is_some() { Supervisor::S6 } else { Supervisor::detect() }
+/// The kind of service manager of this machine; a scandir that is named is s6's in any case.
+pub(crate) fn detect(context: &Context) -> Result<Supervisor> {
+    match context.options.scandir {
+        Some(_) => Ok(Supervisor::S6),
+        None => Supervisor::detect(PROC),
+    }
 }
 
 /// Opens the service manager of this machine. As root this is where root is dropped.
-pub fn open(options: &Options, access: Access) -> Result<Box<dyn ServiceManager + '_>> {
-    Ok(match detect(options) {
-        Supervisor::S6 => Box::new(s6::S6::open(options, access)?),
+pub(crate) fn open(
+    context: &Context,
+    privilege: Privilege,
+) -> Result<Box<dyn ServiceManager + '_>> {
+    Ok(match detect(context)? {
+        Supervisor::S6 => Box::new(S6::open(context, privilege)?),
         other => Box::new(host::Host(other)),
     })
+}
+
+/// The same, for `what` only s6 can do.
+pub(crate) fn open_s6<'a>(
+    context: &'a Context,
+    privilege: Privilege,
+    what: &'static str,
+) -> Result<S6<'a>> {
+    match detect(context)? {
+        Supervisor::S6 => S6::open(context, privilege),
+        other => Err(host::refusal(other, what)),
+    }
 }

@@ -1,13 +1,13 @@
-//! What becomes of a gateway that has died: the one table of it.
+//! What is done about a gateway that has died: the one table of it.
 
 use std::fmt;
 use std::time::Duration;
 
 /// A gateway's exit code for a fatal configuration error, as in sysexits.h.
-pub const CONFIGURATION: u8 = 78;
+pub(crate) const CONFIGURATION: u8 = 78;
 
 /// What s6-supervise waits by itself, once finish has ended, before the next start.
-pub const THROTTLE: Duration = Duration::from_secs(1);
+pub(crate) const THROTTLE: Duration = Duration::from_secs(1);
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,20 +59,20 @@ impl Default for Limits {
 
 /// What is known of a death.
 #[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
+pub(crate) struct Facts<'a> {
     /// How it ended.
     pub exit: Exit,
     /// How long it was up, if that is known.
     pub uptime: Option<Duration>,
-    /// Somebody asked for what has happened: a stop, or a restart.
+    /// An operator asked for what has happened: a stop, or a restart.
     pub planned: bool,
-    /// When it died since somebody last had a say, since 1970 UTC: this death last.
+    /// When it died since an operator last intervened, since 1970 UTC: this death last.
     pub deaths: &'a [Duration],
 }
 
 /// What is done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Decision {
     /// What s6 was told, at once.
     AsTold,
     /// The next start is delayed.
@@ -82,13 +82,13 @@ pub enum Verdict {
         /// How many deaths in a row it is.
         deaths: usize,
     },
-    /// It stays down until somebody starts it.
+    /// It stays down until it is started.
     Park(Reason),
 }
 
 /// Why a gateway is parked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub(crate) enum Reason {
     /// It says that its configuration is wrong: another start would not help.
     Configuration,
     /// It ended by itself, and as it should.
@@ -103,20 +103,20 @@ pub enum Reason {
 }
 
 /// Decides: the first line that fits counts.
-pub fn decide(facts: &Facts<'_>, limits: &Limits) -> Verdict {
+pub(crate) fn decide(facts: &Facts<'_>, limits: &Limits) -> Decision {
     let deaths = limits.recent(facts.deaths);
     let lasted = facts.uptime.is_some_and(|uptime| uptime >= limits.early);
     match facts.exit {
-        _ if facts.planned => Verdict::AsTold,
-        Exit::Code(CONFIGURATION) => Verdict::Park(Reason::Configuration),
-        Exit::Code(0) if lasted => Verdict::Park(Reason::Finished),
+        _ if facts.planned => Decision::AsTold,
+        Exit::Code(CONFIGURATION) => Decision::Park(Reason::Configuration),
+        Exit::Code(0) if lasted => Decision::Park(Reason::Finished),
         _ if limits.deaths > 0 && deaths >= limits.deaths => {
-            Verdict::Park(Reason::Deaths { deaths, window: limits.window })
+            Decision::Park(Reason::Deaths { deaths, window: limits.window })
         }
         _ => {
             let steady = facts.uptime.is_some_and(|uptime| uptime > limits.steady);
             let deaths = if steady { 1 } else { limits.row(facts.deaths) };
-            Verdict::BackOff { delay: limits.delay(deaths), deaths }
+            Decision::BackOff { delay: limits.delay(deaths), deaths }
         }
     }
 }
@@ -152,19 +152,28 @@ impl Limits {
     }
 }
 
-impl Verdict {
-    /// The verdict on a gateway that ended with `exit`, as people read it; empty if
-    /// there is nothing to say.
-    pub fn text(self, exit: Exit) -> String {
-        match self {
-            Verdict::AsTold => String::new(),
-            Verdict::BackOff { delay, deaths } => {
-                format!("backing off {}, {}: {exit}", Seconds(delay), Deaths(deaths))
+/// What was decided about a gateway that ended with `exit`: all that is known of it later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CrashRecord {
+    /// How it ended.
+    pub(crate) exit: Exit,
+    /// What was decided.
+    pub(crate) decision: Decision,
+}
+
+impl fmt::Display for CrashRecord {
+    /// As people read it; empty if there is nothing to say.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let exit = self.exit;
+        match self.decision {
+            Decision::AsTold => Ok(()),
+            Decision::BackOff { delay, deaths } => {
+                write!(f, "backing off {}, {}: {exit}", Seconds(delay), Deaths(deaths))
             }
-            Verdict::Park(Reason::Configuration) => format!("parked: {exit} (configuration)"),
-            Verdict::Park(Reason::Finished) => format!("parked: {exit} (it ended by itself)"),
-            Verdict::Park(Reason::Deaths { deaths, window }) => {
-                format!("parked: {exit} ({} within {})", Deaths(deaths), Seconds(window))
+            Decision::Park(Reason::Configuration) => write!(f, "parked: {exit} (configuration)"),
+            Decision::Park(Reason::Finished) => write!(f, "parked: {exit} (it ended by itself)"),
+            Decision::Park(Reason::Deaths { deaths, window }) => {
+                write!(f, "parked: {exit} ({} within {})", Deaths(deaths), Seconds(window))
             }
         }
     }
@@ -183,7 +192,7 @@ impl fmt::Display for Seconds {
 }
 
 /// So many deaths, in words.
-pub struct Deaths(pub usize);
+pub(crate) struct Deaths(pub usize);
 
 impl fmt::Display for Deaths {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -203,7 +212,7 @@ mod tests {
     fn judge(exit: Exit, uptime: Option<u64>, planned: bool, deaths: &[u64]) -> String {
         let deaths: Vec<_> = deaths.iter().map(|at| s(*at)).collect();
         let facts = Facts { exit, uptime: uptime.map(s), planned, deaths: &deaths };
-        decide(&facts, &Limits::default()).text(exit)
+        CrashRecord { exit, decision: decide(&facts, &Limits::default()) }.to_string()
     }
 
     const NINE: [u64; 9] = [1000, 1001, 1003, 1007, 1015, 1031, 1063, 1123, 1183];
@@ -272,7 +281,7 @@ mod tests {
         let text = |exit, uptime, deaths: &[u64]| {
             let deaths: Vec<_> = deaths.iter().map(|at| s(*at)).collect();
             let facts = Facts { exit, uptime: Some(s(uptime)), planned: false, deaths: &deaths };
-            decide(&facts, &limits).text(exit)
+            CrashRecord { exit, decision: decide(&facts, &limits) }.to_string()
         };
         let one = Exit::Code(1);
         assert_eq!(text(one, 0, &[10]), "backing off 1.500s, 1 death: exit 1");
@@ -283,12 +292,18 @@ mod tests {
         assert_eq!(text(Exit::Code(0), 1, &[10]), "parked: exit 0 (it ended by itself)");
         let never = Limits { deaths: 0, ..limits };
         let facts = Facts { exit: one, uptime: None, planned: false, deaths: &[s(7); 5000] };
-        assert_eq!(decide(&facts, &never), Verdict::BackOff { delay: s(4), deaths: 5000 });
+        assert_eq!(decide(&facts, &never), Decision::BackOff { delay: s(4), deaths: 5000 });
         let nothing = Limits { first: s(0), longest: s(0), deaths: 1, ..limits };
         let facts = Facts { deaths: &[s(7)], ..facts };
-        assert_eq!(decide(&facts, &nothing).text(one), "parked: exit 1 (1 death within 100s)");
+        assert_eq!(
+            CrashRecord { exit: one, decision: decide(&facts, &nothing) }.to_string(),
+            "parked: exit 1 (1 death within 100s)"
+        );
         let nothing = Limits { deaths: 2, ..nothing };
-        assert_eq!(decide(&facts, &nothing).text(one), "backing off 1s, 1 death: exit 1");
+        assert_eq!(
+            CrashRecord { exit: one, decision: decide(&facts, &nothing) }.to_string(),
+            "backing off 1s, 1 death: exit 1"
+        );
     }
 
     proptest! {
@@ -308,15 +323,15 @@ mod tests {
         }
 
         #[test]
-        fn any_facts_have_a_verdict(
+        fn any_facts_have_a_decision(
             code: u8, signal: bool, uptime: Option<u64>, planned: bool, at in proptest::collection::vec(any::<u64>(), 0..30),
         ) {
             let exit = if signal { Exit::Signal(code) } else { Exit::Code(code) };
             let deaths: Vec<_> = at.into_iter().map(s).collect();
             let facts = Facts { exit, uptime: uptime.map(s), planned, deaths: &deaths };
-            let verdict = decide(&facts, &Limits::default());
-            prop_assert_eq!(verdict == Verdict::AsTold, planned);
-            prop_assert_eq!(verdict.text(exit).is_empty(), planned);
+            let decision = decide(&facts, &Limits::default());
+            prop_assert_eq!(decision == Decision::AsTold, planned);
+            prop_assert_eq!(CrashRecord { exit, decision }.to_string().is_empty(), planned);
         }
     }
 }

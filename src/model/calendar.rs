@@ -7,16 +7,16 @@ pub const DAY: i64 = 86_400;
 
 /// `2026-05-24T18:05:33+0000` for seconds since 1970 UTC.
 pub fn utc(seconds: i64) -> String {
-    date_and_time(seconds, 'T') + "+0000"
+    date_and_time(seconds, "T") + "+0000"
 }
 
 /// `2026-05-24T18:05:33+00:00` for seconds since 1970 UTC, which Python reads too.
 pub fn iso(seconds: i64) -> String {
-    date_and_time(seconds, 'T') + "+00:00"
+    date_and_time(seconds, "T") + "+00:00"
 }
 
 /// `2026-05-24T18:05:33` for seconds since 1970, with `between` instead of the T.
-pub fn date_and_time(seconds: i64, between: char) -> String {
+pub fn date_and_time(seconds: i64, between: &str) -> String {
     let (days, second) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
     let (year, month, day) = civil(days);
     let (hour, minute) = (second / 3600, second / 60 % 60);
@@ -26,7 +26,7 @@ pub fn date_and_time(seconds: i64, between: char) -> String {
 /// `2026-05-24T18:05:33.123456789Z` for a time since 1970 UTC.
 pub fn precise(since: Duration) -> String {
     let seconds = since.as_secs().cast_signed();
-    format!("{}.{:09}Z", date_and_time(seconds, 'T'), since.subsec_nanos())
+    format!("{}.{:09}Z", date_and_time(seconds, "T"), since.subsec_nanos())
 }
 
 /// Year, month and day for days since 1970-01-01, in the Gregorian calendar.
@@ -69,7 +69,7 @@ mod tests {
             assert_eq!(utc(seconds), text);
         }
         assert_eq!(iso(1_779_645_933), "2026-05-24T18:05:33+00:00");
-        assert_eq!(date_and_time(1_779_645_933, ' '), "2026-05-24 18:05:33");
+        assert_eq!(date_and_time(1_779_645_933, " "), "2026-05-24 18:05:33");
     }
 
     #[test]

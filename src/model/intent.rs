@@ -1,82 +1,71 @@
-//! What the last container left behind about a gateway.
+//! What an operator wants of a gateway, and what the last container left behind about it.
 
-/// The words for a gateway's state that decide something; all others are [`Word::Other`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Word {
-    /// Up, or wanted up.
+/// What an operator wants of a gateway: all that can be recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Intent {
+    /// It is to run.
     Running,
-    /// Down, or wanted down.
+    /// It is to stay down.
     Stopped,
-    /// Up and finishing its work.
-    Draining,
-    /// Up with some platforms missing.
-    Degraded,
-    /// Any other word, as it stands in the file.
-    Other(String),
 }
 
-impl Word {
-    /// The word for `text`.
-    pub fn new(text: String) -> Word {
-        match text.as_str() {
-            "running" => Word::Running,
-            "stopped" => Word::Stopped,
-            "draining" => Word::Draining,
-            "degraded" => Word::Degraded,
-            _ => Word::Other(text),
-        }
-    }
-
-    /// The word itself.
-    pub fn text(&self) -> &str {
+impl Intent {
+    /// The word for it in a state file.
+    pub(crate) const fn word(self) -> &'static str {
         match self {
-            Word::Running => "running",
-            Word::Stopped => "stopped",
-            Word::Draining => "draining",
-            Word::Degraded => "degraded",
-            Word::Other(text) => text,
+            Intent::Running => "running",
+            Intent::Stopped => "stopped",
         }
     }
 }
 
-/// The last intent, or the last state where no intent was recorded.
+/// What a state file says of a gateway: its intent, or its last state where no intent was
+/// recorded. Either may be any word.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub enum Prior {
-    /// Nothing is known.
+pub(crate) enum LastKnown {
+    /// Nothing.
     #[default]
-    None,
+    Nothing,
     /// `desired_state`: what the operator wants.
-    Desired(Word),
+    Desired(String),
     /// `gateway_state` alone: what the gateway last was.
-    State(Word),
+    State(String),
 }
 
-impl Prior {
+impl From<Intent> for LastKnown {
+    fn from(intent: Intent) -> LastKnown {
+        LastKnown::Desired(intent.word().into())
+    }
+}
+
+impl LastKnown {
     /// Whether the gateway is meant to run.
     ///
-    /// A gateway is only ever draining or degraded while it is up, so as a
-    /// last state they mean running. As an intent nobody ever writes them.
-    pub fn wants_up(&self) -> bool {
-        matches!(
-            self,
-            Prior::Desired(Word::Running)
-                | Prior::State(Word::Running | Word::Draining | Word::Degraded)
-        )
+    /// A gateway is only ever draining or degraded while it is up, so as a last state they
+    /// mean running. As an intent nobody ever writes them.
+    pub(crate) fn wants_up(&self) -> bool {
+        match self {
+            LastKnown::Nothing => false,
+            LastKnown::Desired(word) => word == "running",
+            LastKnown::State(word) => matches!(&word[..], "running" | "draining" | "degraded"),
+        }
     }
 
     /// The word for reports: one token of at most 32 bytes, whatever the file held.
-    pub fn word(&self) -> String {
-        let (Prior::Desired(word) | Prior::State(word)) = self else { return "none".into() };
+    pub(crate) fn word(&self) -> String {
+        let (LastKnown::Desired(word) | LastKnown::State(word)) = self else {
+            return "none".into();
+        };
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         let safe = |c| if plain(c) { c } else { '?' };
-        let token: String = word.text().chars().take(32).map(safe).collect();
+        let token: String = word.chars().take(32).map(safe).collect();
         if token.is_empty() { "?".into() } else { token }
     }
 }
 
 /// How the gateway's last run ended, by its lifecycle record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum PriorExit {
+pub(crate) enum LastExit {
     /// It recorded its own exit.
     Clean,
     /// It was still running when everything ended: killed, or out of memory.
@@ -86,13 +75,13 @@ pub enum PriorExit {
     Unknown,
 }
 
-impl PriorExit {
+impl LastExit {
     /// The word for reports.
-    pub const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
-            PriorExit::Clean => "clean",
-            PriorExit::Unclean => "unclean",
-            PriorExit::Unknown => "unknown",
+            LastExit::Clean => "clean",
+            LastExit::Unclean => "unclean",
+            LastExit::Unknown => "unknown",
         }
     }
 }
@@ -114,20 +103,19 @@ mod tests {
             ("", false, false),
         ];
         for (word, desired, state) in table {
-            let word = Word::new(word.into());
-            assert_eq!(Prior::Desired(word.clone()).wants_up(), desired, "desired {word:?}");
-            assert_eq!(Prior::State(word.clone()).wants_up(), state, "state {word:?}");
+            assert_eq!(LastKnown::Desired(word.into()).wants_up(), desired, "desired {word:?}");
+            assert_eq!(LastKnown::State(word.into()).wants_up(), state, "state {word:?}");
         }
-        assert!(!Prior::None.wants_up());
+        assert!(!LastKnown::Nothing.wants_up());
     }
 
     #[test]
     fn a_reported_word_cannot_forge_a_line() {
-        let word = |text: &str| Prior::State(Word::new(text.into())).word();
+        let word = |text: &str| LastKnown::State(text.into()).word();
         assert_eq!(word("startup_failed"), "startup_failed");
         assert_eq!(word("x\nprofile=y a=\u{1b}[31m"), "x?profile?y?a???31m");
         assert_eq!(word(&"y".repeat(100)).len(), 32);
         assert_eq!(word(""), "?");
-        assert_eq!(Prior::None.word(), "none");
+        assert_eq!(LastKnown::Nothing.word(), "none");
     }
 }

@@ -2,7 +2,10 @@
 
 pub mod backoff;
 pub mod calendar;
-pub mod intent;
-pub mod observation;
-pub mod plan;
+pub(crate) mod intent;
+pub(crate) mod observation;
+pub(crate) mod plan;
+pub(crate) mod policy;
 pub mod profile;
+pub mod tree;
+pub(crate) mod values;

@@ -1,12 +1,12 @@
 //! What is known of a gateway at one moment, and how that reads.
 
-use super::backoff::{Deaths, Exit};
+use super::backoff::{CrashRecord, Deaths, Decision, Exit};
 use super::profile::Profile;
 use std::time::Duration;
 
 /// What a gateway is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// Its process is there.
     Up,
     /// It has died, and `finish` runs.
@@ -15,7 +15,7 @@ pub enum State {
     BackingOff,
     /// It is down, and s6 is about to start it.
     Starting,
-    /// It has died, and stays down until somebody starts it.
+    /// It has died, and stays down until it is started.
     Parked,
     /// It is down.
     Down,
@@ -31,7 +31,7 @@ pub enum State {
 
 impl State {
     /// The word for it in JSON.
-    pub const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             State::Up => "up",
             State::Finishing => "finishing",
@@ -47,39 +47,62 @@ impl State {
     }
 }
 
-/// A gateway at one moment. Times are since 1970 UTC.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// Whose.
-    pub profile: Profile,
-    /// What it is doing.
-    pub state: State,
-    /// Why, where the state alone does not say: what `finish` has decided, or what went wrong.
-    pub why: String,
-    /// Its process, or that of `finish`.
-    pub pid: Option<u64>,
-    /// When it was started; once it is not up, when it died.
-    pub since: Option<Duration>,
-    /// It has said that it is ready.
-    pub ready: bool,
-    /// It got SIGSTOP.
-    pub paused: bool,
-    /// Whether s6 is to keep it up, if that is known.
-    pub wanted: Option<bool>,
-    /// Whether it comes up when the container starts the next time, if that is known.
-    pub wanted_at_boot: Option<bool>,
-    /// How often it died lately, since somebody last had a say.
-    pub deaths: usize,
-    /// How it last ended.
-    pub last_exit: Option<Exit>,
+impl State {
+    /// What a gateway that is supervised is doing: the one table of it. What `finish` has decided
+    /// counts only where it fits the rest; else it is of another time.
+    pub(crate) fn of(
+        up: bool,
+        finishing: bool,
+        wanted_up: bool,
+        crash: Option<&CrashRecord>,
+    ) -> State {
+        match (up, wanted_up, crash.map(|crash| crash.decision)) {
+            (true, _, _) => State::Up,
+            (_, true, Some(Decision::BackOff { .. })) => State::BackingOff,
+            _ if finishing => State::Finishing,
+            (_, true, _) => State::Starting,
+            (_, false, Some(Decision::Park(_))) => State::Parked,
+            _ => State::Down,
+        }
+    }
 }
 
-impl Report {
-    /// A report on `profile` that knows no more than this.
-    pub fn new(profile: Profile, state: State, why: String) -> Report {
-        Report {
+/// A gateway at one moment. Times are since 1970 UTC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Observation {
+    /// Whose.
+    pub(crate) profile: Profile,
+    /// What it is doing.
+    pub(crate) state: State,
+    /// What `finish` has decided when it last died, while that counts.
+    pub(crate) crash: Option<CrashRecord>,
+    /// What went wrong when it was looked at.
+    pub(crate) why: String,
+    /// Its process, or that of `finish`.
+    pub(crate) pid: Option<u64>,
+    /// When it was started; once it is not up, when it died.
+    pub(crate) since: Option<Duration>,
+    /// It has said that it is ready.
+    pub(crate) ready: bool,
+    /// It got SIGSTOP.
+    pub(crate) paused: bool,
+    /// Whether s6 is to keep it up, if that is known.
+    pub(crate) wanted: Option<bool>,
+    /// Whether it comes up when the container starts the next time, if that is known.
+    pub(crate) wanted_at_boot: Option<bool>,
+    /// How often it died lately, since an operator last intervened, if that is known.
+    pub(crate) deaths: Option<usize>,
+    /// How it last ended.
+    pub(crate) last_exit: Option<Exit>,
+}
+
+impl Observation {
+    /// A observation on `profile` that knows no more than this.
+    pub(crate) fn new(profile: Profile, state: State, why: String) -> Observation {
+        Observation {
             profile,
             state,
+            crash: None,
             why,
             pid: None,
             since: None,
@@ -87,13 +110,13 @@ impl Report {
             paused: false,
             wanted: None,
             wanted_at_boot: None,
-            deaths: 0,
+            deaths: Some(0),
             last_exit: None,
         }
     }
 
     /// Whether the gateway is, or is about to be, what it is meant to be.
-    pub fn is_well(&self) -> bool {
+    pub(crate) fn is_well(&self) -> bool {
         match self.state {
             State::Up | State::Finishing | State::Starting => true,
             State::Down => self.wanted_at_boot != Some(true),
@@ -102,15 +125,14 @@ impl Report {
     }
 
     /// The state in words, with the reason.
-    pub fn text(&self) -> String {
-        let mut text = match (self.state, self.last_exit) {
-            (State::Up | State::Starting | State::Down, _) | (State::Finishing, None) => {
-                self.state.word().into()
-            }
-            (State::Finishing, Some(exit)) => format!("finishing: {exit}"),
-            (State::NotSupervised, _) => "not supervised".into(),
-            (State::NotRegistered, _) => "not registered".into(),
-            _ => self.why.clone(),
+    pub(crate) fn text(&self) -> String {
+        let mut text = match (self.state, self.last_exit, self.crash) {
+            (State::BackingOff | State::Parked, _, Some(crash)) => crash.to_string(),
+            (State::Finishing, Some(exit), _) => format!("finishing: {exit}"),
+            (State::NotSupervised, ..) => "not supervised".into(),
+            (State::NotRegistered, ..) => "not registered".into(),
+            (State::Denied | State::Unreadable, ..) => self.why.clone(),
+            _ => self.state.word().into(),
         };
         if self.state == State::Up {
             let facts = [
@@ -129,10 +151,12 @@ impl Report {
         if self.state == State::Down && self.wanted_at_boot == Some(true) {
             text += ", wanted up at next boot";
         }
-        if let (State::Up | State::Starting, 1.., Some(exit)) =
-            (self.state, self.deaths, self.last_exit)
-        {
-            text += &format!(", {} lately: {exit}", Deaths(self.deaths));
+        match (self.state, self.deaths, self.last_exit) {
+            (State::Up | State::Starting, Some(deaths @ 1..), Some(exit)) => {
+                text += &format!(", {} lately: {exit}", Deaths(deaths));
+            }
+            (_, None, _) => text += ", deaths unknown",
+            _ => {}
         }
         text
     }
@@ -140,56 +164,90 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
+    use super::super::backoff::Reason;
     use super::*;
 
     #[test]
+    fn a_state_is_a_status_and_a_decision_that_fits_it() {
+        use State::*;
+        let (exit, delay) = (Exit::Code(1), Duration::ZERO);
+        let back_off = CrashRecord { exit, decision: Decision::BackOff { delay, deaths: 1 } };
+        let park = CrashRecord { exit, decision: Decision::Park(Reason::Finished) };
+        let crashes = [None, Some(&back_off), Some(&park)];
+        // up, finishing, wanted up; the state without a decision, when backing off, when parked
+        let table = [
+            (true, false, true, [Up, Up, Up]),
+            (true, false, false, [Up, Up, Up]),
+            (false, true, true, [Finishing, BackingOff, Finishing]),
+            (false, true, false, [Finishing, Finishing, Finishing]),
+            (false, false, true, [Starting, BackingOff, Starting]),
+            (false, false, false, [Down, Down, Parked]),
+        ];
+        for (up, finishing, wanted_up, states) in table {
+            let got = crashes.map(|crash| State::of(up, finishing, wanted_up, crash));
+            assert_eq!(got, states, "{up} {finishing} {wanted_up}");
+        }
+    }
+
+    #[test]
     fn every_state_in_words() {
-        let report = |state, why: &str| Report::new(Profile::Default, state, why.into());
-        let up = Report { wanted: Some(true), pid: Some(7), ..report(State::Up, "") };
-        let died = Report { deaths: 3, last_exit: Some(Exit::Code(1)), ..up.clone() };
+        let observation = |state, why: &str| Observation::new(Profile::Default, state, why.into());
+        let up = Observation { wanted: Some(true), pid: Some(7), ..observation(State::Up, "") };
+        let died = Observation { deaths: Some(3), last_exit: Some(Exit::Code(1)), ..up.clone() };
+        let crashed = |code, decision| Some(CrashRecord { exit: Exit::Code(code), decision });
+        let delay = Duration::from_secs(16);
+        let backing_off = Observation {
+            crash: crashed(1, Decision::BackOff { delay, deaths: 4 }),
+            ..observation(State::BackingOff, "")
+        };
+        let parked = Observation {
+            crash: crashed(78, Decision::Park(Reason::Configuration)),
+            ..observation(State::Parked, "")
+        };
         let table = [
             (up.clone(), "up", true),
-            (Report { ready: true, ..up.clone() }, "up, ready", true),
-            (Report { wanted: Some(false), ..up.clone() }, "up, wanted down", true),
-            (Report { paused: true, ..up.clone() }, "up, paused (SIGSTOP)", true),
+            (Observation { ready: true, ..up.clone() }, "up, ready", true),
+            (Observation { wanted: Some(false), ..up.clone() }, "up, wanted down", true),
+            (Observation { paused: true, ..up.clone() }, "up, paused (SIGSTOP)", true),
             (
-                Report { wanted_at_boot: Some(false), ..up.clone() },
+                Observation { wanted_at_boot: Some(false), ..up.clone() },
                 "up, wanted down at next boot",
                 true,
             ),
-            (Report { wanted_at_boot: Some(true), ..up.clone() }, "up", true),
+            (Observation { wanted_at_boot: Some(true), ..up.clone() }, "up", true),
             (died.clone(), "up, 3 deaths lately: exit 1", true),
-            (Report { state: State::Finishing, ..died.clone() }, "finishing: exit 1", true),
-            (report(State::Finishing, ""), "finishing", true),
+            (Observation { state: State::Finishing, ..died.clone() }, "finishing: exit 1", true),
+            (observation(State::Finishing, ""), "finishing", true),
             (
-                Report { state: State::Starting, ..died.clone() },
+                Observation { state: State::Starting, ..died.clone() },
                 "starting, 3 deaths lately: exit 1",
                 true,
             ),
+            (Observation { deaths: None, ..up.clone() }, "up, deaths unknown", true),
+            (backing_off, "backing off 16s, 4 deaths: exit 1", false),
+            (parked, "parked: exit 78 (configuration)", false),
+            (observation(State::Down, ""), "down", true),
             (
-                report(State::BackingOff, "backing off 16s, 4 deaths: exit 1"),
-                "backing off 16s, 4 deaths: exit 1",
-                false,
+                Observation { wanted_at_boot: Some(false), ..observation(State::Down, "") },
+                "down",
+                true,
             ),
             (
-                report(State::Parked, "parked: exit 78 (configuration)"),
-                "parked: exit 78 (configuration)",
-                false,
-            ),
-            (report(State::Down, ""), "down", true),
-            (Report { wanted_at_boot: Some(false), ..report(State::Down, "") }, "down", true),
-            (
-                Report { wanted_at_boot: Some(true), ..report(State::Down, "") },
+                Observation { wanted_at_boot: Some(true), ..observation(State::Down, "") },
                 "down, wanted up at next boot",
                 false,
             ),
-            (report(State::NotSupervised, ""), "not supervised", false),
-            (report(State::Denied, "permission denied"), "permission denied", false),
-            (report(State::Unreadable, "has 3 bytes"), "has 3 bytes", false),
-            (report(State::NotRegistered, ""), "not registered", false),
+            (observation(State::NotSupervised, ""), "not supervised", false),
+            (observation(State::Denied, "permission denied"), "permission denied", false),
+            (observation(State::Unreadable, "has 3 bytes"), "has 3 bytes", false),
+            (observation(State::NotRegistered, ""), "not registered", false),
         ];
-        for (report, text, well) in table {
-            assert_eq!((report.text().as_str(), report.is_well()), (text, well), "{report:?}");
+        for (observation, text, well) in table {
+            assert_eq!(
+                (observation.text().as_str(), observation.is_well()),
+                (text, well),
+                "{observation:?}"
+            );
         }
     }
 }

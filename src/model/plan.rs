@@ -1,21 +1,12 @@
 //! What reconcile will do: a pure function of what was observed.
 
-use super::intent::{Prior, PriorExit};
+use super::intent::{Intent, LastExit, LastKnown};
+use super::policy::Policy;
 use super::profile::Profile;
-
-/// Whose intents decide who runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Policy {
-    /// Each profile's own.
-    #[default]
-    Profiles,
-    /// One root gateway serves all: named slots stay down, and default runs if anyone wants to.
-    Root,
-}
 
 /// A profile's service directory as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Slot {
+pub(crate) enum Slot {
     /// There is none.
     Absent,
     /// What has its name is none, or cannot be looked into; why.
@@ -35,20 +26,20 @@ pub enum Slot {
 
 /// One directory of `profiles/`, or the root profile, as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub(crate) struct Found {
     /// The profile, or a name that can be none, and why it cannot be used.
-    pub profile: Result<Profile, (Vec<u8>, String)>,
+    pub(crate) profile: Result<Profile, (Vec<u8>, String)>,
     /// Its last intent or state.
-    pub prior: Prior,
+    pub(crate) prior: LastKnown,
     /// How its last run ended.
-    pub exit: PriorExit,
+    pub(crate) exit: LastExit,
     /// Its service directory.
-    pub slot: Slot,
+    pub(crate) slot: Slot,
 }
 
 impl Found {
     /// The name, valid or not.
-    pub fn name(&self) -> &[u8] {
+    pub(crate) fn name(&self) -> &[u8] {
         match &self.profile {
             Ok(profile) => profile.name().as_bytes(),
             Err((name, _)) => name,
@@ -58,22 +49,22 @@ impl Found {
 
 /// All that the plan depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Observed {
+pub(crate) struct Observed {
     /// Default first, then the others in name order.
-    pub found: Vec<Found>,
+    pub(crate) found: Vec<Found>,
     /// An old-style `gateway run` container without a state file.
-    pub migrate: bool,
+    pub(crate) migrate: bool,
     /// How many gateways the scandir can hold in all.
-    pub capacity: usize,
+    pub(crate) capacity: usize,
     /// Slots in the scandir whose profile is not among `found`, and that stay.
-    pub strangers: usize,
+    pub(crate) strangers: usize,
     /// Those that go.
-    pub orphans: Vec<Profile>,
+    pub(crate) orphans: Vec<Profile>,
 }
 
 /// What becomes of one profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
+pub(crate) enum Effect {
     /// A new slot that s6 will start.
     Started,
     /// A new slot that stays down.
@@ -90,47 +81,47 @@ pub enum Verb {
     Failed,
 }
 
-impl Verb {
+impl Effect {
     /// The word for reports.
-    pub const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
-            Verb::Started => "started",
-            Verb::Registered => "registered",
-            Verb::Updated => "updated",
-            Verb::Kept => "kept",
-            Verb::Skipped => "skipped",
-            Verb::Pruned => "pruned",
-            Verb::Failed => "failed",
+            Effect::Started => "started",
+            Effect::Registered => "registered",
+            Effect::Updated => "updated",
+            Effect::Kept => "kept",
+            Effect::Skipped => "skipped",
+            Effect::Pruned => "pruned",
+            Effect::Failed => "failed",
         }
     }
 }
 
 /// What is to be done for one profile, and what is reported of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Action {
+pub(crate) struct Action {
     /// The profile, or the name that can be none.
-    pub profile: Result<Profile, Vec<u8>>,
+    pub(crate) profile: Result<Profile, Vec<u8>>,
     /// Its last intent or state.
-    pub prior: Prior,
+    pub(crate) prior: LastKnown,
     /// How its last run ended.
-    pub exit: PriorExit,
+    pub(crate) exit: LastExit,
     /// What becomes of it.
-    pub verb: Verb,
+    pub(crate) effect: Effect,
     /// Why it is skipped or failed.
-    pub reason: Option<String>,
+    pub(crate) reason: Option<String>,
     /// Whether the slot gets (or keeps) a `down` file.
-    pub down: bool,
+    pub(crate) down: bool,
     /// Whether the pid files of its last run are to go.
-    pub sweep: bool,
+    pub(crate) sweep: bool,
     /// Whether its state file is to be seeded with the intent to run.
-    pub seed: bool,
+    pub(crate) seed: bool,
     /// Whether s6-svscan has yet to take its slot up.
-    pub unsupervised: bool,
+    pub(crate) unsupervised: bool,
 }
 
 impl Action {
     /// The profile's name as bytes, valid or not.
-    pub fn name(&self) -> &[u8] {
+    pub(crate) fn name(&self) -> &[u8] {
         match &self.profile {
             Ok(profile) => profile.name().as_bytes(),
             Err(name) => name,
@@ -138,45 +129,44 @@ impl Action {
     }
 
     /// The same action, failed.
-    pub fn fail(&mut self, reason: String) {
-        self.verb = Verb::Failed;
+    pub(crate) fn fail(&mut self, reason: String) {
+        self.effect = Effect::Failed;
         self.reason = Some(reason);
     }
 }
 
 /// The actions, in the order of what was found.
-pub fn plan(observed: Observed, policy: Policy) -> Vec<Action> {
+pub(crate) fn plan(observed: Observed, policy: Policy) -> Vec<Action> {
     let Observed { mut found, migrate, capacity, strangers, orphans } = observed;
     if let Some(default) = found.first_mut().filter(|_| migrate) {
-        default.prior = Prior::Desired(super::intent::Word::Running);
+        default.prior = Intent::Running.into();
     }
     let anyone = found.iter().any(|f| f.profile.is_ok() && f.prior.wants_up());
-    let wants_up = |f: &Found| match (policy, &f.profile) {
-        (Policy::Profiles, _) => f.prior.wants_up(),
-        (Policy::Root, Ok(Profile::Default)) => anyone,
-        (Policy::Root, _) => false,
+    let wants_up = |found: &Found| match &found.profile {
+        Ok(profile) => policy.wants_up(profile, &found.prior, || anyone),
+        Err(_) => false,
     };
     let mut places = Places::new(&found, capacity, strangers, wants_up);
-    let mut actions: Vec<_> = found
-        .into_iter()
-        .map(|found| {
-            let up = wants_up(&found);
-            act(found, up, &mut places)
-        })
-        .collect();
-    if let Some(default) = actions.first_mut() {
-        default.seed = migrate && default.verb != Verb::Skipped;
+    let mut actions = Vec::with_capacity(found.len());
+    for found in found {
+        let up = wants_up(&found);
+        actions.push(act(found, up, &mut places));
     }
-    actions.extend(orphans.into_iter().map(prune));
+    if let Some(default) = actions.first_mut() {
+        default.seed = migrate && default.effect != Effect::Skipped;
+    }
+    for profile in orphans {
+        actions.push(prune(profile));
+    }
     actions
 }
 
 fn prune(profile: Profile) -> Action {
     Action {
         profile: Ok(profile),
-        prior: Prior::None,
-        exit: PriorExit::Unknown,
-        verb: Verb::Pruned,
+        prior: LastKnown::Nothing,
+        exit: LastExit::Unknown,
+        effect: Effect::Pruned,
         reason: None,
         down: false,
         sweep: false,
@@ -187,19 +177,19 @@ fn prune(profile: Profile) -> Action {
 
 fn act(found: Found, up: bool, places: &mut Places) -> Action {
     let Found { profile, prior, exit, slot } = found;
-    let (verb, reason) = match (&profile, &slot) {
-        (Err((_, why)), _) => (Verb::Skipped, Some(why.clone())),
-        (Ok(_), Slot::Unusable(why)) => (Verb::Skipped, Some(why.clone())),
+    let (effect, reason) = match (&profile, &slot) {
+        (Err((_, why)), _) => (Effect::Skipped, Some(why.clone())),
+        (Ok(_), Slot::Unusable(why)) => (Effect::Skipped, Some(why.clone())),
         (Ok(profile), Slot::Absent) if !places.take(profile, up) => {
             let why = format!("s6-svscan can hold no more than {} gateways", places.capacity);
-            (Verb::Skipped, Some(why))
+            (Effect::Skipped, Some(why))
         }
-        (Ok(_), Slot::Absent) if up => (Verb::Started, None),
-        (Ok(_), Slot::Absent) => (Verb::Registered, None),
+        (Ok(_), Slot::Absent) if up => (Effect::Started, None),
+        (Ok(_), Slot::Absent) => (Effect::Registered, None),
         // On a live slot `down` is the operator's latest wish, newer than any state file.
-        (Ok(_), Slot::Present { current: true, supervised: true, .. }) => (Verb::Kept, None),
-        (Ok(_), Slot::Present { current: true, down, .. }) if *down != up => (Verb::Kept, None),
-        (Ok(_), Slot::Present { .. }) => (Verb::Updated, None),
+        (Ok(_), Slot::Present { current: true, supervised: true, .. }) => (Effect::Kept, None),
+        (Ok(_), Slot::Present { current: true, down, .. }) if *down != up => (Effect::Kept, None),
+        (Ok(_), Slot::Present { .. }) => (Effect::Updated, None),
     };
     let (down, supervised, running) = match slot {
         Slot::Present { down, supervised: true, up, .. } => (down, true, up),
@@ -210,12 +200,12 @@ fn act(found: Found, up: bool, places: &mut Places) -> Action {
         profile: profile.map_err(|(name, _)| name),
         prior,
         exit,
-        verb,
+        effect,
         reason,
         down,
-        sweep: verb != Verb::Skipped && !running,
+        sweep: effect != Effect::Skipped && !running,
         seed: false,
-        unsupervised: verb != Verb::Skipped && !supervised,
+        unsupervised: effect != Effect::Skipped && !supervised,
     }
 }
 
@@ -252,39 +242,38 @@ impl Places {
 
 #[cfg(test)]
 mod tests {
-    use super::super::intent::Word;
     use super::*;
     use proptest::prelude::*;
 
     const LIVE: Slot = Slot::Present { current: true, down: false, supervised: true, up: true };
 
-    fn found(name: &str, prior: Prior, slot: Slot) -> Found {
+    fn found(name: &str, prior: LastKnown, slot: Slot) -> Found {
         let profile = Profile::parse(name.as_bytes())
             .map_err(|why| (name.as_bytes().to_vec(), why.why().to_string()));
-        Found { profile, prior, exit: PriorExit::Unknown, slot }
+        Found { profile, prior, exit: LastExit::Unknown, slot }
     }
 
-    fn running() -> Prior {
-        Prior::Desired(Word::Running)
+    fn running() -> LastKnown {
+        Intent::Running.into()
     }
 
-    fn state(word: &str) -> Prior {
-        Prior::State(Word::new(word.into()))
+    fn state(word: &str) -> LastKnown {
+        LastKnown::State(word.into())
     }
 
     fn observed(found: Vec<Found>) -> Observed {
         Observed { found, migrate: false, capacity: 498, strangers: 0, orphans: vec![] }
     }
 
-    fn verbs(actions: &[Action]) -> Vec<(&str, Verb, bool)> {
-        actions.iter().map(|a| (str::from_utf8(a.name()).unwrap(), a.verb, a.down)).collect()
+    fn effects(actions: &[Action]) -> Vec<(&str, Effect, bool)> {
+        actions.iter().map(|a| (str::from_utf8(a.name()).unwrap(), a.effect, a.down)).collect()
     }
 
     #[test]
     fn new_slots_start_by_intent() {
         let actions = plan(
             observed(vec![
-                found("default", Prior::None, Slot::Absent),
+                found("default", LastKnown::Nothing, Slot::Absent),
                 found("a", running(), Slot::Absent),
                 found("b", state("draining"), Slot::Absent),
                 found("c", state("starting"), Slot::Absent),
@@ -293,13 +282,13 @@ mod tests {
             Policy::Profiles,
         );
         assert_eq!(
-            verbs(&actions),
+            effects(&actions),
             [
-                ("default", Verb::Registered, true),
-                ("a", Verb::Started, false),
-                ("b", Verb::Started, false),
-                ("c", Verb::Registered, true),
-                ("D", Verb::Skipped, false),
+                ("default", Effect::Registered, true),
+                ("a", Effect::Started, false),
+                ("b", Effect::Started, false),
+                ("c", Effect::Registered, true),
+                ("D", Effect::Skipped, true),
             ]
         );
         assert!(actions[4].reason.as_ref().unwrap().contains("invalid name"));
@@ -315,31 +304,40 @@ mod tests {
             orphans: vec![gone],
             ..observed(vec![found("default", running(), LIVE), found("a", running(), Slot::Absent)])
         };
-        let verbs_of = |all| plan(all, Policy::Profiles).iter().map(|a| a.verb).collect::<Vec<_>>();
-        assert_eq!(verbs_of(all.clone()), [Verb::Kept, Verb::Started, Verb::Pruned]);
+        let effects_of =
+            |all| plan(all, Policy::Profiles).iter().map(|a| a.effect).collect::<Vec<_>>();
+        assert_eq!(effects_of(all.clone()), [Effect::Kept, Effect::Started, Effect::Pruned]);
         let full = Observed { strangers: 1, orphans: vec![], ..all };
-        assert_eq!(verbs_of(full), [Verb::Kept, Verb::Skipped]);
+        assert_eq!(effects_of(full), [Effect::Kept, Effect::Skipped]);
     }
 
     #[test]
     fn a_live_slot_keeps_its_down_file_and_a_running_one_its_pid_files() {
         let slot = |current, down, supervised, up| Slot::Present { current, down, supervised, up };
         let table = [
-            // (prior, slot) → (verb, down, sweep, unsupervised)
-            (running(), LIVE, (Verb::Kept, false, false, false)),
-            (Prior::None, LIVE, (Verb::Kept, false, false, false)),
-            (running(), slot(true, true, true, false), (Verb::Kept, true, true, false)),
-            (running(), slot(false, true, true, true), (Verb::Updated, true, false, false)),
-            (running(), slot(true, false, false, false), (Verb::Kept, false, true, true)),
-            (running(), slot(true, true, false, false), (Verb::Updated, false, true, true)),
-            (Prior::None, slot(true, false, false, false), (Verb::Updated, true, true, true)),
-            (Prior::None, slot(false, true, false, false), (Verb::Updated, true, true, true)),
-            (running(), Slot::Unusable("x".into()), (Verb::Skipped, false, false, false)),
+            // (prior, slot) → (effect, down, sweep, unsupervised)
+            (running(), LIVE, (Effect::Kept, false, false, false)),
+            (LastKnown::Nothing, LIVE, (Effect::Kept, false, false, false)),
+            (running(), slot(true, true, true, false), (Effect::Kept, true, true, false)),
+            (running(), slot(false, true, true, true), (Effect::Updated, true, false, false)),
+            (running(), slot(true, false, false, false), (Effect::Kept, false, true, true)),
+            (running(), slot(true, true, false, false), (Effect::Updated, false, true, true)),
+            (
+                LastKnown::Nothing,
+                slot(true, false, false, false),
+                (Effect::Updated, true, true, true),
+            ),
+            (
+                LastKnown::Nothing,
+                slot(false, true, false, false),
+                (Effect::Updated, true, true, true),
+            ),
+            (running(), Slot::Unusable("x".into()), (Effect::Skipped, false, false, false)),
         ];
         for (prior, slot, expected) in table {
             let all = observed(vec![found("default", prior.clone(), slot.clone())]);
             let action = &plan(all, Policy::Profiles)[0];
-            let got = (action.verb, action.down, action.sweep, action.unsupervised);
+            let got = (action.effect, action.down, action.sweep, action.unsupervised);
             assert_eq!(got, expected, "{prior:?} {slot:?}");
         }
     }
@@ -348,39 +346,42 @@ mod tests {
     fn under_policy_root_default_runs_for_all() {
         let all = |prior| {
             observed(vec![
-                found("default", Prior::None, Slot::Absent),
+                found("default", LastKnown::Nothing, Slot::Absent),
                 found("a", prior, Slot::Absent),
             ])
         };
         assert_eq!(
-            verbs(&plan(all(running()), Policy::Root)),
-            [("default", Verb::Started, false), ("a", Verb::Registered, true)]
+            effects(&plan(all(running()), Policy::Root)),
+            [("default", Effect::Started, false), ("a", Effect::Registered, true)]
         );
         assert_eq!(
-            verbs(&plan(all(state("stopped")), Policy::Root)),
-            [("default", Verb::Registered, true), ("a", Verb::Registered, true)]
+            effects(&plan(all(state("stopped")), Policy::Root)),
+            [("default", Effect::Registered, true), ("a", Effect::Registered, true)]
         );
     }
 
     #[test]
     fn an_unusable_slot_keeps_its_intent_and_its_reason() {
         let all = observed(vec![
-            found("default", Prior::None, Slot::Absent),
+            found("default", LastKnown::Nothing, Slot::Absent),
             found("a", running(), Slot::Unusable("is a file".into())),
         ]);
         let actions = plan(all, Policy::Root);
-        assert_eq!(actions[0].verb, Verb::Started);
-        assert_eq!((actions[1].verb, actions[1].prior.word()), (Verb::Skipped, "running".into()));
+        assert_eq!(actions[0].effect, Effect::Started);
+        assert_eq!(
+            (actions[1].effect, actions[1].prior.word()),
+            (Effect::Skipped, "running".into())
+        );
         assert_eq!(actions[1].reason.as_deref(), Some("is a file"));
     }
 
     #[test]
     fn a_name_that_can_be_no_profile_makes_nobody_run() {
         let all = observed(vec![
-            found("default", Prior::None, Slot::Absent),
+            found("default", LastKnown::Nothing, Slot::Absent),
             found("Bad", running(), Slot::Absent),
         ]);
-        assert_eq!(plan(all, Policy::Root)[0].verb, Verb::Registered);
+        assert_eq!(plan(all, Policy::Root)[0].effect, Effect::Registered);
     }
 
     #[test]
@@ -388,12 +389,12 @@ mod tests {
         let all = || Observed {
             migrate: true,
             ..observed(vec![
-                found("default", Prior::None, Slot::Absent),
-                found("a", Prior::None, Slot::Absent),
+                found("default", LastKnown::Nothing, Slot::Absent),
+                found("a", LastKnown::Nothing, Slot::Absent),
             ])
         };
         let actions = plan(all(), Policy::Profiles);
-        assert_eq!(actions[0].verb, Verb::Started);
+        assert_eq!(actions[0].effect, Effect::Started);
         assert_eq!(actions[0].prior.word(), "running");
         assert!(actions[0].seed && !actions[1].seed);
     }
@@ -401,22 +402,22 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_skipped_and_those_who_run_come_first() {
         let mut all = observed(vec![
-            found("default", Prior::None, Slot::Absent),
-            found("a", Prior::None, Slot::Absent),
-            found("b", Prior::None, LIVE),
-            found("c", Prior::None, Slot::Absent),
+            found("default", LastKnown::Nothing, Slot::Absent),
+            found("a", LastKnown::Nothing, Slot::Absent),
+            found("b", LastKnown::Nothing, LIVE),
+            found("c", LastKnown::Nothing, Slot::Absent),
             found("d", running(), Slot::Absent),
         ]);
         all.capacity = 5;
         all.strangers = 1;
         assert_eq!(
-            verbs(&plan(all, Policy::Profiles)),
+            effects(&plan(all, Policy::Profiles)),
             [
-                ("default", Verb::Registered, true),
-                ("a", Verb::Registered, true),
-                ("b", Verb::Kept, false),
-                ("c", Verb::Skipped, true),
-                ("d", Verb::Started, false),
+                ("default", Effect::Registered, true),
+                ("a", Effect::Registered, true),
+                ("b", Effect::Kept, false),
+                ("c", Effect::Skipped, true),
+                ("d", Effect::Started, false),
             ]
         );
     }
@@ -429,11 +430,11 @@ mod tests {
         prop_oneof![Just(Slot::Absent), Just(Slot::Unusable("x".into())), present]
     }
 
-    fn any_prior() -> impl Strategy<Value = Prior> {
+    fn any_prior() -> impl Strategy<Value = LastKnown> {
         prop_oneof![
-            Just(Prior::None),
-            "running|stopped|draining|x".prop_map(|w| Prior::Desired(Word::new(w))),
-            "running|stopped|draining|x".prop_map(|w| Prior::State(Word::new(w))),
+            Just(LastKnown::Nothing),
+            "running|stopped|draining|x".prop_map(LastKnown::Desired),
+            "running|stopped|draining|x".prop_map(LastKnown::State),
         ]
     }
 
@@ -455,16 +456,16 @@ mod tests {
             prop_assert_eq!(actions.len(), rows.len());
 
             let added = actions.iter()
-                .filter(|a| matches!(a.verb, Verb::Started | Verb::Registered)).count();
+                .filter(|a| matches!(a.effect, Effect::Started | Effect::Registered)).count();
             prop_assert!(added == 0 || before + strangers + added <= capacity);
             let skipped = actions.iter().zip(&rows)
-                .any(|(a, f)| a.verb == Verb::Skipped && f.slot == Slot::Absent);
+                .any(|(a, f)| a.effect == Effect::Skipped && f.slot == Slot::Absent);
             prop_assert!(!skipped || before + strangers + added >= capacity);
 
             // Apply it to what was observed, and plan again.
             let rows: Vec<_> = rows.into_iter().zip(&actions).map(|(mut f, a)| {
-                f.slot = match (f.slot, a.verb) {
-                    (slot, Verb::Skipped) => slot,
+                f.slot = match (f.slot, a.effect) {
+                    (slot, Effect::Skipped) => slot,
                     (Slot::Present { supervised, up, .. }, _) =>
                         Slot::Present { current: true, down: a.down, supervised, up },
                     _ => Slot::Present { current: true, down: a.down, supervised: false, up: false },
@@ -473,7 +474,7 @@ mod tests {
             }).collect();
             let again = plan(Observed { found: rows, migrate: false, capacity, strangers, orphans: vec![] }, policy);
             for (first, second) in actions.iter().zip(&again) {
-                let settled = matches!(second.verb, Verb::Kept | Verb::Skipped);
+                let settled = matches!(second.effect, Effect::Kept | Effect::Skipped);
                 prop_assert!(settled, "{:?} then {:?}", first, second);
             }
         }

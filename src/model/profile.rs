@@ -60,6 +60,7 @@ impl Profile {
     }
 
     /// The name as the operator writes it.
+    #[inline(never)]
     pub fn name(&self) -> &str {
         match self {
             Profile::Default => "default",

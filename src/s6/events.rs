@@ -2,15 +2,17 @@
 
 use super::tai64n::Tai64n;
 use crate::error::{Kind, Result};
-use crate::sys::{Dir, Fifo};
-use std::time::{SystemTime, UNIX_EPOCH};
+use crate::sys::clock;
+use crate::sys::dir::Dir;
+use crate::sys::poll::Fifo;
+use crate::text::hex_digits;
 
 /// Where s6-supervise looks for FIFOs to write its events to.
 const EVENT: &str = "event/";
 
 /// A FIFO that s6-supervise writes its events to.
 #[derive(Debug)]
-pub struct Subscription {
+pub(crate) struct Subscription {
     fifo: Fifo,
     name: Vec<u8>,
 }
@@ -21,7 +23,7 @@ impl Subscription {
     ///
     /// The FIFO gets its final name only when both its ends are open: s6 removes
     /// one that nobody reads, and one that is renamed into place misses nothing.
-    pub fn open(service: &Dir) -> Result<Subscription> {
+    pub(crate) fn open(service: &Dir) -> Result<Subscription> {
         let mut attempt = 0;
         loop {
             let (hidden, name) = names(attempt);
@@ -34,6 +36,7 @@ impl Subscription {
                         Ok(fifo)
                     });
                     let fifo = opened.inspect_err(|_| {
+                        // The first error is the one to tell.
                         let _ = service.remove(&hidden);
                     })?;
                     return Ok(Subscription { fifo, name });
@@ -43,12 +46,12 @@ impl Subscription {
     }
 
     /// The FIFO: what comes out of it tells that the status has changed.
-    pub fn fifo(&self) -> &Fifo {
+    pub(crate) fn fifo(&self) -> &Fifo {
         &self.fifo
     }
 
     /// Ends the subscription to `service`.
-    pub fn close(&self, service: &Dir) {
+    pub(crate) fn close(&self, service: &Dir) {
         // If it cannot be removed, s6 does so at the next event.
         let _ = service.remove(&self.name);
     }
@@ -57,11 +60,11 @@ impl Subscription {
 /// Where the FIFO is made, and where s6 finds it: `ftrig1:@` and 31 bytes more, a
 /// TAI64N label and what makes it ours alone.
 fn names(attempt: u32) -> (Vec<u8>, Vec<u8>) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = clock::time();
     let label = Tai64n::from_unix(now.as_secs(), now.subsec_nanos()).hex();
-    let own = std::process::id().wrapping_add(attempt) & 0xff_ffff;
-    let name = format!("ftrig1:@{label}:{own:06x}");
-    (format!("{EVENT}.{name}").into_bytes(), format!("{EVENT}{name}").into_bytes())
+    let own = hex_digits(std::process::id().wrapping_add(attempt).into(), 6);
+    let name = |start: &str| [EVENT, start, "ftrig1:@", &label, ":", &own].concat().into_bytes();
+    (name("."), name(""))
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-//! The wire, as s6 documents it.
+//! The wire, as s6 documents it; useful to anyone. Nothing here prints, or knows Hermes.
 
-pub mod control;
+pub(crate) mod control;
 pub mod death_tally;
-pub mod events;
-pub mod scandir;
-pub mod service;
+pub(crate) mod events;
+pub(crate) mod handover;
+pub(crate) mod scandir;
+pub(crate) mod service;
 pub mod status;
 pub mod tai64n;

@@ -2,41 +2,45 @@
 
 use super::death_tally;
 use super::status::{self, Status};
-use crate::error::{Error, Kind, Result};
-use crate::sys::{Dir, FifoWriter};
+use crate::error::{Kind, Result};
+use crate::sys::dir::Dir;
+use crate::sys::if_there;
+use crate::sys::poll::{FifoWriter, is_nobody};
 
 const CONTROL: &[u8] = b"supervise/control";
 const NOTIFICATION: &[u8] = b"notification-fd";
+/// s6-supervise's own mode for event/: its group may subscribe, and remove only its own FIFOs.
+pub(crate) const EVENT_MODE: u32 = 0o3730;
 
 /// An open service directory.
 #[derive(Debug)]
-pub struct Service {
+pub(crate) struct Service {
     dir: Dir,
 }
 
 impl Service {
     /// Opens the service directory `name` of a scandir.
-    pub fn open(scandir: &Dir, name: &[u8]) -> Result<Service> {
+    pub(crate) fn open(scandir: &Dir, name: &[u8]) -> Result<Service> {
         Ok(Service { dir: scandir.dir(name)? })
     }
 
     /// The service directory that this process runs in.
-    pub fn here() -> Result<Service> {
+    pub(crate) fn here() -> Result<Service> {
         Ok(Service { dir: Dir::open(b".")? })
     }
 
     /// Opens its logger.
-    pub fn logger(&self) -> Result<Service> {
+    pub(crate) fn logger(&self) -> Result<Service> {
         Service::open(&self.dir, b"log")
     }
 
     /// The directory itself.
-    pub fn dir(&self) -> &Dir {
+    pub(crate) fn dir(&self) -> &Dir {
         &self.dir
     }
 
     /// Whether an s6-supervise runs on it.
-    pub fn is_supervised(&self) -> Result<bool> {
+    pub(crate) fn is_supervised(&self) -> Result<bool> {
         self.dir.fifo_has_reader(CONTROL)
     }
 
@@ -44,13 +48,13 @@ impl Service {
     ///
     /// # Errors
     /// [`Kind::Unsupervised`] if it has none.
-    pub fn control(&self) -> Result<FifoWriter> {
-        self.dir.open_fifo_writer(CONTROL).map_err(|error| match error.kind {
-            Kind::Missing | Kind::Unsupervised => {
+    pub(crate) fn control(&self) -> Result<FifoWriter> {
+        self.dir.open_fifo_writer(CONTROL).map_err(|error| match is_nobody(error.kind) {
+            true => {
                 let why = "no s6-supervise runs on it";
-                Error::new(Kind::Unsupervised, "open", self.dir.path_of(CONTROL), why)
+                self.dir.error(Kind::Unsupervised, "open", CONTROL, why)
             }
-            _ => error,
+            false => error,
         })
     }
 
@@ -58,29 +62,23 @@ impl Service {
     ///
     /// # Errors
     /// [`Kind::Unusable`] if the file has no size that is known.
-    pub fn status(&self) -> Result<Status> {
+    pub(crate) fn status(&self) -> Result<Status> {
         let bytes = self.dir.read(status::FILE, status::MAX_SIZE)?;
         Status::parse(&bytes).ok_or_else(|| {
             let why = format!("has {} bytes, which no known s6 writes", bytes.len());
-            Error::new(Kind::Unusable, "read", self.dir.path_of(status::FILE), why)
+            self.dir.error(Kind::Unusable, "read", status::FILE, why)
         })
     }
 
-    /// How often it died, the last time last; what cannot be read counts as never.
-    pub fn deaths(&self) -> Vec<death_tally::Death> {
-        let bytes = self.dir.read(death_tally::FILE, death_tally::MAX_SIZE).unwrap_or_default();
-        death_tally::parse(&bytes).unwrap_or_default()
-    }
-
-    /// Whether the service is up or about to be, or its state cannot be told: a killed
-    /// s6-supervise leaves it running, and a slot just published may start it.
-    pub fn may_be_up(&self) -> bool {
-        let status = || self.status().map_or(true, |status| status.may_be_up());
-        !matches!(self.is_supervised(), Ok(true)) || status()
+    /// When and how it died, the last time last. A tally that is cut short is none: so
+    /// s6-supervise takes it, too.
+    pub(crate) fn deaths(&self) -> Result<Vec<death_tally::Death>> {
+        let bytes = if_there(self.dir.read(death_tally::FILE, death_tally::MAX_SIZE))?;
+        Ok(death_tally::parse(&bytes.unwrap_or_default()).unwrap_or_default())
     }
 
     /// Whether the service will ever say that it is ready.
-    pub fn says_ready(&self) -> Result<bool> {
+    pub(crate) fn says_ready(&self) -> Result<bool> {
         Ok(self.dir.kind(NOTIFICATION)?.is_some())
     }
 }

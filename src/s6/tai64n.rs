@@ -1,5 +1,6 @@
 //! TAI64N: how s6 writes a moment.
 
+use crate::text::hex_digits;
 use std::time::Duration;
 
 /// What a label is ahead of the seconds since 1970 UTC: 2^62, and the leap seconds
@@ -45,14 +46,17 @@ impl Tai64n {
 
     /// The moment that 24 hexadecimal digits stand for.
     pub fn parse(text: &[u8]) -> Option<Tai64n> {
-        let (label, nanos) = str::from_utf8(text).ok()?.split_at_checked(16)?;
-        let label = u64::from_str_radix(label, 16).ok()?;
-        Some(Tai64n { label, nanos: u32::from_str_radix(nanos, 16).ok()? })
+        let mut number = 0u128;
+        for byte in text {
+            number = number << 4 | u128::from(char::from(*byte).to_digit(16)?);
+        }
+        let nanos = (number & 0xffff_ffff) as u32;
+        (text.len() == 24).then_some(Tai64n { label: (number >> 32) as u64, nanos })
     }
 
     /// As 24 hexadecimal digits.
     pub fn hex(self) -> String {
-        format!("{:016x}{:08x}", self.label, self.nanos)
+        hex_digits(self.label, 16) + &hex_digits(self.nanos.into(), 8)
     }
 }
 

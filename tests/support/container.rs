@@ -240,6 +240,15 @@ impl Container {
         wait_until("kill of the container", || init.keeper.try_wait().unwrap().is_some());
     }
 
+    /// Lets a process go on that was stopped; it is known by all its `args`.
+    #[track_caller]
+    pub fn go_on(&self, args: &str) {
+        let all = self.as_root(&["ps", "-eo", "pid=,args="]).ok();
+        let mut all = all.lines().filter_map(|line| line.trim_start().split_once(' '));
+        let (pid, _) = all.find(|(_, its)| *its == args).unwrap_or_else(|| panic!("no {args}"));
+        self.as_root(&["sh", "-c", &format!("kill -CONT {pid}")]).ok();
+    }
+
     /// Sends the s6-svscan of the gateways a signal, from outside: so that even STOP reaches
     /// PID 1.
     pub fn signal_svscan(&self, signal: &str) {

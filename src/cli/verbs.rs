@@ -1,0 +1,388 @@
+//! The table of verbs. With that of [options](crate::options) it is what the parser, `help`,
+//! what shells complete, and the man page's synopsis and lists of options come from.
+//!
+//! The rows become one text: a table of strings would cost 40 bytes of relocation for each.
+
+use crate::cmd;
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+use crate::options::{Opt, OptionRow, words};
+
+/// What runs a verb; its exit code.
+pub(crate) type Run = fn(&Context) -> Result<u8>;
+
+/// A row of the table of verbs.
+#[derive(Clone, Copy)]
+pub(crate) struct Verb {
+    /// What it does.
+    pub(crate) run: Run,
+    /// How many words follow it at least, and at most.
+    pub(crate) words: (u8, u8),
+    row: &'static str,
+}
+
+/// As many words as there are.
+pub(super) const MANY: u8 = u8::MAX;
+
+/// Declares the verbs: what runs them, how many words they take, then name with usage,
+/// summary, and help, with a tab between.
+macro_rules! verbs {
+    ($($run:path, ($least:expr, $most:expr), $usage:literal, $summary:literal, $help:literal;)*) => {
+        const RUNS: [(Run, u8, u8); [$($usage),*].len()] = [$(($run, $least, $most)),*];
+        const ROWS: &str = concat!($("\x0c", $usage, "\t", $summary, "\t", $help),*);
+    };
+}
+
+verbs! {
+    cmd::status::run, (0, MANY), "status [PROFILE...]",
+    "how gateways stand, and why",
+"Prints how gateways stand, all if none is named: process, since when, and the state,
+with the reason. States are up, finishing (its finish script runs), backing off (it has
+died, and s6 waits before it starts it), starting, parked (it has died too often, or as
+if it should not come back, and stays down until it is started), down, not supervised.
+What differs from that at the next start of the container is said.
+
+With --json an array of objects, as the manual has them. With -q only the exit code tells.
+
+Exit codes, the first that is not 0: 0 as it is meant to be, 1 parked, backing off, or
+down and meant to run, 3 no such gateway, 102 not supervised, 111 it may not be looked at.
+";
+    cmd::watch::run, (0, MANY), "watch [PROFILE...]",
+    "print each change of gateways as it comes",
+"Prints how gateways stand, all if none is named, and then a line for each change, until
+it is interrupted or nobody reads it. Slots that come and go are told, and each death,
+however soon it was over. With --json objects as status has them, one a line.
+
+Exit codes: 0 nobody reads it any more, 1 no watch is left, 102 no s6 here.
+";
+    cmd::doctor::run, (0, 0), "doctor",
+    "say what is wrong, why, and what to do about it",
+"Checks the container and prints a line for each finding: ok, warn or FAIL, what was
+checked, what is so, and what to type or to set against it. Looks at who calls, settings,
+the image, layout and s6-svscan, owners, slots and their loggers, capacity, leftovers,
+room in file systems, homes, and gateways that do not stay up. Changes nothing.
+
+With --json an array of objects: check, level (ok, warn, fail), text, remedy. With -q
+what is ok is left out.
+
+Exit codes: 0 nothing fails, 1 something does.
+";
+    cmd::registration::list, (0, 0), "list",
+    "print the profiles that have a slot",
+"Prints the profiles that have a slot, one a line; with --json an array.
+";
+    cmd::lifecycle::start, (0, MANY), "start PROFILE...|--all [--no-wait] [--timeout SECONDS]",
+    "bring gateways up, now and after each restart of the container",
+"Brings gateways up, all at once, waits until they are, 10 seconds at most, and records
+that they are to run. A profile on disk that has no slot is registered first. It ends a
+delay, and starts what was parked.
+
+Exit codes: 0 up, 1 it died at once, 3 no such gateway, 99 not up in time.
+";
+    cmd::lifecycle::stop, (0, MANY), "stop PROFILE...|--all [--no-wait] [--timeout SECONDS]",
+    "bring gateways down, now and after each restart of the container",
+"Brings gateways down, all at once, waits until they are, 60 seconds at most, and
+records that they are to stay down. Each is told that an operator stops it.
+
+Exit codes: 0 down, 3 no such gateway, 99 not down in time.
+";
+    cmd::lifecycle::restart, (0, MANY), "restart PROFILE...|--all [--no-wait] [--timeout SECONDS]",
+    "have gateways run in a new process; start those that are down",
+"Brings gateways down and up again, all at once, and waits for the new processes, 60
+seconds at most. What is down is started. Records that they are to run. With --no-wait
+s6 starts them anew, a second later.
+
+Exit codes: 0 up, 1 it died at once, 3 no such gateway, 99 not up in time.
+";
+    cmd::lifecycle::signal, (2, MANY), "signal SIGNAL PROFILE...",
+    "send a signal to gateways",
+"Sends a signal to gateways. s6 starts one again that dies of it.
+
+Signals: ALRM ABRT QUIT HUP KILL TERM INT USR1 USR2 STOP CONT WINCH
+
+Exit codes: 0 sent, 1 it is not up, 3 no such gateway.
+";
+    cmd::lifecycle::is_running, (1, 1), "is-running PROFILE",
+    "whether a gateway is up, as the exit code",
+"Prints nothing.
+
+Exit codes: 0 it is up, 1 it is not.
+";
+    cmd::lifecycle::wait, (1, MANY), "wait --up|--ready|--down [--timeout SECONDS] PROFILE...",
+    "wait until gateways are up, ready or down",
+"Waits until gateways are up, ready or down; for ever, or as long as the timeout says.
+Ready is what a gateway says by its notification-fd.
+
+Exit codes: 0 they are, 3 no such gateway, 99 not in time, 102 not supervised.
+";
+    cmd::logs::run, (1, MANY), "logs PROFILE... [-n N|--lines N] [-f|--follow] [--local|--utc]",
+    "print what gateways have said, and follow it",
+"Prints the last lines of gateways' logs, rotated files included. Lines of several
+gateways come in the order of their stamps, each with its profile before it.
+On a terminal, control characters and what is not UTF-8 are shown as \\xNN.
+
+Local time, which s6-log writes too, is what TZ says, else /etc/localtime. With --json
+an object a line: profile, at (in UTC, or null without a stamp) and line.
+
+Exit codes: 0 done, 1 there is no log yet, 3 no such gateway.
+";
+    cmd::registration::register, (1, 1), "register PROFILE [--env NAME=VALUE]... [--down] [--if-missing]",
+    "make the slot of a profile",
+"Makes the slot of a profile, has s6 take it up and waits until that is so. If it is
+not taken up, nothing stays behind.
+
+Exit codes: 0 done, 1 there is no room, 4 registered already, 102 not taken up.
+";
+    cmd::registration::unregister, (1, MANY), "unregister PROFILE... [--timeout SECONDS]",
+    "stop gateways and remove their slots",
+"Stops gateways, all at once, and removes their slots. One that is not down in time
+(60 seconds) is killed. Profiles without a slot are done already.
+";
+    cmd::reconcile::run, (0, 0), "reconcile [--boot] [--dry-run] [--prune] [--policy profiles|root]",
+    "make a slot for every profile; start those meant to run",
+"Makes a slot in the scandir for default and for every directory of profiles/ that
+holds SOUL.md. It is up if desired_state in the profile's gateway_state.json is
+running, or, without one, gateway_state is running, draining or degraded. Prints a
+line a profile; logs/container-boot.log gets it too, at boot and when something was
+changed. Running gateways are left alone. As root it first hands scandir and control
+FIFO to hermes, then becomes hermes. Called as NN-reconcile-profiles it is reconcile --boot.
+
+Policy profiles: each restarts itself (default). Policy root: named slots stay down, and
+default starts if any intent is running.
+
+Settings: HERMES_GW_POLICY, HERMES_GW_SKIP_RECONCILE=1, HERMES_GATEWAY_NO_SUPERVISE=1,
+HERMES_GW_USER (hermes), HERMES_GW_SERVICES_MAX (1000, in the user tree 4000).
+
+Exit codes: 0 everything planned was applied, 1 something was not.
+";
+    cmd::shutdown::run, (0, 0), "shutdown [--supervisors] [--timeout SECONDS]",
+    "bring every gateway down for a container stop; intents stay",
+"Brings every gateway down, all at once, and waits until all are down. One that is
+not down in time is killed; HERMES_GW_SHUTDOWN_TIMEOUT (6) has the seconds, too. What
+is to run after a restart stays as it was. Called as NN-stop-gateways it is shutdown.
+
+Exit codes: 0 all are down, 99 one is not, 102 no s6 here.
+";
+    cmd::registration::hook, (2, 2), "hook profile-create|profile-delete PROFILE",
+    "what hermes profile create and delete call",
+"Registers the profile, down, or unregisters it. Outside s6 it does nothing. What goes
+wrong is a warning.
+
+Exit codes: 0.
+";
+    cmd::registration::install, (0, 0), "install",
+    "say how services come and go under s6",
+"Says how services come and go under s6. There is nothing to install.
+";
+    cmd::registration::install, (0, 0), "uninstall",
+    "the same",
+"Says how services come and go under s6. There is nothing to uninstall.
+";
+    cmd::finish::run, (3, 4), "finish EXIT_CODE SIGNAL NAME [PGID]",
+    "what a slot's finish script runs",
+"What a slot's finish script runs when its gateway has died, with what s6-supervise
+passes. It delays the next start, 1, 2, 4 and so on up to 60 seconds for deaths in a
+row, until an operator intervenes. It parks the gateway, which then stays down until it
+is started, on exit code 78 (a fatal configuration error), on 0 after a start that
+lasted, and after 10 deaths in 10 minutes. What it decides is in the slot's file
+crash-record, and in the gateway's log.
+
+Settings, in seconds: HERMES_GW_BACKOFF_FIRST (1), HERMES_GW_BACKOFF_MAX (60),
+HERMES_GW_BACKOFF_RESET (600; a longer run ends the row), HERMES_GW_EARLY_EXIT (10; a 0
+before that does not park), HERMES_GW_PARK_WINDOW (600); HERMES_GW_PARK_DEATHS (10, a
+number; 0 for never).
+
+Exit codes: 0 s6 may start it again, 102 no s6-supervise has started this, 125 it
+stays down.
+";
+    cmd::detect, (0, 0), "detect",
+    "print who supervises services here: s6, systemd or none",
+"Prints who supervises services here: s6, systemd or none. It is s6 if PID 1 is
+s6-svscan and /run/s6/basedir is a directory.
+
+Exit codes: 0.
+";
+    help, (0, 1), "help [COMMAND]",
+    "this text, or that of one command: help COMMAND",
+"Prints the usage of all commands, or of one.
+";
+}
+
+impl Verb {
+    /// All verbs, in the order of the table.
+    pub(crate) fn all() -> impl Iterator<Item = Verb> {
+        let rows = ROWS.split('\x0c').skip(1);
+        RUNS.iter().zip(rows).map(|((run, least, most), row)| Verb {
+            run: *run,
+            words: (*least, *most),
+            row,
+        })
+    }
+
+    /// The verb called `name`.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] if there is none.
+    pub(crate) fn find(name: &[u8]) -> Result<Verb> {
+        Verb::all().find(|verb| verb.name().as_bytes() == name).ok_or_else(|| {
+            Error::new(Kind::Usage, "find command", name, "unknown: see hermes-gw help")
+        })
+    }
+
+    fn column(&self, number: usize) -> &'static str {
+        self.row.split('\t').nth(number).unwrap_or_default()
+    }
+
+    /// Its name, and what may follow it.
+    fn usage(&self) -> &'static str {
+        self.column(0)
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &'static str {
+        self.usage().split(' ').next().unwrap_or_default()
+    }
+
+    /// The option called `name`, with its dashes, if this verb takes it.
+    pub(crate) fn option(&self, name: &str) -> Option<Opt> {
+        let row = OptionRow::find(name)?;
+        self.takes(&row).then_some(row.option)
+    }
+
+    /// Whether it takes the option of this row, as its usage says.
+    fn takes(&self, row: &OptionRow) -> bool {
+        let mut usage = words(self.usage());
+        row.is_global() || usage.any(|word| row.names().any(|name| name == word))
+    }
+
+    /// Its help: usage, options, and what it does.
+    pub(crate) fn help(&self) -> String {
+        let mut text = ["Usage: hermes-gw ", self.usage(), "\n\n"].concat();
+        let mut own = Vec::new();
+        for row in OptionRow::all() {
+            if !row.is_global() && self.takes(&row) {
+                own.push(row.columns());
+            }
+        }
+        let length = text.len();
+        list(&mut text, &own);
+        if text.len() > length {
+            text.push('\n');
+        }
+        text + self.column(2)
+    }
+}
+
+/// Runs `help`.
+fn help(context: &Context) -> Result<u8> {
+    let text = match context.options.words.first() {
+        Some(name) => Verb::find(name)?.help(),
+        None => overview(),
+    };
+    context.output.say(&text).map(|()| 0)
+}
+
+/// The help on all verbs.
+pub(crate) fn overview() -> String {
+    let mut text = String::from(
+        "Usage: hermes-gw [--home DIR] [--scandir DIR] [--json] [-q|-v] COMMAND ...\n\n\
+         Supervises the gateways of Hermes Agent's profiles under s6.\n\nCommands:\n",
+    );
+    let mut rows = Vec::new();
+    for verb in Verb::all() {
+        rows.push((verb.name(), verb.column(1)));
+    }
+    list(&mut text, &rows);
+    text += "\nOptions of all commands:\n";
+    rows.clear();
+    for row in OptionRow::all() {
+        if row.is_global() {
+            rows.push(row.columns());
+        }
+    }
+    list(&mut text, &rows);
+    text + "
+With HERMES_GW_TREE=user the gateways have an s6-svscan of their own, which is not root's.
+What the environment does not set is looked up in /run/s6/container_environment.
+
+Exit codes: 0 done, 1 failed or no, 3 no such gateway, 4 registered already,
+99 timed out, 100 wrong usage or an invalid name, 102 not supervised or no s6 here,
+111 a system call failed. Of several gateways all are tried; the first failure counts.
+"
+}
+
+/// Appends `rows` as two columns.
+fn list(text: &mut String, rows: &[(&str, &str)]) {
+    let wide = rows.iter().map(|(first, _)| first.len()).max().unwrap_or(0);
+    for (first, second) in rows {
+        *text += "  ";
+        *text += first;
+        for _ in first.len()..wide + 2 {
+            text.push(' ');
+        }
+        *text += second;
+        text.push('\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::s6::control::NAMES;
+
+    #[test]
+    fn every_verb_has_a_name_of_its_own_a_summary_and_a_help_that_fits() {
+        for verb in Verb::all() {
+            assert_eq!(Verb::find(verb.name().as_bytes()).unwrap().usage(), verb.usage());
+            assert!(!verb.column(1).is_empty() && verb.column(3).is_empty(), "{}", verb.name());
+            let help = verb.help();
+            assert!(help.starts_with(&format!("Usage: hermes-gw {}", verb.name())), "{help}");
+            assert!(help.ends_with(".\n"), "{help}");
+            let lines = help.lines().chain(verb.column(1).lines());
+            assert!(lines.clone().all(|line| line.len() <= 92), "{help}");
+        }
+    }
+
+    #[test]
+    fn every_option_in_a_usage_is_taken_with_the_value_that_stands_there() {
+        for verb in Verb::all() {
+            let usage = verb.usage();
+            for word in usage.split([' ', '[', ']', '|']).filter(|word| word.starts_with('-')) {
+                assert!(verb.option(word).is_some(), "{usage}: {word}");
+                let row = OptionRow::find(word).unwrap();
+                let (names, _) = row.columns();
+                let value = names.split(' ').find(|word| !word.starts_with('-'));
+                let (_, after) = usage.split_once(word).unwrap();
+                match value {
+                    Some(value) => {
+                        assert!(after.starts_with(&format!(" {value}")), "{usage}: {word}")
+                    }
+                    None => {
+                        assert!(after.is_empty() || after.starts_with(['|', ']', ' ']), "{usage}")
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_option_is_of_all_verbs_or_in_a_usage_and_has_names_of_its_own() {
+        let mut names = Vec::new();
+        for row in OptionRow::all() {
+            assert!(row.is_global() || Verb::all().any(|verb| verb.takes(&row)));
+            assert!(!row.columns().1.is_empty());
+            names.extend(row.names());
+        }
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count, "{names:?}");
+    }
+
+    #[test]
+    fn every_signal_stands_in_the_help_of_signal() {
+        let help = Verb::find(b"signal").unwrap().help();
+        let line = help.lines().find_map(|line| line.strip_prefix("Signals: ")).unwrap();
+        assert_eq!(line, NAMES);
+    }
+}

@@ -1,0 +1,123 @@
+//! What is looked at as the gateways' user: the homes, and what comes of both sides.
+
+use super::services::room;
+use super::{Doctor, Findings};
+use crate::error::{Error, Kind};
+use crate::hermes::home::Homes;
+use crate::model::backoff::Exit;
+use crate::model::observation::State;
+use crate::model::profile::Profile;
+use crate::sys::Name;
+use crate::text::{Shown, shell_word};
+
+/// From so many deaths on, a gateway that is up is one that does not stay up.
+const RESTLESS: usize = 3;
+
+impl Doctor<'_> {
+    fn root(&self) -> &[u8] {
+        &self.place.home
+    }
+
+    /// Whether the home can be used, and the logs in it.
+    pub(super) fn home(&self, findings: &mut Findings) -> String {
+        let root = self.root();
+        let homes = match self.context.homes() {
+            Ok(homes) => homes,
+            Err(error) => {
+                findings.fail(format_args!("{error}"), format_args!("HERMES_HOME=DIR"));
+                return String::new();
+            }
+        };
+        if let Err(error) = homes.profiles() {
+            let remedy = format_args!("ls -ld {}/profiles", shell_word(root));
+            findings.fail(format_args!("{error}"), remedy);
+        }
+        let remedy = format!("as root: chown -R {} {}", self.user_name(), shell_word(root));
+        self.owned(findings, homes.root(), &[b".", b"logs", b"logs/gateways"], &remedy);
+        room(findings, homes.root())
+    }
+
+    /// Slots against profiles.
+    pub(super) fn profiles(&self, findings: &mut Findings) -> String {
+        let mut known = vec![Profile::Default];
+        let mut unusable = Vec::new();
+        let each = |homes: Homes| {
+            homes.each_named(&mut |name, entry| match entry {
+                Ok((profile, _)) => known.push(profile),
+                Err(why) => unusable.push((name, why)),
+            })?;
+            Ok(homes)
+        };
+        // What keeps it from being opened was told above.
+        let Ok(homes) = self.context.homes().and_then(each) else {
+            return "not looked at".into();
+        };
+        unusable.iter().for_each(|entry| self.unusable(findings, entry));
+        for profile in &known {
+            let name = profile.name();
+            if !self.seen.iter().any(|it| it.profile == *profile) {
+                findings.warn(
+                    format_args!("{name}: a profile without a slot"),
+                    format_args!("hermes-gw register --down {name}"),
+                );
+            }
+            match homes.last_known(profile).1 {
+                Some(error) if error.kind != Kind::Missing => self.flaw(findings, profile, &error),
+                _ => {}
+            }
+        }
+        for seen in self.seen.iter().filter(|it| !known.contains(&it.profile)) {
+            let name = seen.profile.name();
+            findings.warn(
+                format_args!("{name}: a slot without a profile"),
+                format_args!("hermes-gw unregister {name}"),
+            );
+        }
+        format!("{}, each with a slot and a state file that can be read", known.len())
+    }
+
+    fn unusable(&self, findings: &mut Findings, (name, why): &(Name, String)) {
+        let path = [self.root(), b"/profiles/", name].concat();
+        // Not over what is there: a link can be called anything.
+        let (from, to) = (shell_word(&path), shell_word(self.root()));
+        findings.warn(format_args!("{}: {why}", Shown(&path)), format_args!("mv -n {from} {to}"));
+    }
+
+    /// A state file that is not what it should be.
+    fn flaw(&self, findings: &mut Findings, profile: &Profile, error: &Error) {
+        // Either writes it anew; what is so now is what is least of a surprise.
+        let mut seen = self.seen.iter();
+        let up = seen.any(|it| it.profile == *profile && it.observation.state == State::Up);
+        let verb = if up { "start" } else { "stop" };
+        findings.warn(format_args!("{error}"), format_args!("hermes-gw {verb} {}", profile.name()));
+    }
+
+    /// Whether each gateway does what it is meant to do.
+    pub(super) fn gateways(&self, findings: &mut Findings) -> String {
+        let mut up = 0;
+        for seen in &self.seen {
+            let it = &seen.observation;
+            let (name, text) = (it.profile.name(), it.text());
+            let text = format_args!("{name}: {text}");
+            let start = format_args!("hermes-gw start {name}");
+            let logs = format_args!("hermes-gw logs {name}");
+            match (it.state, it.last_exit) {
+                (State::Parked, Some(Exit::Code(0))) => findings.warn(text, start),
+                (State::Parked | State::BackingOff, _) => findings.fail(text, logs),
+                (State::Unreadable, _) => {
+                    // s6-supervise writes its status anew for any letter, and this does no harm.
+                    let slot = shell_word(&self.s6.slots.dir().path_of(&it.profile.slot()));
+                    findings.fail(text, format_args!("/command/s6-svc -c {slot}"));
+                }
+                _ if it.deaths.is_none_or(|deaths| deaths >= RESTLESS) => findings.warn(text, logs),
+                _ if !it.is_well() && it.state == State::Down => findings.warn(text, start),
+                _ if it.paused => {
+                    findings.warn(text, format_args!("hermes-gw signal CONT {name}"));
+                }
+                _ => {}
+            }
+            up += usize::from(it.state == State::Up);
+        }
+        format!("{up} up, the others down as they are meant to be")
+    }
+}

@@ -1,0 +1,340 @@
+//! What is looked at as who calls: s6's side.
+
+use super::{Doctor, Findings, told};
+use crate::context::Context;
+use crate::error::{Kind, Result};
+use crate::gateway::slots::{self, is_slot};
+use crate::hermes::container::{PROC, Supervisor};
+use crate::model::profile::{self, PREFIX, Profile};
+use crate::model::tree::Tree;
+use crate::sys::dir::Dir;
+use crate::sys::{Name, descriptor_limit, identity, if_there};
+use crate::text::{Shown, shell_word};
+
+/// Less than this, in bytes, is a file system that is as good as full.
+const LITTLE: u64 = 1 << 20;
+/// What gateways need of the image, below /.
+const PROGRAMS: &str = "command/hermes-gw command/with-contenv command/s6-setuidgid command/s6-log";
+
+/// What is wrong with settings instead of which defaults count.
+pub(super) fn check_settings(context: &Context, findings: &mut Findings) {
+    for flaw in &context.settings.flaws {
+        findings.warn(format_args!("{flaw}"), format_args!("man hermes-gw"));
+    }
+}
+
+impl Doctor<'_> {
+    pub(super) fn s6(&self, _: &mut Findings) -> String {
+        match Supervisor::detect(PROC) {
+            Ok(Supervisor::S6) => "s6-svscan is PID 1".into(),
+            Ok(other) => format!("by --scandir; PID 1 is of {}", other.word()),
+            Err(error) => format!("by --scandir; {error}"),
+        }
+    }
+
+    /// Whether who calls may see and do what there is to see and do.
+    pub(super) fn caller(&self, findings: &mut Findings) -> String {
+        let (own, user) = (identity::user_id(), self.user_name());
+        if own != 0 && self.uid() != Some(own) {
+            findings.fail(
+                format_args!("user {own} may neither look at gateways nor control them"),
+                format_args!("docker exec -u {user}"),
+            );
+        }
+        if own == 0 { "root".into() } else { user }
+    }
+
+    pub(super) fn user(&self, findings: &mut Findings) -> String {
+        match &self.ids {
+            Ok(ids) => format!("gateways run as {}, user {}", self.user_name(), ids.uid),
+            Err(error) => {
+                findings.fail(format_args!("{error}"), format_args!("HERMES_GW_USER=NAME"));
+                String::new()
+            }
+        }
+    }
+
+    pub(super) fn settings(&self, findings: &mut Findings) -> String {
+        check_settings(self.context, findings);
+        "all can be read".into()
+    }
+
+    /// What gateways and boots need of the image.
+    pub(super) fn image(&self, findings: &mut Findings) -> String {
+        if let Err(error) = look_at_image(findings) {
+            told(findings, &error);
+        }
+        "programs and boot entry are there".into()
+    }
+
+    /// The layout: that there is an s6-svscan, and only one for each gateway.
+    pub(super) fn tree(&self, findings: &mut Findings) -> String {
+        let tree = self.s6.slots.tree;
+        let path = Shown(self.s6.slots.dir().path());
+        let (restart, other) = match tree {
+            Tree::Root => ("docker restart", Tree::User),
+            Tree::User => ("as root: /command/s6-svc -u /run/service/hermes-svscan", Tree::Root),
+        };
+        match self.s6.slots.scandir.is_scanned() {
+            Ok(true) => {}
+            Ok(false) => findings
+                .fail(format_args!("no s6-svscan runs on {path}"), format_args!("{restart}")),
+            Err(error) => {
+                findings.fail(format_args!("{error}"), format_args!("as root: hermes-gw reconcile"))
+            }
+        }
+        if other.path().as_bytes() != self.s6.slots.dir().path()
+            && let Err(error) = look_at_other_tree(other, findings)
+        {
+            told(findings, &error);
+        }
+        format!("{}: {}, {path}", tree.word(), tree.whose())
+    }
+
+    /// Whose the scandir is.
+    pub(super) fn scandir(&self, findings: &mut Findings) -> String {
+        let names = [&b"."[..], b".s6-svscan/control"];
+        self.owned(findings, self.s6.slots.dir(), &names, "as root: hermes-gw reconcile");
+        "the gateways' user may add and remove slots".into()
+    }
+
+    /// Whether each slot is one, and supervised with its logger.
+    pub(super) fn slots(&self, findings: &mut Findings) -> String {
+        let user = self.user_name();
+        let mut sizes = Vec::new();
+        for seen in &self.seen {
+            let name = seen.profile.name();
+            let path = shell_word(&self.s6.slots.dir().path_of(&seen.profile.slot()));
+            let slot = match &seen.slot {
+                Ok(slot) => slot,
+                Err(error) => {
+                    findings.fail(
+                        format_args!("{name}: {error}"),
+                        format_args!("hermes-gw unregister {name}"),
+                    );
+                    continue;
+                }
+            };
+            let half = (!slot.supervised || !slot.logged) && self.is_changing();
+            if !slot.supervised && half {
+                continue;
+            }
+            if !slot.supervised {
+                findings.fail(
+                    format_args!("{name}: nobody supervises it"),
+                    format_args!("hermes-gw reconcile"),
+                );
+            } else if !slot.current {
+                findings.warn(
+                    format_args!("{name}: its files are not those of this hermes-gw"),
+                    format_args!("hermes-gw reconcile"),
+                );
+            }
+            let remedy = format!("as root: chown -R {user} {path}");
+            self.not_owned(findings, &slot.strange, &remedy);
+            if !slot.logged && !half {
+                findings.fail(
+                    format_args!(
+                        "{name}: its logger is not up, and it hangs once it has said too much"
+                    ),
+                    format_args!("/command/s6-svc -u {path}/log"),
+                );
+            }
+            if let Some(size) = slot.status_size {
+                let at = sizes.partition_point(|known| *known < size);
+                if sizes.get(at) != Some(&size) {
+                    sizes.insert(at, size);
+                }
+            }
+        }
+        let s6 = match sizes[..] {
+            [] => "no status yet",
+            [35] => "s6 up to 2.12, or from 2.14 on, by its status of 35 bytes",
+            [43] => "s6 2.13, by its status of 43 bytes",
+            _ => {
+                let mut list = String::new();
+                for size in &sizes {
+                    list += if list.is_empty() { "" } else { ", " };
+                    list += &size.to_string();
+                }
+                findings.fail(
+                    format_args!(
+                        "status files of {list} bytes: not all are of one s6 that is known"
+                    ),
+                    format_args!("hermes-gw status"),
+                );
+                ""
+            }
+        };
+        format!("{} gateways, each supervised, with a logger; {s6}", self.seen.len())
+    }
+
+    /// Whether there is room for more.
+    pub(super) fn capacity(&self, findings: &mut Findings) -> String {
+        let max = self.context.settings.services_max;
+        let capacity = self.s6.slots.capacity(&self.names, max);
+        let count = self.seen.len();
+        let used = format!("{count} of {capacity} gateways that s6-svscan can hold");
+        let remedy = match self.s6.slots.tree {
+            Tree::Root => "HERMES_GW_TREE=user",
+            Tree::User => "HERMES_GW_SERVICES_MAX=NUMBER",
+        };
+        let remedy = format_args!("{remedy}");
+        if count >= capacity {
+            findings.fail(format_args!("{used}: there is no room for another"), remedy);
+        } else if count * 10 >= capacity * 9 {
+            findings.warn(format_args!("{used}: there is little room"), remedy);
+        }
+        // A control FIFO, an event FIFO and a status each.
+        let descriptors = 3 * count + 32;
+        if descriptor_limit() < descriptors {
+            findings.warn(
+                format_args!(
+                    "{count} gateways at once need {descriptors} descriptors, more than allowed"
+                ),
+                format_args!("docker run --ulimit nofile=65536"),
+            );
+        }
+        used
+    }
+
+    /// Whether there are supervisors without a slot.
+    pub(super) fn supervisors(&self, findings: &mut Findings) -> String {
+        match self.count_supervisors(findings) {
+            Ok(count) => format!("{count}, each on its slot"),
+            Err(error) => {
+                told(findings, &error);
+                String::new()
+            }
+        }
+    }
+
+    fn count_supervisors(&self, findings: &mut Findings) -> Result<usize> {
+        let proc = Dir::open(PROC)?;
+        let mut count = 0;
+        for pid in proc.names()?.iter().filter(|pid| pid[0].is_ascii_digit()) {
+            // A process that goes meanwhile supervises nothing.
+            let cmdline = proc.read(&[pid, &b"/cmdline"[..]].concat(), 1024).unwrap_or_default();
+            let mut args = cmdline.split(|&byte| byte == 0);
+            let is_supervisor = args.next().is_some_and(|it| it.ends_with(b"s6-supervise"));
+            let Some(name) = args.next().filter(|it| is_supervisor && is_slot(it)) else {
+                continue;
+            };
+            count += 1;
+            // Where it is, if this user may know; else there is a slot, at least.
+            let at = proc.link(&[pid, &b"/cwd"[..]].concat());
+            let is_here =
+                self.s6.slots.dir().leads(name)? && at.map_or(true, |at| at.ends_with(name));
+            if !is_here && !self.is_changing() {
+                let (pid, name) = (Shown(pid), Shown(name));
+                findings.fail(
+                    format_args!("process {pid} supervises {name}, which is no slot any more"),
+                    format_args!("hermes-gw reconcile --prune"),
+                );
+            }
+        }
+        Ok(count)
+    }
+
+    pub(super) fn leftovers(&self, findings: &mut Findings) -> String {
+        if self.is_changing() {
+            return "not looked at: another hermes-gw changes the scandir".into();
+        }
+        for name in &self.names {
+            let path = self.s6.slots.dir().path_of(name);
+            let is_named = |it: &Profile| it.slot()[..] == name[..];
+            let shown = Shown(&path);
+            // It may have gone while slots were looked at.
+            let is_there = || self.s6.slots.dir().kind(name) != Ok(None);
+            if is_slot(name) && !self.seen.iter().any(|it| is_named(&it.profile)) && is_there() {
+                findings.fail(
+                    format_args!("{shown} is no slot of a gateway"),
+                    format_args!("rm -r {}", shell_word(&path)),
+                );
+            }
+            if profile::is_staging(name) || profile::is_leaving(name) {
+                findings.warn(
+                    format_args!("{shown} was left by a call that was killed"),
+                    format_args!("hermes-gw reconcile"),
+                );
+            }
+        }
+        "none in the scandir".into()
+    }
+}
+
+/// Whether there is room in the file system of `dir`.
+pub(super) fn room(findings: &mut Findings, dir: &Dir) -> String {
+    let path = Shown(dir.path());
+    let (bytes, files) = match dir.room() {
+        Ok(room) => room,
+        Err(error) => {
+            told(findings, &error);
+            return String::new();
+        }
+    };
+    if bytes < LITTLE || files.is_some_and(|files| files < 100) {
+        let files = files.map_or(String::new(), |files| format!(" and {files} files"));
+        findings.fail(
+            format_args!("{path} has room for {bytes} bytes{files}: states are lost"),
+            format_args!("df -a {}", shell_word(dir.path())),
+        );
+    }
+    format!("{path} has {} MiB left", bytes >> 20)
+}
+
+fn look_at_image(findings: &mut Findings) -> Result<()> {
+    let root = Dir::open(b"/")?;
+    for program in PROGRAMS.split(' ') {
+        if !root.leads(program.as_bytes())? {
+            findings.fail(
+                format_args!("/{program} is not there"),
+                format_args!("COPY it into the image"),
+            );
+        }
+    }
+    let entries = if_there(Dir::open(b"/etc/cont-init.d").and_then(|dir| dir.names()))?;
+    let is_ours = |name: &Name| name.ends_with(b"-reconcile-profiles");
+    if !entries.unwrap_or_default().iter().any(is_ours) {
+        findings.warn(
+            format_args!("nothing in /etc/cont-init.d makes slots when the container starts"),
+            format_args!("COPY rootfs/ into the image"),
+        );
+    }
+    // Where there is this bundle, s6-overlay goes by no other.
+    let bundle = if_there(Dir::open(b"/etc/s6-overlay/s6-rc.d/user"))?;
+    let ours = root.leads(b"etc/s6-overlay/user-bundles.d/user/contents.d")?;
+    if let (true, Some(bundle)) = (ours, bundle)
+        && !bundle.leads(b"contents.d/hermes-gateways")?
+    {
+        findings.warn(
+            format_args!(
+                "s6-overlay starts none of the services: its bundle `user` is without them"
+            ),
+            format_args!(
+                "RUN cp -R /etc/s6-overlay/user-bundles.d/user/contents.d \
+                 /etc/s6-overlay/s6-rc.d/user/"
+            ),
+        );
+    }
+    Ok(())
+}
+
+/// Slots in the scandir of the tree that is not used.
+fn look_at_other_tree(other: Tree, findings: &mut Findings) -> Result<()> {
+    let names = Dir::open(other.path().as_bytes()).and_then(|dir| dir.names());
+    let names = match names {
+        // Who may not look there has no gateways there.
+        Err(error) if matches!(error.kind, Kind::Missing | Kind::Denied) => return Ok(()),
+        names => names?,
+    };
+    let (tree, at) = (other.word(), other.path());
+    for name in names.iter().filter(|name| slots::is_slot(name)) {
+        let profile = shell_word(&name[PREFIX.len()..]);
+        findings.fail(
+            format_args!("{at} has {}, too: two may run", Shown(name)),
+            format_args!("HERMES_GW_TREE={tree} hermes-gw --scandir {at} unregister {profile}"),
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! What every verb is given: options, settings, output; and the one place that drops root.
+
+use crate::error::{Error, Kind, Result};
+use crate::gateway::slots::Slots;
+use crate::hermes::home::Homes;
+use crate::options::Options;
+use crate::output::Output;
+use crate::settings::Settings;
+use crate::sys::identity::{self, Ids};
+use crate::text::Shown;
+
+/// What a verb works with.
+pub(crate) struct Context {
+    /// What was given on the command line.
+    pub(crate) options: Options,
+    /// What the environment says.
+    pub(crate) settings: Settings,
+    /// How to say things.
+    pub(crate) output: Output,
+}
+
+impl Context {
+    /// Reads the settings, before anything else is done.
+    pub(crate) fn new(options: Options) -> Context {
+        let settings = Settings::read(&options);
+        Context { output: Output::new(&options), settings, options }
+    }
+
+    /// Makes this process the gateways' user for good, if it is root. What only root can do is
+    /// done first: `as_root` gets the ids that it may hand things to, or `None` for a caller
+    /// who is not root.
+    ///
+    /// # Errors
+    /// [`Kind::Unusable`] if the user database does not have that user: then nothing was done.
+    pub(crate) fn drop_root(
+        &self,
+        as_root: &mut dyn FnMut(Option<&Ids>) -> Result<()>,
+    ) -> Result<()> {
+        if !identity::is_root() {
+            return as_root(None);
+        }
+        let ids = identity::look_up(&self.settings.place()?.user)?;
+        as_root(Some(&ids))?;
+        identity::become_user(&ids)
+    }
+
+    /// Opens the Hermes home, and what is below it. As root, root is to be dropped by now.
+    pub(crate) fn homes(&self) -> Result<Homes> {
+        Homes::open(&self.settings.place()?.home)
+    }
+
+    /// Opens the scandir of the layout that is set.
+    pub(crate) fn slots(&self) -> Result<Slots> {
+        let place = self.settings.place()?;
+        Slots::open(&place.scandir, place.tree)
+    }
+
+    /// Warns of settings instead of which the defaults count.
+    pub(crate) fn warn_of_settings(&self) {
+        self.settings.flaws.iter().for_each(|flaw| self.output.warn(flaw));
+    }
+
+    /// Adds to an error whom to be, where that is the trouble.
+    pub(crate) fn explain(&self, error: Box<Error>) -> Box<Error> {
+        match error.kind {
+            Kind::Denied => error.hint(&self.whom_to_be()),
+            _ => error,
+        }
+    }
+
+    /// Whom to be to be allowed what gateways' users are.
+    pub(crate) fn whom_to_be(&self) -> String {
+        match self.settings.place() {
+            Ok(place) => format!("run as root or {}", Shown(&place.user)),
+            Err(_) => "run as root".into(),
+        }
+    }
+}

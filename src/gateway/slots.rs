@@ -1,0 +1,96 @@
+//! The gateways' slots in a scandir: which there are, how many fit, and the lock on changes.
+
+use crate::error::Result;
+use crate::model::profile::{self, PREFIX, Profile};
+use crate::model::tree::Tree;
+use crate::s6::scandir::ScanDir;
+use crate::sys::dir::Dir;
+use crate::sys::lock::Lock;
+use crate::sys::meta::FileKind;
+use crate::sys::{self, Name};
+
+/// Ours, and not s6-svscan's: it serialises changes to the scandir.
+const LOCK: &[u8] = b".hermes-gw.lock";
+/// The descriptors that hermes-gw takes for each gateway when it tells all of them
+/// something; s6-svscan takes two. And what either needs besides.
+const DESCRIPTORS: usize = 3;
+const SPARE: usize = 24;
+
+/// A scandir with gateways in it.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    pub(crate) scandir: ScanDir,
+    pub(crate) tree: Tree,
+}
+
+impl Slots {
+    /// Opens the scandir of `tree` at `path`.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupervised`](crate::error::Kind::Unsupervised) if there is none.
+    pub(crate) fn open(path: &[u8], tree: Tree) -> Result<Slots> {
+        Ok(Slots { scandir: ScanDir::open(path)?, tree })
+    }
+
+    /// The scandir as a directory.
+    pub(crate) fn dir(&self) -> &Dir {
+        self.scandir.dir()
+    }
+
+    /// Waits for the lock that every change to the scandir is made under; `waiting` is called
+    /// if somebody holds it.
+    pub(crate) fn lock(&self, waiting: &dyn Fn()) -> Result<Lock> {
+        self.dir().lock(LOCK, waiting)
+    }
+
+    /// Whether somebody has the lock: what is there may not stay as it is.
+    pub(crate) fn is_changing(&self) -> bool {
+        self.dir().is_locked(LOCK)
+    }
+
+    /// The profiles that have a slot, in byte order.
+    pub(crate) fn profiles(&self) -> Result<Vec<Profile>> {
+        let mut profiles = Vec::new();
+        for name in self.dir().names()? {
+            // What is no name of a profile is no slot either; doctor tells of it.
+            let Some(Ok(profile)) = name.strip_prefix(PREFIX).map(Profile::parse) else { continue };
+            if self.dir().kind(&name)? == Some(FileKind::Directory) {
+                profiles.push(profile);
+            }
+        }
+        Ok(profiles)
+    }
+
+    /// How many gateways, each with its logger, a scandir that holds `names` has room for,
+    /// when s6-svscan can hold `services_max` services.
+    pub(crate) fn capacity(&self, names: &[Name], services_max: usize) -> usize {
+        let others = names.iter().filter(|name| !name.starts_with(b".") && !is_slot(name));
+        let logger = |name: &Name| -> usize {
+            // The service may be a link, as s6-rc's are; when in doubt it has a logger.
+            let log = [name.as_slice(), b"/log"].concat();
+            (self.dir().kind(&log) != Ok(None)).into()
+        };
+        let taken = others.map(|name| 1 + logger(name)).sum::<usize>();
+        let room = services_max.saturating_sub(taken.max(self.tree.overlay_services())) / 2;
+        match self.tree {
+            Tree::Root => room,
+            // From s6 2.12 on, an s6-svscan that is short of them starts nothing at all.
+            Tree::User => room.min(sys::descriptor_limit().saturating_sub(SPARE) / DESCRIPTORS),
+        }
+    }
+}
+
+/// Whether `name` is that of a gateway's service directory.
+pub(crate) fn is_slot(name: &[u8]) -> bool {
+    name.starts_with(PREFIX)
+}
+
+/// How many of `names` are those of gateways' service directories.
+pub(crate) fn count(names: &[Name]) -> usize {
+    names.iter().filter(|name| is_slot(name)).count()
+}
+
+/// Whether `name` is that of something that hermes-gw makes in a scandir.
+pub(crate) fn is_ours(name: &[u8]) -> bool {
+    is_slot(name) || profile::is_staging(name) || profile::is_leaving(name)
+}

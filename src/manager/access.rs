@@ -1,0 +1,139 @@
+//! How the verbs come to s6: the scandir opened, what only root can do done, root dropped.
+
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+use crate::gateway::observe::{Observer, wanted_at_boot};
+use crate::gateway::slots::{Slots, is_slot};
+use crate::gateway::user_tree;
+use crate::model::observation::Observation;
+use crate::model::profile::Profile;
+use crate::model::tree::Tree;
+use crate::s6::handover;
+use crate::sys::identity::Ids;
+use crate::sys::lock::Lock;
+use crate::sys::{self, identity, if_there};
+use std::borrow::Cow;
+
+/// How much a verb does as root before it becomes the gateways' user; each more than the one
+/// before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Privilege {
+    /// It only reads s6's own files, and stays who it is.
+    Read,
+    /// It talks to supervisors and writes into homes: nothing is done as root.
+    Control,
+    /// It adds or removes slots: the scandir is handed over.
+    Register,
+    /// The container has just been started: also the image's static services are handed over,
+    /// and the scandir of the user tree is made.
+    Boot,
+}
+
+/// Where s6-rc keeps the service directories of the image's static services.
+const STATIC_SERVICES: &[u8] = b"/run/s6-rc/servicedirs";
+/// How the names begin of those that stay root's: s6-overlay's own, and the one that runs the
+/// user tree.
+const KEPT: &str = "s6rc- s6-linux- hermes-svscan";
+
+/// s6's scandir, and the homes of the profiles.
+pub(crate) struct S6<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) slots: Slots,
+}
+
+impl<'a> S6<'a> {
+    /// Opens the scandir, and drops root where `privilege` asks for it.
+    pub(crate) fn open(context: &'a Context, privilege: Privilege) -> Result<S6<'a>> {
+        if privilege == Privilege::Read {
+            return Ok(S6 { context, slots: context.slots()? });
+        }
+        identity::clear_umask();
+        sys::raise_descriptor_limit();
+        let (mut opened, mut stale) = (None, false);
+        context.drop_root(&mut |ids| {
+            let place = context.settings.place()?;
+            if privilege == Privilege::Boot && place.tree == Tree::User {
+                stale = user_tree::make(&place.scandir, ids)?;
+            }
+            let slots = opened.insert(context.slots()?);
+            match ids {
+                Some(ids) => hand_over(context, slots, ids, privilege),
+                None => Ok(()),
+            }
+        })?;
+        let slots = opened.map_or_else(|| context.slots(), Ok)?;
+        if stale {
+            user_tree::clear(&slots).iter().for_each(|error| context.output.warn(error));
+        }
+        Ok(S6 { context, slots })
+    }
+
+    /// What looks at gateways here.
+    pub(crate) fn observer(&self) -> Observer<'_> {
+        let window = self.context.settings.limits.window;
+        Observer { slots: &self.slots, window, hint: self.context.whom_to_be() }
+    }
+
+    /// Drops root, and adds to `observations` whether each is wanted up at the next boot.
+    pub(crate) fn add_wishes<'o>(&self, observations: impl Iterator<Item = &'o mut Observation>) {
+        if !self.context.output.warn_unless(self.context.drop_root(&mut |_| Ok(()))) {
+            return;
+        }
+        // A home that cannot be opened is not known to want anything.
+        let Ok(homes) = self.context.homes() else { return };
+        for it in observations {
+            it.wanted_at_boot = wanted_at_boot(&homes, self.context.settings.policy, &it.profile);
+        }
+    }
+
+    /// Something is wrong with the slot of `profile`.
+    pub(crate) fn failed(
+        &self,
+        what: &'static str,
+        profile: &Profile,
+        kind: Kind,
+        why: Cow<'static, str>,
+    ) -> Box<Error> {
+        self.slots.dir().error(kind, what, &profile.slot(), why)
+    }
+
+    /// Whether `profile` is on disk; nobody is where there is no home.
+    pub(super) fn is_on_disk(&self, profile: &Profile) -> Result<bool> {
+        if_there(self.context.homes())?.map_or(Ok(false), |homes| homes.has(profile))
+    }
+
+    /// There is no slot of `profile` to do `what` with. The homes are looked at for a way out,
+    /// so root is to be dropped by now.
+    pub(crate) fn not_registered(&self, what: &'static str, profile: &Profile) -> Box<Error> {
+        let name = profile.name();
+        // When in doubt: to make the profile, which registers it too, does no harm.
+        let makes = match self.is_on_disk(profile) {
+            Ok(true) => "hermes-gw register",
+            _ => "hermes profile create",
+        };
+        let why = format!("no such gateway '{name}': {makes} {name} makes it");
+        self.failed(what, profile, Kind::NotRegistered, why.into())
+    }
+
+    /// The lock on changes to the scandir.
+    pub(crate) fn lock(&self) -> Result<Lock> {
+        self.slots.lock(&|| {
+            self.context.output.warn_of("waiting for another hermes-gw that changes the scandir");
+        })
+    }
+}
+
+/// Gives to `ids` what hermes needs of PID 1's tree. The user tree is its user's already.
+fn hand_over(context: &Context, slots: &Slots, ids: &Ids, privilege: Privilege) -> Result<()> {
+    if slots.tree == Tree::User || privilege < Privilege::Register {
+        return Ok(());
+    }
+    handover::give_scandir(&slots.scandir, ids, &is_slot)?;
+    if privilege == Privilege::Boot {
+        let kept = |name: &[u8]| KEPT.split(' ').any(|it| name.starts_with(it.as_bytes()));
+        for error in handover::give_services(STATIC_SERVICES, ids, &kept) {
+            context.output.warn(&error);
+        }
+    }
+    Ok(())
+}

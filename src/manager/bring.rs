@@ -1,0 +1,213 @@
+//! Brings gateways to a target: records what is wanted, tells their supervisors, waits, and
+//! says what has become of each.
+
+use super::access::S6;
+use super::{Outcomes, Timeout};
+use crate::error::{Error, Kind, Result};
+use crate::gateway::crash_record;
+use crate::gateway::event_loop::{self, Job};
+use crate::gateway::stop_ladder::KILLED;
+use crate::gateway::transition::Target;
+use crate::hermes::{state_file, stop_marker};
+use crate::model::intent::Intent;
+use crate::model::profile::Profile;
+use crate::s6::service::Service;
+use crate::s6::status::Status;
+use crate::sys::clock::Deadline;
+use crate::sys::dir::Dir;
+
+impl Target {
+    /// What is done, in words, for errors.
+    const fn what(self) -> &'static str {
+        match self {
+            Target::Start => "start gateway",
+            Target::Stop | Target::Rest => "stop gateway",
+            Target::Restart => "restart gateway",
+            Target::Up | Target::Ready | Target::Down | Target::Gone => "wait for gateway",
+        }
+    }
+
+    /// What an operator wants who asks for this.
+    const fn intent(self) -> Option<Intent> {
+        match self {
+            Target::Start | Target::Restart => Some(Intent::Running),
+            Target::Stop => Some(Intent::Stopped),
+            _ => None,
+        }
+    }
+}
+
+/// Records what is wanted, has it done, and sees to it that it stays recorded.
+pub(crate) fn bring(
+    s6: &S6<'_>,
+    target: Target,
+    profiles: &[Profile],
+    timeout: Timeout,
+) -> Outcomes {
+    let Some(intent) = target.intent() else {
+        return command(s6, target, profiles, timeout, &|_, _| ());
+    };
+    let homes = s6.context.homes();
+    // Until it is closed it is locked: another hermes-gw may be at it.
+    let home = |profile: &Profile| -> Result<Dir> {
+        let home = homes.as_ref().map_err(Clone::clone)?.of(profile)?;
+        home.lock_whole().map(|()| home)
+    };
+    let outcomes = command(s6, target, profiles, timeout, &|profile, service| {
+        let home = home(profile);
+        warn_of(s6, record(&home, intent));
+        // Before the letters: finish looks for it when it reads them. And by the status of now:
+        // to record may take a while.
+        match service.status().and_then(|status| {
+            if intent == Intent::Stopped && status.is_up() {
+                announce_stop(s6, &home, &status);
+            }
+            intervene(target, service, &status)
+        }) {
+            // The slot goes at this moment; that will be told.
+            Err(error) if error.kind != Kind::Missing => s6.context.output.warn(&error),
+            _ => {}
+        }
+    });
+    if timeout != Timeout::NoWait {
+        for (profile, outcome) in profiles.iter().zip(&outcomes) {
+            if outcome.is_ok() {
+                warn_of(s6, settle(s6, home(profile), profile, intent));
+            }
+        }
+    }
+    outcomes
+}
+
+/// Puts the gateways on their way, `prepare`d one by one, and waits for all.
+pub(crate) fn command(
+    s6: &S6<'_>,
+    target: Target,
+    profiles: &[Profile],
+    timeout: Timeout,
+    prepare: &dyn Fn(&Profile, &Service),
+) -> Outcomes {
+    let mut jobs = Vec::with_capacity(profiles.len());
+    for profile in profiles {
+        jobs.push(begin(s6, target, profile, prepare));
+    }
+    let (mut under_way, mut warned) = (Vec::new(), false);
+    for job in jobs.iter_mut().flatten() {
+        if let (false, Some(error)) = (warned, job.events_error()) {
+            let text = format!("{error}: statuses are read every 50 ms instead");
+            s6.context.output.warn_of(&text);
+            warned = true;
+        }
+        under_way.push(job);
+    }
+    let waited = match timeout {
+        Timeout::NoWait => {
+            event_loop::tell_all(&mut under_way, Deadline::after(KILLED));
+            Ok(())
+        }
+        Timeout::After(time) => event_loop::drive(&mut under_way, Deadline::after(time)),
+        Timeout::Never => event_loop::drive(&mut under_way, Deadline::NEVER),
+    };
+    let mut outcomes = Outcomes::with_capacity(profiles.len());
+    for job in jobs {
+        let outcome = job.and_then(|job| {
+            waited.clone()?;
+            match timeout {
+                Timeout::NoWait if job.is_under_way() => Ok(()),
+                _ => job.result(target.what()),
+            }
+        });
+        outcomes.push(outcome.map_err(|error| s6.context.explain(error)));
+    }
+    outcomes
+}
+
+/// Puts one gateway on its way.
+fn begin(
+    s6: &S6<'_>,
+    target: Target,
+    profile: &Profile,
+    prepare: &dyn Fn(&Profile, &Service),
+) -> Result<Job> {
+    let service = open(s6, target.what(), profile)?;
+    // Nothing is written down where nothing can be done.
+    let mut job = Job::open(service, target).map_err(|error| match error.kind {
+        Kind::Unsupervised => error.hint("hermes-gw reconcile asks for one"),
+        _ => error,
+    })?;
+    prepare(profile, job.service());
+    job.advance();
+    Ok(job)
+}
+
+/// The service of `profile`.
+pub(crate) fn open(s6: &S6<'_>, what: &'static str, profile: &Profile) -> Result<Service> {
+    Service::open(s6.slots.dir(), &profile.slot()).map_err(|error| match error.kind {
+        Kind::Missing => s6.not_registered(what, profile),
+        _ => error,
+    })
+}
+
+/// Records what the operator wants of a gateway; what became of a file that could not be kept.
+fn record(home: &Result<Dir>, intent: Intent) -> Result<Option<Box<Error>>> {
+    state_file::record(home.as_ref().map_err(Clone::clone)?, intent)
+}
+
+/// Warns of an intent that is not recorded, or of a file that was written anew. Control goes
+/// on without it.
+fn warn_of(s6: &S6<'_>, recorded: Result<Option<Box<Error>>>) {
+    match recorded {
+        Ok(None) => {}
+        // A slot without a profile has no intent to keep.
+        Err(error) if error.kind == Kind::Missing => {}
+        Ok(Some(error)) => s6.context.output.warn(&error),
+        Err(error) => s6.context.output.warn(&error.hint("the intent is not recorded")),
+    }
+}
+
+/// Notes for finish in which run, or after which death, an operator intervenes.
+fn intervene(target: Target, service: &Service, status: &Status) -> Result<()> {
+    if status.is_down() && target == Target::Stop {
+        // It is not down because it is parked any more.
+        crash_record::clear(service)?;
+    }
+    let at = match status.is_down() {
+        true => service.deaths()?.last().map(|death| death.stamp),
+        // Where nothing is to end, a later end is not what the operator asked for.
+        false if target == Target::Start && status.is_up() && status.want_up => None,
+        false => Some(status.stamp),
+    };
+    at.map_or(Ok(()), |at| crash_record::intervene(service, at))
+}
+
+/// Tells a gateway that is up that an operator stops it.
+fn announce_stop(s6: &S6<'_>, home: &Result<Dir>, status: &Status) {
+    let home = home.as_ref().map_err(Clone::clone);
+    match home.and_then(|home| stop_marker::leave(home, status.pid)) {
+        // Who has no home does not look for it there.
+        Err(error) if error.kind != Kind::Missing => {
+            s6.context.output.warn(&error.hint("the gateway takes this stop for a crash"));
+        }
+        _ => {}
+    }
+}
+
+/// Once it is so: what the gateway wrote on its way may have taken the intent along, and a
+/// call that was overtaken may have recorded another. The last one told counts.
+fn settle(
+    s6: &S6<'_>,
+    home: Result<Dir>,
+    profile: &Profile,
+    intent: Intent,
+) -> Result<Option<Box<Error>>> {
+    // Looked at under the lock: of two calls the second sees what has become.
+    let home = home?;
+    let service = Service::open(s6.slots.dir(), &profile.slot())?;
+    if service.status()?.want_up != (intent == Intent::Running) {
+        return Ok(None);
+    }
+    if intent == Intent::Stopped {
+        stop_marker::take_back(&home)?;
+    }
+    state_file::record(&home, intent)
+}

@@ -1,0 +1,65 @@
+//! Who is wanted up when the container starts: the one place that decides it.
+
+use super::intent::LastKnown;
+use super::profile::Profile;
+
+/// Whose intents decide who runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum Policy {
+    /// Each profile's own.
+    #[default]
+    Profiles,
+    /// One root gateway serves all: named slots stay down, and default runs if anyone wants to.
+    Root,
+}
+
+impl Policy {
+    /// The policy that `word` names.
+    pub(crate) fn parse(word: &[u8]) -> Option<Policy> {
+        match word.trim_ascii() {
+            b"profiles" => Some(Policy::Profiles),
+            b"root" => Some(Policy::Root),
+            _ => None,
+        }
+    }
+
+    /// Whether the gateway of `profile` is to be up after a start of the container. `own` is
+    /// what is known of its intent; `anyone` tells whether any profile at all wants to run.
+    pub(crate) fn wants_up(
+        self,
+        profile: &Profile,
+        own: &LastKnown,
+        anyone: impl FnOnce() -> bool,
+    ) -> bool {
+        match (self, profile) {
+            (Policy::Profiles, _) => own.wants_up(),
+            (Policy::Root, Profile::Named(_)) => false,
+            (Policy::Root, Profile::Default) => anyone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::intent::Intent;
+
+    #[test]
+    fn under_root_only_default_runs_and_for_anyone() {
+        let (running, stopped) = (Intent::Running.into(), Intent::Stopped.into());
+        let named = Profile::parse(b"a").unwrap();
+        let table = [
+            // policy, profile, its own intent, anyone's; wanted up
+            (Policy::Profiles, &named, &running, false, true),
+            (Policy::Profiles, &named, &stopped, true, false),
+            (Policy::Profiles, &Profile::Default, &running, false, true),
+            (Policy::Profiles, &Profile::Default, &stopped, true, false),
+            (Policy::Root, &named, &running, true, false),
+            (Policy::Root, &Profile::Default, &stopped, true, true),
+            (Policy::Root, &Profile::Default, &stopped, false, false),
+        ];
+        for (policy, profile, own, anyone, up) in table {
+            assert_eq!(policy.wants_up(profile, own, || anyone), up, "{policy:?} {profile:?}");
+        }
+    }
+}

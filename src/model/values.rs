@@ -1,0 +1,81 @@
+//! What a word of the command line, or of a setting, can mean. White space around it does not
+//! count.
+
+use std::time::Duration;
+
+/// Yes or no: `1`, `true`, `yes`, `on`; or `0`, `false`, `no`, `off` and nothing; in any case.
+pub(crate) fn boolean(word: &[u8]) -> Option<bool> {
+    // The last word is nothing at all.
+    for (at, known) in "1 true yes on 0 false no off ".split(' ').enumerate() {
+        if known.as_bytes().eq_ignore_ascii_case(word.trim_ascii()) {
+            return Some(at < 4);
+        }
+    }
+    None
+}
+
+/// A whole number that has at most 32 bits.
+pub(crate) fn number(word: &[u8]) -> Option<usize> {
+    digits(word.trim_ascii())
+}
+
+/// What decimal digits, and nothing else, say.
+fn digits(word: &[u8]) -> Option<usize> {
+    let mut number = None;
+    for byte in word {
+        let digit = char::from(*byte).to_digit(10)?;
+        number = Some(u32::checked_add(number.unwrap_or(0u32).checked_mul(10)?, digit)?);
+    }
+    number.map(|number| number as usize)
+}
+
+/// A time in seconds, fractions allowed, to the millisecond.
+pub(crate) fn seconds(word: &[u8]) -> Option<Duration> {
+    let word = word.trim_ascii();
+    let (whole, fraction) = match word.iter().position(|byte| *byte == b'.') {
+        Some(at) => (&word[..at], &word[at + 1..]),
+        None => (word, &b"0"[..]),
+    };
+    let whole = digits(whole)? as u64;
+    if fraction.is_empty() || !fraction.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let mut millis = 0;
+    for at in 0..3 {
+        millis = millis * 10 + u64::from(fraction.get(at).map_or(0, |digit| digit - b'0'));
+    }
+    Some(Duration::from_millis(whole * 1000 + millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn booleans_in_any_case_and_with_blanks() {
+        for word in ["1", "true", "yes", "on", " YES\n", "True"] {
+            assert_eq!(boolean(word.as_bytes()), Some(true), "{word:?}");
+        }
+        for word in ["0", "false", "no", "off", "", " \t", "OFF "] {
+            assert_eq!(boolean(word.as_bytes()), Some(false), "{word:?}");
+        }
+        for word in ["\"1\"", "2", "y", "enabled", "1 1"] {
+            assert_eq!(boolean(word.as_bytes()), None, "{word:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_and_seconds() {
+        assert_eq!(number(b" 17\n"), Some(17));
+        for word in ["", "-1", "1.5", "4294967296", "x"] {
+            assert_eq!(number(word.as_bytes()), None, "{word}");
+        }
+        let table = [("2", 2_000), ("0.25", 250), ("1.2345", 1_234), (" 0 ", 0)];
+        for (word, millis) in table {
+            assert_eq!(seconds(word.as_bytes()), Some(Duration::from_millis(millis)), "{word}");
+        }
+        for word in ["", "1.", ".5", "-1", "1e3", "99999999999", "1.x"] {
+            assert_eq!(seconds(word.as_bytes()), None, "{word}");
+        }
+    }
+}

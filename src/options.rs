@@ -1,0 +1,136 @@
+//! The table of options, and what was given on a command line.
+//!
+//! The rows of the table become one text: a table of strings would cost 40 bytes of relocation
+//! for each.
+
+use crate::model::policy::Policy;
+use std::time::Duration;
+
+/// How much is said of a success.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Verbosity {
+    /// `-q`: nothing.
+    Quiet,
+    /// What the verb is for.
+    #[default]
+    Normal,
+    /// `-v`: what was done on the way, too.
+    Verbose,
+}
+
+/// Declares the options: their names with the name of the value, and what they do.
+macro_rules! options {
+    ($($name:ident, $usage:literal, $what:literal;)*) => {
+        /// An option.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Opt {
+            $(#[doc = $what] $name),*
+        }
+        const OPTIONS: [Opt; [$($usage),*].len()] = [$(Opt::$name),*];
+        const OPTION_ROWS: &str = concat!($("\x0c", $usage, "\t", $what),*);
+    };
+}
+
+options! {
+    // Of all verbs, up to Version.
+    Home, "--home DIR", "the Hermes home ($HERMES_HOME, else /opt/data)";
+    Scandir, "--scandir DIR", "s6-svscan's directory ($S6_PROFILE_GATEWAY_SCANDIR, else /run/service)";
+    Json, "--json", "data and errors as JSON";
+    Quiet, "-q", "say less";
+    Verbose, "-v", "say more";
+    Help, "-h, --help", "this text, or that of the command";
+    Version, "-V, --version", "print the version";
+    // Of those whose usage has them.
+    All, "--all", "every gateway that has a slot";
+    Boot, "--boot", "ask for no scan: s6-overlay does that later";
+    Down, "--down", "leave it down; with wait: until it is down";
+    DryRun, "--dry-run", "print what would be done and touch nothing";
+    Env, "--env NAME=VALUE", "for the gateway, besides the container's environment";
+    Follow, "-f, --follow", "then go on with what comes, until interrupted";
+    IfMissing, "--if-missing", "a slot that is there already is fine";
+    Lines, "-n, --lines N", "so many lines of each gateway (50)";
+    Local, "--local", "stamps in local time, with its offset from UTC";
+    NoWait, "--no-wait", "return once s6 has been told";
+    Policy, "--policy profiles|root", "whose intents decide who runs";
+    Prune, "--prune", "slots whose profile is gone go, and supervisors whose slot is";
+    Ready, "--ready", "until it says that it is ready";
+    Supervisors, "--supervisors", "their supervisors and s6-svscan go too, where that is not PID 1";
+    Timeout, "--timeout SECONDS", "wait so long at most; fractions are allowed";
+    Up, "--up", "until it is up";
+    Utc, "--utc", "stamps in UTC: 2026-05-24 18:05:33.123456789+00:00";
+}
+
+/// A row of the table of options.
+#[derive(Clone, Copy)]
+pub(crate) struct OptionRow {
+    pub(crate) option: Opt,
+    row: &'static str,
+}
+
+impl OptionRow {
+    pub(crate) fn all() -> impl Iterator<Item = OptionRow> {
+        let rows = OPTION_ROWS.split('\x0c').skip(1);
+        OPTIONS.iter().zip(rows).map(|(option, row)| OptionRow { option: *option, row })
+    }
+
+    /// Names with the value's, and what it does.
+    pub(crate) fn columns(&self) -> (&'static str, &'static str) {
+        self.row.split_once('\t').unwrap_or_default()
+    }
+
+    /// Its names, with their dashes.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        words(self.columns().0).filter(|word| word.starts_with('-'))
+    }
+
+    /// The row of the option called `name`, with its dashes.
+    pub(crate) fn find(name: &str) -> Option<OptionRow> {
+        OptionRow::all().find(|row| row.names().any(|known| known == name))
+    }
+
+    /// Whether all verbs take it; the others are taken by those whose usage has them.
+    pub(crate) fn is_global(&self) -> bool {
+        self.option as u8 <= Opt::Version as u8
+    }
+}
+
+/// The words of a usage, options with their dashes, whatever stands between them.
+pub(crate) fn words(usage: &str) -> impl Iterator<Item = &str> {
+    usage.split(|c: char| c != '-' && !c.is_ascii_alphanumeric())
+}
+
+/// All options and words. A verb reads those that are its own; the parser refuses others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// `--home`.
+    pub(crate) home: Option<Vec<u8>>,
+    /// `--scandir`.
+    pub(crate) scandir: Option<Vec<u8>>,
+    /// `-q` or `-v`.
+    pub(crate) verbosity: Verbosity,
+    /// A bit for each option that takes no value.
+    pub(crate) flags: u32,
+    /// `--env`: names and values, sorted by name.
+    pub(crate) environment: Vec<(Vec<u8>, Vec<u8>)>,
+    /// `--lines`.
+    pub(crate) lines: Option<usize>,
+    /// `--policy`.
+    pub(crate) policy: Option<Policy>,
+    /// `--timeout`.
+    pub(crate) timeout: Option<Duration>,
+    /// What is no option: mostly names of profiles, which are not validated yet, for what is
+    /// wrong with one does not keep the others from being tried.
+    pub(crate) words: Vec<Vec<u8>>,
+}
+
+impl Options {
+    /// Whether `option` was given.
+    pub(crate) fn has(&self, option: Opt) -> bool {
+        self.flags & 1 << option as u32 != 0
+    }
+
+    /// Notes that `option` was given.
+    pub(crate) fn set(&mut self, option: Opt) {
+        self.flags |= 1 << option as u32;
+    }
+}

@@ -1,0 +1,185 @@
+//! What is said: results on stdout, errors and warnings on stderr, each as text or as JSON.
+
+use crate::error::{Error, Result};
+use crate::options::{Opt, Options, Verbosity};
+use crate::sys::print;
+use nanoserde::{SerJson, SerJsonState};
+
+/// How to say things here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    /// As JSON.
+    pub(crate) json: bool,
+    /// How much of a success.
+    pub(crate) verbosity: Verbosity,
+}
+
+impl Output {
+    /// As `options` ask for it.
+    pub(crate) fn new(options: &Options) -> Output {
+        Output { json: options.has(Opt::Json), verbosity: options.verbosity }
+    }
+
+    /// Prints `text` to stdout. A reader that has gone is no error.
+    pub(crate) fn say(&self, text: &str) -> Result<()> {
+        print::print(text.as_bytes()).map(drop)
+    }
+
+    /// Says with `-v` what was done for the profile called `name`.
+    pub(crate) fn did(&self, name: &str, action: &str) -> Result<()> {
+        match self.verbosity {
+            Verbosity::Verbose => self.tell(name, action),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says what was done for the profile called `name`.
+    pub(crate) fn tell(&self, name: &str, action: &str) -> Result<()> {
+        if !self.json {
+            return self.say(&[name, ": ", action, "\n"].concat());
+        }
+        let mut row = Row::new();
+        row.text("profile", name).text("action", action);
+        self.say(&(row.end() + "\n"))
+    }
+
+    /// Prints what has failed to stderr, a line.
+    pub(crate) fn fail(&self, error: &Error) {
+        self.complain("error", "hermes-gw: ", &error.to_string());
+    }
+
+    /// Prints what went wrong, and did not keep the verb from going on.
+    pub(crate) fn warn(&self, error: &Error) {
+        self.warn_of(&error.to_string());
+    }
+
+    /// The same, in words.
+    pub(crate) fn warn_of(&self, text: &str) {
+        self.complain("warning", "hermes-gw: warning: ", text);
+    }
+
+    /// Warns of what could not be done, if so; whether it could.
+    pub(crate) fn warn_unless(&self, done: Result<()>) -> bool {
+        done.inspect_err(|error| self.warn(error)).is_ok()
+    }
+
+    fn complain(&self, key: &'static str, prefix: &str, text: &str) {
+        let line = match self.json {
+            true => {
+                let mut row = Row::new();
+                row.text(key, text);
+                row.end()
+            }
+            false => [prefix, text].concat(),
+        };
+        // In one piece, for others write there too.
+        print::print_error((line + "\n").as_bytes());
+    }
+
+    /// Whether stdout may have colours: it is a terminal that knows some, and nobody objects.
+    pub(crate) fn colours(&self) -> bool {
+        let is = |name, value: &str| std::env::var_os(name).is_some_and(|it| it == value);
+        let unset = |name| std::env::var_os(name).is_none_or(|it| it.is_empty());
+        print::is_terminal() && unset("NO_COLOR") && !is("TERM", "dumb")
+    }
+}
+
+/// An object of JSON, field by field. Its keys are ours: nothing in them needs escaping.
+pub(crate) struct Row(String);
+
+impl Row {
+    /// An object without a field.
+    pub(crate) fn new() -> Row {
+        Row(String::new())
+    }
+
+    /// Adds a field whose value is JSON already.
+    #[inline(never)]
+    pub(crate) fn raw(&mut self, key: &str, json: &str) -> &mut Row {
+        let start = if self.0.is_empty() { "{\"" } else { ",\"" };
+        for part in [start, key, "\":", json] {
+            self.0.push_str(part);
+        }
+        self
+    }
+
+    /// Adds a field.
+    #[inline(never)]
+    pub(crate) fn text(&mut self, key: &str, value: &str) -> &mut Row {
+        self.raw(key, &quoted(value))
+    }
+
+    /// Adds a field that may be null.
+    #[inline(never)]
+    pub(crate) fn text_or_null(&mut self, key: &str, value: Option<&str>) -> &mut Row {
+        match value {
+            Some(value) => self.text(key, value),
+            None => self.raw(key, "null"),
+        }
+    }
+
+    /// Adds a field that may be null.
+    #[inline(never)]
+    pub(crate) fn number(&mut self, key: &str, value: Option<u64>) -> &mut Row {
+        match value {
+            Some(value) => self.raw(key, &value.to_string()),
+            None => self.raw(key, "null"),
+        }
+    }
+
+    /// Adds a field.
+    #[inline(never)]
+    pub(crate) fn flag(&mut self, key: &str, value: bool) -> &mut Row {
+        self.raw(key, if value { "true" } else { "false" })
+    }
+
+    /// The object, without a newline.
+    pub(crate) fn end(self) -> String {
+        self.0 + "}"
+    }
+}
+
+/// A string of JSON.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut state = SerJsonState::new(String::new());
+    text.ser_json(0, &mut state);
+    state.out
+}
+
+/// An array of what is JSON already, a line.
+pub(crate) fn array(items: &[String]) -> String {
+    let mut array = String::from("[");
+    for (at, item) in items.iter().enumerate() {
+        array += if at > 0 { "," } else { "" };
+        array += item;
+    }
+    array + "]\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_row_is_json_that_others_can_read() {
+        let mut row = Row::new();
+        row.text("a", "x\"\n\u{202e}").text_or_null("b", None).number("c", Some(7));
+        row.number("d", None).flag("e", true).raw("f", "[1]");
+        let json: serde_json::Value = serde_json::from_str(&row.end()).unwrap();
+        let expected = serde_json::json!({
+            "a": "x\"\n\u{202e}", "b": null, "c": 7, "d": null, "e": true, "f": [1],
+        });
+        assert_eq!(json, expected);
+        assert_eq!(array(&[]), "[]\n");
+        assert_eq!(array(&["1".into(), "{}".into()]), "[1,{}]\n");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_string_of_json(text: String) {
+            let json: String = serde_json::from_str(&quoted(&text)).unwrap();
+            prop_assert_eq!(json, text);
+        }
+    }
+}

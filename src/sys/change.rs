@@ -1,0 +1,174 @@
+//! What is made, changed and removed in directories.
+
+use super::dir::{Dir, OPEN_FILE};
+use super::identity::Ids;
+use super::meta::{FileKind, Meta};
+use super::{c, failed, write_all};
+use crate::error::{Kind, Result};
+use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+use rustix::process::Gid;
+use std::os::fd::OwnedFd;
+
+/// Directories nested deeper than anything of ours are not removed.
+const REMOVE_DEPTH: u8 = 8;
+
+impl Dir {
+    /// Makes the directory `name`. The process's umask applies, but not to setgid.
+    pub(crate) fn make_dir(&self, name: &[u8], mode: u32) -> Result<()> {
+        let (path, mode) = (c(name), Mode::from_raw_mode(mode));
+        let made = fs::mkdirat(self.fd(), &*path, mode).and_then(|()| {
+            // mkdir(2) does not know it.
+            let setgid = mode.contains(Mode::SGID);
+            if setgid { fs::chmodat(self.fd(), &*path, mode, AtFlags::empty()) } else { Ok(()) }
+        });
+        made.map_err(|errno| self.failed("make directory", name, errno))
+    }
+
+    /// Makes the FIFO `name`.
+    pub(crate) fn make_fifo(&self, name: &[u8], mode: u32) -> Result<()> {
+        fs::mkfifoat(self.fd(), &*c(name), Mode::from_raw_mode(mode))
+            .map_err(|errno| self.failed("make FIFO", name, errno))
+    }
+
+    /// Makes the file `name` with `content`; it must not exist.
+    pub(crate) fn create(&self, name: &[u8], mode: u32, content: &[u8]) -> Result<()> {
+        self.put("create", name, OFlags::CREATE | OFlags::EXCL, mode, content).map(drop)
+    }
+
+    /// Makes or replaces the file `name`, so that a reader sees the old content or the new.
+    pub(crate) fn replace(&self, name: &[u8], mode: u32, content: &[u8]) -> Result<()> {
+        self.replace_by(name, mode, content, &|_| Ok(()))
+    }
+
+    /// The same; it has reached the disk on return, and belongs to the group of `like`, where
+    /// this user may give it.
+    pub(crate) fn replace_like(
+        &self,
+        name: &[u8],
+        like: Option<Meta>,
+        content: &[u8],
+    ) -> Result<()> {
+        let mode = like.map_or(0o644, |like| like.mode & 0o777);
+        self.replace_by(name, mode, content, &|fd| {
+            // A group that is not this user's cannot be kept, and the content counts more.
+            let _ = fs::fchown(fd, None, like.map(|like| Gid::from_raw(like.gid)));
+            fs::fsync(fd)
+        })
+    }
+
+    /// Replaces `name`; `finish` is done to the new file before it gets its name.
+    fn replace_by(
+        &self,
+        name: &[u8],
+        mode: u32,
+        content: &[u8],
+        finish: &dyn Fn(&OwnedFd) -> rustix::io::Result<()>,
+    ) -> Result<()> {
+        let staged = [name, b".hermes-gw.tmp"].concat();
+        let put = || self.put("create", &staged, OFlags::CREATE | OFlags::EXCL, mode, content);
+        let put = put().or_else(|error| match error.kind {
+            // A killed call has left it.
+            Kind::Exists => self.remove(&staged).and_then(|_| put()),
+            _ => Err(error),
+        });
+        let put =
+            put.and_then(|fd| finish(&fd).map_err(|errno| self.failed("write", &staged, errno)));
+        put.and_then(|()| self.rename(&staged, name)).inspect_err(|_| {
+            // The first error is the one to tell; the next call removes what stays.
+            let _ = self.remove(&staged);
+        })
+    }
+
+    /// Appends to the regular file `name`, making it if need be.
+    pub(crate) fn append(&self, name: &[u8], mode: u32, content: &[u8]) -> Result<()> {
+        self.put("append to", name, OFlags::CREATE | OFlags::APPEND, mode, content).map(drop)
+    }
+
+    fn put(
+        &self,
+        what: &'static str,
+        name: &[u8],
+        flags: OFlags,
+        mode: u32,
+        content: &[u8],
+    ) -> Result<OwnedFd> {
+        let fd = self.open_at(what, name, OFlags::WRONLY | OPEN_FILE | flags, mode)?;
+        write_all(&fd, content).map_err(|errno| self.failed(what, name, errno))?;
+        Ok(fd)
+    }
+
+    /// Renames `from` to `to`, both in this directory.
+    pub(crate) fn rename(&self, from: &[u8], to: &[u8]) -> Result<()> {
+        fs::renameat(self.fd(), &*c(from), self.fd(), &*c(to))
+            .map_err(|errno| self.failed("rename", from, errno))
+    }
+
+    /// Renames the file `from` to `to`, unless there is a `to` already ([`Kind::Exists`]).
+    pub(crate) fn rename_new(&self, from: &[u8], to: &[u8]) -> Result<()> {
+        let (fd, old, new) = (self.fd(), c(from), c(to));
+        let renamed = match fs::renameat_with(fd, &*old, fd, &*new, RenameFlags::NOREPLACE) {
+            // Where the file system or the kernel does not know the flag: link(2) replaces
+            // nothing either.
+            Err(Errno::INVAL | Errno::NOSYS) => fs::linkat(fd, &*old, fd, &*new, AtFlags::empty())
+                .and_then(|()| fs::unlinkat(fd, &*old, AtFlags::empty())),
+            renamed => renamed,
+        };
+        renamed.map_err(|errno| self.failed("rename", from, errno))
+    }
+
+    /// Removes the file `name`; whether it was there.
+    pub(crate) fn remove(&self, name: &[u8]) -> Result<bool> {
+        match fs::unlinkat(self.fd(), &*c(name), AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(self.failed("remove", name, errno)),
+        }
+    }
+
+    /// Removes `name` and all below it, at most eight levels deep.
+    pub(crate) fn remove_tree(&self, name: &[u8]) -> Result<()> {
+        self.remove_tree_within(name, REMOVE_DEPTH)
+    }
+
+    fn remove_tree_within(&self, name: &[u8], depth: u8) -> Result<()> {
+        if self.kind(name)? != Some(FileKind::Directory) {
+            return self.remove(name).map(drop);
+        }
+        let Some(depth) = depth.checked_sub(1) else {
+            let why = "is nested too deep to be a leftover of ours";
+            return Err(self.error(Kind::Unusable, "remove", name, why));
+        };
+        let dir = self.dir(name)?;
+        // Who had it open already may still put a file into it.
+        for tries in (0..8).rev() {
+            dir.names()?.iter().try_for_each(|entry| dir.remove_tree_within(entry, depth))?;
+            match fs::unlinkat(self.fd(), &*c(name), AtFlags::REMOVEDIR) {
+                Ok(()) | Err(Errno::NOENT) => break,
+                Err(Errno::NOTEMPTY) if tries > 0 => {}
+                Err(errno) => return Err(self.failed("remove", name, errno)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives this directory to `to`, and `mode` if given.
+    pub(crate) fn give(&self, to: &Ids, mode: Option<u32>) -> Result<()> {
+        let (uid, gid) = to.raw();
+        let given = fs::fchown(self.fd(), uid, gid).and_then(|()| match mode {
+            Some(mode) => fs::fchmod(self.fd(), Mode::from_raw_mode(mode)),
+            None => Ok(()),
+        });
+        given.map_err(|errno| failed("hand over", self.path(), errno))
+    }
+
+    /// Gives the FIFO `name` to `to`; [`Kind::Unusable`] if it is no FIFO.
+    pub(crate) fn give_fifo(&self, name: &[u8], to: &Ids) -> Result<()> {
+        const WHAT: &str = "hand over";
+        let fd = self.open_at(WHAT, name, OFlags::PATH | OFlags::NOFOLLOW, 0)?;
+        self.size_of(&fd, WHAT, name, FileKind::Fifo)?;
+        let (uid, gid) = to.raw();
+        fs::chownat(&fd, "", uid, gid, AtFlags::EMPTY_PATH)
+            .map_err(|errno| self.failed(WHAT, name, errno))
+    }
+}

@@ -1,0 +1,294 @@
+//! Open directories, and what is read in them.
+//!
+//! Every operation is relative to an open directory, takes one path component or a path of
+//! our own making, and follows no symbolic link. Only [`Dir::open`] and [`read_followed`], for
+//! paths that the image's author chose, follow them.
+
+use super::meta::{FileKind, Meta};
+use super::poll::{Fifo, FifoWriter};
+use super::{Name, Opened, c, failed, if_there, retry};
+use crate::error::{Error, Kind, Result};
+use rustix::fs::{self, AtFlags, Mode, OFlags, RawDir};
+use rustix::io::Errno;
+use std::borrow::Cow;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+pub(super) const OPEN_FILE: OFlags =
+    OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+/// What a file is read into at first whose size is not known, in bytes: enough for most.
+const UNKNOWN_SIZE: usize = 512;
+
+/// An open directory.
+#[derive(Debug)]
+pub(crate) struct Dir(Box<Opened>);
+
+impl Dir {
+    /// Opens the directory at `path`, following symbolic links.
+    pub(crate) fn open(path: &[u8]) -> Result<Dir> {
+        let fd = fs::open(&*c(path), OPEN_DIR, Mode::empty())
+            .map_err(|errno| failed("open directory", path, errno))?;
+        Ok(Dir(Box::new(Opened { fd, path: path.to_vec() })))
+    }
+
+    /// Opens the directory `name` in this one; a symbolic link is an error.
+    pub(crate) fn dir(&self, name: &[u8]) -> Result<Dir> {
+        const WHAT: &str = "open directory";
+        let fd = self.open_at(WHAT, name, OPEN_DIR | OFlags::NOFOLLOW, 0).map_err(|error| {
+            // The kernel says of a link, too, that it is no directory.
+            let no_dir = error.errno() == Some(Errno::NOTDIR.raw_os_error());
+            match no_dir && self.kind(name) == Ok(Some(FileKind::Symlink)) {
+                true => self.failed(WHAT, name, Errno::LOOP),
+                false => error,
+            }
+        })?;
+        Ok(Dir(Box::new(Opened { fd, path: self.path_of(name) })))
+    }
+
+    /// The same; `None` if there is none.
+    pub(crate) fn dir_if_there(&self, name: &[u8]) -> Result<Option<Dir>> {
+        if_there(self.dir(name))
+    }
+
+    pub(super) fn open_at(
+        &self,
+        what: &'static str,
+        name: &[u8],
+        flags: OFlags,
+        mode: u32,
+    ) -> Result<OwnedFd> {
+        let flags = flags | OFlags::CLOEXEC;
+        retry(|| fs::openat(self.fd(), &*c(name), flags, Mode::from_raw_mode(mode)))
+            .map_err(|errno| self.failed(what, name, errno))
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.0.fd.as_fd()
+    }
+
+    /// The path of `name` in this directory, for messages.
+    pub(crate) fn path_of(&self, name: &[u8]) -> Vec<u8> {
+        [self.path().strip_suffix(b"/").unwrap_or(self.path()), b"/", name].concat()
+    }
+
+    /// The path this directory was opened by.
+    pub(crate) fn path(&self) -> &[u8] {
+        &self.0.path
+    }
+
+    pub(super) fn failed(&self, what: &'static str, name: &[u8], errno: Errno) -> Box<Error> {
+        failed(what, &self.path_of(name), errno)
+    }
+
+    /// An error of `kind` about `name` in this directory: `what` failed because of `why`.
+    pub(crate) fn error(
+        &self,
+        kind: Kind,
+        what: &'static str,
+        name: &[u8],
+        why: impl Into<Cow<'static, str>>,
+    ) -> Box<Error> {
+        self.error_of(kind, what, name, why.into())
+    }
+
+    #[inline(never)]
+    fn error_of(
+        &self,
+        kind: Kind,
+        what: &'static str,
+        name: &[u8],
+        why: Cow<'static, str>,
+    ) -> Box<Error> {
+        Error::new(kind, what, &self.path_of(name), why)
+    }
+
+    /// The names in this directory, without `.` and `..`, in byte order.
+    pub(crate) fn names(&self) -> Result<Vec<Name>> {
+        let failed = |errno| failed("list directory", self.path(), errno);
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut names = Vec::new();
+        fs::seek(self.fd(), fs::SeekFrom::Start(0)).map_err(failed)?;
+        let mut entries = RawDir::new(self.fd(), &mut buffer);
+        while let Some(entry) = entries.next() {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(name.to_vec());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// What `name` is, itself and not what it may point to; `None` if it is not there.
+    pub(crate) fn look(&self, name: &[u8]) -> Result<Option<Meta>> {
+        self.look_as(name, AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// Whether `name` leads somewhere: a link may lead nowhere.
+    pub(crate) fn leads(&self, name: &[u8]) -> Result<bool> {
+        Ok(self.look_as(name, AtFlags::empty())?.is_some())
+    }
+
+    fn look_as(&self, name: &[u8], flags: AtFlags) -> Result<Option<Meta>> {
+        let looked = fs::statat(self.fd(), &*c(name), flags);
+        if_there(looked.map(Meta::from).map_err(|errno| self.failed("look at", name, errno)))
+    }
+
+    /// The kind of `name`; `None` if it is not there.
+    pub(crate) fn kind(&self, name: &[u8]) -> Result<Option<FileKind>> {
+        Ok(self.look(name)?.map(|meta| meta.kind))
+    }
+
+    /// What this directory is now.
+    pub(crate) fn meta(&self) -> Result<Meta> {
+        self.0.meta()
+    }
+
+    /// The whole of the regular file `name`, if it has at most `limit` bytes; never blocks.
+    ///
+    /// # Errors
+    /// [`Kind::Unusable`] for anything but a regular file, or one over the limit;
+    /// [`Kind::Missing`] if it is not there.
+    pub(crate) fn read(&self, name: &[u8], limit: usize) -> Result<Vec<u8>> {
+        self.read_as(name, OPEN_FILE, limit)
+    }
+
+    fn read_as(&self, name: &[u8], flags: OFlags, limit: usize) -> Result<Vec<u8>> {
+        const WHAT: &str = "read";
+        let fd = self.open_at(WHAT, name, OFlags::RDONLY | flags, 0)?;
+        let size = self.size_of(&fd, WHAT, name, FileKind::Regular)?;
+        // Files of /proc say 0, and those that grow while they are read say too little.
+        let room = if size == 0 { UNKNOWN_SIZE } else { size.min(limit) + 1 };
+        let mut content = Vec::with_capacity(room);
+        while size <= limit && content.len() <= limit {
+            if content.len() == content.capacity() {
+                content.reserve(4096);
+            }
+            let room = rustix::buffer::spare_capacity(&mut content);
+            match rustix::io::read(&fd, room) {
+                Ok(0) => return Ok(content),
+                Ok(_) if content.len() == size => return Ok(content),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(self.failed(WHAT, name, errno)),
+            }
+        }
+        let why = format!("is larger than {limit} bytes");
+        Err(self.error(Kind::Unusable, WHAT, name, why))
+    }
+
+    /// Opens the regular file `name`; never blocks. Anything else is [`Kind::Unusable`].
+    pub(crate) fn file(&self, name: &[u8]) -> Result<File> {
+        const WHAT: &str = "open";
+        let fd = self.open_at(WHAT, name, OFlags::RDONLY | OPEN_FILE, 0)?;
+        self.size_of(&fd, WHAT, name, FileKind::Regular)?;
+        Ok(File(Box::new(Opened { fd, path: self.path_of(name) })))
+    }
+
+    /// The size of what is open as `fd`, in bytes; [`Kind::Unusable`] if it is not of `kind`.
+    pub(super) fn size_of(
+        &self,
+        fd: &OwnedFd,
+        what: &'static str,
+        name: &[u8],
+        kind: FileKind,
+    ) -> Result<usize> {
+        let stat = fs::fstat(fd).map_err(|errno| self.failed(what, name, errno))?;
+        let meta = Meta::from(stat);
+        if meta.kind == kind {
+            return Ok(usize::try_from(meta.size).unwrap_or(usize::MAX));
+        }
+        let wanted = if kind == FileKind::Fifo { "FIFO" } else { "regular file" };
+        let why = format!("{}, not a {wanted}", meta.kind.phrase());
+        Err(self.error(Kind::Unusable, what, name, why))
+    }
+
+    /// Opens the FIFO `name` for writing, without blocking.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupervised`] without a reader, [`Kind::Unusable`] if it is no FIFO.
+    pub(crate) fn open_fifo_writer(&self, name: &[u8]) -> Result<FifoWriter> {
+        let fd = self.open_fifo_as(name, OFlags::WRONLY)?;
+        Ok(FifoWriter(Box::new(Opened { fd, path: self.path_of(name) })))
+    }
+
+    /// Whether somebody has the FIFO `name` open for reading; nobody has what is no FIFO.
+    pub(crate) fn fifo_has_reader(&self, name: &[u8]) -> Result<bool> {
+        use Kind::{Missing, Unsupervised, Unusable};
+        match self.open_fifo_as(name, OFlags::WRONLY) {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(error.kind, Missing | Unsupervised | Unusable) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens both ends of the FIFO `name`, without blocking.
+    pub(crate) fn open_fifo(&self, name: &[u8]) -> Result<Fifo> {
+        Ok(Fifo { fd: self.open_fifo_as(name, OFlags::RDWR)? })
+    }
+
+    fn open_fifo_as(&self, name: &[u8], access: OFlags) -> Result<OwnedFd> {
+        let fd = self.open_at("open", name, access | OPEN_FILE, 0)?;
+        self.size_of(&fd, "open", name, FileKind::Fifo)?;
+        Ok(fd)
+    }
+
+    /// Where the symbolic link `name` leads, as it is written.
+    pub(crate) fn link(&self, name: &[u8]) -> Result<Vec<u8>> {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        match fs::readlinkat_raw(self.fd(), &*c(name), &mut buffer) {
+            Ok((target, _)) => Ok(target.to_vec()),
+            Err(errno) => Err(self.failed("read link", name, errno)),
+        }
+    }
+
+    /// What this user can still write to the file system of this directory: bytes, and files,
+    /// if that is bounded.
+    pub(crate) fn room(&self) -> Result<(u64, Option<u64>)> {
+        let stat =
+            fs::fstatvfs(self.fd()).map_err(|errno| failed("look at", self.path(), errno))?;
+        let files = (stat.f_files > 0).then_some(stat.f_favail);
+        Ok((stat.f_bavail.saturating_mul(stat.f_frsize), files))
+    }
+}
+
+/// An open regular file.
+#[derive(Debug)]
+pub(crate) struct File(Box<Opened>);
+
+impl File {
+    /// What it is now.
+    pub(crate) fn meta(&self) -> Result<Meta> {
+        self.0.meta()
+    }
+
+    /// Reads from the byte `at` on until `buffer` is full or the file ends; how many bytes.
+    pub(crate) fn read_at(&self, buffer: &mut [u8], at: u64) -> Result<usize> {
+        let mut length = 0;
+        while length < buffer.len() {
+            match retry(|| rustix::io::pread(&self.0.fd, &mut buffer[length..], at + length as u64))
+            {
+                Ok(0) => break,
+                Ok(more) => length += more,
+                Err(errno) => return Err(failed("read", &self.0.path, errno)),
+            }
+        }
+        Ok(length)
+    }
+}
+
+impl Opened {
+    fn meta(&self) -> Result<Meta> {
+        let stat = fs::fstat(&self.fd).map_err(|errno| failed("look at", &self.path, errno))?;
+        Ok(stat.into())
+    }
+}
+
+/// The whole of the regular file at the absolute `path`, which the image's author chose:
+/// symbolic links are followed. Else it is [`Dir::read`].
+pub(crate) fn read_followed(path: &[u8], limit: usize) -> Result<Vec<u8>> {
+    let flags = OPEN_FILE.difference(OFlags::NOFOLLOW);
+    Dir::open(b"/")?.read_as(path.strip_prefix(b"/").unwrap_or(path), flags, limit)
+}

@@ -1,0 +1,74 @@
+//! What the kernel tells of changes in directories: inotify(7).
+
+use super::dir::Dir;
+use super::poll::Fifo;
+use super::{c, failed};
+use crate::error::{Error, Kind, Result};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::io::Errno;
+use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
+
+/// What tells of changes in directories.
+#[derive(Debug)]
+pub(crate) struct Watches {
+    fifo: Fifo,
+}
+
+impl Watches {
+    /// Watches nothing yet.
+    ///
+    /// # Errors
+    /// [`Kind::Unusable`] if the user has too many of these already.
+    pub(crate) fn new() -> Result<Watches> {
+        let flags = CreateFlags::NONBLOCK.union(CreateFlags::CLOEXEC);
+        let fd = inotify::init(flags).map_err(|errno| unwatched(b"directories", errno))?;
+        Ok(Watches { fifo: Fifo { fd } })
+    }
+
+    /// Tells of files that get or lose their names in the directory `path`, too; its number.
+    pub(crate) fn add(&self, path: &[u8]) -> Result<i32> {
+        let names = WatchFlags::CREATE | WatchFlags::MOVE | WatchFlags::DELETE;
+        self.add_as(path, path, names | WatchFlags::ONLYDIR)
+    }
+
+    /// Tells of files that are new or grow in `dir`, too.
+    pub(crate) fn add_files_of(&self, dir: &Dir) -> Result<()> {
+        // By descriptor: what has its path by now may be something else.
+        let path = format!("/proc/self/fd/{}", dir.fd().as_raw_fd());
+        let flags = WatchFlags::CREATE | WatchFlags::MODIFY | WatchFlags::MOVED_TO;
+        self.add_as(path.as_bytes(), dir.path(), flags).map(drop)
+    }
+
+    fn add_as(&self, path: &[u8], shown: &[u8], flags: WatchFlags) -> Result<i32> {
+        inotify::add_watch(&self.fifo.fd, &*c(path), flags).map_err(|errno| unwatched(shown, errno))
+    }
+
+    /// What can be read while there is something to tell.
+    pub(crate) fn fifo(&self) -> &Fifo {
+        &self.fifo
+    }
+
+    /// The numbers of the directories that something has happened in; one that is none's if
+    /// some of it was lost.
+    pub(crate) fn take(&self) -> Vec<i32> {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut reader = inotify::Reader::new(&self.fifo.fd, &mut buffer);
+        let mut numbers = Vec::new();
+        while let Ok(event) = reader.next() {
+            numbers.push(event.wd());
+        }
+        numbers
+    }
+}
+
+/// Nothing tells of changes of `path`; [`Kind::Unusable`] if that is for want of a watch.
+fn unwatched(path: &[u8], errno: Errno) -> Box<Error> {
+    let bound = match errno {
+        Errno::NOSPC => "watches=524288",
+        Errno::MFILE => "instances=1024",
+        errno => return failed("watch", path, errno),
+    };
+    let why = format!("no inotify watch is left: on the host: sysctl fs.inotify.max_user_{bound}");
+    Error::new(Kind::Unusable, "watch", path, why)
+}

@@ -1,0 +1,57 @@
+//! Locks that go with the process that holds them: flock(2).
+
+use super::clock::Deadline;
+use super::dir::{Dir, OPEN_FILE};
+use super::poll::wait_until;
+use super::{failed, retry};
+use crate::error::{Error, Kind, Result};
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+/// An exclusive lock, released when dropped or when the holder dies.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _fd: OwnedFd,
+}
+
+impl Dir {
+    /// Takes the exclusive lock on the file `name`; `waiting` is called if somebody holds it.
+    pub(crate) fn lock(&self, name: &[u8], waiting: &dyn Fn()) -> Result<Lock> {
+        const WHAT: &str = "lock";
+        let fd = self.open_at(WHAT, name, OFlags::RDWR | OFlags::CREATE | OPEN_FILE, 0o600)?;
+        let taken = match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => {
+                waiting();
+                retry(|| flock(&fd, FlockOperation::LockExclusive))
+            }
+            taken => taken,
+        };
+        taken.map_err(|errno| self.failed(WHAT, name, errno))?;
+        Ok(Lock { _fd: fd })
+    }
+
+    /// Whether somebody holds the lock on the file `name`, as far as this user may know.
+    pub(crate) fn is_locked(&self, name: &[u8]) -> bool {
+        let fd = self.open_at("lock", name, OFlags::RDONLY | OPEN_FILE, 0);
+        fd.is_ok_and(|fd| {
+            flock(&fd, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+        })
+    }
+
+    /// Takes the exclusive lock on this directory itself, until it is closed. Whoever may open
+    /// it can hold it, so after a second this is [`Kind::TimedOut`].
+    pub(crate) fn lock_whole(&self) -> Result<()> {
+        let mut take = || match flock(self.fd(), FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(true),
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            Err(errno) => Err(failed("lock", self.path(), errno)),
+        };
+        let (second, pause) = (Duration::from_secs(1), Duration::from_millis(5));
+        if wait_until(Deadline::after(second), None, pause, &mut take)? {
+            return Ok(());
+        }
+        Err(Error::new(Kind::TimedOut, "lock", self.path(), "another process holds the lock"))
+    }
+}
