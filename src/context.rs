@@ -8,6 +8,7 @@ use crate::output::Output;
 use crate::settings::Settings;
 use crate::sys::identity::{self, Ids};
 use crate::text::Shown;
+use std::cell::Cell;
 
 /// What a verb works with.
 pub(crate) struct Context {
@@ -17,13 +18,15 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     /// How to say things.
     pub(crate) output: Output,
+    /// Whether root was dropped.
+    dropped: Cell<bool>,
 }
 
 impl Context {
     /// Reads the settings, before anything else is done.
     pub(crate) fn new(options: Options) -> Context {
         let settings = Settings::read(&options);
-        Context { output: Output::new(&options), settings, options }
+        Context { output: Output::new(&options), settings, options, dropped: Cell::new(false) }
     }
 
     /// Makes this process the gateways' user for good, if it is root. What only root can do is
@@ -36,17 +39,29 @@ impl Context {
         &self,
         as_root: &mut dyn FnMut(Option<&Ids>) -> Result<()>,
     ) -> Result<()> {
-        if !identity::is_root() {
+        if self.is_user() {
             return as_root(None);
         }
         let ids = identity::look_up(&self.settings.place()?.user)?;
         as_root(Some(&ids))?;
-        identity::become_user(&ids)
+        identity::become_user(&ids)?;
+        self.dropped.set(true);
+        Ok(())
     }
 
-    /// Opens the Hermes home, and what is below it. As root, root is to be dropped by now.
+    /// Whether root was dropped, or not there to be dropped.
+    pub(crate) fn is_user(&self) -> bool {
+        self.dropped.get() || !identity::is_root()
+    }
+
+    /// Opens the Hermes home, and what is below it; never as root.
     pub(crate) fn homes(&self) -> Result<Homes> {
-        Homes::open(&self.settings.place()?.home)
+        let home = &self.settings.place()?.home;
+        if !self.is_user() {
+            let why = "not as root";
+            return Err(Error::new(Kind::Denied, "open", home, why));
+        }
+        Homes::open(home)
     }
 
     /// Opens the scandir of the layout that is set.

@@ -34,7 +34,7 @@ macro_rules! options {
 options! {
     // Of all verbs, up to Version.
     Home, "--home DIR", "the Hermes home ($HERMES_HOME, else /opt/data)";
-    Scandir, "--scandir DIR", "s6-svscan's directory ($S6_PROFILE_GATEWAY_SCANDIR, else /run/service)";
+    Scandir, "--scandir DIR", "s6-svscan's directory ($S6_PROFILE_GATEWAY_SCANDIR, else the tree's)";
     Json, "--json", "data and errors as JSON";
     Quiet, "-q", "say less";
     Verbose, "-v", "say more";
@@ -43,7 +43,7 @@ options! {
     // Of those whose usage has them.
     All, "--all", "every gateway that has a slot";
     Boot, "--boot", "ask for no scan: s6-overlay does that later";
-    Down, "--down", "leave it down; with wait: until it is down";
+    Down, "--down", "do not start it; with wait: until it is down";
     DryRun, "--dry-run", "print what would be done and touch nothing";
     Env, "--env NAME=VALUE", "for the gateway, besides the container's environment";
     Follow, "-f, --follow", "then go on with what comes, until interrupted";
@@ -52,9 +52,9 @@ options! {
     Local, "--local", "stamps in local time, with its offset from UTC";
     NoWait, "--no-wait", "return once s6 has been told";
     Policy, "--policy profiles|root", "whose intents decide who runs";
-    Prune, "--prune", "slots whose profile is gone go, and supervisors whose slot is";
+    Prune, "--prune", "remove slots without a profile, and supervisors without a slot";
     Ready, "--ready", "until it says that it is ready";
-    Supervisors, "--supervisors", "their supervisors and s6-svscan go too, where that is not PID 1";
+    Supervisors, "--supervisors", "end their supervisors too, and s6-svscan where it is not PID 1";
     Timeout, "--timeout SECONDS", "wait so long at most; fractions are allowed";
     Up, "--up", "until it is up";
     Utc, "--utc", "stamps in UTC: 2026-05-24 18:05:33.123456789+00:00";

@@ -38,7 +38,7 @@ pub(crate) struct Settings {
     /// `HERMES_GW_SERVICES_MAX`: services, loggers included.
     pub(crate) services_max: usize,
     /// `HERMES_GW_SKIP_RECONCILE`.
-    pub(crate) skip: bool,
+    pub(crate) skip: Result<bool>,
     /// `HERMES_GATEWAY_NO_SUPERVISE`, as Hermes reads it.
     pub(crate) no_supervise: bool,
     /// The bounds that `finish` restarts gateways within.
@@ -69,6 +69,9 @@ impl Settings {
     pub(crate) fn read(options: &Options) -> Settings {
         let mut it = Reader { container: Container::open(), flaws: Vec::new() };
         let place = it.place(options);
+        if let (Ok(_), Err(error)) = (&place, it.container.as_ref().map_err(Clone::clone)) {
+            it.flaws.push(error.hint("the defaults count"));
+        }
         let mut services_max = place.as_ref().map_or(Tree::Root, |it| it.tree).services_max();
         let mut policy = Policy::default();
         let (mut limits, mut shutdown) = (Limits::default(), SHUTDOWN);
@@ -145,7 +148,7 @@ impl Reader {
             }
         };
         Ok(Place {
-            home: home::root_of(&path(&options.home, "HERMES_HOME", "/opt/data")?).to_vec(),
+            home: home::root_of(&path(&options.home, "HERMES_HOME", home::DEFAULT)?).to_vec(),
             scandir: path(&options.scandir, "S6_PROFILE_GATEWAY_SCANDIR", tree.path())?,
             tree,
             user: path(&None, "HERMES_GW_USER", "hermes")?,
@@ -190,24 +193,28 @@ impl Reader {
     }
 
     fn forgive(&mut self, error: Box<Error>, instead: &str) {
-        self.flaws.push(error.hint(instead));
+        // That there is no container's environment to look into is said once for all.
+        if self.container.is_ok() || error.kind == Kind::Usage {
+            self.flaws.push(error.hint(instead));
+        }
     }
 
     /// Whoever set something here meant to keep hermes-gw away.
-    fn skip(&mut self) -> bool {
+    fn skip(&mut self) -> Result<bool> {
         const NAME: &str = "HERMES_GW_SKIP_RECONCILE";
         let error = match self.get(NAME) {
             Ok(word) => {
                 let word = word.unwrap_or_default();
                 match values::boolean(&word) {
-                    Some(skip) => return skip,
+                    Some(skip) => return Ok(skip),
                     None => flaw(NAME, &word, "is neither yes nor no"),
                 }
             }
+            Err(error) if self.container.is_err() => return Err(error),
             Err(error) => error,
         };
         self.forgive(error, "reconcile is skipped");
-        true
+        Ok(true)
     }
 
     /// True only for Hermes' own three words.

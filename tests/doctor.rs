@@ -163,10 +163,10 @@ fn who_calls_as_whom_and_with_which_settings() {
         assert_eq!(found.is_empty(), finding.is_empty(), "{pairs}: {found:?}");
         assert!(found.iter().all(|it| it.starts_with(finding)), "{pairs}: {found:?}");
     }
-    let limited = container.as_root(&[&["prlimit", "--nofile=30"], &DOCTOR[..]].concat());
+    let limited = container.as_root(&[&["prlimit", "--nofile=26"], &DOCTOR[..]].concat());
     assert_eq!(
         bad(&limited),
-        ["warn: capacity: 1 gateways at once need 35 descriptors, more than allowed; \
+        ["warn: capacity: 1 gateways at once need 27 descriptors, more than allowed; \
           docker run --ulimit nofile=65536"]
     );
 }

@@ -295,6 +295,13 @@ fn as_root_a_verb_opens_no_home_and_no_fifo_before_it_is_hermes() {
             assert!(first > drop, "{verb:?}: {what} before the drop: {trace}");
         }
     }
+    // Nor does one who stays root, for want of a user to become.
+    let status = [&["env", "HERMES_GW_USER=ghost"], &TRACED[..], &["status", "nosuch"]].concat();
+    let output = container.as_root(&status);
+    assert_eq!(output.code, 3, "{output:?}");
+    assert!(output.stderr.contains("look up user: ghost: not in /etc/passwd"), "{output:?}");
+    let trace = container.as_root(&["cat", "/tmp/trace"]).ok();
+    assert!(trace.contains("/etc/passwd") && !trace.contains("/opt/data"), "{trace}");
 }
 
 /// How many system calls are in /tmp/trace, but for those of waiting, which are as many as it
@@ -417,6 +424,14 @@ fn a_setting_that_cannot_be_read_is_none_that_is_not_there() {
         assert_eq!((output.code, output.stdout.as_str()), (111, ""), "{calls}: {output:?}");
         let lines = output.stderr.lines().filter(|line| !line.contains(" warning: "));
         assert_eq!(lines.count(), 1, "{calls}: {output:?}");
+    }
+    // As an image leaves it whose s6-overlay keeps it for root: once is enough.
+    container.as_root(&["chmod", "0700", environment]).ok();
+    for verb in ["reconcile", "list", "status"] {
+        let output = container.as_hermes(&["env", "-i", "/command/hermes-gw", verb]);
+        let why = format!("hermes-gw: open directory: {environment}: Permission denied (EACCES)\n");
+        let told = (output.code, output.stdout.as_str(), output.stderr.as_str());
+        assert_eq!(told, (111, "", why.as_str()), "{verb}");
     }
 }
 

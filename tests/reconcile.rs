@@ -746,6 +746,6 @@ fn as_many_gateways_are_named_as_there_are() {
     let output = scene.run(&["unregister"].into_iter().chain(args).collect::<Vec<_>>());
     assert_eq!((output.code, output.stderr.as_str()), (0, ""));
     let output = scene.run(&["is-running", "one", "two"]);
-    let why = "hermes-gw: parse argument: two: one too many\n";
+    let why = "hermes-gw: parse argument: two: unexpected argument\n";
     assert_eq!((output.code, output.stderr.as_str()), (100, why));
 }

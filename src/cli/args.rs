@@ -39,9 +39,11 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> (Options, Result<Asked>) {
     let asked = parse_rest(&mut parser, verb, &mut options);
     if asked.is_err() {
         // How to say so may stand behind what is wrong.
-        while let Ok(Some(arg)) = parser.next() {
-            if arg == Long("json") {
-                options.set(Opt::Json);
+        loop {
+            match parser.next() {
+                Ok(None) => break,
+                Ok(Some(Long("json"))) => options.set(Opt::Json),
+                Ok(Some(_)) | Err(_) => {}
             }
         }
     }
@@ -63,7 +65,7 @@ fn parse_rest(
             }
             (Value(word), Some(Verb { words: (_, most), .. })) => {
                 if most != MANY && options.words.len() >= usize::from(most) {
-                    return Err(wrong("parse argument", word.as_bytes(), "one too many"));
+                    return Err(wrong("parse argument", word.as_bytes(), "unexpected argument"));
                 }
                 options.words.push(word.into_vec());
                 continue;
@@ -316,8 +318,13 @@ mod tests {
 
     #[test]
     fn how_to_say_what_is_wrong_may_stand_behind_it() {
-        for line in ["x --frob --json", "x status --frob --json", "x --json frob", "x frob --json"]
-        {
+        for line in [
+            "x --frob --json",
+            "x status --frob=1 --json",
+            "x status --frob --json",
+            "x --json frob",
+            "x frob --json",
+        ] {
             let (options, asked) = parsed(line);
             assert!(options.has(Opt::Json) && asked.is_err(), "{line}");
         }
@@ -332,7 +339,7 @@ mod tests {
             ("x reconcile --frob", "parse option: --frob: unknown here"),
             ("x detect --boot", "parse option: --boot: unknown here"),
             ("x --boot reconcile", "parse option: --boot: unknown here"),
-            ("x reconcile extra", "parse argument: extra: one too many"),
+            ("x reconcile extra", "parse argument: extra: unexpected argument"),
             ("x reconcile --policy", "parse option: --policy: needs a value"),
             ("x reconcile --policy both", "parse policy: both: must be profiles or root"),
             ("x --json=1 detect", "parse option: --json: takes no value"),
@@ -340,7 +347,7 @@ mod tests {
             ("x start -a", "parse option: -a: unknown here"),
             ("x unregister --all", "parse option: --all: unknown here"),
             ("x register", "parse arguments: register: needs more arguments"),
-            ("x register a b", "parse argument: b: one too many"),
+            ("x register a b", "parse argument: b: unexpected argument"),
             ("x register a --env B", "parse variable: B: must be NAME=VALUE"),
             ("x register a --env =B", "parse variable: : must be NAME=VALUE"),
             ("x register a --env 1=secret", "parse variable: 1: must be NAME=VALUE"),

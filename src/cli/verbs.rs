@@ -53,7 +53,7 @@ down and meant to run, 3 no such gateway, 102 not supervised, 111 it may not be 
 it is interrupted or nobody reads it. Slots that come and go are told, and each death,
 however soon it was over. With --json objects as status has them, one a line.
 
-Exit codes: 0 nobody reads it any more, 1 no watch is left, 102 no s6 here.
+Exit codes: 0 nobody reads it any more, 1 the kernel has no watch left, 102 no s6 here.
 ";
     cmd::doctor::run, (0, 0), "doctor",
     "say what is wrong, why, and what to do about it",
@@ -147,13 +147,13 @@ line a profile; logs/container-boot.log gets it too, at boot and when something 
 changed. Running gateways are left alone. As root it first hands scandir and control
 FIFO to hermes, then becomes hermes. Called as NN-reconcile-profiles it is reconcile --boot.
 
-Policy profiles: each restarts itself (default). Policy root: named slots stay down, and
-default starts if any intent is running.
+Policy profiles (default): each profile's own intent decides. Policy root: named slots
+stay down, and default starts if any intent is running.
 
 Settings: HERMES_GW_POLICY, HERMES_GW_SKIP_RECONCILE=1, HERMES_GATEWAY_NO_SUPERVISE=1,
 HERMES_GW_USER (hermes), HERMES_GW_SERVICES_MAX (1000, in the user tree 4000).
 
-Exit codes: 0 everything planned was applied, 1 something was not.
+Exit codes: 0 everything planned was applied, 1 something was not, 102 no s6-svscan runs.
 ";
     cmd::shutdown::run, (0, 0), "shutdown [--supervisors] [--timeout SECONDS]",
     "bring every gateway down for a container stop; intents stay",
@@ -175,7 +175,7 @@ Exit codes: 0.
 "Says how services come and go under s6. There is nothing to install.
 ";
     cmd::registration::install, (0, 0), "uninstall",
-    "the same",
+    "say how services come and go under s6",
 "Says how services come and go under s6. There is nothing to uninstall.
 ";
     cmd::finish::run, (3, 4), "finish EXIT_CODE SIGNAL NAME [PGID]",

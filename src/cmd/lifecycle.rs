@@ -36,7 +36,7 @@ fn change(context: &Context, target: Target) -> Result<u8> {
     let options = &context.options;
     let all = options.has(Opt::All);
     if all != options.words.is_empty() {
-        return Err(wrong("needs profiles, or --all, and not both"));
+        return Err(wrong("name profiles or give --all, not both"));
     }
     let (privilege, default, done, told) = match target {
         Target::Start => (Privilege::Register, UP, "started", "told to start"),
@@ -72,7 +72,12 @@ pub(crate) fn signal(context: &Context) -> Result<u8> {
         return Err(wrong("needs a signal"));
     };
     let signal = control::signal(word).ok_or_else(|| {
-        Error::new(Kind::Usage, "parse signal", word, ["s6 sends ", control::NAMES].concat())
+        Error::new(
+            Kind::Usage,
+            "parse signal",
+            word,
+            ["unknown signal; known: ", control::NAMES].concat(),
+        )
     })?;
     let s6 = manager::open_s6(context, Privilege::Control, SIGNAL)?;
     outcomes(context, names, "signalled", &|profiles| {

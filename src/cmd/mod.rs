@@ -1,4 +1,4 @@
-//! What each verb does: observe → plan → apply → say.
+//! What each verb does, a file for each or for a few that are alike.
 
 pub(crate) mod doctor;
 pub(crate) mod finish;

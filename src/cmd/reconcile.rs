@@ -39,10 +39,11 @@ struct Run<'a> {
 
 /// Runs the command: 0 if everything planned was applied, else 1.
 pub(crate) fn run(context: &Context) -> Result<u8> {
-    context.warn_of_settings();
     let (options, settings) = (&context.options, &context.settings);
+    let skipped = settings.skip.clone()?;
+    context.warn_of_settings();
     let role = Role::detect(PROC)?;
-    if let Some(why) = reason_to_skip(context, role) {
+    if let Some(why) = reason_to_skip(skipped, role) {
         return skip(context, why).map(|()| 0);
     }
     let (boot, dry) = (options.has(Opt::Boot), options.has(Opt::DryRun));
@@ -97,8 +98,8 @@ fn skip(context: &Context, why: &str) -> Result<()> {
 }
 
 /// Why this container is not to be reconciled at all, if so.
-fn reason_to_skip(context: &Context, role: Role) -> Option<&'static str> {
-    if context.settings.skip {
+fn reason_to_skip(skipped: bool, role: Role) -> Option<&'static str> {
+    if skipped {
         Some("HERMES_GW_SKIP_RECONCILE is set")
     } else if role == Role::Dashboard {
         Some("this container runs the dashboard; another one runs the gateways")

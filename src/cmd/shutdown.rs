@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::error::{Error, Errors, Kind, Result};
 use crate::gateway::event_loop::Job;
 use crate::gateway::slots::{Slots, is_slot};
-use crate::gateway::stop_ladder::{self, Rung, SUPERVISORS};
+use crate::gateway::stop_ladder::{self, OF_ENDED_SVSCAN, Rung};
 use crate::gateway::transition::Target;
 use crate::manager::access::{Privilege, S6};
 use crate::model::tree::Tree;
@@ -15,7 +15,7 @@ use crate::sys::meta::FileKind;
 use std::time::Duration;
 
 /// What gateways get to die after SIGKILL.
-const KILLED: Duration = Duration::from_secs(2);
+const KILLED_AT_SHUTDOWN: Duration = Duration::from_secs(2);
 /// What s6-svscan gets to end.
 const TERMINATED: Duration = Duration::from_secs(5);
 
@@ -36,12 +36,18 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
     let slots = S6::open(context, privilege)?.slots;
     let mut failures = Vec::new();
     let time = options.timeout.unwrap_or(settings.shutdown);
-    descend(&slots, b"", Target::Rest, &stop_ladder::down(time, KILLED), &mut failures)?;
+    descend(
+        &slots,
+        b"",
+        Target::Rest,
+        &stop_ladder::down(time, KILLED_AT_SHUTDOWN),
+        &mut failures,
+    )?;
     if supervisors {
         failures.extend(slots.scandir.terminate(TERMINATED).err());
         // The loggers after the gateways, which takes half the descriptors.
         for part in [&b""[..], b"/log"] {
-            descend(&slots, part, Target::Gone, &SUPERVISORS, &mut failures)?;
+            descend(&slots, part, Target::Gone, &OF_ENDED_SVSCAN, &mut failures)?;
         }
     }
     Ok(failures.iter().fold(0, |code, error| first(code, fail(context, error))))

@@ -32,7 +32,7 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
     for target in &targets {
         observed.push(target.clone().and_then(|profile| observer.observe(&profile)));
     }
-    s6.add_wishes(observed.iter_mut().flatten());
+    s6.drop_root_and_add_wanted_at_boot(observed.iter_mut().flatten());
     let (mut observations, mut code) = (Vec::new(), 0);
     for (target, observed) in targets.iter().zip(observed) {
         let one = match (observed, target) {

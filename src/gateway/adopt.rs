@@ -62,8 +62,8 @@ impl Adoption<'_> {
     /// Waits until the slot of `profile` and its logger are supervised; whatever is puts
     /// off the deadline for the next.
     ///
-    /// What s6-svscan first met in a scan that it gave up, because some other entry was in
-    /// its way, it may never start; so it gets a new directory.
+    /// If a scan fails halfway, because of another entry, s6-svscan may never start what it first
+    /// saw in that scan: such a slot is made anew, with a new inode.
     fn wait_for(&mut self, profile: &Profile) -> Result<bool> {
         let mut renewed = false;
         loop {

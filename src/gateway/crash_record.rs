@@ -11,9 +11,9 @@ use std::time::Duration;
 /// Emptied by `run` when the gateway starts; once it has died, what `finish` has decided, if
 /// there is something to say: a line of fields.
 const RECORD: &[u8] = b"crash-record";
-/// When the run began, or the death was, in which an operator last intervened, as in s6's
-/// status: by a stop, a start or a restart. A decision to park counts as well. Deaths up to
-/// this moment do not count, and a run that began at it ends as the operator asked.
+/// A TAI64N stamp from s6's status: when the run began, or when the death was, in which an
+/// operator last sent a stop, a start or a restart, or after which `finish` did not delay the
+/// next start. Deaths up to it do not count, and the end of a run that began at it is planned.
 const INTERVENED: &[u8] = b"intervened";
 /// The most that either has, in bytes.
 const MAX_SIZE: usize = 256;
@@ -47,9 +47,9 @@ pub(crate) fn read(slot: &Service) -> Result<Option<CrashRecord>> {
 
 /// Writes down what `finish` has decided.
 pub(crate) fn write(slot: &Service, record: &CrashRecord) -> Result<()> {
-    match record.decision {
-        Decision::AsTold => clear(slot),
-        _ => slot.dir().replace(RECORD, 0o644, line(record).as_bytes()),
+    match line(record) {
+        None => clear(slot),
+        Some(line) => slot.dir().replace(RECORD, 0o644, line.as_bytes()),
     }
 }
 
@@ -58,10 +58,11 @@ pub(crate) fn clear(slot: &Service) -> Result<()> {
     slot.dir().remove(RECORD).map(drop)
 }
 
-/// What is done, how the gateway ended, and numbers: deaths, and milliseconds.
-fn line(record: &CrashRecord) -> String {
+/// What is done, how the gateway ended, and numbers: deaths, and milliseconds; `None` if there
+/// is nothing to say.
+fn line(record: &CrashRecord) -> Option<String> {
     let (what, deaths, time) = match record.decision {
-        Decision::AsTold => ("as-told", 0, Duration::ZERO),
+        Decision::AsTold => return None,
         Decision::BackOff { delay, deaths } => ("backing-off", deaths, delay),
         Decision::Park(Reason::Configuration) => ("parked-configuration", 0, Duration::ZERO),
         Decision::Park(Reason::Finished) => ("parked-finished", 0, Duration::ZERO),
@@ -72,7 +73,7 @@ fn line(record: &CrashRecord) -> String {
         Exit::Signal(signal) => ("signal", signal),
     };
     let millis = time.as_secs().saturating_mul(1000) + u64::from(time.subsec_millis());
-    format!("decision={what} {key}={number} deaths={deaths} milliseconds={millis}\n")
+    Some(format!("decision={what} {key}={number} deaths={deaths} milliseconds={millis}\n"))
 }
 
 fn parse(line: &str) -> Option<CrashRecord> {
@@ -87,7 +88,7 @@ fn parse(line: &str) -> Option<CrashRecord> {
         _ => return None,
     };
     let deaths = values::number(field()?.1.as_bytes())?;
-    let time = Duration::from_millis(values::number(field()?.1.as_bytes())? as u64);
+    let time = Duration::from_millis(values::digits(field()?.1.trim_ascii().as_bytes())?);
     let decision = match what {
         "backing-off" => Decision::BackOff { delay: time, deaths },
         "parked-configuration" => Decision::Park(Reason::Configuration),
@@ -105,7 +106,9 @@ mod tests {
 
     #[test]
     fn every_decision_is_read_back() {
-        let (delay, window) = (Duration::from_millis(1500), Duration::from_secs(600));
+        // The longest that a setting can say.
+        let longest = Duration::from_millis(u64::from(u32::MAX) * 1000 + 999);
+        let (delay, window) = (Duration::from_millis(1500), longest);
         for exit in [Exit::Code(0), Exit::Code(78), Exit::Signal(9)] {
             for decision in [
                 Decision::BackOff { delay, deaths: 3 },
@@ -114,14 +117,15 @@ mod tests {
                 Decision::Park(Reason::Deaths { deaths: 10, window }),
             ] {
                 let record = CrashRecord { exit, decision };
-                assert_eq!(parse(&line(&record)), Some(record));
-                assert!(line(&record).len() <= MAX_SIZE);
+                let line = line(&record).unwrap();
+                assert_eq!(parse(&line), Some(record));
+                assert!(line.len() <= MAX_SIZE);
             }
         }
         let exit = Exit::Code(1);
         let record = CrashRecord { exit, decision: Decision::BackOff { delay, deaths: 3 } };
         let expected = "decision=backing-off exit=1 deaths=3 milliseconds=1500\n";
-        assert_eq!(line(&record), expected);
+        assert_eq!(line(&record).unwrap(), expected);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tinyvec::ArrayVec;
 
 /// How long to wait for what comes without an event: at first, and at most.
 const SHORTEST: Duration = Duration::from_micros(250);
-const LONGEST: Duration = Duration::from_millis(50);
+pub(crate) const LONGEST: Duration = Duration::from_millis(50);
 
 /// What became of a service.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Job {
     /// supervises it.
     pub(crate) fn begin(service: Result<Service>, target: Target) -> Result<Option<Job>> {
         match service.and_then(|service| Job::open(service, target)) {
-            Err(error) if poll::is_nobody(error.kind) => Ok(None),
+            Err(error) if poll::means_no_reader(error.kind) => Ok(None),
             job => {
                 let mut job = job?;
                 job.advance();
@@ -117,7 +117,7 @@ impl Job {
             }
             Some(Outcome::Died(_)) if target == Target::Rest => return Ok(()),
             Some(Outcome::Failed(error)) => return Err(error),
-            Some(Outcome::Died(status)) => (Kind::Unusable, obituary(&status).into()),
+            Some(Outcome::Died(status)) => (Kind::Unusable, died_at_once(&status).into()),
             Some(Outcome::Overruled) => (Kind::Unusable, "another caller overruled it".into()),
             Some(Outcome::Abandoned) => (Kind::Unsupervised, "its s6-supervise has gone".into()),
             None => (Kind::TimedOut, Cow::Borrowed(target.late())),
@@ -202,8 +202,9 @@ impl Drop for Job {
     }
 }
 
-/// What is said of a gateway that came up and died.
-fn obituary(status: &Status) -> String {
+/// What is said of a gateway that came up and died. Its finish may still be at work: then the
+/// exit code tells what it will do.
+fn died_at_once(status: &Status) -> String {
     let exit = status.last_exit();
     let parked = exit == Exit::Code(CONFIGURATION) || !status.want_up;
     let next = if parked { "it stays down" } else { "s6 tries again" };

@@ -143,9 +143,11 @@ impl Observer<'_> {
             // Most have never died.
             Ok(deaths) if deaths.is_empty() => (Some(0), None),
             Ok(deaths) => {
-                let since = crash_record::intervened(slot)?.since_unix().max(late);
-                let count = deaths.iter().filter(|it| it.stamp.since_unix() > since).count();
-                (Some(count), Some(status.last_exit()))
+                let count = crash_record::intervened(slot).ok().map(|intervened| {
+                    let since = intervened.since_unix().max(late);
+                    deaths.iter().filter(|it| it.stamp.since_unix() > since).count()
+                });
+                (count, Some(status.last_exit()))
             }
             // A number that is not known is shown as such: null, or nothing.
             Err(_) => (None, None),

@@ -2,7 +2,7 @@
 
 use super::event_loop::Job;
 use super::slots::Slots;
-use super::stop_ladder::{self, KILLED, LOGGER_SUPERVISOR, SUPERVISOR};
+use super::stop_ladder::{self, KILLED, OF_REMOVED, OF_REMOVED_LOGGER};
 use super::transition::Target;
 use crate::error::{Errors, Kind, Result};
 use crate::model::profile::{self, Profile};
@@ -67,7 +67,7 @@ pub(crate) fn send_away(slots: &Slots) {
 /// away, and deletes it.
 pub(crate) fn delete(slots: &Slots, name: &[u8]) -> Result<()> {
     let log = [name, b"/log"].concat();
-    for (part, rungs) in [(name, &SUPERVISOR), (&log[..], &LOGGER_SUPERVISOR)] {
+    for (part, rungs) in [(name, &OF_REMOVED), (&log[..], &OF_REMOVED_LOGGER)] {
         let service = Service::open(slots.dir(), part);
         let Some(mut job) = Job::begin(service, Target::Gone)? else { continue };
         stop_ladder::descend(slice::from_mut(&mut job), rungs)?;

@@ -6,7 +6,7 @@ use crate::text::quote;
 /// The `type` file.
 pub(crate) const TYPE: &[u8] = b"longrun\n";
 
-/// Says which Hermes home to use, at run time. A profile's own home leads to its root.
+/// Says which Hermes home to use, at run time, by the rules of `settings` and `home::root_of`.
 const HOME: &str = r#": "${HERMES_HOME:=/opt/data}"
 HERMES_HOME="${HERMES_HOME%/}"
 case "${HERMES_HOME%/*}" in */profiles) HERMES_HOME="${HERMES_HOME%/profiles/*}" ;; esac

@@ -11,8 +11,9 @@ use crate::sys::{self, Name};
 
 /// Ours, and not s6-svscan's: it serialises changes to the scandir.
 const LOCK: &[u8] = b".hermes-gw.lock";
-/// The descriptors that hermes-gw takes for each gateway when it tells all of them
-/// something; s6-svscan takes two. And what either needs besides.
+/// The descriptors that hermes-gw takes for each gateway when it tells all of them something:
+/// the slot, its control FIFO and a FIFO in event/; s6-svscan takes two. And what either needs
+/// besides.
 const DESCRIPTORS: usize = 3;
 const SPARE: usize = 24;
 
@@ -78,6 +79,11 @@ impl Slots {
             Tree::User => room.min(sys::descriptor_limit().saturating_sub(SPARE) / DESCRIPTORS),
         }
     }
+}
+
+/// How many descriptors hermes-gw needs to tell `gateways` something at once.
+pub(crate) const fn descriptors(gateways: usize) -> usize {
+    DESCRIPTORS * gateways + SPARE
 }
 
 /// Whether `name` is that of a gateway's service directory.

@@ -35,7 +35,7 @@ const fn seconds(seconds: u64) -> Duration {
 
 /// For the supervisor of a service whose slot was taken away. s6-svscan has told it to go;
 /// but it does not while it cannot scan.
-pub(crate) const SUPERVISOR: [Rung; 3] = [
+pub(crate) const OF_REMOVED: [Rung; 3] = [
     Rung::new(&[], seconds(1)),
     Rung::new(&[Control::Down, Control::Exit], seconds(5)),
     Rung::new(&[Control::Kill], seconds(2)),
@@ -43,14 +43,14 @@ pub(crate) const SUPERVISOR: [Rung; 3] = [
 
 /// For that of its logger, which gets longer, to read the rest. It takes still longer only if a
 /// process that outlives the gateway holds the pipe open.
-pub(crate) const LOGGER_SUPERVISOR: [Rung; 3] = [
+pub(crate) const OF_REMOVED_LOGGER: [Rung; 3] = [
     Rung::new(&[], seconds(3)),
     Rung::new(&[Control::Exit, Control::HangUp], seconds(2)),
     Rung::new(&[Control::Kill], seconds(2)),
 ];
 
 /// For the supervisors of an s6-svscan that ends, or has ended.
-pub(crate) const SUPERVISORS: [Rung; 2] =
+pub(crate) const OF_ENDED_SVSCAN: [Rung; 2] =
     [Rung::new(&[Control::Exit], seconds(5)), Rung::new(&[Control::Kill], seconds(2))];
 
 /// Takes `jobs` down the ladder of `rungs`, as far as each needs it.

@@ -20,8 +20,8 @@ type Tell<'a> = &'a dyn Fn(Observation) -> Result<()>;
 /// A gateway, and what was last told of it.
 struct Watched {
     profile: Profile,
-    /// The numbers of what is watched of it.
-    numbers: Vec<i32>,
+    /// The watch descriptors of what is watched of it.
+    descriptors: Vec<i32>,
     /// What tells that its supervisor goes, while it has one.
     control: Option<FifoWriter>,
     /// The last death that is known.
@@ -46,7 +46,7 @@ pub(crate) fn watch(observer: &Observer<'_>, named: &[Profile], tell: Tell<'_>) 
             find(&observer.slots.profiles()?, &mut gateways);
         }
         for gateway in &mut gateways {
-            if all || gateway.numbers.iter().any(|number| changed.contains(number)) {
+            if all || gateway.descriptors.iter().any(|it| changed.contains(it)) {
                 gateway.look(observer, &watches, tell)?;
             }
         }
@@ -80,7 +80,7 @@ fn find(profiles: &[Profile], gateways: &mut Vec<Watched>) {
 impl Watched {
     fn new(profile: Profile) -> Watched {
         let died = Tai64n::default();
-        Watched { profile, numbers: Vec::new(), control: None, died, told: None }
+        Watched { profile, descriptors: Vec::new(), control: None, died, told: None }
     }
 
     fn is_registered(&self) -> bool {
@@ -132,11 +132,11 @@ impl Watched {
     /// anything is read.
     fn watch(&mut self, observer: &Observer<'_>, watches: &Watches) -> Result<()> {
         let mut path = observer.slots.dir().path_of(&self.profile.slot());
-        self.numbers.clear();
+        self.descriptors.clear();
         for part in [&b""[..], b"/supervise"] {
             path.extend_from_slice(part);
             match watches.add(&path) {
-                Ok(number) => self.numbers.push(number),
+                Ok(descriptor) => self.descriptors.push(descriptor),
                 // No watch is left.
                 Err(error) if error.kind == Kind::Unusable => return Err(error),
                 // It is not there, or this user may not look: that is what will be told.

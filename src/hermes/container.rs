@@ -119,10 +119,13 @@ impl Role {
     }
 }
 
-/// The arguments of a process, each ended by NUL; none if it has gone.
+/// The arguments of a process, each ended by NUL; none if it has gone, or has more than a main
+/// program can.
 fn cmdline(proc: &Dir, pid: &[u8]) -> Result<Vec<u8>> {
-    let cmdline = of_process(proc.read(&[pid, b"/cmdline"].concat(), MAX_CMDLINE))?;
-    Ok(cmdline.unwrap_or_default())
+    match of_process(proc.read(&[pid, b"/cmdline"].concat(), MAX_CMDLINE)) {
+        Err(error) if error.kind == Kind::Unusable && pid != b"1" => Ok(Vec::new()),
+        cmdline => Ok(cmdline?.unwrap_or_default()),
+    }
 }
 
 /// A process that goes while its file is read gives ESRCH. One that /proc hides from this user,
@@ -230,6 +233,16 @@ mod tests {
         process(dir.path(), 1, 0, ROOT, "/init\0/x/main-wrapper.sh\0gateway\0run\0");
         process(dir.path(), 17, 1, ROOT, MAIN);
         assert_eq!(role(dir.path()), Role::GatewayRun);
+    }
+
+    #[test]
+    fn a_process_with_a_longer_command_line_than_main_programs_have_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        process(dir.path(), 1, 0, ROOT, "s6-svscan\0");
+        process(dir.path(), 16, 1, ROOT, &"x".repeat(MAX_CMDLINE + 1));
+        assert_eq!(role(dir.path()), Role::Ordinary);
+        process(dir.path(), 17, 1, ROOT, MAIN);
+        assert_eq!(role(dir.path()), Role::Dashboard);
     }
 
     #[test]

@@ -11,6 +11,8 @@ use crate::sys::dir::Dir;
 use crate::sys::meta::FileKind;
 use crate::sys::{Name, if_there};
 
+/// The home where none is set.
+pub(crate) const DEFAULT: &str = "/opt/data";
 /// The directory below the home that holds the named profiles.
 const PROFILES: &[u8] = b"profiles";
 /// The file that marks a real profile.

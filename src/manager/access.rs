@@ -75,7 +75,10 @@ impl<'a> S6<'a> {
     }
 
     /// Drops root, and adds to `observations` whether each is wanted up at the next boot.
-    pub(crate) fn add_wishes<'o>(&self, observations: impl Iterator<Item = &'o mut Observation>) {
+    pub(crate) fn drop_root_and_add_wanted_at_boot<'o>(
+        &self,
+        observations: impl Iterator<Item = &'o mut Observation>,
+    ) {
         if !self.context.output.warn_unless(self.context.drop_root(&mut |_| Ok(()))) {
             return;
         }

@@ -5,8 +5,7 @@ use super::access::S6;
 use super::{Outcomes, Timeout};
 use crate::error::{Error, Kind, Result};
 use crate::gateway::crash_record;
-use crate::gateway::event_loop::{self, Job};
-use crate::gateway::stop_ladder::KILLED;
+use crate::gateway::event_loop::{self, Job, LONGEST};
 use crate::gateway::transition::Target;
 use crate::hermes::{state_file, stop_marker};
 use crate::model::intent::Intent;
@@ -15,6 +14,10 @@ use crate::s6::service::Service;
 use crate::s6::status::Status;
 use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
+use std::time::Duration;
+
+/// How long `--no-wait` tries to tell all supervisors.
+const TELL_ALL: Duration = Duration::from_secs(5);
 
 impl Target {
     /// What is done, in words, for errors.
@@ -94,7 +97,8 @@ pub(crate) fn command(
     let (mut under_way, mut warned) = (Vec::new(), false);
     for job in jobs.iter_mut().flatten() {
         if let (false, Some(error)) = (warned, job.events_error()) {
-            let text = format!("{error}: statuses are read every 50 ms instead");
+            let text =
+                format!("{error}: statuses are read every {} ms instead", LONGEST.subsec_millis());
             s6.context.output.warn_of(&text);
             warned = true;
         }
@@ -102,7 +106,7 @@ pub(crate) fn command(
     }
     let waited = match timeout {
         Timeout::NoWait => {
-            event_loop::tell_all(&mut under_way, Deadline::after(KILLED));
+            event_loop::tell_all(&mut under_way, Deadline::after(TELL_ALL));
             Ok(())
         }
         Timeout::After(time) => event_loop::drive(&mut under_way, Deadline::after(time)),
@@ -168,7 +172,7 @@ fn warn_of(s6: &S6<'_>, recorded: Result<Option<Box<Error>>>) {
 /// Notes for finish in which run, or after which death, an operator intervenes.
 fn intervene(target: Target, service: &Service, status: &Status) -> Result<()> {
     if status.is_down() && target == Target::Stop {
-        // It is not down because it is parked any more.
+        // From now on it is down because it was stopped, not parked.
         crash_record::clear(service)?;
     }
     let at = match status.is_down() {
@@ -192,8 +196,8 @@ fn announce_stop(s6: &S6<'_>, home: &Result<Dir>, status: &Status) {
     }
 }
 
-/// Once it is so: what the gateway wrote on its way may have taken the intent along, and a
-/// call that was overtaken may have recorded another. The last one told counts.
+/// Records the intent once more: what the gateway wrote on its way, or another call, may have
+/// replaced it. What s6 wants now decides.
 fn settle(
     s6: &S6<'_>,
     home: Result<Dir>,

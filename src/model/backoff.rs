@@ -36,7 +36,7 @@ pub struct Limits {
     pub longest: Duration,
     /// A run longer than this ends the row.
     pub steady: Duration,
-    /// Who ends with 0 before this, or nobody knows when, is not believed to have meant it.
+    /// A gateway that exits with 0 sooner than this, or after an unknown time, is tried again.
     pub early: Duration,
     /// So many deaths within `window` park; 0 for never.
     pub deaths: usize,

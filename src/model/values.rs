@@ -16,17 +16,17 @@ pub(crate) fn boolean(word: &[u8]) -> Option<bool> {
 
 /// A whole number that has at most 32 bits.
 pub(crate) fn number(word: &[u8]) -> Option<usize> {
-    digits(word.trim_ascii())
+    u32::try_from(digits(word.trim_ascii())?).ok().map(|number| number as usize)
 }
 
 /// What decimal digits, and nothing else, say.
-fn digits(word: &[u8]) -> Option<usize> {
+pub(crate) fn digits(word: &[u8]) -> Option<u64> {
     let mut number = None;
     for byte in word {
         let digit = char::from(*byte).to_digit(10)?;
-        number = Some(u32::checked_add(number.unwrap_or(0u32).checked_mul(10)?, digit)?);
+        number = Some(u64::checked_add(number.unwrap_or(0u64).checked_mul(10)?, digit.into())?);
     }
-    number.map(|number| number as usize)
+    number
 }
 
 /// A time in seconds, fractions allowed, to the millisecond.
@@ -36,7 +36,7 @@ pub(crate) fn seconds(word: &[u8]) -> Option<Duration> {
         Some(at) => (&word[..at], &word[at + 1..]),
         None => (word, &b"0"[..]),
     };
-    let whole = digits(whole)? as u64;
+    let whole = number(whole)? as u64;
     if fraction.is_empty() || !fraction.iter().all(u8::is_ascii_digit) {
         return None;
     }

@@ -1,4 +1,4 @@
-//! The wire, as s6 documents it; useful to anyone. Nothing here prints, or knows Hermes.
+//! s6's files and FIFOs, as s6 documents them. Nothing here prints, or knows Hermes.
 
 pub(crate) mod control;
 pub mod death_tally;

@@ -3,7 +3,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
-use crate::sys::poll::{self, is_nobody};
+use crate::sys::poll::{self, means_no_reader};
 use std::time::Duration;
 
 /// s6-svscan's own directory in a scandir.
@@ -66,7 +66,7 @@ impl ScanDir {
                 Request::ScanAndSendAway => b"an",
             })
         });
-        asked.map_err(|error| match is_nobody(error.kind) {
+        asked.map_err(|error| match means_no_reader(error.kind) {
             true => {
                 let why = "no s6-svscan runs on this scandir";
                 Error::new(Kind::Unsupervised, "ask for a scan of", self.dir.path(), why)
@@ -80,7 +80,7 @@ impl ScanDir {
     pub(crate) fn terminate(&self, time: Duration) -> Result<()> {
         let control = self.dir.dir(CONTROL_DIR).and_then(|dir| dir.open_fifo_writer(CONTROL));
         let control = match control {
-            Err(error) if is_nobody(error.kind) => return Ok(()),
+            Err(error) if means_no_reader(error.kind) => return Ok(()),
             control => control?,
         };
         control.write(b"t")?;

@@ -5,7 +5,7 @@ use super::status::{self, Status};
 use crate::error::{Kind, Result};
 use crate::sys::dir::Dir;
 use crate::sys::if_there;
-use crate::sys::poll::{FifoWriter, is_nobody};
+use crate::sys::poll::{FifoWriter, means_no_reader};
 
 const CONTROL: &[u8] = b"supervise/control";
 const NOTIFICATION: &[u8] = b"notification-fd";
@@ -49,7 +49,7 @@ impl Service {
     /// # Errors
     /// [`Kind::Unsupervised`] if it has none.
     pub(crate) fn control(&self) -> Result<FifoWriter> {
-        self.dir.open_fifo_writer(CONTROL).map_err(|error| match is_nobody(error.kind) {
+        self.dir.open_fifo_writer(CONTROL).map_err(|error| match means_no_reader(error.kind) {
             true => {
                 let why = "no s6-supervise runs on it";
                 self.dir.error(Kind::Unsupervised, "open", CONTROL, why)

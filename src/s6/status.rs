@@ -30,7 +30,7 @@ pub struct Status {
     pub finishing: bool,
     /// s6-supervise is to start it, or to keep it up.
     pub want_up: bool,
-    /// It has said that it is ready; without a process, it is down for good.
+    /// It has said that it is ready; without a process: `finish` has ended, too.
     pub ready: bool,
 }
 

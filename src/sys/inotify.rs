@@ -26,13 +26,14 @@ impl Watches {
         Ok(Watches { fifo: Fifo { fd } })
     }
 
-    /// Tells of files that get or lose their names in the directory `path`, too; its number.
+    /// Also watches the directory `path` for names that are made, moved or removed; its watch
+    /// descriptor.
     pub(crate) fn add(&self, path: &[u8]) -> Result<i32> {
         let names = WatchFlags::CREATE | WatchFlags::MOVE | WatchFlags::DELETE;
         self.add_as(path, path, names | WatchFlags::ONLYDIR)
     }
 
-    /// Tells of files that are new or grow in `dir`, too.
+    /// Also watches `dir` for files that are new or grow.
     pub(crate) fn add_files_of(&self, dir: &Dir) -> Result<()> {
         // By descriptor: what has its path by now may be something else.
         let path = format!("/proc/self/fd/{}", dir.fd().as_raw_fd());
@@ -49,16 +50,16 @@ impl Watches {
         &self.fifo
     }
 
-    /// The numbers of the directories that something has happened in; one that is none's if
-    /// some of it was lost.
+    /// The watch descriptors of the directories that something has happened in; -1 among them if
+    /// events were lost.
     pub(crate) fn take(&self) -> Vec<i32> {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut reader = inotify::Reader::new(&self.fifo.fd, &mut buffer);
-        let mut numbers = Vec::new();
+        let mut descriptors = Vec::new();
         while let Ok(event) = reader.next() {
-            numbers.push(event.wd());
+            descriptors.push(event.wd());
         }
-        numbers
+        descriptors
     }
 }
 

@@ -1,4 +1,4 @@
-//! The system: the only users of rustix, a room each.
+//! System calls: only these modules use rustix.
 
 mod change;
 pub(crate) mod clock;

@@ -66,7 +66,7 @@ pub(crate) fn wait(all: &[Heard<'_>], timeout: Option<Duration>) -> Result<Vec<(
     }
     match poll(&mut fds, timeout) {
         Ok(_) | Err(Errno::INTR) => {}
-        Err(errno) => return Err(failed("wait for events on", b"event/", errno)),
+        Err(errno) => return Err(failed("wait for", b"events", errno)),
     }
     let mut fds = fds.iter();
     let mut told = |there| there && fds.next().is_some_and(|fd| !fd.revents().is_empty());
@@ -111,7 +111,8 @@ pub(super) fn poll(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> rustix:
     event::poll(fds, timeout.as_ref())
 }
 
-/// Whether `result` says that the other side is not there: no FIFO, or nobody who reads it.
-pub(crate) fn is_nobody(kind: Kind) -> bool {
+/// Whether an error of this kind means that nobody is at the other end: there is no FIFO, or
+/// nobody reads it.
+pub(crate) fn means_no_reader(kind: Kind) -> bool {
     matches!(kind, Kind::Missing | Kind::Unsupervised)
 }

@@ -105,9 +105,11 @@ fn examine(context: &Context, findings: &mut Findings) {
         return told(findings, &error);
     }
     findings.run(&doctor, Doctor::OUTSIDE);
-    doctor.s6.add_wishes(doctor.seen.iter_mut().map(|it| &mut it.observation));
+    doctor
+        .s6
+        .drop_root_and_add_wanted_at_boot(doctor.seen.iter_mut().map(|it| &mut it.observation));
     // Root that cannot become the gateways' user keeps away from the homes.
-    if !identity::is_root() {
+    if context.is_user() {
         findings.run(&doctor, Doctor::INSIDE);
     }
 }

@@ -27,7 +27,7 @@ impl Doctor<'_> {
     pub(super) fn s6(&self, _: &mut Findings) -> String {
         match Supervisor::detect(PROC) {
             Ok(Supervisor::S6) => "s6-svscan is PID 1".into(),
-            Ok(other) => format!("by --scandir; PID 1 is of {}", other.word()),
+            Ok(other) => format!("assumed by --scandir; here is {}", other.word()),
             Err(error) => format!("by --scandir; {error}"),
         }
     }
@@ -185,8 +185,7 @@ impl Doctor<'_> {
         } else if count * 10 >= capacity * 9 {
             findings.warn(format_args!("{used}: there is little room"), remedy);
         }
-        // A control FIFO, an event FIFO and a status each.
-        let descriptors = 3 * count + 32;
+        let descriptors = slots::descriptors(count);
         if descriptor_limit() < descriptors {
             findings.warn(
                 format_args!(
