@@ -165,6 +165,9 @@ fn the_next_start_is_delayed_twice_as_long_each_time_and_then_no_more() {
         let noise = Duration::from_millis(900);
         assert!(between >= delay && between < delay + noise, "{deaths:?} {delay:?}");
     }
+    // The logger may be a little later than the record.
+    let last = "hermes-gw: parked: exit 1 (6 deaths within 600s)\n";
+    wait_until("the last line of the log", || log(&container, "one").contains(last));
     let log = log(&container, "one");
     for text in [
         "backing off 1s, 1 death: exit 1",
