@@ -33,6 +33,12 @@ fn leftovers(container: &Container) -> (BTreeSet<String>, Vec<String>) {
     (names.lines().map(String::from).collect(), supervisors.collect())
 }
 
+/// The same once `default` and its logger are supervised; the boot does not wait for the latter.
+fn at_first(container: &Container) -> (BTreeSet<String>, Vec<String>) {
+    wait_until("the supervisors of default", || leftovers(container).1.len() == 2);
+    leftovers(container)
+}
+
 /// How many descriptors each s6-svscan has open, all together.
 fn descriptors(container: &Container) -> usize {
     let script = "for p in /proc/[0-9]*; do \
@@ -44,7 +50,7 @@ fn descriptors(container: &Container) -> usize {
 fn a_slot_is_registered_supervised_listed_and_removed_by_either_caller() {
     let container = Container::boot(Volume::new(), Spec::default());
     container.volume().profile("one").profile("two").give(support::HERMES);
-    let before = leftovers(&container);
+    let before = at_first(&container);
     type Caller<'a> = &'a dyn Fn(&[&str]) -> Output;
     let callers: [Caller; 2] = [&|args| gw(&container, args), &|args| {
         container.as_root(&[&["/command/hermes-gw"], args].concat())
@@ -99,7 +105,7 @@ fn what_was_heard_while_a_slot_came_and_went() {
 #[test]
 fn names_that_are_none_are_refused() {
     let container = Container::boot(Volume::new(), Spec::default());
-    let before = leftovers(&container);
+    let before = at_first(&container);
     let long = "a".repeat(244);
     let names = [
         "",
@@ -187,7 +193,7 @@ fn extra_environment_arrives_byte_for_byte() {
 #[test]
 fn what_is_not_taken_up_is_rolled_back() {
     let container = Container::boot(Volume::new(), Spec::default());
-    let before = leftovers(&container);
+    let before = at_first(&container);
     container.signal_svscan("STOP");
     let output = gw(&container, &["register", "one"]);
     let why = "hermes-gw: register gateway: /run/service/gateway-one: s6-svscan did not take it \
@@ -205,7 +211,7 @@ fn what_is_not_taken_up_is_rolled_back() {
 #[test]
 fn a_scan_that_was_given_up_is_cured() {
     let container = Container::boot(Volume::new(), Spec::default());
-    let before = leftovers(&container);
+    let before = at_first(&container);
     let dangling = "/run/service/dangling";
     container.as_root(&["ln", "-s", "/nowhere", dangling]).ok();
     // From 2.12 on, one link that leads nowhere keeps s6-svscan from its whole scan; the
@@ -241,7 +247,7 @@ fn a_scan_that_was_given_up_is_cured() {
 #[test]
 fn names_that_differ_only_at_their_end_are_kept_apart() {
     let container = Container::boot(Volume::new(), Spec::default());
-    let before = leftovers(&container);
+    let before = at_first(&container);
     let names = ["b", "c"].map(|end| "a".repeat(242) + end);
     for name in &names {
         gw(&container, &["register", name, "--down"]).ok();
