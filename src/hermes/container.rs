@@ -121,7 +121,7 @@ impl Role {
 
 /// The arguments of a process, each ended by NUL; none if it has gone, or has more than a main
 /// program can.
-fn cmdline(proc: &Dir, pid: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn cmdline(proc: &Dir, pid: &[u8]) -> Result<Vec<u8>> {
     match of_process(proc.read(&[pid, b"/cmdline"].concat(), MAX_CMDLINE)) {
         Err(error) if error.kind == Kind::Unusable && pid != b"1" => Ok(Vec::new()),
         cmdline => Ok(cmdline?.unwrap_or_default()),

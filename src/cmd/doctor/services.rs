@@ -4,7 +4,7 @@ use super::{Doctor, Findings, told};
 use crate::context::Context;
 use crate::error::{Kind, Result};
 use crate::gateway::slots::{self, is_slot};
-use crate::hermes::container::{PROC, Supervisor};
+use crate::hermes::container::{self, PROC, Supervisor};
 use crate::model::profile::{self, PREFIX, Profile};
 use crate::model::tree::Tree;
 use crate::sys::dir::Dir;
@@ -212,8 +212,7 @@ impl Doctor<'_> {
         let proc = Dir::open(PROC)?;
         let mut count = 0;
         for pid in proc.names()?.iter().filter(|pid| pid[0].is_ascii_digit()) {
-            // A process that goes meanwhile supervises nothing.
-            let cmdline = proc.read(&[pid, &b"/cmdline"[..]].concat(), 1024).unwrap_or_default();
+            let cmdline = container::cmdline(&proc, pid)?;
             let mut args = cmdline.split(|&byte| byte == 0);
             let is_supervisor = args.next().is_some_and(|it| it.ends_with(b"s6-supervise"));
             let Some(name) = args.next().filter(|it| is_supervisor && is_slot(it)) else {
