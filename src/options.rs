@@ -47,6 +47,7 @@ options! {
     DryRun, "--dry-run", "print what would be done and touch nothing";
     Env, "--env NAME=VALUE", "for the gateway, besides the container's environment";
     Follow, "-f, --follow", "then go on with what comes, until interrupted";
+    Force, "--force", "do it all the same";
     IfMissing, "--if-missing", "a slot that is there already is fine";
     Lines, "-n, --lines N", "so many lines of each gateway (50)";
     Local, "--local", "stamps in local time, with its offset from UTC";

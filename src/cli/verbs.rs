@@ -71,7 +71,7 @@ Exit codes: 0 nothing fails, 1 something does.
     "print the profiles that have a slot",
 "Prints the profiles that have a slot, one a line; with --json an array.
 ";
-    cmd::lifecycle::start, (0, MANY), "start PROFILE...|--all [--no-wait] [--timeout SECONDS]",
+    cmd::lifecycle::start, (0, MANY), "start PROFILE...|--all [--force] [--no-wait] [--timeout SECONDS]",
     "bring gateways up, now and after each restart of the container",
 "Brings gateways up, all at once, waits until they are, 10 seconds at most, and records
 that they are to run. A profile on disk that has no slot is registered first. It ends a
@@ -86,7 +86,7 @@ records that they are to stay down. Each is told that an operator stops it.
 
 Exit codes: 0 down, 3 no such gateway, 99 not down in time.
 ";
-    cmd::lifecycle::restart, (0, MANY), "restart PROFILE...|--all [--no-wait] [--timeout SECONDS]",
+    cmd::lifecycle::restart, (0, MANY), "restart PROFILE...|--all [--force] [--no-wait] [--timeout SECONDS]",
     "have gateways run in a new process; start those that are down",
 "Brings gateways down and up again, all at once, and waits for the new processes, 60
 seconds at most. What is down is started. Records that they are to run. With --no-wait
@@ -177,6 +177,14 @@ Exit codes: 0.
     cmd::registration::install, (0, 0), "uninstall",
     "say how services come and go under s6",
 "Says how services come and go under s6. There is nothing to uninstall.
+";
+    cmd::standby::run, (0, 0), "standby",
+    "take over what another container ran; what the longrun hermes-standby runs",
+"Waits, without looking again and again, until another container on the same volume lets
+go of a profile that stands by for it, and then does what reconcile does. It ends when
+nothing has stood by for ten seconds.
+
+Exit codes: 0 nothing stands by, 102 no s6-svscan runs.
 ";
     cmd::finish::run, (3, 4), "finish EXIT_CODE SIGNAL NAME [PGID]",
     "what a slot's finish script runs",

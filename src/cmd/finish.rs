@@ -2,13 +2,16 @@
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::gateway::crash_record;
+use crate::gateway::{crash_record, standby};
 use crate::model::backoff::{self, CrashRecord, Decision, Exit, Facts};
+use crate::model::observation::STANDING_BY;
+use crate::model::profile::{PREFIX, Profile};
 use crate::model::values;
 use crate::s6::service::Service;
 use crate::s6::status::{self, Status};
 use crate::s6::tai64n::Tai64n;
 use crate::sys::clock::Deadline;
+use crate::sys::dir::Dir;
 use crate::sys::inotify::Watches;
 use crate::sys::poll;
 use crate::sys::print;
@@ -16,6 +19,8 @@ use std::time::Duration;
 
 /// Tells s6-supervise not to start the service again.
 const PARKED: u8 = 125;
+/// The exit code of s6-log where a system call has failed, as one that takes a lock.
+const FAILED: u8 = 111;
 /// What s6-supervise gets to say that finish runs.
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// Where there are no watches left, the status is looked at so often.
@@ -28,6 +33,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// [`Kind::Unsupervised`] if s6-supervise has not started this process, or cannot say so.
 pub(crate) fn run(context: &Context) -> Result<u8> {
     let exit = exit(&context.options.words)?;
+    if let Some(profile) = logger_of(&context.options.words)? {
+        return logger(context, &profile, exit);
+    }
     context.warn_of_settings();
     let output = &context.output;
     // What belongs to hermes is not written as root.
@@ -44,6 +52,13 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
     }
     let first = slot.dir().look(status::FILE);
     let status = slot.status()?;
+    if status.want_up && may_write && told(context, runs_elsewhere(context)) {
+        print::print_if_heard(["hermes-gw: ", STANDING_BY, "\n"].concat().as_bytes());
+        output.warn_unless(crash_record::clear(&slot));
+        output.warn_unless(crash_record::intervene(&slot, status.stamp));
+        standby::stand_by(&slot)?;
+        return Ok(PARKED);
+    }
     let record = CrashRecord { exit, decision: decide(context, &slot, &status, exit) };
     let text = record.to_string();
     if !text.is_empty() {
@@ -70,6 +85,28 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
             Ok(0)
         }
     }
+}
+
+/// Whose logger has ended, if it is one, by the name that s6-supervise gives its service.
+fn logger_of(words: &[Vec<u8>]) -> Result<Option<Profile>> {
+    let name = words.get(2).and_then(|name| name.strip_suffix(b"/log"));
+    let profile = name.and_then(|name| name.strip_prefix(PREFIX)).map(Profile::parse);
+    profile.transpose().map_err(|why| Error::new(Kind::Usage, "finish logger", "log", why.why()))
+}
+
+/// What becomes of a logger that has ended. If another container's writes to its directory, the
+/// profile is that container's, and this slot stands by.
+fn logger(context: &Context, profile: &Profile, exit: Exit) -> Result<u8> {
+    if exit != Exit::Code(FAILED) {
+        return Ok(0);
+    }
+    context.drop_root(&mut |_| Ok(()))?;
+    if !standby::locks_in(&context.homes()?, profile)?.are_held_elsewhere() {
+        return Ok(0);
+    }
+    context.output.tell(profile.name(), STANDING_BY)?;
+    standby::stand_by(&Service::open(&Dir::open(b"..")?, b".")?)?;
+    Ok(PARKED)
 }
 
 /// `EXIT_CODE SIGNAL NAME [PGID]`: what s6-supervise passes to the script.
@@ -117,6 +154,16 @@ fn told<T: Default>(context: &Context, read: Result<T>) -> T {
         context.output.warn(&error);
         T::default()
     })
+}
+
+/// Whether another container runs the gateway that has died.
+fn runs_elsewhere(context: &Context) -> Result<bool> {
+    let name = context.options.words.get(2).map_or(&b""[..], |name| name);
+    match name.strip_prefix(PREFIX).map(Profile::parse) {
+        Some(Ok(profile)) => standby::runs_elsewhere(&context.homes()?, &profile),
+        // By hand, perhaps.
+        _ => Ok(false),
+    }
 }
 
 /// Whether `slot` is where this process is the finish that runs.

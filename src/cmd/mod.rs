@@ -7,6 +7,7 @@ pub(crate) mod logs;
 pub(crate) mod reconcile;
 pub(crate) mod registration;
 pub(crate) mod shutdown;
+pub(crate) mod standby;
 pub(crate) mod status;
 pub(crate) mod watch;
 

@@ -3,11 +3,12 @@
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::gateway::observe::may_run;
-use crate::gateway::slot::{self, Registration};
+use crate::gateway::slot::{self, Batch, Registration, Rest};
 use crate::gateway::slots::{self, Slots};
-use crate::gateway::{adopt, retire};
+use crate::gateway::{adopt, retire, standby};
 use crate::hermes::container::{PROC, Role};
 use crate::hermes::home::{self, Homes};
+use crate::hermes::locks::Locks;
 use crate::hermes::{boot_log, state_file};
 use crate::manager::access::{Privilege, S6};
 use crate::model::calendar;
@@ -18,6 +19,7 @@ use crate::options::{Opt, Verbosity};
 use crate::output::{self, Row};
 use crate::sys::dir::Dir;
 use crate::sys::identity;
+use crate::sys::inotify::Watches;
 use crate::sys::{self, Name, clock};
 use crate::text::{Shown, hex_digits};
 
@@ -26,7 +28,7 @@ use crate::text::{Shown, hex_digits};
 const OPEN_HOMES: usize = 200;
 
 /// All that a run needs to know and hold.
-struct Run<'a> {
+pub(super) struct Run<'a> {
     context: &'a Context,
     boot: bool,
     dry: bool,
@@ -34,54 +36,21 @@ struct Run<'a> {
     user: &'a [u8],
     role: Role,
     homes: Homes,
+    /// The directory of all logs, if it is there.
+    logs: Option<Dir>,
     s6: S6<'a>,
 }
 
 /// Runs the command: 0 if everything planned was applied, else 1.
 pub(crate) fn run(context: &Context) -> Result<u8> {
-    let (options, settings) = (&context.options, &context.settings);
-    let skipped = settings.skip.clone()?;
-    context.warn_of_settings();
-    let role = Role::detect(PROC)?;
-    if let Some(why) = reason_to_skip(skipped, role) {
-        return skip(context, why).map(|()| 0);
-    }
-    let (boot, dry) = (options.has(Opt::Boot), options.has(Opt::DryRun));
-    let privilege = match (dry, boot) {
-        (true, _) => Privilege::Control,
-        (false, false) => Privilege::Register,
-        (false, true) => Privilege::Boot,
-    };
-    let was_root = identity::is_root();
-    let s6 = S6::open(context, privilege)?;
-    if was_root && !dry && s6.slots.tree == Tree::Root {
-        let (path, user) = (Shown(s6.slots.dir().path()), Shown(&settings.place()?.user));
-        if context.output.verbosity == Verbosity::Verbose && !context.output.json {
-            context.output.say(&format!("reconcile: handed {path} to {user}\n"))?;
+    match Run::open(context)? {
+        Some(run) => {
+            let actions = run.act(false)?;
+            run.say(&actions)?;
+            Ok(actions.iter().any(|action| action.effect == Effect::Failed).into())
         }
+        None => Ok(0),
     }
-    let homes = context.homes().map_err(|error| error.hint("set HERMES_HOME or --home"))?;
-    let prune = options.has(Opt::Prune);
-    let user = &settings.place()?.user[..];
-    let run = Run { context, boot, dry, prune, user, role, homes, s6 };
-
-    let locked = || run.s6.lock().map_err(|error| context.explain(error));
-    let _lock = if dry { None } else { Some(locked()?) };
-    let (observed, mut homes) = run.observe()?;
-    let mut actions = plan::plan(observed, options.policy.unwrap_or(settings.policy));
-    let mut asked = Ok(());
-    if !dry {
-        run.prune(&mut actions);
-        let mut buffer = Vec::new();
-        for (at, action) in actions.iter_mut().enumerate() {
-            run.apply(action, homes.get_mut(at).and_then(Option::take), &mut buffer);
-        }
-        asked = run.adopt(&mut actions);
-        run.log(&actions);
-    }
-    run.say(&actions)?;
-    asked?;
-    Ok(actions.iter().any(|action| action.effect == Effect::Failed).into())
 }
 
 /// Says that nothing is done, and why.
@@ -108,7 +77,84 @@ fn reason_to_skip(skipped: bool, role: Role) -> Option<&'static str> {
     }
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// Opens what it needs; `None` if this container is not to be reconciled, which is said.
+    pub(super) fn open(context: &'a Context) -> Result<Option<Run<'a>>> {
+        let (options, settings) = (&context.options, &context.settings);
+        let skipped = settings.skip.clone()?;
+        context.warn_of_settings();
+        let role = Role::detect(PROC)?;
+        if let Some(why) = reason_to_skip(skipped, role) {
+            return skip(context, why).map(|()| None);
+        }
+        let (boot, dry) = (options.has(Opt::Boot), options.has(Opt::DryRun));
+        let privilege = match (dry, boot) {
+            (true, _) => Privilege::Control,
+            (false, false) => Privilege::Register,
+            (false, true) => Privilege::Boot,
+        };
+        let was_root = identity::is_root();
+        let s6 = S6::open(context, privilege)?;
+        if was_root && !dry && s6.slots.tree == Tree::Root {
+            let (path, user) = (Shown(s6.slots.dir().path()), Shown(&settings.place()?.user));
+            if context.output.verbosity == Verbosity::Verbose && !context.output.json {
+                context.output.say(&format!("reconcile: handed {path} to {user}\n"))?;
+            }
+        }
+        let homes = context.homes().map_err(|error| error.hint("set HERMES_HOME or --home"))?;
+        let logs = home::logs(homes.root())?;
+        let prune = options.has(Opt::Prune);
+        let user = &settings.place()?.user[..];
+        Ok(Some(Run { context, boot, dry, prune, user, role, homes, logs, s6 }))
+    }
+
+    /// Observes, plans and applies; what was done. Where `only_standing_by` is so, all other slots
+    /// are left alone.
+    fn act(&self, only_standing_by: bool) -> Result<Vec<Action>> {
+        let locked = || self.s6.lock().map_err(|error| self.context.explain(error));
+        let _lock = if self.dry { None } else { Some(locked()?) };
+        let (observed, mut homes) = self.observe()?;
+        let policy = self.context.options.policy.unwrap_or(self.context.settings.policy);
+        let mut actions = plan::plan(observed, policy);
+        if only_standing_by {
+            actions.iter_mut().for_each(Action::leave_unless_standing_by);
+        }
+        if !self.dry {
+            self.prune(&mut actions);
+            let mut batch = Batch::default();
+            for (at, action) in actions.iter_mut().enumerate() {
+                self.apply(action, homes.get_mut(at).and_then(Option::take), &mut batch);
+            }
+            let asked = self.adopt(&mut actions);
+            self.log(&actions);
+            if let Err(error) = asked {
+                self.say(&actions)?;
+                return Err(error);
+            }
+        }
+        Ok(actions)
+    }
+
+    /// What tells that a slot begins to stand by.
+    pub(super) fn watch_loggers(&self) -> Result<Watches> {
+        standby::watch_loggers(self.slots())
+    }
+
+    /// Takes over what is free, and says what was changed; the locks of what stands by now.
+    pub(super) fn take_over(&self) -> Result<Vec<Locks>> {
+        let (mut changed, mut waiting) = (Vec::new(), Vec::new());
+        for action in self.act(true)? {
+            if let (Ok(profile), true) = (&action.profile, action.standing_by) {
+                waiting.push(standby::locks_in(&self.homes, profile)?);
+            }
+            if action.effect.changes() {
+                changed.push(action);
+            }
+        }
+        self.say(&changed)?;
+        Ok(waiting)
+    }
+
     fn warn(&self, error: &Error) {
         self.context.output.warn(error);
     }
@@ -174,7 +220,13 @@ impl Run<'_> {
             false => Slot::Absent,
             true => slot::observe(self.slots(), &profile, self.user),
         };
-        Found { profile: Ok(profile), prior, exit: state_file::read_exit(home), slot }
+        // What is up here, or may be, has its locks itself.
+        let elsewhere = match slot {
+            Slot::Present { supervised: true, standing_by: false, .. } | Slot::Unusable(_) => false,
+            _ => standby::locks_of(home, self.logs.as_ref(), &profile).are_held_elsewhere(),
+        };
+        let exit = state_file::read_exit(home);
+        Found { profile: Ok(profile), prior, exit, elsewhere, slot }
     }
 
     /// Takes away the slots that are to go, first of all: there is room for others then.
@@ -195,14 +247,20 @@ impl Run<'_> {
     }
 
     /// Does what `action` says, or marks it failed; `home` is the profile's, if it stayed open.
-    fn apply(&self, action: &mut Action, home: Option<Dir>, buffer: &mut Vec<u8>) {
+    fn apply(&self, action: &mut Action, home: Option<Dir>, batch: &mut Batch) {
         let Ok(profile) = &action.profile else { return };
+        let rest = Rest { down: action.down, standing_by: action.standing_by };
         let done = self.prepare(profile, action, home).and_then(|()| match action.effect {
-            Effect::Started | Effect::Registered => {
-                let how = Registration { down: action.down, ..Registration::default() };
-                slot::publish(self.slots().dir(), profile, self.user, &how, buffer)
+            Effect::Started | Effect::Registered if action.present => {
+                standby::take_over(self.slots(), profile, self.user, !action.down)
             }
-            Effect::Updated => slot::amend(self.slots(), profile, self.user, action.down),
+            Effect::Started | Effect::Registered | Effect::StandingBy if !action.present => {
+                let how = Registration { rest, ..Registration::default() };
+                slot::publish(self.slots().dir(), profile, self.user, &how, batch)
+            }
+            Effect::Updated | Effect::StandingBy | Effect::Started | Effect::Registered => {
+                slot::amend(self.slots(), profile, self.user, rest)
+            }
             Effect::Kept | Effect::Skipped | Effect::Pruned | Effect::Failed => Ok(()),
         });
         if let Err(error) = done {
@@ -216,11 +274,14 @@ impl Run<'_> {
         if !action.sweep && !action.seed {
             return Ok(());
         }
+        let output = &self.context.output;
+        if action.sweep {
+            output.warn_unless(standby::remove_stale_lock(self.logs.as_ref(), profile));
+        }
         let home = match home {
             Some(home) => home,
             None => self.homes.of(profile)?,
         };
-        let output = &self.context.output;
         if action.seed {
             output.warn_unless(state_file::seed(&home, clock::now()));
         }
@@ -234,8 +295,7 @@ impl Run<'_> {
 
     /// Adds to the boot log what a boot did, or what was changed since.
     fn log(&self, actions: &[Action]) {
-        let unchanged = |action: &Action| matches!(action.effect, Effect::Kept | Effect::Skipped);
-        if !self.boot && actions.iter().all(unchanged) {
+        if !self.boot && !actions.iter().any(|action| action.effect.changes()) {
             return;
         }
         let lines = log_lines(actions, clock::now());
@@ -305,6 +365,7 @@ fn unusable(name: Name, why: String) -> Found {
         profile: Err((name, why)),
         prior: Default::default(),
         exit: Default::default(),
+        elsewhere: false,
         slot: Slot::Absent,
     }
 }
@@ -387,6 +448,8 @@ mod tests {
             effect: Effect::Started,
             reason: None,
             down: false,
+            standing_by: false,
+            present: false,
             sweep: true,
             seed: false,
             unsupervised: true,

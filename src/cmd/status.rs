@@ -170,7 +170,7 @@ pub(super) fn table(observations: &[Observation], now: Duration, colour: bool) -
 fn colours(state: State) -> (&'static str, &'static str) {
     let on = match state {
         State::Up => "\x1b[32m",
-        State::Finishing | State::Starting | State::BackingOff => "\x1b[33m",
+        State::Finishing | State::Starting | State::BackingOff | State::StandingBy => "\x1b[33m",
         State::Down | State::NotRegistered => "\x1b[2m",
         State::Parked | State::NotSupervised | State::Denied | State::Unreadable => "\x1b[31m",
     };

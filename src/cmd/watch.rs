@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::gateway;
 use crate::gateway::observe::wanted_at_boot;
+use crate::gateway::standby::add_holder;
 use crate::manager;
 use crate::manager::access::Privilege;
 use crate::sys::clock;
@@ -21,8 +22,10 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
     gateway::watch::watch(&s6.observer(), &profiles, &|mut it| {
         // A home that cannot be opened is not known to want anything.
         let homes = context.homes().ok();
-        it.wanted_at_boot =
-            homes.and_then(|homes| wanted_at_boot(&homes, context.settings.policy, &it.profile));
+        if let Some(homes) = homes {
+            it.wanted_at_boot = wanted_at_boot(&homes, context.settings.policy, &it.profile);
+            add_holder(&homes, &mut it);
+        }
         let now = clock::time();
         context.output.say(&match context.output.json {
             true => status::json(&it, s6.slots.tree, now) + "\n",

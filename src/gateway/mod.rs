@@ -9,6 +9,7 @@ pub(crate) mod retire;
 pub(crate) mod script;
 pub(crate) mod slot;
 pub(crate) mod slots;
+pub(crate) mod standby;
 pub(crate) mod stop_ladder;
 pub(crate) mod transition;
 pub(crate) mod user_tree;

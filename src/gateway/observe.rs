@@ -1,7 +1,7 @@
 //! One look at a gateway, which reconcile, status, watch and doctor all share: its slot is
 //! opened once, and all that is asked of it is asked there.
 
-use super::crash_record;
+use super::{crash_record, slot};
 use super::slots::Slots;
 use crate::error::{Error, Kind, Result};
 use crate::hermes::home::Homes;
@@ -135,15 +135,20 @@ impl Observer<'_> {
         status: &Status,
         deaths: &Result<Vec<Death>>,
     ) -> Result<Observation> {
-        let slot = &gateway.service;
-        let crash = if status.is_up() { None } else { crash_record::read(slot)? };
-        let state = State::of(status.is_up(), status.finishing, status.want_up, crash.as_ref());
+        let service = &gateway.service;
+        let (mut crash, mut marked) = (None, false);
+        if !status.is_up() {
+            crash = crash_record::read(service)?;
+            marked = slot::is_standing_by(service.dir())?;
+        }
+        let up = status.is_up();
+        let state = State::of(up, status.finishing, status.want_up, marked, crash.as_ref());
         let late = clock::time().saturating_sub(self.window);
         let (count, last_exit) = match deaths {
             // Most have never died.
             Ok(deaths) if deaths.is_empty() => (Some(0), None),
             Ok(deaths) => {
-                let count = crash_record::intervened(slot).ok().map(|intervened| {
+                let count = crash_record::intervened(service).ok().map(|intervened| {
                     let since = intervened.since_unix().max(late);
                     deaths.iter().filter(|it| it.stamp.since_unix() > since).count()
                 });

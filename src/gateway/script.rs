@@ -55,7 +55,6 @@ pub(crate) fn log_run(profile: &Profile, user: &[u8], script: &mut Vec<u8>) {
     script.extend_from_slice(
         br#""
 mkdir -p "$dir"
-rm -f "$dir/lock"
 exec s6-log -p 1 n10 s1000000 T "$dir"
 "#,
     );

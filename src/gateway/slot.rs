@@ -11,7 +11,11 @@ use crate::sys::dir::Dir;
 use crate::sys::meta::FileKind;
 
 const DOWN: &[u8] = b"down";
+/// Keeps the logger down, as `down` does the gateway: the mark of a slot that stands by. Two
+/// s6-log do not write to one directory.
+const LOGGER_DOWN: &[u8] = b"log/down";
 const RUN: &[u8] = b"run";
+const FINISH: &[u8] = b"finish";
 
 /// What a slot is made of besides its files, in the order it is made. What exists already,
 /// s6-supervise takes as it is: made here, it belongs to whoever calls.
@@ -35,15 +39,49 @@ fn make(slot: &Dir, part: &str) -> Result<()> {
     }
 }
 
+/// What in a slot is to stay down when its supervisors start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rest {
+    /// The gateway.
+    pub(crate) down: bool,
+    /// The logger, too.
+    pub(crate) standing_by: bool,
+}
+
+impl Rest {
+    /// The files that say so, and whether each is to be there; the logger's first, by which a
+    /// slot that stands by is known.
+    fn files(self) -> impl Iterator<Item = (&'static [u8], bool)> {
+        [(LOGGER_DOWN, self.standing_by), (DOWN, self.down || self.standing_by)].into_iter()
+    }
+
+    /// Makes the files in `slot` what they should be.
+    pub(crate) fn put(self, slot: &Dir) -> Result<()> {
+        for (name, wanted) in self.files() {
+            match (wanted, slot.kind(name)?.is_some()) {
+                (true, false) => slot.create(name, 0o644, b"")?,
+                (false, true) => drop(slot.remove(name)?),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
 /// How a slot is to be made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Registration {
     /// Names and values, sorted, that the gateway gets besides the container's environment.
     pub(crate) environment: Vec<(Vec<u8>, Vec<u8>)>,
     /// Whether it stays down at first.
-    pub(crate) down: bool,
+    pub(crate) rest: Rest,
     /// Whether one that is there already does.
     pub(crate) if_missing: bool,
+}
+
+/// Whether the `slot` stands by.
+pub(crate) fn is_standing_by(slot: &Dir) -> Result<bool> {
+    Ok(slot.kind(LOGGER_DOWN)?.is_some())
 }
 
 /// The files that a slot of one profile holds, `down` aside.
@@ -65,14 +103,15 @@ impl Files<'_> {
 
     /// Name, mode and content of each.
     #[inline(never)]
-    fn each(&self) -> [(&'static [u8], u32, &[u8]); 6] {
+    fn each(&self) -> [(&'static [u8], u32, &[u8]); 7] {
         [
             (b"type", 0o644, script::TYPE),
             // The most that s6 keeps: how many deaths park is a setting.
             (b"max-death-tally", 0o644, b"4096\n"),
             // Never: finish delays the next start as long as the settings say.
             (b"timeout-finish", 0o644, b"0\n"),
-            (b"finish", 0o755, script::FINISH),
+            (FINISH, 0o755, script::FINISH),
+            (b"log/finish", 0o755, script::FINISH),
             (b"log/run", 0o755, &self.scripts[self.run_ends..]),
             // Last: without it s6 starts nothing.
             (RUN, 0o755, &self.scripts[..self.run_ends]),
@@ -80,20 +119,29 @@ impl Files<'_> {
     }
 }
 
+/// What slots that are made one after the other share.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    /// Where the scripts are made: once it is large enough, the allocator has nothing to do.
+    scripts: Vec<u8>,
+    /// The slot made last: numbers and words that are the same in every slot are linked from it.
+    last: Option<Dir>,
+}
+
 /// Builds the slot of `profile` aside and renames it into place. Only under the lock.
 ///
 /// A reader sees the whole slot or none; what a killed run leaves is a staging
-/// directory, which s6-svscan ignores and the next run removes. The scripts are made in `buffer`,
-/// which whoever publishes many slots passes again, for then the allocator has nothing to do.
+/// directory, which s6-svscan ignores and the next run removes.
 pub(crate) fn publish(
     scandir: &Dir,
     profile: &Profile,
     user: &[u8],
     how: &Registration,
-    buffer: &mut Vec<u8>,
+    batch: &mut Batch,
 ) -> Result<()> {
     let extra = script::environment(&how.environment);
-    build(scandir, profile, Files::new(profile, user, &extra, buffer), how.down)?;
+    let files = Files::new(profile, user, &extra, &mut batch.scripts);
+    build(scandir, profile, files, how.rest, &mut batch.last)?;
     put_in_place(scandir, profile)
 }
 
@@ -102,9 +150,9 @@ pub(crate) fn publish(
 pub(crate) fn renew(scandir: &Dir, profile: &Profile, user: &[u8]) -> Result<()> {
     let old = scandir.dir(&profile.slot())?;
     let run = content_of(&old, RUN, MAX_RUN)?.unwrap_or_default();
-    let down = old.kind(DOWN)?.is_some();
+    let rest = Rest { down: old.kind(DOWN)?.is_some(), standing_by: is_standing_by(&old)? };
     let (extra, mut buffer) = (script::environment_of(&run), Vec::new());
-    build(scandir, profile, Files::new(profile, user, extra, &mut buffer), down)?;
+    build(scandir, profile, Files::new(profile, user, extra, &mut buffer), rest, &mut None)?;
     scandir.rename(&profile.slot(), &profile.leaving())?;
     put_in_place(scandir, profile)
 }
@@ -118,23 +166,44 @@ fn discard(scandir: &Dir, profile: &Profile) {
     let _ = scandir.remove_tree(&profile.staging());
 }
 
-fn build(scandir: &Dir, profile: &Profile, files: Files<'_>, down: bool) -> Result<()> {
+fn build(
+    scandir: &Dir,
+    profile: &Profile,
+    files: Files<'_>,
+    rest: Rest,
+    last: &mut Option<Dir>,
+) -> Result<()> {
     if files.run_ends > MAX_RUN {
         let why = "has more than 1 MiB of extra environment";
         return Err(Error::new(Kind::Usage, "make slot", profile.name(), why));
     }
-    let fill = || {
+    let fill = || -> Result<Dir> {
         let slot = scandir.dir(&profile.staging())?;
         for part in SKELETON.split(' ') {
             make(&slot, part)?;
         }
         for (name, mode, content) in &files.each() {
-            slot.create(name, *mode, content)?;
+            let original = match *name {
+                b"type" | b"max-death-tally" | b"timeout-finish" => last.as_ref().map(|it| (it, *name)),
+                b"log/finish" => Some((&slot, FINISH)),
+                _ => None,
+            };
+            // Where it cannot be linked, it is written as the others are.
+            let linked = original.is_some_and(|(dir, file)| dir.link_to(file, &slot, name).is_ok());
+            if !linked {
+                slot.create(name, *mode, content)?;
+            }
         }
-        if down { slot.create(DOWN, 0o644, b"") } else { Ok(()) }
+        for (name, there) in rest.files() {
+            if there {
+                slot.create(name, 0o644, b"")?;
+            }
+        }
+        Ok(slot)
     };
     scandir.make_dir(&profile.staging(), 0o755)?;
-    fill().inspect_err(|_| discard(scandir, profile))
+    *last = Some(fill().inspect_err(|_| discard(scandir, profile))?);
+    Ok(())
 }
 
 /// How the slot of `profile` stands, for the plan.
@@ -144,6 +213,7 @@ pub(crate) fn observe(slots: &Slots, profile: &Profile, user: &[u8]) -> Slot {
         Ok(Slot::Present {
             current: is_current(&gateway, user)?,
             down: gateway.service.dir().kind(DOWN)?.is_some(),
+            standing_by: is_standing_by(gateway.service.dir())?,
             supervised: gateway.is_supervised(),
             up: gateway.may_be_up(),
         })
@@ -161,15 +231,11 @@ pub(crate) fn is_current(gateway: &Gateway, user: &[u8]) -> Result<bool> {
 
 /// Makes the slot of `profile` what it should be, file by file; its directories
 /// and its supervisor stay. Only under the lock.
-pub(crate) fn amend(slots: &Slots, profile: &Profile, user: &[u8], down: bool) -> Result<()> {
+pub(crate) fn amend(slots: &Slots, profile: &Profile, user: &[u8], rest: Rest) -> Result<()> {
     let gateway = Gateway::open(slots, profile)?;
     let slot = gateway.service.dir();
     check(slot, profile, user, gateway.is_supervised(), true)?;
-    match (down, slot.kind(DOWN)?.is_some()) {
-        (true, false) => slot.create(DOWN, 0o644, b""),
-        (false, true) => slot.remove(DOWN).map(drop),
-        _ => Ok(()),
-    }
+    rest.put(slot)
 }
 
 /// Whether the slot is what it should be, `down` aside; with `repair` it is then.

@@ -146,6 +146,12 @@ fn entry(profiles: &Dir, name: &[u8]) -> Option<Entry> {
     }
 }
 
+/// The directory that holds the logs of all gateways, below the root home; `None` if there is
+/// none yet.
+pub(crate) fn logs(root: &Dir) -> Result<Option<Dir>> {
+    if_there(root.dir(b"logs").and_then(|logs| logs.dir(b"gateways")))
+}
+
 /// Removes the pid files of a gateway that cannot be running.
 pub(crate) fn sweep(home: &Dir) -> Result<()> {
     PID_FILES.iter().try_for_each(|name| home.remove(name).map(drop))

@@ -4,5 +4,6 @@ pub(crate) mod boot_log;
 pub(crate) mod container;
 pub(crate) mod home;
 pub(crate) mod json;
+pub(crate) mod locks;
 pub(crate) mod state_file;
 pub(crate) mod stop_marker;

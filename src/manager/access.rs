@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::observe::{Observer, wanted_at_boot};
 use crate::gateway::slots::{Slots, is_slot};
+use crate::gateway::standby;
 use crate::gateway::user_tree;
 use crate::model::observation::Observation;
 use crate::model::profile::Profile;
@@ -86,6 +87,7 @@ impl<'a> S6<'a> {
         let Ok(homes) = self.context.homes() else { return };
         for it in observations {
             it.wanted_at_boot = wanted_at_boot(&homes, self.context.settings.policy, &it.profile);
+            standby::add_holder(&homes, it);
         }
     }
 

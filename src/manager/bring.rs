@@ -4,11 +4,12 @@
 use super::access::S6;
 use super::{Outcomes, Timeout};
 use crate::error::{Error, Kind, Result};
-use crate::gateway::crash_record;
+use crate::gateway::{crash_record, slot};
 use crate::gateway::event_loop::{self, Job, LONGEST};
 use crate::gateway::transition::Target;
 use crate::hermes::{state_file, stop_marker};
 use crate::model::intent::Intent;
+use crate::model::observation::STANDING_BY;
 use crate::model::profile::Profile;
 use crate::s6::service::Service;
 use crate::s6::status::Status;
@@ -21,7 +22,7 @@ const TELL_ALL: Duration = Duration::from_secs(5);
 
 impl Target {
     /// What is done, in words, for errors.
-    const fn what(self) -> &'static str {
+    pub(super) const fn what(self) -> &'static str {
         match self {
             Target::Start => "start gateway",
             Target::Stop | Target::Rest => "stop gateway",
@@ -57,6 +58,10 @@ pub(crate) fn bring(
         home.lock_whole().map(|()| home)
     };
     let outcomes = command(s6, target, profiles, timeout, &|profile, service| {
+        if is_others_affair(intent, service) {
+            let why = [profile.name(), ": ", STANDING_BY, ": nothing is recorded"].concat();
+            return s6.context.output.warn_of(&why);
+        }
         let home = home(profile);
         warn_of(s6, record(&home, intent));
         // Before the letters: finish looks for it when it reads them. And by the status of now:
@@ -80,6 +85,13 @@ pub(crate) fn bring(
         }
     }
     outcomes
+}
+
+/// Whether another container has the gateway that is to be stopped: what is wanted of it is that
+/// one's affair.
+fn is_others_affair(intent: Intent, service: &Service) -> bool {
+    // What cannot be looked at is told by what comes next.
+    intent == Intent::Stopped && slot::is_standing_by(service.dir()) == Ok(true)
 }
 
 /// Puts the gateways on their way, `prepare`d one by one, and waits for all.
@@ -207,6 +219,9 @@ fn settle(
     // Looked at under the lock: of two calls the second sees what has become.
     let home = home?;
     let service = Service::open(s6.slots.dir(), &profile.slot())?;
+    if is_others_affair(intent, &service) {
+        return Ok(None);
+    }
     if service.status()?.want_up != (intent == Intent::Running) {
         return Ok(None);
     }

@@ -5,13 +5,15 @@ use super::bring;
 use super::{Outcomes, ServiceManager, Timeout};
 use crate::error::{Kind, Result};
 use crate::gateway::observe::Gateway;
-use crate::gateway::slot::{self, Registration};
+use crate::gateway::slot::{self, Batch, Registration};
 use crate::gateway::transition::Target;
-use crate::gateway::{adopt, retire, slots};
+use crate::gateway::{adopt, retire, slots, standby};
 use crate::hermes::container::Supervisor;
+use crate::model::observation::STANDING_BY;
 use crate::model::profile::Profile;
-use crate::options::Verbosity;
+use crate::options::{Opt, Verbosity};
 use crate::s6::service::Service;
+use crate::sys::if_there;
 use std::slice;
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ const START_UP: Timeout = Timeout::After(Duration::from_secs(5));
 impl S6<'_> {
     /// Registers under the lock, and waits until the slot is supervised; whether it is new.
     fn register_only(&self, profile: &Profile, how: &Registration) -> Result<bool> {
+        let elsewhere = self.is_elsewhere(profile)?;
         const WHAT: &str = "register gateway";
         let settings = &self.context.settings;
         let user = &settings.place()?.user;
@@ -41,7 +44,13 @@ impl S6<'_> {
                 let why = format!("s6-svscan can hold no more than {capacity} gateways");
                 return Err(self.failed(WHAT, profile, Kind::Unusable, why.into()));
             }
-            slot::publish(dir, profile, user, how, &mut Vec::new())?;
+            let mut how = how.clone();
+            how.rest.standing_by = elsewhere;
+            slot::publish(dir, profile, user, &how, &mut Batch::default())?;
+            if elsewhere {
+                self.context.output.tell(profile.name(), STANDING_BY)?;
+                standby::wake();
+            }
         } else if Service::open(dir, &profile.slot())?.is_supervised()? {
             return Ok(false);
         }
@@ -76,6 +85,60 @@ impl S6<'_> {
         }
     }
 
+    /// Whether another container has `profile`: its gateway, or at least its log.
+    fn is_elsewhere(&self, profile: &Profile) -> Result<bool> {
+        match if_there(self.context.homes())? {
+            Some(homes) => Ok(standby::locks_in(&homes, profile)?.are_held_elsewhere()),
+            None => Ok(false),
+        }
+    }
+
+    fn is_standing_by(&self, profile: &Profile) -> Result<bool> {
+        let slot = if_there(self.slots.dir().dir(&profile.slot()))?;
+        slot.map_or(Ok(false), |slot| slot::is_standing_by(&slot))
+    }
+
+    /// Refuses to start what another container runs, unless that is to be done all the same. What
+    /// stood by for nobody any more has a logger again.
+    fn may_start(&self, what: &'static str, profile: &Profile) -> Result<()> {
+        let Some(gateway) = if_there(Gateway::open(&self.slots, profile))? else { return Ok(()) };
+        if gateway.may_be_up() {
+            return Ok(());
+        }
+        if !self.context.options.has(Opt::Force)
+            && standby::runs_elsewhere(&self.context.homes()?, profile)?
+        {
+            return Err(standby::refusal(&self.slots, what, profile));
+        }
+        match slot::is_standing_by(gateway.service.dir())? {
+            true => {
+                let _lock = self.lock()?;
+                let user = &self.context.settings.place()?.user;
+                standby::take_over(&self.slots, profile, user, true)
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// Has those of `profiles` started, by `bring`, that may be, after `outcomes` so far.
+    fn start_those(&self, target: Target, profiles: &[Profile], timeout: Timeout, mut outcomes: Outcomes) -> Outcomes {
+        let mut allowed = Vec::new();
+        for (profile, outcome) in profiles.iter().zip(&mut outcomes) {
+            if outcome.is_ok() {
+                *outcome = self.may_start(target.what(), profile);
+            }
+            if outcome.is_ok() {
+                allowed.push(profile.clone());
+            }
+        }
+        self.explain_all(&mut outcomes);
+        let mut started = bring::bring(self, target, &allowed, timeout).into_iter();
+        for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_ok()) {
+            *outcome = started.next().unwrap_or(Ok(()));
+        }
+        outcomes
+    }
+
     fn explain_all(&self, outcomes: &mut Outcomes) {
         for outcome in outcomes {
             if let Err(error) = outcome {
@@ -100,7 +163,7 @@ impl ServiceManager for S6<'_> {
 
     fn register(&self, profile: &Profile, how: &Registration) -> Result<bool> {
         let new = self.register_only(profile, how).map_err(|error| self.context.explain(error))?;
-        if new && !how.down {
+        if new && !how.rest.down && !self.is_standing_by(profile)? {
             // s6 starts it by itself; whether it stays up is another matter.
             let one = slice::from_ref(profile);
             for up in bring::command(self, Target::Start, one, START_UP, &|_, _| ()) {
@@ -128,14 +191,7 @@ impl ServiceManager for S6<'_> {
         for profile in profiles {
             outcomes.push(self.register_missing(profile));
         }
-        self.explain_all(&mut outcomes);
-        let started = bring::bring(self, Target::Start, profiles, timeout);
-        for (outcome, started) in outcomes.iter_mut().zip(started) {
-            if outcome.is_ok() {
-                *outcome = started;
-            }
-        }
-        outcomes
+        self.start_those(Target::Start, profiles, timeout, outcomes)
     }
 
     fn stop(&self, profiles: &[Profile], timeout: Timeout) -> Outcomes {
@@ -143,7 +199,7 @@ impl ServiceManager for S6<'_> {
     }
 
     fn restart(&self, profiles: &[Profile], timeout: Timeout) -> Outcomes {
-        bring::bring(self, Target::Restart, profiles, timeout)
+        self.start_those(Target::Restart, profiles, timeout, vec![Ok(()); profiles.len()])
     }
 
     fn is_running(&self, profile: &Profile) -> Result<bool> {

@@ -17,6 +17,8 @@ pub(crate) enum State {
     Starting,
     /// It has died, and stays down until it is started.
     Parked,
+    /// Another container runs the gateway; this one takes over when that has ended.
+    StandingBy,
     /// It is down.
     Down,
     /// Nobody supervises it.
@@ -29,6 +31,15 @@ pub(crate) enum State {
     NotRegistered,
 }
 
+/// Who holds the lock that a gateway holds while it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// This process of this container.
+    Here(u64),
+    /// A process of another container.
+    Elsewhere,
+}
+
 impl State {
     /// The word for it in JSON.
     pub(crate) const fn word(self) -> &'static str {
@@ -38,6 +49,7 @@ impl State {
             State::BackingOff => "backing-off",
             State::Starting => "starting",
             State::Parked => "parked",
+            State::StandingBy => "standing-by",
             State::Down => "down",
             State::NotSupervised => "not-supervised",
             State::Denied => "denied",
@@ -49,15 +61,18 @@ impl State {
 
 impl State {
     /// What a gateway that is supervised is doing: the one table of it. What `finish` has decided
-    /// counts only where it fits the rest; else it is of another time.
+    /// counts only where it fits the rest; else it is of another time. One that is `marked` stands
+    /// by, unless it was started all the same.
     pub(crate) fn of(
         up: bool,
         finishing: bool,
         wanted_up: bool,
+        marked: bool,
         crash: Option<&CrashRecord>,
     ) -> State {
         match (up, wanted_up, crash.map(|crash| crash.decision)) {
             (true, _, _) => State::Up,
+            (_, false, _) if marked && !finishing => State::StandingBy,
             (_, true, Some(Decision::BackOff { .. })) => State::BackingOff,
             _ if finishing => State::Finishing,
             (_, true, _) => State::Starting,
@@ -94,10 +109,15 @@ pub(crate) struct Observation {
     pub(crate) deaths: Option<usize>,
     /// How it last ended.
     pub(crate) last_exit: Option<Exit>,
+    /// Who holds its lock although it is not up, if that is known.
+    pub(crate) holder: Option<Holder>,
 }
 
+/// What is said of a gateway that stands by.
+pub(crate) const STANDING_BY: &str = "standing by: another container runs it";
+
 impl Observation {
-    /// A observation on `profile` that knows no more than this.
+    /// An observation on `profile` that knows no more than this.
     pub(crate) fn new(profile: Profile, state: State, why: String) -> Observation {
         Observation {
             profile,
@@ -112,6 +132,7 @@ impl Observation {
             wanted_at_boot: None,
             deaths: Some(0),
             last_exit: None,
+            holder: None,
         }
     }
 
@@ -131,6 +152,7 @@ impl Observation {
             (State::Finishing, Some(exit), _) => format!("finishing: {exit}"),
             (State::NotSupervised, ..) => "not supervised".into(),
             (State::NotRegistered, ..) => "not registered".into(),
+            (State::StandingBy, ..) => STANDING_BY.into(),
             (State::Denied | State::Unreadable, ..) => self.why.clone(),
             _ => self.state.word().into(),
         };
@@ -147,6 +169,13 @@ impl Observation {
             for (_, fact) in facts.iter().filter(|(is_so, _)| *is_so) {
                 text += fact;
             }
+        }
+        match self.holder {
+            Some(Holder::Here(pid)) => text += &format!(", runs outside s6 (pid {pid})"),
+            Some(Holder::Elsewhere) if self.state != State::StandingBy => {
+                text += ", another container runs it";
+            }
+            _ => {}
         }
         if self.state == State::Down && self.wanted_at_boot == Some(true) {
             text += ", wanted up at next boot";
@@ -184,8 +213,13 @@ mod tests {
             (false, false, false, [Down, Down, Parked]),
         ];
         for (up, finishing, wanted_up, states) in table {
-            let got = crashes.map(|crash| State::of(up, finishing, wanted_up, crash));
+            let got = crashes.map(|crash| State::of(up, finishing, wanted_up, false, crash));
             assert_eq!(got, states, "{up} {finishing} {wanted_up}");
+            // One that was told to stand by is as it would be without, but where it rests.
+            let marked = crashes.map(|crash| State::of(up, finishing, wanted_up, true, crash));
+            let rests = !up && !finishing && !wanted_up;
+            let expected = if rests { [StandingBy; 3] } else { states };
+            assert_eq!(marked, expected, "{up} {finishing} {wanted_up}");
         }
     }
 
@@ -236,6 +270,25 @@ mod tests {
                 Observation { wanted_at_boot: Some(true), ..observation(State::Down, "") },
                 "down, wanted up at next boot",
                 false,
+            ),
+            (observation(State::StandingBy, ""), STANDING_BY, false),
+            (
+                Observation {
+                    holder: Some(Holder::Elsewhere),
+                    ..observation(State::StandingBy, "")
+                },
+                STANDING_BY,
+                false,
+            ),
+            (
+                Observation { holder: Some(Holder::Here(12)), ..observation(State::Down, "") },
+                "down, runs outside s6 (pid 12)",
+                true,
+            ),
+            (
+                Observation { holder: Some(Holder::Elsewhere), ..observation(State::Down, "") },
+                "down, another container runs it",
+                true,
             ),
             (observation(State::NotSupervised, ""), "not supervised", false),
             (observation(State::Denied, "permission denied"), "permission denied", false),

@@ -17,6 +17,8 @@ pub(crate) enum Slot {
         current: bool,
         /// It has a `down` file.
         down: bool,
+        /// It stands by.
+        standing_by: bool,
         /// An s6-supervise runs it.
         supervised: bool,
         /// Its gateway is up, or may be: pid files are not to be touched.
@@ -33,6 +35,8 @@ pub(crate) struct Found {
     pub(crate) prior: LastKnown,
     /// How its last run ended.
     pub(crate) exit: LastExit,
+    /// Another container has it: its gateway, or at least its log.
+    pub(crate) elsewhere: bool,
     /// Its service directory.
     pub(crate) slot: Slot,
 }
@@ -69,6 +73,8 @@ pub(crate) enum Effect {
     Started,
     /// A new slot that stays down.
     Registered,
+    /// Another container runs it: its slot stays down, and its logger.
+    StandingBy,
     /// The slot was there; its files are made what they should be.
     Updated,
     /// The slot was there as it should be.
@@ -82,11 +88,17 @@ pub(crate) enum Effect {
 }
 
 impl Effect {
+    /// Whether anything was changed, or was to be.
+    pub(crate) fn changes(self) -> bool {
+        !matches!(self, Effect::Kept | Effect::Skipped)
+    }
+
     /// The word for reports.
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Effect::Started => "started",
             Effect::Registered => "registered",
+            Effect::StandingBy => "standing-by",
             Effect::Updated => "updated",
             Effect::Kept => "kept",
             Effect::Skipped => "skipped",
@@ -111,6 +123,10 @@ pub(crate) struct Action {
     pub(crate) reason: Option<String>,
     /// Whether the slot gets (or keeps) a `down` file.
     pub(crate) down: bool,
+    /// Whether its logger stays down, too, for another container has the profile.
+    pub(crate) standing_by: bool,
+    /// Whether the slot is there already.
+    pub(crate) present: bool,
     /// Whether the pid files of its last run are to go.
     pub(crate) sweep: bool,
     /// Whether its state file is to be seeded with the intent to run.
@@ -125,6 +141,15 @@ impl Action {
         match &self.profile {
             Ok(profile) => profile.name().as_bytes(),
             Err(name) => name,
+        }
+    }
+
+    /// The same action, if it is about a slot that stands by, or did; else none.
+    pub(crate) fn leave_unless_standing_by(&mut self) {
+        let stood_by = self.present && matches!(self.effect, Effect::Started | Effect::Registered);
+        if !self.standing_by && !stood_by {
+            (self.effect, self.seed) = (Effect::Kept, false);
+            (self.sweep, self.unsupervised) = (false, false);
         }
     }
 
@@ -169,6 +194,8 @@ fn prune(profile: Profile) -> Action {
         effect: Effect::Pruned,
         reason: None,
         down: false,
+        standing_by: false,
+        present: true,
         sweep: false,
         seed: false,
         unsupervised: false,
@@ -176,7 +203,9 @@ fn prune(profile: Profile) -> Action {
 }
 
 fn act(found: Found, up: bool, places: &mut Places) -> Action {
-    let Found { profile, prior, exit, slot } = found;
+    let Found { profile, prior, exit, elsewhere, slot } = found;
+    let present = matches!(slot, Slot::Present { .. });
+    let marked = matches!(slot, Slot::Present { standing_by: true, .. });
     let (effect, reason) = match (&profile, &slot) {
         (Err((_, why)), _) => (Effect::Skipped, Some(why.clone())),
         (Ok(_), Slot::Unusable(why)) => (Effect::Skipped, Some(why.clone())),
@@ -184,26 +213,45 @@ fn act(found: Found, up: bool, places: &mut Places) -> Action {
             let why = format!("s6-svscan can hold no more than {} gateways", places.capacity);
             (Effect::Skipped, Some(why))
         }
-        (Ok(_), Slot::Absent) if up => (Effect::Started, None),
-        (Ok(_), Slot::Absent) => (Effect::Registered, None),
+        (Ok(_), Slot::Absent) if elsewhere => (Effect::StandingBy, None),
+        // What its own supervisor may have started, its own finish has to sort out.
+        (Ok(_), Slot::Present { standing_by: false, supervised: false, .. }) if elsewhere => {
+            (Effect::StandingBy, None)
+        }
+        (Ok(_), Slot::Present { standing_by: true, current: true, .. }) if elsewhere => {
+            (Effect::Kept, None)
+        }
+        (Ok(_), Slot::Present { standing_by: true, .. }) if elsewhere => (Effect::Updated, None),
+        (Ok(_), Slot::Absent | Slot::Present { standing_by: true, .. }) if up => {
+            (Effect::Started, None)
+        }
+        (Ok(_), Slot::Absent | Slot::Present { standing_by: true, .. }) => {
+            (Effect::Registered, None)
+        }
         // On a live slot `down` is the operator's latest wish, newer than any state file.
         (Ok(_), Slot::Present { current: true, supervised: true, .. }) => (Effect::Kept, None),
         (Ok(_), Slot::Present { current: true, down, .. }) if *down != up => (Effect::Kept, None),
         (Ok(_), Slot::Present { .. }) => (Effect::Updated, None),
     };
     let (down, supervised, running) = match slot {
+        Slot::Present { standing_by: true, supervised, up: running, .. } => {
+            (elsewhere || !up, supervised, elsewhere || running)
+        }
         Slot::Present { down, supervised: true, up, .. } => (down, true, up),
         Slot::Present { up: running, .. } => (!up, false, running),
         Slot::Absent | Slot::Unusable(_) => (!up, false, false),
     };
+    let standing_by = effect == Effect::StandingBy || marked && elsewhere;
     Action {
         profile: profile.map_err(|(name, _)| name),
         prior,
         exit,
         effect,
         reason,
-        down,
-        sweep: effect != Effect::Skipped && !running,
+        down: down || standing_by,
+        standing_by,
+        present,
+        sweep: effect != Effect::Skipped && !running && !standing_by,
         seed: false,
         unsupervised: effect != Effect::Skipped && !supervised,
     }
@@ -245,12 +293,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LIVE: Slot = Slot::Present { current: true, down: false, supervised: true, up: true };
+    const LIVE: Slot = Slot::Present {
+        current: true,
+        down: false,
+        standing_by: false,
+        supervised: true,
+        up: true,
+    };
 
     fn found(name: &str, prior: LastKnown, slot: Slot) -> Found {
         let profile = Profile::parse(name.as_bytes())
             .map_err(|why| (name.as_bytes().to_vec(), why.why().to_string()));
-        Found { profile, prior, exit: LastExit::Unknown, slot }
+        Found { profile, prior, exit: LastExit::Unknown, elsewhere: false, slot }
     }
 
     fn running() -> LastKnown {
@@ -313,7 +367,13 @@ mod tests {
 
     #[test]
     fn a_live_slot_keeps_its_down_file_and_a_running_one_its_pid_files() {
-        let slot = |current, down, supervised, up| Slot::Present { current, down, supervised, up };
+        let slot = |current, down, supervised, up| Slot::Present {
+            current,
+            down,
+            standing_by: false,
+            supervised,
+            up,
+        };
         let table = [
             // (prior, slot) → (effect, down, sweep, unsupervised)
             (running(), LIVE, (Effect::Kept, false, false, false)),
@@ -339,6 +399,46 @@ mod tests {
             let action = &plan(all, Policy::Profiles)[0];
             let got = (action.effect, action.down, action.sweep, action.unsupervised);
             assert_eq!(got, expected, "{prior:?} {slot:?}");
+        }
+    }
+
+    #[test]
+    fn what_another_container_has_stands_by_until_it_is_free() {
+        use Effect::*;
+        let marked = |supervised, current| Slot::Present {
+            current,
+            down: true,
+            standing_by: true,
+            supervised,
+            up: false,
+        };
+        let plain = |supervised, up| Slot::Present {
+            current: true,
+            down: false,
+            standing_by: false,
+            supervised,
+            up,
+        };
+        let table = [
+            // elsewhere, slot, prior → effect, down, stands by, sweep
+            (true, Slot::Absent, running(), (StandingBy, true, true, false)),
+            (true, Slot::Absent, state("stopped"), (StandingBy, true, true, false)),
+            (true, plain(false, false), running(), (StandingBy, true, true, false)),
+            (true, plain(true, true), running(), (Kept, false, false, false)),
+            (true, marked(true, true), running(), (Kept, true, true, false)),
+            (true, marked(false, true), running(), (Kept, true, true, false)),
+            (true, marked(true, false), running(), (Updated, true, true, false)),
+            (false, marked(true, true), running(), (Started, false, false, true)),
+            (false, marked(false, true), running(), (Started, false, false, true)),
+            (false, marked(true, true), state("stopped"), (Registered, true, false, true)),
+            (true, Slot::Unusable("x".into()), running(), (Skipped, false, false, false)),
+        ];
+        for (elsewhere, slot, prior, expected) in table {
+            let found = Found { elsewhere, ..found("a", prior.clone(), slot.clone()) };
+            let default = self::found("default", LastKnown::Nothing, LIVE);
+            let action = &plan(observed(vec![default, found]), Policy::Profiles)[1];
+            let got = (action.effect, action.down, action.standing_by, action.sweep);
+            assert_eq!(got, expected, "{elsewhere} {slot:?} {prior:?}");
         }
     }
 
@@ -424,8 +524,8 @@ mod tests {
 
     fn any_slot() -> impl Strategy<Value = Slot> {
         let present =
-            any::<(bool, bool, bool, bool)>().prop_map(|(current, down, supervised, up)| {
-                Slot::Present { current, down, supervised, up }
+            any::<(bool, bool, bool, bool, bool)>().prop_map(|(current, down, marked, supervised, up)| {
+                Slot::Present { current, down, standing_by: marked, supervised, up }
             });
         prop_oneof![Just(Slot::Absent), Just(Slot::Unusable("x".into())), present]
     }
@@ -441,22 +541,25 @@ mod tests {
     proptest! {
         #[test]
         fn the_scandir_never_overflows_and_a_second_run_keeps_all(
-            rows in proptest::collection::vec((any_prior(), any_slot()), 1..20),
+            rows in proptest::collection::vec((any_prior(), any_slot(), any::<bool>()), 1..20),
             capacity in 0usize..20,
             strangers in 0usize..5,
             root: bool,
         ) {
             let policy = if root { Policy::Root } else { Policy::Profiles };
-            let rows: Vec<_> = rows.into_iter().enumerate().map(|(i, (prior, slot))| {
-                found(&if i == 0 { "default".into() } else { format!("p{i}") }, prior, slot)
+            let rows: Vec<_> = rows.into_iter().enumerate().map(|(i, (prior, slot, elsewhere))| {
+                let name = if i == 0 { "default".into() } else { format!("p{i}") };
+                Found { elsewhere, ..found(&name, prior, slot) }
             }).collect();
             let before = rows.iter().filter(|f| f.slot != Slot::Absent).count();
             let all = Observed { found: rows.clone(), migrate: false, capacity, strangers, orphans: vec![] };
             let actions = plan(all, policy);
             prop_assert_eq!(actions.len(), rows.len());
 
-            let added = actions.iter()
-                .filter(|a| matches!(a.effect, Effect::Started | Effect::Registered)).count();
+            let new = |a: &&Action| matches!(
+                a.effect, Effect::Started | Effect::Registered | Effect::StandingBy,
+            ) && !a.present;
+            let added = actions.iter().filter(new).count();
             prop_assert!(added == 0 || before + strangers + added <= capacity);
             let skipped = actions.iter().zip(&rows)
                 .any(|(a, f)| a.effect == Effect::Skipped && f.slot == Slot::Absent);
@@ -466,9 +569,16 @@ mod tests {
             let rows: Vec<_> = rows.into_iter().zip(&actions).map(|(mut f, a)| {
                 f.slot = match (f.slot, a.effect) {
                     (slot, Effect::Skipped) => slot,
-                    (Slot::Present { supervised, up, .. }, _) =>
-                        Slot::Present { current: true, down: a.down, supervised, up },
-                    _ => Slot::Present { current: true, down: a.down, supervised: false, up: false },
+                    (Slot::Present { supervised, up, .. }, _) => Slot::Present {
+                        current: true, down: a.down, standing_by: a.standing_by, supervised, up,
+                    },
+                    _ => Slot::Present {
+                        current: true,
+                        down: a.down,
+                        standing_by: a.standing_by,
+                        supervised: false,
+                        up: false,
+                    },
                 };
                 f
             }).collect();

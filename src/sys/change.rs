@@ -80,6 +80,12 @@ impl Dir {
         })
     }
 
+    /// Makes `name` in `dir` a hard link to the file `from` in this one.
+    pub(crate) fn link_to(&self, from: &[u8], dir: &Dir, name: &[u8]) -> Result<()> {
+        fs::linkat(self.fd(), &*c(from), dir.fd(), &*c(name), AtFlags::empty())
+            .map_err(|errno| dir.failed("link", name, errno))
+    }
+
     /// Appends to the regular file `name`, making it if need be.
     pub(crate) fn append(&self, name: &[u8], mode: u32, content: &[u8]) -> Result<()> {
         self.put("append to", name, OFlags::CREATE | OFlags::APPEND, mode, content).map(drop)

@@ -187,6 +187,13 @@ impl Dir {
         Ok(File(Box::new(Opened { fd, path: self.path_of(name) })))
     }
 
+    /// Opens the regular file `name` as [`Dir::file`] does, to see whether it can be written.
+    pub(crate) fn open_to_write(&self, name: &[u8]) -> Result<()> {
+        const WHAT: &str = "open";
+        let fd = self.open_at(WHAT, name, OFlags::RDWR | OPEN_FILE, 0)?;
+        self.size_of(&fd, WHAT, name, FileKind::Regular).map(drop)
+    }
+
     /// The size of what is open as `fd`, in bytes; [`Kind::Unusable`] if it is not of `kind`.
     pub(super) fn size_of(
         &self,
@@ -256,7 +263,7 @@ impl Dir {
 
 /// An open regular file.
 #[derive(Debug)]
-pub(crate) struct File(Box<Opened>);
+pub(crate) struct File(pub(super) Box<Opened>);
 
 impl File {
     /// What it is now.

@@ -1,6 +1,6 @@
 //! What the kernel tells of changes in directories: inotify(7).
 
-use super::dir::Dir;
+use super::dir::{Dir, File};
 use super::poll::Fifo;
 use super::{c, failed};
 use crate::error::{Error, Kind, Result};
@@ -39,6 +39,13 @@ impl Watches {
         let path = format!("/proc/self/fd/{}", dir.fd().as_raw_fd());
         let flags = WatchFlags::CREATE | WatchFlags::MODIFY | WatchFlags::MOVED_TO;
         self.add_as(path.as_bytes(), dir.path(), flags).map(drop)
+    }
+
+    /// Also watches `file` for who closes it, and for its name to be taken from it.
+    pub(crate) fn add_file(&self, file: &File) -> Result<()> {
+        let path = format!("/proc/self/fd/{}", file.0.fd.as_raw_fd());
+        let flags = WatchFlags::CLOSE | WatchFlags::ATTRIB;
+        self.add_as(path.as_bytes(), &file.0.path, flags).map(drop)
     }
 
     fn add_as(&self, path: &[u8], shown: &[u8], flags: WatchFlags) -> Result<i32> {

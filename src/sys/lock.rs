@@ -1,12 +1,13 @@
-//! Locks that go with the process that holds them: flock(2).
+//! Locks that go with the process that holds them: flock(2), and those of fcntl(2).
 
 use super::clock::Deadline;
-use super::dir::{Dir, OPEN_FILE};
+use super::dir::{Dir, File, OPEN_FILE};
 use super::poll::wait_until;
 use super::{failed, retry};
 use crate::error::{Error, Kind, Result};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
+use rustix::process::{Flock, FlockType, fcntl_getlk};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -53,5 +54,27 @@ impl Dir {
             return Ok(());
         }
         Err(Error::new(Kind::TimedOut, "lock", self.path(), "another process holds the lock"))
+    }
+}
+
+impl File {
+    /// Whether somebody holds the exclusive flock(2) on it. Where such locks do not work, nobody
+    /// does.
+    pub(crate) fn is_locked(&self) -> bool {
+        match flock(&self.0.fd, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => {
+                // What was just taken can be given back.
+                let _ = flock(&self.0.fd, FlockOperation::Unlock);
+                false
+            }
+            Err(errno) => errno == Errno::WOULDBLOCK,
+        }
+    }
+
+    /// Who holds an fcntl(2) lock on it: `Some(None)` is a process that this one cannot see.
+    /// Where such locks do not work, nobody does.
+    pub(crate) fn record_lock(&self) -> Option<Option<u64>> {
+        let lock = fcntl_getlk(&self.0.fd, &Flock::from(FlockType::WriteLock)).ok()??;
+        Some(lock.pid.map(|pid| u64::from(pid.as_raw_nonzero().get().unsigned_abs())))
     }
 }

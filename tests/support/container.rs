@@ -173,6 +173,12 @@ impl Container {
 
     /// Starts it and waits until stage 2 has asked for its scan: `docker start`.
     pub fn start(&mut self) {
+        self.launch();
+        self.wait_booted();
+    }
+
+    /// Starts it, and goes on.
+    pub fn launch(&mut self) {
         assert!(self.init.is_none(), "it runs already");
         let console = fs::File::create(self.dir.path().join("console")).unwrap();
         let mut command = self.limited("setpriv");
@@ -195,6 +201,10 @@ impl Container {
             children.trim().parse().map_err(|_| children)
         });
         self.init.as_mut().unwrap().pid = pid;
+    }
+
+    /// Waits until one that was launched has booted.
+    pub fn wait_booted(&self) {
         let booted = self.inside("/run/booted");
         wait_until(
             &format!(
@@ -351,6 +361,16 @@ impl Container {
             (0, "false") => "down".into(),
             _ => output.stderr,
         }
+    }
+
+    /// Waits until a static service has nothing to do.
+    #[track_caller]
+    pub fn wait_parked(&self, service: &str) {
+        let path = format!("{SCANDIR_OF_PID_1}/{service}");
+        let stat = ["/command/s6-svstat", "-o", "up,wantedup", &path];
+        wait_until(&format!("{service} to be parked"), || {
+            self.as_root(&stat).stdout == "false false\n"
+        });
     }
 
     /// Waits until the gateway of `profile` is up and has said so in its files.

@@ -3,10 +3,12 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// A throw-away Hermes home.
+/// A throw-away Hermes home; a clone is the same one.
+#[derive(Clone)]
 pub struct Volume {
-    dir: tempfile::TempDir,
+    dir: Arc<tempfile::TempDir>,
 }
 
 impl Volume {
@@ -14,7 +16,7 @@ impl Volume {
         let dir =
             tempfile::Builder::new().prefix("volume-").tempdir_in(super::workspace()).unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        Volume { dir }
+        Volume { dir: Arc::new(dir) }
     }
 
     pub fn path(&self) -> &Path {

@@ -1,0 +1,134 @@
+//! Whose a profile's gateway is, across the containers that share a volume.
+//!
+//! Two locks tell, and the kernel lets go of either however its holder ends. A live gateway
+//! holds `gateway.lock` in its home, by flock(2); but Hermes itself removes that file when it
+//! cannot see the holder. s6-log holds `lock` in its log directory, by fcntl(2), from before
+//! the gateway's first line until its container has ended, also while the gateway is down.
+
+use super::container::PROC;
+use crate::error::Result;
+use crate::model::observation::Holder;
+use crate::sys::dir::{Dir, File};
+use crate::sys::if_there;
+
+const GATEWAY_LOCK: &[u8] = b"gateway.lock";
+const LOG_LOCK: &[u8] = b"lock";
+/// More than /proc/locks has on any machine that still works, in bytes.
+const MAX_LOCKS: usize = 1 << 20;
+
+/// The locks of one profile that are there, open.
+#[derive(Debug, Default)]
+pub(crate) struct Locks {
+    gateway: Option<File>,
+    log: Option<File>,
+}
+
+impl Locks {
+    /// Opens those of the profile with this `home`, and with this log directory, if it has one.
+    pub(crate) fn open(home: &Dir, log: Option<&Dir>) -> Locks {
+        // What is no file that can be opened is nobody's lock: Hermes and s6-log open it first.
+        let open = |dir: &Dir, name| dir.file(name).ok();
+        Locks { gateway: open(home, GATEWAY_LOCK), log: log.and_then(|log| open(log, LOG_LOCK)) }
+    }
+
+    /// Who holds the gateway's.
+    pub(crate) fn gateway_holder(&self) -> Option<Holder> {
+        let lock = self.gateway.as_ref().filter(|lock| lock.is_locked())?;
+        // A holder that /proc does not show is none of this container.
+        let pid = lock.meta().and_then(|meta| pid_of_flock(meta.inode));
+        Some(pid.unwrap_or_default().map_or(Holder::Elsewhere, Holder::Here))
+    }
+
+    /// Whether another container holds either.
+    pub(crate) fn are_held_elsewhere(&self) -> bool {
+        self.log.as_ref().and_then(File::record_lock) == Some(None)
+            || self.gateway_holder() == Some(Holder::Elsewhere)
+    }
+
+    /// Those that are there.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &File> {
+        self.gateway.iter().chain(&self.log)
+    }
+}
+
+/// Removes a lock of s6-log from `log` that cannot be opened, and would keep it from its work. One
+/// that can be is taken, or is held by somebody alive.
+pub(crate) fn remove_stale(log: &Dir) -> Result<()> {
+    match if_there(log.open_to_write(LOG_LOCK)) {
+        Ok(_) => Ok(()),
+        Err(_) => log.remove(LOG_LOCK).map(drop),
+    }
+}
+
+/// The process that holds the flock(2) on a file with this inode, if it can be seen here.
+fn pid_of_flock(inode: u64) -> Result<Option<u64>> {
+    let locks = Dir::open(PROC)?.read(b"locks", MAX_LOCKS)?;
+    Ok(String::from_utf8_lossy(&locks).lines().find_map(|line| parse(line, inode)))
+}
+
+/// The process of a line of /proc/locks, if that is of a flock(2) on `inode`. The device is not
+/// compared: some file systems have another one here than for stat(2).
+fn parse(line: &str, inode: u64) -> Option<u64> {
+    // NUMBER: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END; `->` first for who waits.
+    let mut words = line.split_ascii_whitespace().skip(1);
+    if words.next()? != "FLOCK" {
+        return None;
+    }
+    let (pid, file) = (words.nth(2)?, words.next()?);
+    (file.rsplit(':').next()?.parse() == Ok(inode)).then(|| pid.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn a_line_of_proc_locks_names_the_holder() {
+        let table = [
+            ("1: FLOCK  ADVISORY  WRITE 4242 08:01:77 0 EOF", Some(4242)),
+            ("1: FLOCK  ADVISORY  WRITE 4242 08:01:78 0 EOF", None),
+            ("1: -> FLOCK  ADVISORY  WRITE 4242 08:01:77 0 EOF", None),
+            ("1: POSIX  ADVISORY  WRITE 4242 08:01:77 0 EOF", None),
+            ("1: FLOCK  ADVISORY  WRITE x 08:01:77 0 EOF", None),
+            ("1: FLOCK", None),
+            ("", None),
+        ];
+        for (line, pid) in table {
+            assert_eq!(parse(line, 77), pid, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_holder_in_this_container_is_seen_and_nobody_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Dir::open(dir.path().as_os_str().as_encoded_bytes()).unwrap();
+        assert_eq!(Locks::open(&home, Some(&home)).gateway_holder(), None);
+        let path = dir.path().join("gateway.lock");
+        let file = std::fs::File::create(&path).unwrap();
+        let locks = Locks::open(&home, Some(&home));
+        assert_eq!(locks.gateway_holder(), None);
+        file.lock().unwrap();
+        let own = u64::from(std::process::id());
+        assert_eq!(locks.gateway_holder(), Some(Holder::Here(own)));
+        assert!(!locks.are_held_elsewhere());
+        assert_eq!(pid_of_flock(file.metadata().unwrap().ino()), Ok(Some(own)));
+        drop(file);
+        assert_eq!(locks.gateway_holder(), None);
+    }
+
+    #[test]
+    fn only_a_lock_that_cannot_be_opened_is_stale() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Dir::open(dir.path().as_os_str().as_encoded_bytes()).unwrap();
+        remove_stale(&log).unwrap();
+        let path = dir.path().join("lock");
+        std::fs::write(&path, "").unwrap();
+        remove_stale(&log).unwrap();
+        assert!(path.exists());
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("nowhere", &path).unwrap();
+        remove_stale(&log).unwrap();
+        assert!(path.symlink_metadata().is_err());
+    }
+}

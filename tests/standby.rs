@@ -1,0 +1,254 @@
+//! Two containers on one volume: one runs a gateway, the other stands by, with real s6 in both.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use support::{Container, Output, Spec, Volume, wait_until};
+
+const STANDING_BY: &str = "standing by: another container runs it";
+
+fn gw(container: &Container, args: &[&str]) -> Output {
+    container.as_hermes(&[&["/command/hermes-gw"], args].concat())
+}
+
+/// What `status` says of a gateway.
+fn text(container: &Container, profile: &str) -> String {
+    let status = gw(container, &["--json", "status", profile]);
+    assert!(status.stdout.starts_with('['), "status {profile}: {status:?}");
+    support::jq(".[0].text", &status.stdout)
+}
+
+#[track_caller]
+fn wait_for(container: &Container, profile: &str, expected: &str) {
+    let mut seen = String::new();
+    let started = std::time::Instant::now();
+    while seen != expected {
+        seen = text(container, profile);
+        assert!(
+            started.elapsed().as_secs() < 60,
+            "waited for {profile} to be {expected:?}, and it is {seen:?}; console: {}",
+            container.console()
+        );
+    }
+}
+
+fn files(container: &Container, profile: &str) -> [bool; 2] {
+    let slot = container.inside(&format!("/run/service/gateway-{profile}"));
+    ["down", "log/down"].map(|name| slot.join(name).exists())
+}
+
+fn intent(volume: &Volume, profile: &str) -> String {
+    support::jq(".desired_state", &volume.read(profile, "gateway_state.json"))
+}
+
+/// A process outside of every container that holds a lock as a gateway does: by flock(2).
+struct Holder(Child);
+
+impl Holder {
+    fn of(volume: &Volume, profile: &str) -> Holder {
+        let lock = volume.home(profile).join("gateway.lock");
+        fs::write(&lock, "{\"pid\":7}\n").unwrap();
+        let mut flock = Command::new("flock");
+        flock.arg("-x").arg(&lock).args(["sh", "-c", "echo held; exec sleep infinity"]);
+        // One group, for flock and what it runs.
+        let mut child = flock.process_group(0).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = [0; 5];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut line).unwrap();
+        Holder(child)
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        support::run(Command::new("kill").args(["-KILL", "--", &format!("-{}", self.0.id())]));
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn what_another_container_runs_stands_by_and_is_taken_over() {
+    let volume = Volume::new();
+    volume.wanted("coder", "running").wanted("writer", "stopped").wanted("free", "running");
+    volume.file("coder", "gateway.pid", "{\"pid\":7}");
+    volume.file("writer", "gateway.pid", "{\"pid\":7}");
+    let holders = ["coder", "writer"].map(|profile| Holder::of(&volume, profile));
+    let container = Container::boot(volume.clone(), Spec::default());
+    container.wait_up("free");
+    for profile in ["coder", "writer"] {
+        assert_eq!(text(&container, profile), STANDING_BY);
+        assert_eq!(files(&container, profile), [true, true]);
+        assert!(volume.home(profile).join("gateway.pid").exists(), "{profile} was swept");
+    }
+    let console = container.console();
+    for line in [
+        "reconcile: profile=coder prior_state=running action=standing-by\n",
+        "reconcile: profile=writer prior_state=stopped action=standing-by\n",
+        "reconcile: profile=free prior_state=running action=started\n",
+    ] {
+        assert!(console.contains(line), "{line}{console}");
+    }
+    // Nothing is started or written for it, but if it is forced.
+    let refused = gw(&container, &["start", "coder"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stderr.contains("another container runs it: stop it there"), "{refused:?}");
+    assert_eq!(gw(&container, &["restart", "writer"]).code, 1);
+    let before = volume.read("coder", "gateway_state.json");
+    let stopped = gw(&container, &["stop", "coder"]);
+    assert_eq!(stopped.code, 0, "{stopped:?}");
+    assert_eq!(volume.read("coder", "gateway_state.json"), before);
+    assert!(!volume.home("coder").join(".gateway-planned-stop.json").exists());
+    assert_eq!(gw(&container, &["-q", "status", "coder"]).code, 1);
+    assert_eq!(gw(&container, &["is-running", "coder"]).code, 1);
+
+    // Each comes to what is wanted of it when it is free.
+    drop(holders);
+    container.wait_up("coder");
+    wait_for(&container, "writer", "down");
+    assert_eq!([files(&container, "coder"), files(&container, "writer")], [[false; 2], [true, false]]);
+    assert!(!volume.home("writer").join("gateway.pid").exists());
+    assert_eq!(["coder", "writer"].map(|it| intent(&volume, it)), ["running", "stopped"]);
+    container.wait_parked("hermes-standby");
+}
+
+#[test]
+fn force_starts_it_all_the_same() {
+    let volume = Volume::new();
+    volume.wanted("coder", "running");
+    let holder = Holder::of(&volume, "coder");
+    let container = Container::boot(volume.clone(), Spec::default());
+    assert_eq!(text(&container, "coder"), STANDING_BY);
+    // The lock is the gateway's own affair: the stand-in ends, and it stands by again.
+    let forced = gw(&container, &["start", "--force", "--no-wait", "coder"]);
+    assert_eq!(forced.code, 0, "{forced:?}");
+    wait_until("it to stand by again", || {
+        files(&container, "coder") == [true, true] && text(&container, "coder") == STANDING_BY
+    });
+    assert_eq!(intent(&volume, "coder"), "running");
+    drop(holder);
+    container.wait_up("coder");
+    // What it said has waited for the log.
+    wait_until("its line", || {
+        gw(&container, &["logs", "coder"]).stdout.contains("another gateway holds gateway.lock")
+    });
+}
+
+#[test]
+fn a_holder_in_this_container_is_told_as_what_it_is() {
+    let volume = Volume::new();
+    volume.wanted("coder", "stopped");
+    let container = Container::boot(volume.clone(), Spec::default());
+    wait_for(&container, "coder", "down");
+    let by_hand = ["env", "HERMES_HOME=/opt/data", "hermes", "-p", "coder", "gateway", "run"];
+    let mut child = container.hermes_command(&by_hand).stdout(Stdio::null()).spawn().unwrap();
+    wait_until("a gateway by hand", || volume.read("coder", "gateway_state.json").contains("running\",\"pl"));
+    let pid = support::jq(".pid", &volume.read("coder", "gateway_state.json"));
+    wait_for(&container, "coder", &format!("down, runs outside s6 (pid {pid})"));
+    container.as_root(&["sh", "-c", &format!("kill -TERM {pid}")]).ok();
+    child.wait().unwrap();
+    wait_for(&container, "coder", "down");
+}
+
+/// How often each line stands in the logs of `profile`, rotated files included.
+fn lines(volume: &Volume, profile: &str) -> BTreeMap<String, usize> {
+    let mut lines = BTreeMap::new();
+    let logs = volume.path().join("logs/gateways").join(profile);
+    for entry in fs::read_dir(&logs).unwrap() {
+        let path = entry.unwrap().path();
+        if !path.ends_with("lock") && !path.ends_with("state") {
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(text.is_empty() || text.ends_with('\n'), "{}: a torn line", path.display());
+            for line in text.lines() {
+                // Behind the stamp.
+                *lines.entry(line.split_once("  ").unwrap().1.to_string()).or_default() += 1;
+            }
+        }
+    }
+    lines
+}
+
+#[test]
+fn two_containers_take_turns_and_lose_no_line() {
+    let volume = Volume::new();
+    volume.wanted("coder", "running").wanted("writer", "running");
+    volume.file("coder", "behave", "chatty 500\n");
+    let mut first = Container::boot(volume.clone(), Spec::default());
+    first.wait_up("coder");
+    first.wait_up("writer");
+    let mut second = Container::boot(volume.clone(), Spec::default());
+    for profile in ["coder", "writer", "default"] {
+        assert_eq!(text(&second, profile), STANDING_BY, "{}", second.console());
+    }
+    // What happens to one gateway in its container is that container's affair.
+    first.as_root(&["sh", "-c", &format!("kill -KILL {}", first.pid("coder"))]).ok();
+    wait_until("another pid", || text(&first, "coder").contains("1 death lately"));
+    first.wait_up("coder");
+    gw(&first, &["restart", "coder"]).ok();
+    gw(&first, &["stop", "writer"]).ok();
+    assert_eq!(text(&second, "coder"), STANDING_BY);
+    assert_eq!(text(&second, "writer"), STANDING_BY);
+    gw(&first, &["start", "writer"]).ok();
+
+    // A stop, and a kill: the other one takes over, and the first stands by when it is back.
+    first.stop();
+    second.wait_up("coder");
+    second.wait_up("writer");
+    assert_eq!(["coder", "writer"].map(|it| intent(&volume, it)), ["running"; 2]);
+    first.start();
+    assert_eq!(text(&first, "coder"), STANDING_BY);
+    gw(&second, &["stop", "writer"]).ok();
+    second.kill();
+    first.wait_up("coder");
+    wait_for(&first, "writer", "down");
+    second.start();
+    for profile in ["coder", "writer"] {
+        assert_eq!(text(&second, profile), STANDING_BY, "{}", second.console());
+    }
+    first.restart();
+    second.wait_up("coder");
+    assert_eq!(["coder", "writer"].map(|it| intent(&volume, it)), ["running", "stopped"]);
+    second.stop();
+    first.wait_up("coder");
+    first.stop();
+
+    // Every orderly end has all its lines, once for each.
+    let lines = lines(&volume, "coder");
+    let ends = lines["gateway coder: draining, line 1"];
+    assert!(ends >= 4, "{ends}");
+    for number in 1..=500 {
+        assert_eq!(lines[&format!("gateway coder: draining, line {number}")], ends, "{number}");
+    }
+}
+
+#[test]
+fn of_two_that_boot_at_once_one_runs_each_gateway() {
+    let volume = Volume::new();
+    let names = ["a", "b", "c", "d", "e"];
+    for name in names {
+        volume.wanted(name, "running");
+    }
+    let mut containers = [(); 2].map(|()| Container::new(volume.clone(), Spec::default()));
+    containers.each_mut().map(Container::launch);
+    containers.each_ref().map(Container::wait_booted);
+    for name in names {
+        let started = std::time::Instant::now();
+        loop {
+            let seen = containers.each_ref().map(|it| text(it, name));
+            let up = seen.iter().filter(|text| text.starts_with("up")).count();
+            if up == 1 && seen.iter().any(|text| text == STANDING_BY) {
+                break;
+            }
+            let waited = started.elapsed().as_secs();
+            assert!(waited < 60, "waited for one container to run {name}: {seen:?}");
+        }
+    }
+    // And it stays so: whoever lost is not counted as a crash.
+    for name in names {
+        for container in &containers {
+            let status = gw(container, &["--json", "status", name]).stdout;
+            assert_eq!(support::jq(".[0].restarts", &status), "0", "{status}");
+        }
+    }
+}
