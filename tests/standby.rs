@@ -107,7 +107,10 @@ fn what_another_container_runs_stands_by_and_is_taken_over() {
     drop(holders);
     container.wait_up("coder");
     wait_for(&container, "writer", "down");
-    assert_eq!([files(&container, "coder"), files(&container, "writer")], [[false; 2], [true, false]]);
+    assert_eq!(
+        [files(&container, "coder"), files(&container, "writer")],
+        [[false; 2], [true, false]]
+    );
     assert!(!volume.home("writer").join("gateway.pid").exists());
     assert_eq!(["coder", "writer"].map(|it| intent(&volume, it)), ["running", "stopped"]);
     container.wait_parked("hermes-standby");
@@ -143,7 +146,9 @@ fn a_holder_in_this_container_is_told_as_what_it_is() {
     wait_for(&container, "coder", "down");
     let by_hand = ["env", "HERMES_HOME=/opt/data", "hermes", "-p", "coder", "gateway", "run"];
     let mut child = container.hermes_command(&by_hand).stdout(Stdio::null()).spawn().unwrap();
-    wait_until("a gateway by hand", || volume.read("coder", "gateway_state.json").contains("running\",\"pl"));
+    wait_until("a gateway by hand", || {
+        volume.read("coder", "gateway_state.json").contains("running\",\"pl")
+    });
     let pid = support::jq(".pid", &volume.read("coder", "gateway_state.json"));
     wait_for(&container, "coder", &format!("down, runs outside s6 (pid {pid})"));
     container.as_root(&["sh", "-c", &format!("kill -TERM {pid}")]).ok();

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::gateway::observe::may_run;
-use crate::gateway::slot::{self, Batch, Registration, Rest};
+use crate::gateway::slot::{self, Batch, Rest};
 use crate::gateway::slots::{self, Slots};
 use crate::gateway::{adopt, retire, standby};
 use crate::hermes::container::{PROC, Role};
@@ -255,8 +255,7 @@ impl<'a> Run<'a> {
                 standby::take_over(self.slots(), profile, self.user, !action.down)
             }
             Effect::Started | Effect::Registered | Effect::StandingBy if !action.present => {
-                let how = Registration { rest, ..Registration::default() };
-                slot::publish(self.slots().dir(), profile, self.user, &how, batch)
+                slot::publish(self.slots().dir(), profile, self.user, &[], rest, batch)
             }
             Effect::Updated | Effect::StandingBy | Effect::Started | Effect::Registered => {
                 slot::amend(self.slots(), profile, self.user, rest)

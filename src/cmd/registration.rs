@@ -4,7 +4,7 @@ use super::outcomes;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::retire;
-use crate::gateway::slot::{Registration, Rest};
+use crate::gateway::slot::Registration;
 use crate::hermes::container::Supervisor;
 use crate::manager;
 use crate::manager::access::Privilege;
@@ -20,7 +20,7 @@ pub(crate) fn register(context: &Context) -> Result<u8> {
     let profile = super::profile(options.words.first().map_or(&b""[..], |name| name))?;
     let how = Registration {
         environment: options.environment.clone(),
-        rest: Rest { down: options.has(Opt::Down), standing_by: false },
+        down: options.has(Opt::Down),
         if_missing: options.has(Opt::IfMissing),
     };
     if manager::open(context, Privilege::Register)?.register(&profile, &how)? {
@@ -72,8 +72,7 @@ fn call(context: &Context, create: bool, name: &[u8]) -> Result<()> {
     let profile: Profile = super::profile(name)?;
     match create {
         true => {
-            let rest = Rest { down: true, standing_by: false };
-            let how = Registration { rest, if_missing: true, environment: Vec::new() };
+            let how = Registration { down: true, if_missing: true, environment: Vec::new() };
             manager.register(&profile, &how).map(drop)
         }
         false => {

@@ -1,8 +1,8 @@
 //! One look at a gateway, which reconcile, status, watch and doctor all share: its slot is
 //! opened once, and all that is asked of it is asked there.
 
-use super::{crash_record, slot};
 use super::slots::Slots;
+use super::{crash_record, slot};
 use crate::error::{Error, Kind, Result};
 use crate::hermes::home::Homes;
 use crate::model::observation::{Observation, State};

@@ -51,8 +51,8 @@ pub(crate) struct Rest {
 impl Rest {
     /// The files that say so, and whether each is to be there; the logger's first, by which a
     /// slot that stands by is known.
-    fn files(self) -> impl Iterator<Item = (&'static [u8], bool)> {
-        [(LOGGER_DOWN, self.standing_by), (DOWN, self.down || self.standing_by)].into_iter()
+    fn files(self) -> [(&'static [u8], bool); 2] {
+        [(LOGGER_DOWN, self.standing_by), (DOWN, self.down || self.standing_by)]
     }
 
     /// Makes the files in `slot` what they should be.
@@ -74,7 +74,7 @@ pub(crate) struct Registration {
     /// Names and values, sorted, that the gateway gets besides the container's environment.
     pub(crate) environment: Vec<(Vec<u8>, Vec<u8>)>,
     /// Whether it stays down at first.
-    pub(crate) rest: Rest,
+    pub(crate) down: bool,
     /// Whether one that is there already does.
     pub(crate) if_missing: bool,
 }
@@ -136,12 +136,13 @@ pub(crate) fn publish(
     scandir: &Dir,
     profile: &Profile,
     user: &[u8],
-    how: &Registration,
+    environment: &[(Vec<u8>, Vec<u8>)],
+    rest: Rest,
     batch: &mut Batch,
 ) -> Result<()> {
-    let extra = script::environment(&how.environment);
+    let extra = script::environment(environment);
     let files = Files::new(profile, user, &extra, &mut batch.scripts);
-    build(scandir, profile, files, how.rest, &mut batch.last)?;
+    build(scandir, profile, files, rest, &mut batch.last)?;
     put_in_place(scandir, profile)
 }
 
@@ -184,7 +185,9 @@ fn build(
         }
         for (name, mode, content) in &files.each() {
             let original = match *name {
-                b"type" | b"max-death-tally" | b"timeout-finish" => last.as_ref().map(|it| (it, *name)),
+                b"type" | b"max-death-tally" | b"timeout-finish" => {
+                    last.as_ref().map(|it| (it, *name))
+                }
                 b"log/finish" => Some((&slot, FINISH)),
                 _ => None,
             };
@@ -194,11 +197,7 @@ fn build(
                 slot.create(name, *mode, content)?;
             }
         }
-        for (name, there) in rest.files() {
-            if there {
-                slot.create(name, 0o644, b"")?;
-            }
-        }
+        rest.put(&slot)?;
         Ok(slot)
     };
     scandir.make_dir(&profile.staging(), 0o755)?;

@@ -88,9 +88,9 @@ fn tell(service: &Service, letters: &[Control]) -> Result<()> {
 /// Has the longrun look after what stands by. Where it is not there, or this user may not tell it
 /// anything, `reconcile` takes over what is free.
 pub(crate) fn wake() {
-    let _ = Dir::open(LONGRUN).and_then(|dir| dir.dir(b"supervise")).and_then(|dir| {
-        dir.open_fifo_writer(b"control")?.write(&[Control::Up as u8])
-    });
+    let _ = Dir::open(LONGRUN)
+        .and_then(|dir| dir.dir(b"supervise"))
+        .and_then(|dir| dir.open_fifo_writer(b"control")?.write(&[Control::Up as u8]));
 }
 
 /// Removes a stale lock from the log of `profile`, which nobody else has.
@@ -118,8 +118,8 @@ pub(crate) fn watch_loggers(slots: &Slots) -> Result<Watches> {
 
 /// Waits until one of `waiting` is free, `watches` tell something, or `deadline` is over.
 pub(crate) fn wait(watches: &Watches, waiting: &[Locks], deadline: Deadline) -> Result<()> {
-    for locks in waiting {
-        locks.files().try_for_each(|file| watches.add_file(file))?;
+    for file in waiting.iter().flat_map(Locks::files) {
+        watches.add_file(file)?;
     }
     // The locks stay open: a look at them closes no file, and so tells of nothing itself.
     let is_free = || waiting.iter().any(|locks| !locks.are_held_elsewhere());

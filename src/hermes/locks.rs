@@ -8,6 +8,7 @@
 use super::container::PROC;
 use crate::error::Result;
 use crate::model::observation::Holder;
+use crate::model::values;
 use crate::sys::dir::{Dir, File};
 use crate::sys::if_there;
 
@@ -62,20 +63,53 @@ pub(crate) fn remove_stale(log: &Dir) -> Result<()> {
 
 /// The process that holds the flock(2) on a file with this inode, if it can be seen here.
 fn pid_of_flock(inode: u64) -> Result<Option<u64>> {
-    let locks = Dir::open(PROC)?.read(b"locks", MAX_LOCKS)?;
-    Ok(String::from_utf8_lossy(&locks).lines().find_map(|line| parse(line, inode)))
+    let proc = Dir::open(PROC)?;
+    let pid = find(&proc.read(b"locks", MAX_LOCKS)?, inode);
+    if pid.is_some() {
+        return Ok(pid);
+    }
+    // That names who has locked it. A child of a holder that has died still holds it, and is
+    // found by its descriptor.
+    for name in proc.names()? {
+        let pid = values::digits(&name);
+        if pid.is_some() && has_flock(&proc, &name, inode) == Ok(true) {
+            return Ok(pid);
+        }
+    }
+    Ok(None)
 }
 
-/// The process of a line of /proc/locks, if that is of a flock(2) on `inode`. The device is not
-/// compared: some file systems have another one here than for stat(2).
-fn parse(line: &str, inode: u64) -> Option<u64> {
-    // NUMBER: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END; `->` first for who waits.
-    let mut words = line.split_ascii_whitespace().skip(1);
-    if words.next()? != "FLOCK" {
-        return None;
+/// Whether a descriptor of process `pid` holds the flock(2) on a file with this inode. Another
+/// user's process does not tell.
+fn has_flock(proc: &Dir, pid: &[u8], inode: u64) -> Result<bool> {
+    let descriptors = proc.dir(pid)?.dir(b"fdinfo")?;
+    for name in descriptors.names()? {
+        // One that is closed meanwhile holds nothing.
+        if find(&descriptors.read(&name, MAX_LOCKS).unwrap_or_default(), inode).is_some() {
+            return Ok(true);
+        }
     }
-    let (pid, file) = (words.nth(2)?, words.next()?);
-    (file.rsplit(':').next()?.parse() == Ok(inode)).then(|| pid.parse().ok())?
+    Ok(false)
+}
+
+/// The process of the first line of `locks` that is of a flock(2) on `inode`. The device is not
+/// compared: some file systems have another one here than for stat(2).
+fn find(locks: &[u8], inode: u64) -> Option<u64> {
+    // NUMBER: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END; in fdinfo with a word before it,
+    // and `->` before the kind for who waits.
+    for line in locks.split(|&b| b == b'\n') {
+        let mut words = Vec::new();
+        words.extend(line.split(|&b| b == b' ' || b == b'\t').filter(|word| !word.is_empty()));
+        if words.first() == Some(&&b"lock:"[..]) {
+            words.remove(0);
+        }
+        if let [_, b"FLOCK", _, _, pid, file, ..] = words[..]
+            && file.rsplit(|&b| b == b':').next().and_then(values::digits) == Some(inode)
+        {
+            return values::digits(pid);
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -92,10 +126,15 @@ mod tests {
             ("1: POSIX  ADVISORY  WRITE 4242 08:01:77 0 EOF", None),
             ("1: FLOCK  ADVISORY  WRITE x 08:01:77 0 EOF", None),
             ("1: FLOCK", None),
+            ("pos:\t0\nlock:\t1: FLOCK  ADVISORY  WRITE 0 08:01:77 0 EOF\n", Some(0)),
+            (
+                "1: POSIX  ADVISORY  WRITE 1 08:01:77 0 EOF\n2: FLOCK ADVISORY READ 2 0:1:77 0 1",
+                Some(2),
+            ),
             ("", None),
         ];
         for (line, pid) in table {
-            assert_eq!(parse(line, 77), pid, "{line:?}");
+            assert_eq!(find(line.as_bytes(), 77), pid, "{line:?}");
         }
     }
 
@@ -112,9 +151,18 @@ mod tests {
         let own = u64::from(std::process::id());
         assert_eq!(locks.gateway_holder(), Some(Holder::Here(own)));
         assert!(!locks.are_held_elsewhere());
-        assert_eq!(pid_of_flock(file.metadata().unwrap().ino()), Ok(Some(own)));
+        assert_eq!(pid_of_flock(locks_inode(&file)), Ok(Some(own)));
+        // Also where who has locked it has ended before it let go.
+        assert_eq!(
+            has_flock(&Dir::open(PROC).unwrap(), own.to_string().as_bytes(), locks_inode(&file)),
+            Ok(true)
+        );
         drop(file);
         assert_eq!(locks.gateway_holder(), None);
+    }
+
+    fn locks_inode(file: &std::fs::File) -> u64 {
+        file.metadata().unwrap().ino()
     }
 
     #[test]

@@ -55,18 +55,20 @@ pub(crate) fn parse_last_known(content: &[u8]) -> (LastKnown, Option<String>) {
 /// The file cannot be read or written, and is as it was.
 pub(crate) fn record(home: &Dir, desired: Intent) -> Result<Option<Box<Error>>> {
     let flaw = |why| home.error(Kind::Unusable, "read", STATE_FILE, why);
-    let (content, flaw) = match home.read(STATE_FILE, MAX_STATE) {
-        Ok(content) => match with_desired(&content, desired) {
+    let (content, old, flaw) = match home.read_with_meta(STATE_FILE, MAX_STATE) {
+        Ok((content, old)) => match with_desired(&content, desired) {
             Ok(None) => return Ok(None),
-            Ok(Some(content)) => (content, None),
-            Err(why) => (only_desired(desired), Some(flaw(why))),
+            Ok(Some(content)) => (content, Some(old), None),
+            Err(why) => (only_desired(desired), Some(old), Some(flaw(why))),
         },
-        Err(error) if error.kind == Kind::Missing => (only_desired(desired), None),
+        Err(error) if error.kind == Kind::Missing => (only_desired(desired), None, None),
         // What is no file, or far too large, is none of the gateway's writing either.
-        Err(error) if error.kind == Kind::Unusable => (only_desired(desired), Some(error)),
+        Err(error) if error.kind == Kind::Unusable => {
+            let old = home.look(STATE_FILE)?.filter(|old| old.kind == FileKind::Regular);
+            (only_desired(desired), old, Some(error))
+        }
         Err(error) => return Err(error),
     };
-    let old = home.look(STATE_FILE)?.filter(|old| old.kind == FileKind::Regular);
     home.replace_like(STATE_FILE, old, &content)?;
     Ok(flaw.map(|flaw| flaw.hint("written anew")))
 }

@@ -4,9 +4,9 @@
 use super::access::S6;
 use super::{Outcomes, Timeout};
 use crate::error::{Error, Kind, Result};
-use crate::gateway::{crash_record, slot};
 use crate::gateway::event_loop::{self, Job, LONGEST};
 use crate::gateway::transition::Target;
+use crate::gateway::{crash_record, slot};
 use crate::hermes::{state_file, stop_marker};
 use crate::model::intent::Intent;
 use crate::model::observation::STANDING_BY;
@@ -15,6 +15,7 @@ use crate::s6::service::Service;
 use crate::s6::status::Status;
 use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
+use std::cell::RefCell;
 use std::time::Duration;
 
 /// How long `--no-wait` tries to tell all supervisors.
@@ -57,10 +58,13 @@ pub(crate) fn bring(
         let home = homes.as_ref().map_err(Clone::clone)?.of(profile)?;
         home.lock_whole().map(|()| home)
     };
+    let others = RefCell::new(Vec::new());
     let outcomes = command(s6, target, profiles, timeout, &|profile, service| {
-        if is_others_affair(intent, service) {
+        // What another container has is that one's affair.
+        if intent == Intent::Stopped && slot::is_standing_by(service.dir()) == Ok(true) {
             let why = [profile.name(), ": ", STANDING_BY, ": nothing is recorded"].concat();
-            return s6.context.output.warn_of(&why);
+            s6.context.output.warn_of(&why);
+            return others.borrow_mut().push(profile.clone());
         }
         let home = home(profile);
         warn_of(s6, record(&home, intent));
@@ -79,19 +83,12 @@ pub(crate) fn bring(
     });
     if timeout != Timeout::NoWait {
         for (profile, outcome) in profiles.iter().zip(&outcomes) {
-            if outcome.is_ok() {
+            if outcome.is_ok() && !others.borrow().contains(profile) {
                 warn_of(s6, settle(s6, home(profile), profile, intent));
             }
         }
     }
     outcomes
-}
-
-/// Whether another container has the gateway that is to be stopped: what is wanted of it is that
-/// one's affair.
-fn is_others_affair(intent: Intent, service: &Service) -> bool {
-    // What cannot be looked at is told by what comes next.
-    intent == Intent::Stopped && slot::is_standing_by(service.dir()) == Ok(true)
 }
 
 /// Puts the gateways on their way, `prepare`d one by one, and waits for all.
@@ -219,9 +216,6 @@ fn settle(
     // Looked at under the lock: of two calls the second sees what has become.
     let home = home?;
     let service = Service::open(s6.slots.dir(), &profile.slot())?;
-    if is_others_affair(intent, &service) {
-        return Ok(None);
-    }
     if service.status()?.want_up != (intent == Intent::Running) {
         return Ok(None);
     }

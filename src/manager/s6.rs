@@ -5,7 +5,7 @@ use super::bring;
 use super::{Outcomes, ServiceManager, Timeout};
 use crate::error::{Kind, Result};
 use crate::gateway::observe::Gateway;
-use crate::gateway::slot::{self, Batch, Registration};
+use crate::gateway::slot::{self, Batch, Registration, Rest};
 use crate::gateway::transition::Target;
 use crate::gateway::{adopt, retire, slots, standby};
 use crate::hermes::container::Supervisor;
@@ -44,9 +44,8 @@ impl S6<'_> {
                 let why = format!("s6-svscan can hold no more than {capacity} gateways");
                 return Err(self.failed(WHAT, profile, Kind::Unusable, why.into()));
             }
-            let mut how = how.clone();
-            how.rest.standing_by = elsewhere;
-            slot::publish(dir, profile, user, &how, &mut Batch::default())?;
+            let rest = Rest { down: how.down, standing_by: elsewhere };
+            slot::publish(dir, profile, user, &how.environment, rest, &mut Batch::default())?;
             if elsewhere {
                 self.context.output.tell(profile.name(), STANDING_BY)?;
                 standby::wake();
@@ -114,14 +113,21 @@ impl S6<'_> {
             true => {
                 let _lock = self.lock()?;
                 let user = &self.context.settings.place()?.user;
-                standby::take_over(&self.slots, profile, user, true)
+                // One that goes meanwhile is told by what comes next.
+                if_there(standby::take_over(&self.slots, profile, user, true)).map(drop)
             }
             false => Ok(()),
         }
     }
 
     /// Has those of `profiles` started, by `bring`, that may be, after `outcomes` so far.
-    fn start_those(&self, target: Target, profiles: &[Profile], timeout: Timeout, mut outcomes: Outcomes) -> Outcomes {
+    fn start_those(
+        &self,
+        target: Target,
+        profiles: &[Profile],
+        timeout: Timeout,
+        mut outcomes: Outcomes,
+    ) -> Outcomes {
         let mut allowed = Vec::new();
         for (profile, outcome) in profiles.iter().zip(&mut outcomes) {
             if outcome.is_ok() {
@@ -163,7 +169,7 @@ impl ServiceManager for S6<'_> {
 
     fn register(&self, profile: &Profile, how: &Registration) -> Result<bool> {
         let new = self.register_only(profile, how).map_err(|error| self.context.explain(error))?;
-        if new && !how.rest.down && !self.is_standing_by(profile)? {
+        if new && !how.down && !self.is_standing_by(profile)? {
             // s6 starts it by itself; whether it stays up is another matter.
             let one = slice::from_ref(profile);
             for up in bring::command(self, Target::Start, one, START_UP, &|_, _| ()) {

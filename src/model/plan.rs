@@ -523,10 +523,15 @@ mod tests {
     }
 
     fn any_slot() -> impl Strategy<Value = Slot> {
-        let present =
-            any::<(bool, bool, bool, bool, bool)>().prop_map(|(current, down, marked, supervised, up)| {
-                Slot::Present { current, down, standing_by: marked, supervised, up }
-            });
+        let present = any::<(bool, bool, bool, bool, bool)>().prop_map(
+            |(current, down, marked, supervised, up)| Slot::Present {
+                current,
+                down,
+                standing_by: marked,
+                supervised,
+                up,
+            },
+        );
         prop_oneof![Just(Slot::Absent), Just(Slot::Unusable("x".into())), present]
     }
 

@@ -172,7 +172,7 @@ impl Dir {
     pub(crate) fn give_fifo(&self, name: &[u8], to: &Ids) -> Result<()> {
         const WHAT: &str = "hand over";
         let fd = self.open_at(WHAT, name, OFlags::PATH | OFlags::NOFOLLOW, 0)?;
-        self.size_of(&fd, WHAT, name, FileKind::Fifo)?;
+        self.meta_of(&fd, WHAT, name, FileKind::Fifo)?;
         let (uid, gid) = to.raw();
         fs::chownat(&fd, "", uid, gid, AtFlags::EMPTY_PATH)
             .map_err(|errno| self.failed(WHAT, name, errno))

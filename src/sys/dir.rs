@@ -153,13 +153,19 @@ impl Dir {
     /// [`Kind::Unusable`] for anything but a regular file, or one over the limit;
     /// [`Kind::Missing`] if it is not there.
     pub(crate) fn read(&self, name: &[u8], limit: usize) -> Result<Vec<u8>> {
+        Ok(self.read_as(name, OPEN_FILE, limit)?.0)
+    }
+
+    /// The same, and what the file is.
+    pub(crate) fn read_with_meta(&self, name: &[u8], limit: usize) -> Result<(Vec<u8>, Meta)> {
         self.read_as(name, OPEN_FILE, limit)
     }
 
-    fn read_as(&self, name: &[u8], flags: OFlags, limit: usize) -> Result<Vec<u8>> {
+    fn read_as(&self, name: &[u8], flags: OFlags, limit: usize) -> Result<(Vec<u8>, Meta)> {
         const WHAT: &str = "read";
         let fd = self.open_at(WHAT, name, OFlags::RDONLY | flags, 0)?;
-        let size = self.size_of(&fd, WHAT, name, FileKind::Regular)?;
+        let meta = self.meta_of(&fd, WHAT, name, FileKind::Regular)?;
+        let size = usize::try_from(meta.size).unwrap_or(usize::MAX);
         // Files of /proc say 0, and those that grow while they are read say too little.
         let room = if size == 0 { UNKNOWN_SIZE } else { size.min(limit) + 1 };
         let mut content = Vec::with_capacity(room);
@@ -169,8 +175,8 @@ impl Dir {
             }
             let room = rustix::buffer::spare_capacity(&mut content);
             match rustix::io::read(&fd, room) {
-                Ok(0) => return Ok(content),
-                Ok(_) if content.len() == size => return Ok(content),
+                Ok(0) => return Ok((content, meta)),
+                Ok(_) if content.len() == size => return Ok((content, meta)),
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(self.failed(WHAT, name, errno)),
             }
@@ -183,7 +189,7 @@ impl Dir {
     pub(crate) fn file(&self, name: &[u8]) -> Result<File> {
         const WHAT: &str = "open";
         let fd = self.open_at(WHAT, name, OFlags::RDONLY | OPEN_FILE, 0)?;
-        self.size_of(&fd, WHAT, name, FileKind::Regular)?;
+        self.meta_of(&fd, WHAT, name, FileKind::Regular)?;
         Ok(File(Box::new(Opened { fd, path: self.path_of(name) })))
     }
 
@@ -191,21 +197,21 @@ impl Dir {
     pub(crate) fn open_to_write(&self, name: &[u8]) -> Result<()> {
         const WHAT: &str = "open";
         let fd = self.open_at(WHAT, name, OFlags::RDWR | OPEN_FILE, 0)?;
-        self.size_of(&fd, WHAT, name, FileKind::Regular).map(drop)
+        self.meta_of(&fd, WHAT, name, FileKind::Regular).map(drop)
     }
 
-    /// The size of what is open as `fd`, in bytes; [`Kind::Unusable`] if it is not of `kind`.
-    pub(super) fn size_of(
+    /// What is open as `fd`; [`Kind::Unusable`] if it is not of `kind`.
+    pub(super) fn meta_of(
         &self,
         fd: &OwnedFd,
         what: &'static str,
         name: &[u8],
         kind: FileKind,
-    ) -> Result<usize> {
+    ) -> Result<Meta> {
         let stat = fs::fstat(fd).map_err(|errno| self.failed(what, name, errno))?;
         let meta = Meta::from(stat);
         if meta.kind == kind {
-            return Ok(usize::try_from(meta.size).unwrap_or(usize::MAX));
+            return Ok(meta);
         }
         let wanted = if kind == FileKind::Fifo { "FIFO" } else { "regular file" };
         let why = format!("{}, not a {wanted}", meta.kind.phrase());
@@ -238,7 +244,7 @@ impl Dir {
 
     fn open_fifo_as(&self, name: &[u8], access: OFlags) -> Result<OwnedFd> {
         let fd = self.open_at("open", name, access | OPEN_FILE, 0)?;
-        self.size_of(&fd, "open", name, FileKind::Fifo)?;
+        self.meta_of(&fd, "open", name, FileKind::Fifo)?;
         Ok(fd)
     }
 
@@ -297,5 +303,5 @@ impl Opened {
 /// symbolic links are followed. Else it is [`Dir::read`].
 pub(crate) fn read_followed(path: &[u8], limit: usize) -> Result<Vec<u8>> {
     let flags = OPEN_FILE.difference(OFlags::NOFOLLOW);
-    Dir::open(b"/")?.read_as(path.strip_prefix(b"/").unwrap_or(path), flags, limit)
+    Ok(Dir::open(b"/")?.read_as(path.strip_prefix(b"/").unwrap_or(path), flags, limit)?.0)
 }
