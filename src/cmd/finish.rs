@@ -2,13 +2,17 @@
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::gateway::crash_record;
-use crate::model::backoff::{self, CrashRecord, Decision, Exit, Facts};
+use crate::gateway::crash_record::{self, Notes};
+use crate::hermes::state_file;
+use crate::model::backoff::{self, CrashRecord, Decision, Ending, Exit, Facts};
+use crate::model::profile::{PREFIX, Profile};
 use crate::model::values;
 use crate::s6::service::Service;
 use crate::s6::status::{self, Status};
 use crate::s6::tai64n::Tai64n;
 use crate::sys::clock::Deadline;
+use crate::sys::dir::Dir;
+use crate::sys::if_there;
 use crate::sys::inotify::Watches;
 use crate::sys::poll;
 use crate::sys::print;
@@ -44,19 +48,30 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
     }
     let first = slot.dir().look(status::FILE);
     let status = slot.status()?;
-    let record = CrashRecord { exit, decision: decide(context, &slot, &status, exit) };
+    // What cannot be read is told, and counts as not there: then it is started again.
+    let mut notes = Notes {
+        intervened: told(context, crash_record::intervened(&slot)),
+        endings: told(context, crash_record::endings(&slot)),
+    };
+    let (decision, ending) = decide(context, &slot, &status, exit, &notes);
+    let record = CrashRecord { exit, decision };
     let text = record.to_string();
     if !text.is_empty() {
         print::print_if_heard(format!("hermes-gw: {text}\n").as_bytes());
     }
     if may_write {
         output.warn_unless(crash_record::write(&slot, &record));
-        if !matches!(record.decision, Decision::BackOff { .. }) {
-            output.warn_unless(crash_record::intervene(&slot, status.stamp));
-        }
+        match decision {
+            Decision::Restart => output.warn_unless(notes.add(&slot, status.stamp, false)),
+            Decision::BackOff { .. } if ending.terminated => {
+                output.warn_unless(notes.add(&slot, status.stamp, true))
+            }
+            Decision::BackOff { .. } => true,
+            _ => output.warn_unless(crash_record::intervene(&slot, status.stamp)),
+        };
     }
-    match record.decision {
-        Decision::AsTold => Ok(0),
+    match decision {
+        Decision::AsTold | Decision::Restart => Ok(0),
         Decision::Park(_) => Ok(PARKED),
         Decision::BackOff { delay, .. } => {
             // Any letter makes for another status.
@@ -87,29 +102,70 @@ fn exit(words: &[Vec<u8>]) -> Result<Exit> {
     })
 }
 
-/// What is done about the gateway in `slot`, which ended with `exit`; `status` is that of its
-/// death. What cannot be read is told, and counts as not there: then it is started again.
-fn decide(context: &Context, slot: &Service, status: &Status, exit: Exit) -> Decision {
-    let died = status.stamp;
-    let intervened = told(context, crash_record::intervened(slot));
-    let (mut earlier, mut counted) = (Tai64n::default(), Vec::new());
+/// What is done about the gateway in `slot`, which ended with `exit`, and what it has recorded
+/// of its end; `status` is that of its death.
+fn decide(
+    context: &Context,
+    slot: &Service,
+    status: &Status,
+    exit: Exit,
+    notes: &Notes,
+) -> (Decision, Ending) {
+    let (died, intervened) = (status.stamp, notes.intervened);
+    let (mut earlier, mut counted, mut terminated) = (Tai64n::default(), Vec::new(), 0);
     for death in told(context, slot.deaths()) {
-        if death.stamp != died {
-            earlier = death.stamp;
-        }
-        if death.stamp > intervened {
+        let counts = notes.counts(death.stamp);
+        if counts {
             counted.push(death.stamp.since_unix());
         }
+        if death.stamp != died {
+            earlier = death.stamp;
+            if counts {
+                terminated = if notes.was_terminated(death.stamp) { terminated + 1 } else { 0 };
+            }
+        }
     }
-    let uptime = |started| died.since_unix().saturating_sub(started);
+    let started = told(context, crash_record::started(slot));
+    // Asked for in this run, or after its death.
+    let planned = !status.want_up || earlier < intervened && intervened <= died;
+    let (home_gone, ending) = match planned || exit == Exit::Code(backoff::CONFIGURATION) {
+        // Whatever is there makes no difference.
+        true => (false, Ending::default()),
+        false => look_at_home(context, exit, started),
+    };
     let facts = Facts {
         exit,
-        uptime: told(context, crash_record::started(slot)).map(uptime),
-        // Asked for in this run, or after its death.
-        planned: !status.want_up || earlier < intervened && intervened <= died,
+        uptime: started.map(|started| died.since_unix().saturating_sub(started)),
+        planned,
+        home_gone,
+        announced: ending.announced,
+        terminated: if ending.terminated { terminated + 1 } else { 0 },
         deaths: &counted,
     };
-    backoff::decide(&facts, &context.settings.limits)
+    (backoff::decide(&facts, &context.settings.limits), ending)
+}
+
+/// Whether the home of the gateway is certainly gone; and what it has recorded there of its run
+/// that `started` then, and ended with `exit`.
+fn look_at_home(context: &Context, exit: Exit, started: Option<Duration>) -> (bool, Ending) {
+    let (gone, ending) = match (home(context), started) {
+        (Ok(None), _) => (true, Ok(Ending::default())),
+        (Ok(Some(home)), Some(started)) => (false, state_file::read_ending(&home, exit, started)),
+        (Ok(Some(_)), None) => (false, Ok(Ending::default())),
+        (Err(error), _) => (false, Err(error)),
+    };
+    (gone, told(context, ending))
+}
+
+/// The home of the gateway that has died, by the name that s6-supervise passes; `None` if it
+/// is not there, while the Hermes home is.
+fn home(context: &Context) -> Result<Option<Dir>> {
+    let name = context.options.words.get(2).map_or(&b""[..], |word| word);
+    let profile = name.strip_prefix(PREFIX).and_then(|name| Profile::parse(name).ok());
+    match profile {
+        Some(profile) => if_there(context.homes()?.of(&profile)),
+        None => Err(Error::new(Kind::Usage, "finish gateway", name, "is no slot of a gateway")),
+    }
 }
 
 fn told<T: Default>(context: &Context, read: Result<T>) -> T {
