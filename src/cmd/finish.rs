@@ -5,13 +5,12 @@ use crate::error::{Error, Kind, Result};
 use crate::gateway::crash_record::{self, Notes};
 use crate::hermes::state_file;
 use crate::model::backoff::{self, CrashRecord, Decision, Ending, Exit, Facts};
-use crate::model::profile::{PREFIX, Profile};
+use crate::model::profile::PREFIX;
 use crate::model::values;
 use crate::s6::service::Service;
 use crate::s6::status::{self, Status};
 use crate::s6::tai64n::Tai64n;
 use crate::sys::clock::Deadline;
-use crate::sys::dir::Dir;
 use crate::sys::if_there;
 use crate::sys::inotify::Watches;
 use crate::sys::poll;
@@ -128,11 +127,13 @@ fn decide(
     let started = told(context, crash_record::started(slot));
     // Asked for in this run, or after its death.
     let planned = !status.want_up || earlier < intervened && intervened <= died;
-    let (home_gone, ending) = match planned || exit == Exit::Code(backoff::CONFIGURATION) {
-        // Whatever is there makes no difference.
-        true => (false, Ending::default()),
+    // Whatever is in its home then makes no difference.
+    let ending = match planned || exit == Exit::Code(backoff::CONFIGURATION) {
+        true => Ok(Some(Ending::default())),
         false => look_at_home(context, exit, started),
     };
+    let home_gone = ending == Ok(None);
+    let ending = told(context, ending).unwrap_or_default();
     let facts = Facts {
         exit,
         uptime: started.map(|started| died.since_unix().saturating_sub(started)),
@@ -145,26 +146,20 @@ fn decide(
     (backoff::decide(&facts, &context.settings.limits), ending)
 }
 
-/// Whether the home of the gateway is certainly gone; and what it has recorded there of its run
-/// that `started` then, and ended with `exit`.
-fn look_at_home(context: &Context, exit: Exit, started: Option<Duration>) -> (bool, Ending) {
-    let (gone, ending) = match (home(context), started) {
-        (Ok(None), _) => (true, Ok(Ending::default())),
-        (Ok(Some(home)), Some(started)) => (false, state_file::read_ending(&home, exit, started)),
-        (Ok(Some(_)), None) => (false, Ok(Ending::default())),
-        (Err(error), _) => (false, Err(error)),
-    };
-    (gone, told(context, ending))
-}
-
-/// The home of the gateway that has died, by the name that s6-supervise passes; `None` if it
-/// is not there, while the Hermes home is.
-fn home(context: &Context) -> Result<Option<Dir>> {
-    let name = context.options.words.get(2).map_or(&b""[..], |word| word);
-    let profile = name.strip_prefix(PREFIX).and_then(|name| Profile::parse(name).ok());
-    match profile {
-        Some(profile) => if_there(context.homes()?.of(&profile)),
-        None => Err(Error::new(Kind::Usage, "finish gateway", name, "is no slot of a gateway")),
+/// What the gateway has recorded in its home of how its run ended that `started` then; `None` if
+/// the home is gone, while the Hermes home is there. s6-supervise passes the name.
+fn look_at_home(
+    context: &Context,
+    exit: Exit,
+    started: Option<Duration>,
+) -> Result<Option<Ending>> {
+    let name = context.options.words.get(2).and_then(|word| word.strip_prefix(PREFIX));
+    let profile = super::profile(name.unwrap_or_default())?;
+    let Some(home) = if_there(context.homes()?.of(&profile))? else { return Ok(None) };
+    match started {
+        Some(started) => state_file::read_ending(&home, exit, started).map(Some),
+        // `run` did not get that far.
+        None => Ok(Some(Ending::default())),
     }
 }
 

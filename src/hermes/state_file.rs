@@ -169,9 +169,9 @@ fn is_clean(home: &Dir, started: Duration) -> Result<bool> {
     Ok(is_since(&dir, LIFECYCLE_FILE, started)? && read_exit(home) == LastExit::Clean)
 }
 
-/// Whether `name` in `dir` was written after `started`, and not in a run before: no one tells
-/// which process was that run. A file server's clock that is behind makes this a no, and a
-/// crash out of an end in order.
+/// Whether `name` in `dir` was written after `started`, and not in a run before; by the time, as
+/// s6-supervise does not pass the pid. Where a file server's clock is behind, an end in order
+/// counts as a crash.
 fn is_since(dir: &Dir, name: &[u8], started: Duration) -> Result<bool> {
     Ok(dir.look(name)?.is_some_and(|file| file.modified >= started))
 }
@@ -180,15 +180,15 @@ fn is_since(dir: &Dir, name: &[u8], started: Duration) -> Result<bool> {
 pub(crate) fn parse_ending(content: &[u8], restart: bool) -> Ending {
     let Ok((text, members)) = parse(content) else { return Ending::default() };
     let value = |key| find(text, &members, key).next_back().map(|it| &text[it.value.clone()]);
-    let state = last(text, &members, "gateway_state").0;
-    let is = |word| state.as_deref() == Some(word);
+    // Words of the gateway's own, which have nothing in them to escape.
+    let state = value("gateway_state").unwrap_or_default();
     match restart {
         true => Ending {
-            announced: is("stopped") && value("restart_requested") == Some("true"),
+            announced: state == "\"stopped\"" && value("restart_requested") == Some("true"),
             terminated: false,
         },
         false => Ending {
-            announced: is("running"),
+            announced: state == "\"running\"",
             terminated: value("exit_reason").is_none_or(|reason| reason == "null"),
         },
     }
