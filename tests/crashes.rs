@@ -393,7 +393,7 @@ fn is_back_after_a_crash(container: &Container, profile: &str) {
 fn an_end_in_order_right_after_the_start_counts() {
     let volume = Volume::new();
     volume.wanted("one", "running").wanted("request", "running");
-    let container = boot(volume, &[LONG]);
+    let container = boot(volume, &[LONG, ("HERMES_GW_EARLY_EXIT", "3600")]);
     for (profile, signal, exit) in [("one", "-t", "exit=1"), ("request", "-1", "exit=75")] {
         container.wait_up(profile);
         container.as_hermes(&["/command/s6-svc", signal, &slot(profile)]).ok();
@@ -421,7 +421,11 @@ fn two_that_end_each_other_back_off_and_one_is_parked_with_the_reason() {
     let volume = Volume::new();
     volume.wanted("one", "running").file("one", "behave", "fights two\n");
     volume.wanted("two", "running").file("two", "behave", "fights one\n");
-    let settings = [("HERMES_GW_BACKOFF_MAX", "2"), ("HERMES_GW_PARK_DEATHS", "5")];
+    let settings = [
+        ("HERMES_GW_BACKOFF_MAX", "2"),
+        ("HERMES_GW_PARK_DEATHS", "5"),
+        ("HERMES_GW_EARLY_EXIT", "3600"),
+    ];
     let container = boot(volume, &settings);
     let parked = |profile: &&str| record(&container, profile).starts_with("decision=parked-");
     let mut loser = None;

@@ -11,6 +11,7 @@ use crate::s6::service::Service;
 use crate::s6::status::{self, Status};
 use crate::s6::tai64n::Tai64n;
 use crate::sys::clock::Deadline;
+use crate::sys::dir::Dir;
 use crate::sys::if_there;
 use crate::sys::inotify::Watches;
 use crate::sys::poll;
@@ -147,20 +148,24 @@ fn decide(
 }
 
 /// What the gateway has recorded in its home of how its run ended that `started` then; `None` if
-/// the home is gone, while the Hermes home is there. s6-supervise passes the name.
+/// the home is gone.
 fn look_at_home(
     context: &Context,
     exit: Exit,
     started: Option<Duration>,
 ) -> Result<Option<Ending>> {
+    let Some(home) = home(context)? else { return Ok(None) };
+    // Where `run` did not get that far, nothing in there is of that run.
+    let started = started.unwrap_or(Duration::MAX);
+    state_file::read_ending(&home, exit, started).map(Some)
+}
+
+/// The home of the gateway, by the name that s6-supervise passes; `None` if it is gone, while
+/// the Hermes home is there.
+fn home(context: &Context) -> Result<Option<Dir>> {
     let name = context.options.words.get(2).and_then(|word| word.strip_prefix(PREFIX));
     let profile = super::profile(name.unwrap_or_default())?;
-    let Some(home) = if_there(context.homes()?.of(&profile))? else { return Ok(None) };
-    match started {
-        Some(started) => state_file::read_ending(&home, exit, started).map(Some),
-        // `run` did not get that far.
-        None => Ok(Some(Ending::default())),
-    }
+    if_there(context.homes()?.of(&profile))
 }
 
 fn told<T: Default>(context: &Context, read: Result<T>) -> T {
