@@ -317,6 +317,175 @@ fn a_restart_that_somebody_asked_for_is_neither_delayed_nor_counted() {
     wait_record(&container, "one", "decision=parked-deaths signal=9 deaths=3 milliseconds=600000");
 }
 
+/// When its run began.
+fn started(container: &Container, profile: &str) -> SystemTime {
+    let record = container.inside(&slot(profile)).join("crash-record");
+    fs::metadata(record).unwrap().modified().unwrap()
+}
+
+/// A gateway that has been up for a moment gets `signal`, and is up again by itself.
+#[track_caller]
+fn is_back_after(container: &Container, profile: &str, signal: &str) {
+    container.wait_up(profile);
+    let early = Duration::from_millis(200);
+    let lasts = || started(container, profile).elapsed().is_ok_and(|it| it > early);
+    wait_until("a start that lasts", lasts);
+    let pid = container.pid(profile);
+    container.as_hermes(&["/command/s6-svc", signal, &slot(profile)]).ok();
+    wait_until("another process", || !["0", "-1", &pid].contains(&&container.pid(profile)[..]));
+}
+
+#[test]
+fn what_ends_in_order_to_be_restarted_is_neither_delayed_nor_counted() {
+    let volume = Volume::new();
+    // The Python layer's restart is SIGTERM; Hermes' own request is 75, and SIGUSR1 asks for it.
+    let table = [("term", "-t", "exit 1"), ("request", "-1", "exit 75")];
+    for (profile, ..) in table {
+        volume.wanted(profile, "running");
+    }
+    let settings = [LONG, ("HERMES_GW_EARLY_EXIT", "0.2"), ("HERMES_GW_PARK_DEATHS", "3")];
+    let container = boot(volume, &settings);
+    for (profile, signal, exit) in table {
+        let crash = |row| {
+            is_back_after_a_crash(&container, profile);
+            wait_until("another crash that counts", || {
+                let line = format!("hermes-gw: backing off 60s, {row} death");
+                log(&container, profile).contains(&line)
+            });
+        };
+        // What was counted before still is, and what comes between is not.
+        crash(1);
+        for round in 1..=10 {
+            is_back_after(&container, profile, signal);
+            // It was told at once, so that nothing but s6's own second has passed.
+            assert_eq!(deaths(&container, profile).len(), round + 1, "{profile}");
+            let died = *deaths(&container, profile).last().unwrap();
+            let back = status(&container, profile).stamp.since_unix();
+            assert!(back - died < Duration::from_secs(20), "{profile}: {died:?} {back:?}");
+        }
+        let text = format!("hermes-gw: restarting: {exit} (it ended in order)\n");
+        wait_until("the log", || log(&container, profile).matches(&text).count() == 10);
+        // It is no crash that status tells of.
+        let shown = gw(&container, &["--json", "status", profile]).stdout;
+        assert_eq!(jq(".[0].text", &shown), "up, 1 death lately: exit 1".replace("exit 1", exit));
+        assert_eq!(jq(".[0].restarts", &shown), "1");
+        crash(2);
+        kill(&container, profile);
+        wait_record(
+            &container,
+            profile,
+            "decision=parked-deaths signal=9 deaths=3 milliseconds=600000",
+        );
+    }
+}
+
+/// A gateway that was up crashes; the delay is ended, as if finish had been killed.
+#[track_caller]
+fn is_back_after_a_crash(container: &Container, profile: &str) {
+    container.wait_up(profile);
+    kill(container, profile);
+    wait_back_off(container, profile);
+    kill(container, profile);
+    container.wait_up(profile);
+}
+
+#[test]
+fn an_end_in_order_right_after_the_start_counts() {
+    let volume = Volume::new();
+    volume.wanted("one", "running").wanted("request", "running");
+    let container = boot(volume, &[LONG, ("HERMES_GW_EARLY_EXIT", "3600")]);
+    for (profile, signal, exit) in [("one", "-t", "exit=1"), ("request", "-1", "exit=75")] {
+        container.wait_up(profile);
+        container.as_hermes(&["/command/s6-svc", signal, &slot(profile)]).ok();
+        let record = format!("decision=backing-off {exit} deaths=1 milliseconds=60000");
+        wait_record(&container, profile, &record);
+    }
+}
+
+#[test]
+fn a_shutdown_of_an_earlier_run_announces_nothing() {
+    let volume = Volume::new();
+    // It crashes, and nobody has removed what an earlier run has left.
+    volume.wanted("one", "running").file("one", "behave", "after 1 1\n");
+    let container = boot(volume, &[LONG, ("HERMES_GW_EARLY_EXIT", "0.1")]);
+    container.wait_up("one");
+    let left = container.volume().home("one").join(".clean_shutdown");
+    fs::write(&left, "").unwrap();
+    let day = Duration::from_secs(86_400);
+    fs::File::open(&left).unwrap().set_modified(SystemTime::now() - day).unwrap();
+    wait_record(&container, "one", "decision=backing-off exit=1 deaths=1 milliseconds=60000");
+}
+
+#[test]
+fn two_that_end_each_other_back_off_and_one_is_parked_with_the_reason() {
+    let volume = Volume::new();
+    volume.wanted("one", "running").file("one", "behave", "fights two\n");
+    volume.wanted("two", "running").file("two", "behave", "fights one\n");
+    let settings = [
+        ("HERMES_GW_BACKOFF_MAX", "2"),
+        ("HERMES_GW_PARK_DEATHS", "5"),
+        ("HERMES_GW_EARLY_EXIT", "3600"),
+    ];
+    let container = boot(volume, &settings);
+    let parked = |profile: &&str| record(&container, profile).starts_with("decision=parked-");
+    let mut loser = None;
+    wait_until("one of them to be parked", || {
+        loser = ["one", "two"].into_iter().find(|it| parked(it));
+        loser.is_some()
+    });
+    let loser = loser.unwrap();
+    let winner = if loser == "one" { "two" } else { "one" };
+    let log = log(&container, loser);
+    assert!(log.contains("hermes-gw: backing off 2s, 2 deaths: "), "{log}");
+    let shown = gw(&container, &["--json", "status", loser]).stdout;
+    let text = jq(".[0].text", &shown);
+    // It may have been ended before it could say so itself.
+    let (how, why) = text.split_once(" (").unwrap();
+    assert!(["parked: exit 1", "parked: signal 15"].contains(&how), "{text}");
+    let expected = "ended by SIGTERM from another process, 5 times in a row: \
+                    does another gateway use the same token?)";
+    assert_eq!(why, expected);
+    let doctor = container.as_hermes(&["/command/hermes-gw", "doctor"]).stdout;
+    assert!(doctor.contains(&format!("{loser}: {text}")), "{doctor}");
+    let line = format!("hermes-gw: {text}\n");
+    wait_until("the log", || self::log(&container, loser).contains(&line));
+    // Who is left has nobody to fight.
+    container.wait_up(winner);
+    assert!(deaths(&container, winner).len() <= 5);
+}
+
+#[test]
+fn a_gateway_whose_home_is_gone_is_parked_with_the_reason() {
+    let volume = Volume::new();
+    for profile in ["old", "hidden", "moved"] {
+        volume.wanted(profile, "running");
+    }
+    let container = boot(volume, &[LONG]);
+    for profile in ["old", "hidden", "moved"] {
+        container.wait_up(profile);
+    }
+    let profiles = container.volume().path().join("profiles");
+    // What `hermes profile rename old new` does to it.
+    fs::rename(profiles.join("old"), profiles.join("new")).unwrap();
+    kill(&container, "old");
+    wait_record(&container, "old", "decision=parked-home-gone signal=9 deaths=0 milliseconds=0");
+    let shown = gw(&container, &["--json", "status", "old"]).stdout;
+    assert_eq!(jq(".[0].text", &shown), "parked: signal 9 (its home is gone)");
+    let line = "hermes-gw: parked: signal 9 (its home is gone)\n";
+    wait_until("the log", || log(&container, "old").contains(line));
+    // A link, or a home that cannot be looked for, may be there all the same.
+    fs::rename(profiles.join("moved"), container.volume().path().join("elsewhere")).unwrap();
+    container.as_hermes(&["ln", "-s", "../elsewhere", "/opt/data/profiles/moved"]).ok();
+    kill(&container, "moved");
+    wait_record(&container, "moved", "decision=backing-off signal=9 deaths=1 milliseconds=60000");
+    container.as_root(&["chmod", "000", "/opt/data/profiles"]).ok();
+    kill(&container, "hidden");
+    wait_record(&container, "hidden", "decision=backing-off signal=9 deaths=1 milliseconds=60000");
+    let warned = "hermes-gw: warning: open directory: /opt/data/profiles: Permission denied";
+    wait_until("a warning", || container.console().contains(warned));
+    container.as_root(&["chmod", "755", "/opt/data/profiles"]).ok();
+}
+
 #[test]
 fn one_that_has_only_just_started_is_restarted_as_somebody_asked() {
     let volume = Volume::new();

@@ -13,14 +13,16 @@ fn venv() -> PathBuf {
 }
 
 /// A container with real Hermes in it, and Debian's Python.
-fn boot(volume: Volume, test: &str) -> Option<Container> {
+fn boot(volume: Volume, test: &str, settings: &[(&str, &str)]) -> Option<Container> {
     if !venv().join("version").exists() {
         support::skipped(test, "no Hermes Agent in target/hermes; `make hermes` gets it");
         return None;
     }
     let python = ["/usr/bin/python3", "/usr/lib/python3.11"].map(PathBuf::from);
     let mounts = [&python[..], &[support::library_dir(), venv()]].concat();
-    let mut container = Container::new(volume, Spec { mounts, ..Spec::default() });
+    let environment = settings.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    let environment = environment.collect();
+    let mut container = Container::new(volume, Spec { mounts, environment, ..Spec::default() });
     support::link(venv().to_str().unwrap(), &container.root().join("opt/hermes/.venv"));
     // By this Hermes knows that it is in one.
     std::fs::write(container.root().join(".dockerenv"), "").unwrap();
@@ -69,7 +71,9 @@ fn wait_running(container: &Container, profile: &str) {
 fn a_real_gateway_lives_and_dies_in_our_slots() {
     let volume = Volume::new();
     volume.wanted("coder", "running").wanted("writer", "stopped");
-    let Some(mut container) = boot(volume, "real gateways") else { return };
+    // Whatever ends a gateway so soon after its start counts.
+    let settings = [("HERMES_GW_EARLY_EXIT", "3600")];
+    let Some(mut container) = boot(volume, "real gateways", &settings) else { return };
     wait_running(&container, "coder");
     let marker = container.volume().home("coder").join(".gateway-planned-stop.json");
 
@@ -100,7 +104,7 @@ fn a_real_gateway_lives_and_dies_in_our_slots() {
     assert_ne!(container.pid("coder"), pid);
     assert_eq!(state(&container, "coder")["desired_state"], "running");
 
-    // A signal that nobody announced is a crash: it is back by itself.
+    // A signal right after the start is a crash: it is back by itself.
     let pid = container.pid("coder");
     gw(&container, &["signal", "TERM", "coder"]).ok();
     wait_until("another process", || container.pid("coder") != pid);
@@ -108,7 +112,7 @@ fn a_real_gateway_lives_and_dies_in_our_slots() {
     let log = container.volume().read("default", "logs/gateways/coder/current");
     assert!(log.contains("hermes-gw: backing off 1s, 1 death: exit 1\n"), "{log}");
 
-    // What it asks for itself, a restart by its service manager, is one death, with 75.
+    // So is what it asks for itself, a restart by its service manager, with 75.
     let pid = container.pid("coder");
     gw(&container, &["signal", "USR1", "coder"]).ok();
     wait_until("another process", || container.pid("coder") != pid);
@@ -138,6 +142,57 @@ fn a_real_gateway_lives_and_dies_in_our_slots() {
 }
 
 #[test]
+fn real_restarts_are_no_crashes_and_a_renamed_profile_does_not_restart_for_ever() {
+    let volume = Volume::new();
+    volume.wanted("coder", "running");
+    // As crashes, three of them would park it.
+    let settings = [
+        ("HERMES_GW_EARLY_EXIT", "0.5"),
+        ("HERMES_GW_PARK_DEATHS", "3"),
+        ("HERMES_GW_BACKOFF_FIRST", "60"),
+        // Hermes waits by itself before a sixth start in two minutes.
+        ("HERMES_GATEWAY_MAX_STARTS", "0"),
+    ];
+    let Some(container) = boot(volume, "real restarts", &settings) else { return };
+    let log = || container.volume().read("default", "logs/gateways/coder/current");
+    // Hermes' command is `s6-svc -t`; its chat command ends as SIGUSR1 does.
+    for (restart, exit) in [("gateway restart", "exit 1"), ("SIGUSR1", "exit 75")] {
+        for _ in 0..4 {
+            wait_running(&container, "coder");
+            let pid = container.pid("coder");
+            match restart {
+                "SIGUSR1" => gw(&container, &["signal", "USR1", "coder"]).ok(),
+                _ => hermes(&container, &["-p", "coder", "gateway", "restart"]).ok(),
+            };
+            wait_until("another process", || container.pid("coder") != pid);
+        }
+        wait_running(&container, "coder");
+        let line = format!("hermes-gw: restarting: {exit} (it ended in order)\n");
+        assert_eq!(log().matches(&line).count(), 4, "{}", log());
+    }
+    assert_eq!(log().matches("hermes-gw: ").count(), 8, "{}", log());
+    let shown = gw(&container, &["--json", "status", "coder"]).ok();
+    assert_eq!(support::jq(".[0].restarts", &shown), "0", "{shown}");
+
+    // Hermes ends the gateway of a profile that it renames, and s6 starts it again, to find no
+    // profile of that name.
+    hermes(&container, &["profile", "rename", "coder", "writer"]).ok();
+    wait_until("it to be parked", || {
+        // One that was quick enough to see its old home lives on in another of that name.
+        let ghost = state(&container, "coder");
+        if ghost["gateway_state"] == "running" && container.state("coder") == "up" {
+            let home = "/opt/data/profiles/coder";
+            let end = format!("rm -rf {home}; kill -KILL {}; rm -rf {home}", ghost["pid"]);
+            container.as_root(&["sh", "-c", &end]);
+        }
+        let shown = gw(&container, &["--json", "status", "coder"]).stdout;
+        support::jq(".[0].text", &shown).ends_with(" (its home is gone)")
+            && support::jq(".[0].state", &shown) == "parked"
+    });
+    assert!(log().contains(" (its home is gone)\n"), "{}", log());
+}
+
+#[test]
 fn a_real_gateway_with_a_wrong_configuration_is_parked() {
     let volume = Volume::new();
     // One gateway for all profiles, one of which lets everybody in.
@@ -149,7 +204,7 @@ fn a_real_gateway_with_a_wrong_configuration_is_parked() {
     volume.wanted("careless", "stopped");
     let config = "platforms: {whatsapp: {enabled: true, extra: {dm_policy: open}}}\n";
     volume.file("careless", "config.yaml", config);
-    let Some(container) = boot(volume, "a wrong configuration") else { return };
+    let Some(container) = boot(volume, "a wrong configuration", &[]) else { return };
     let slot = "/run/service/gateway-default";
     let record = container.inside(slot).join("crash-record");
     let record = || std::fs::read_to_string(&record).unwrap_or_default();
@@ -173,7 +228,7 @@ fn a_real_gateway_with_a_wrong_configuration_is_parked() {
 fn hermes_own_layer_and_we_see_and_do_the_same() {
     let volume = Volume::new();
     volume.wanted("ours", "stopped");
-    let Some(container) = boot(volume, "Hermes's own layer") else { return };
+    let Some(container) = boot(volume, "Hermes's own layer", &[]) else { return };
     let listed = || python(&container, "print(*sorted(s6.list_profile_gateways()), sep='\\n')");
     let list = || gw(&container, &["list"]).ok().trim_end().to_string();
     assert_eq!(python(&container, "print(s6.kind)"), "s6");

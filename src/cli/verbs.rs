@@ -191,13 +191,15 @@ Exit codes: 0 nothing stands by, 102 no s6-svscan runs.
 "What a slot's finish script runs when its gateway has died, with what s6-supervise
 passes. It delays the next start, 1, 2, 4 and so on up to 60 seconds for deaths in a
 row, until an operator intervenes. It parks the gateway, which then stays down until it
-is started, on exit code 78 (a fatal configuration error), on 0 after a start that
-lasted, and after 10 deaths in 10 minutes. What it decides is in the slot's file
-crash-record, and in the gateway's log.
+is started, when its home is gone, on exit code 78 (a fatal configuration error), on 0
+after a start that lasted, and after 10 deaths in 10 minutes. One that lasted, and that
+has recorded in its home that it ended in order and is to be restarted, is started again
+at once; that does not count. What it decides is in the slot's file crash-record, and in
+the gateway's log.
 
 Settings, in seconds: HERMES_GW_BACKOFF_FIRST (1), HERMES_GW_BACKOFF_MAX (60),
-HERMES_GW_BACKOFF_RESET (600; a longer run ends the row), HERMES_GW_EARLY_EXIT (10; a 0
-before that does not park), HERMES_GW_PARK_WINDOW (600); HERMES_GW_PARK_DEATHS (10, a
+HERMES_GW_BACKOFF_RESET (600; a longer run ends the row), HERMES_GW_EARLY_EXIT (10; who
+is up for so long has lasted), HERMES_GW_PARK_WINDOW (600); HERMES_GW_PARK_DEATHS (10, a
 number; 0 for never).
 
 Exit codes: 0 s6 may start it again, 102 no s6-supervise has started this, 125 it

@@ -2,9 +2,10 @@
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::gateway::{crash_record, standby};
-use crate::model::backoff::{self, CrashRecord, Decision, Exit, Facts};
-use crate::model::observation::STANDING_BY;
+use crate::gateway::crash_record::{self, Notes};
+use crate::gateway::standby;
+use crate::hermes::state_file;
+use crate::model::backoff::{self, CrashRecord, Decision, Ending, Exit, Facts, STANDING_BY};
 use crate::model::profile::{PREFIX, Profile};
 use crate::model::values;
 use crate::s6::service::Service;
@@ -12,6 +13,7 @@ use crate::s6::status::{self, Status};
 use crate::s6::tai64n::Tai64n;
 use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
+use crate::sys::if_there;
 use crate::sys::inotify::Watches;
 use crate::sys::poll;
 use crate::sys::print;
@@ -52,26 +54,31 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
     }
     let first = slot.dir().look(status::FILE);
     let status = slot.status()?;
-    if status.want_up && may_write && told(context, runs_elsewhere(context)) {
-        print::print_if_heard(["hermes-gw: ", STANDING_BY, "\n"].concat().as_bytes());
-        output.warn_unless(crash_record::clear(&slot));
-        output.warn_unless(crash_record::intervene(&slot, status.stamp));
-        standby::stand_by(&slot)?;
-        return Ok(PARKED);
-    }
-    let record = CrashRecord { exit, decision: decide(context, &slot, &status, exit) };
+    // What cannot be read is told, and counts as not there: then it is started again.
+    let mut notes = Notes {
+        intervened: told(context, crash_record::intervened(&slot)),
+        endings: told(context, crash_record::endings(&slot)),
+    };
+    let (decision, ending) = decide(context, &slot, &status, exit, &notes);
+    let record = CrashRecord { exit, decision };
     let text = record.to_string();
     if !text.is_empty() {
         print::print_if_heard(format!("hermes-gw: {text}\n").as_bytes());
     }
     if may_write {
         output.warn_unless(crash_record::write(&slot, &record));
-        if !matches!(record.decision, Decision::BackOff { .. }) {
-            output.warn_unless(crash_record::intervene(&slot, status.stamp));
-        }
+        match decision {
+            Decision::Restart => output.warn_unless(notes.add(&slot, status.stamp, false)),
+            Decision::BackOff { .. } if ending.terminated => {
+                output.warn_unless(notes.add(&slot, status.stamp, true))
+            }
+            Decision::BackOff { .. } => true,
+            _ => output.warn_unless(crash_record::intervene(&slot, status.stamp)),
+        };
     }
-    match record.decision {
-        Decision::AsTold => Ok(0),
+    match decision {
+        Decision::AsTold | Decision::Restart => Ok(0),
+        Decision::StandBy => standby::stand_by(&slot).map(|()| PARKED),
         Decision::Park(_) => Ok(PARKED),
         Decision::BackOff { delay, .. } => {
             // Any letter makes for another status.
@@ -124,29 +131,72 @@ fn exit(words: &[Vec<u8>]) -> Result<Exit> {
     })
 }
 
-/// What is done about the gateway in `slot`, which ended with `exit`; `status` is that of its
-/// death. What cannot be read is told, and counts as not there: then it is started again.
-fn decide(context: &Context, slot: &Service, status: &Status, exit: Exit) -> Decision {
-    let died = status.stamp;
-    let intervened = told(context, crash_record::intervened(slot));
-    let (mut earlier, mut counted) = (Tai64n::default(), Vec::new());
+/// What is done about the gateway in `slot`, which ended with `exit`, and what it has recorded
+/// of its end; `status` is that of its death.
+fn decide(
+    context: &Context,
+    slot: &Service,
+    status: &Status,
+    exit: Exit,
+    notes: &Notes,
+) -> (Decision, Ending) {
+    let (died, intervened) = (status.stamp, notes.intervened);
+    let (mut earlier, mut counted, mut terminated) = (Tai64n::default(), Vec::new(), 0);
     for death in told(context, slot.deaths()) {
-        if death.stamp != died {
-            earlier = death.stamp;
-        }
-        if death.stamp > intervened {
+        let counts = notes.counts(death.stamp);
+        if counts {
             counted.push(death.stamp.since_unix());
         }
+        if death.stamp != died {
+            earlier = death.stamp;
+            if counts {
+                terminated = if notes.was_terminated(death.stamp) { terminated + 1 } else { 0 };
+            }
+        }
     }
-    let uptime = |started| died.since_unix().saturating_sub(started);
+    let started = told(context, crash_record::started(slot));
+    // Asked for in this run, or after its death.
+    let planned = !status.want_up || earlier < intervened && intervened <= died;
+    // Whatever is in its home then makes no difference.
+    let ending = match planned || exit == Exit::Code(backoff::CONFIGURATION) {
+        true => Ok(Some(Default::default())),
+        false => look_at_home(context, exit, started),
+    };
+    let home_gone = ending == Ok(None);
+    let (ending, elsewhere) = told(context, ending).unwrap_or_default();
     let facts = Facts {
         exit,
-        uptime: told(context, crash_record::started(slot)).map(uptime),
-        // Asked for in this run, or after its death.
-        planned: !status.want_up || earlier < intervened && intervened <= died,
+        uptime: started.map(|started| died.since_unix().saturating_sub(started)),
+        planned,
+        home_gone,
+        elsewhere,
+        announced: ending.announced,
+        terminated: if ending.terminated { terminated + 1 } else { 0 },
         deaths: &counted,
     };
-    backoff::decide(&facts, &context.settings.limits)
+    (backoff::decide(&facts, &context.settings.limits), ending)
+}
+
+/// What the gateway has recorded in its home of how its run ended that `started` then, and whether
+/// another container runs it; `None` if the home is gone.
+fn look_at_home(
+    context: &Context,
+    exit: Exit,
+    started: Option<Duration>,
+) -> Result<Option<(Ending, bool)>> {
+    let Some(home) = home(context)? else { return Ok(None) };
+    // Where `run` did not get that far, nothing in there is of that run.
+    let started = started.unwrap_or(Duration::MAX);
+    let elsewhere = standby::runs_elsewhere(&home);
+    Ok(Some((state_file::read_ending(&home, exit, started)?, elsewhere)))
+}
+
+/// The home of the gateway, by the name that s6-supervise passes; `None` if it is gone, while
+/// the Hermes home is there.
+fn home(context: &Context) -> Result<Option<Dir>> {
+    let name = context.options.words.get(2).and_then(|word| word.strip_prefix(PREFIX));
+    let profile = super::profile(name.unwrap_or_default())?;
+    if_there(context.homes()?.of(&profile))
 }
 
 fn told<T: Default>(context: &Context, read: Result<T>) -> T {
@@ -154,16 +204,6 @@ fn told<T: Default>(context: &Context, read: Result<T>) -> T {
         context.output.warn(&error);
         T::default()
     })
-}
-
-/// Whether another container runs the gateway that has died.
-fn runs_elsewhere(context: &Context) -> Result<bool> {
-    let name = context.options.words.get(2).map_or(&b""[..], |name| name);
-    match name.strip_prefix(PREFIX).map(Profile::parse) {
-        Some(Ok(profile)) => standby::runs_elsewhere(&context.homes()?, &profile),
-        // By hand, perhaps.
-        _ => Ok(false),
-    }
 }
 
 /// Whether `slot` is where this process is the finish that runs.

@@ -15,8 +15,19 @@ const RECORD: &[u8] = b"crash-record";
 /// operator last sent a stop, a start or a restart, or after which `finish` did not delay the
 /// next start. Deaths up to it do not count, and the end of a run that began at it is planned.
 const INTERVENED: &[u8] = b"intervened";
-/// The most that either has, in bytes.
+/// The deaths since then that were more than crashes, the newest last: a line each, with its
+/// stamp in s6's tally and what it was. s6's tally itself tells an exit code, and no more.
+const ENDINGS: &[u8] = b"endings";
+/// What such a death was: one that does not count, or one that counts.
+const ANNOUNCED: &str = "announced";
+const TERMINATED: &str = "terminated";
+/// The most that is kept of them: one that does not count was up for a while, so that
+/// those before are long ago.
+const MAX_ENDINGS: usize = 100;
+/// The most that the others have, in bytes.
 const MAX_SIZE: usize = 256;
+/// The most that the endings have.
+const MAX_ENDINGS_SIZE: usize = MAX_ENDINGS * 40;
 
 /// Notes that an operator intervenes in the run that began `at`, or after the death that was
 /// `at`.
@@ -29,6 +40,63 @@ pub(crate) fn intervened(slot: &Service) -> Result<Tai64n> {
     let note = if_there(slot.dir().read(INTERVENED, MAX_SIZE))?.unwrap_or_default();
     // What is no stamp was not written by us, and says nothing.
     Ok(Tai64n::parse(note.trim_ascii()).unwrap_or_default())
+}
+
+/// What was noted of deaths: from when on they count, and what they were.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Notes {
+    /// Deaths up to then do not count.
+    pub(crate) intervened: Tai64n,
+    /// Stamps of those since then that were not mere crashes, and whether they count.
+    pub(crate) endings: Vec<(Tai64n, bool)>,
+}
+
+impl Notes {
+    /// All that is noted in `slot`.
+    pub(crate) fn read(slot: &Service) -> Result<Notes> {
+        Ok(Notes { intervened: intervened(slot)?, endings: endings(slot)? })
+    }
+
+    /// Whether the death that was `at` counts.
+    pub(crate) fn counts(&self, at: Tai64n) -> bool {
+        at > self.intervened && !self.endings.contains(&(at, false))
+    }
+
+    /// Whether it counts, and was by another process's SIGTERM.
+    pub(crate) fn was_terminated(&self, at: Tai64n) -> bool {
+        self.endings.contains(&(at, true))
+    }
+
+    /// Notes of the death `at` what it was, for later ones, and forgets those that do not
+    /// matter any more.
+    pub(crate) fn add(&mut self, slot: &Service, at: Tai64n, counts: bool) -> Result<()> {
+        self.endings.push((at, counts));
+        let before = self.endings.len().saturating_sub(MAX_ENDINGS);
+        let mut text = String::new();
+        for (at, counts) in &self.endings[before..] {
+            if *at > self.intervened {
+                let what = if *counts { TERMINATED } else { ANNOUNCED };
+                text += &[&at.hex(), " ", what, "\n"].concat();
+            }
+        }
+        slot.dir().replace(ENDINGS, 0o644, text.as_bytes())
+    }
+}
+
+/// The deaths that were not mere crashes, and whether they count.
+pub(crate) fn endings(slot: &Service) -> Result<Vec<(Tai64n, bool)>> {
+    let text = if_there(slot.dir().read(ENDINGS, MAX_ENDINGS_SIZE))?.unwrap_or_default();
+    let mut endings = Vec::new();
+    for line in text.split(|byte| *byte == b'\n') {
+        // What is no such line was not written by us, and says nothing.
+        let Some((stamp, what)) = line.split_at_checked(24) else { continue };
+        let what = what.trim_ascii();
+        let counts = what == TERMINATED.as_bytes();
+        if let Some(at) = Tai64n::parse(stamp).filter(|_| counts || what == ANNOUNCED.as_bytes()) {
+            endings.push((at, counts));
+        }
+    }
+    Ok(endings)
 }
 
 /// When the gateway was started that runs or has died, since 1970 UTC, by the clock's last
@@ -62,10 +130,15 @@ pub(crate) fn clear(slot: &Service) -> Result<()> {
 /// is nothing to say.
 fn line(record: &CrashRecord) -> Option<String> {
     let (what, deaths, time) = match record.decision {
-        Decision::AsTold => return None,
+        Decision::AsTold | Decision::StandBy => return None,
+        Decision::Restart => ("restarting", 0, Duration::ZERO),
         Decision::BackOff { delay, deaths } => ("backing-off", deaths, delay),
         Decision::Park(Reason::Configuration) => ("parked-configuration", 0, Duration::ZERO),
         Decision::Park(Reason::Finished) => ("parked-finished", 0, Duration::ZERO),
+        Decision::Park(Reason::HomeGone) => ("parked-home-gone", 0, Duration::ZERO),
+        Decision::Park(Reason::Terminated { times }) => {
+            ("parked-terminated", times, Duration::ZERO)
+        }
         Decision::Park(Reason::Deaths { deaths, window }) => ("parked-deaths", deaths, window),
     };
     let (key, number) = match record.exit {
@@ -90,9 +163,12 @@ fn parse(line: &str) -> Option<CrashRecord> {
     let deaths = values::number(field()?.1.as_bytes())?;
     let time = Duration::from_millis(values::digits(field()?.1.trim_ascii().as_bytes())?);
     let decision = match what {
+        "restarting" => Decision::Restart,
         "backing-off" => Decision::BackOff { delay: time, deaths },
         "parked-configuration" => Decision::Park(Reason::Configuration),
         "parked-finished" => Decision::Park(Reason::Finished),
+        "parked-home-gone" => Decision::Park(Reason::HomeGone),
+        "parked-terminated" => Decision::Park(Reason::Terminated { times: deaths }),
         "parked-deaths" => Decision::Park(Reason::Deaths { deaths, window: time }),
         _ => return None,
     };
@@ -102,6 +178,7 @@ fn parse(line: &str) -> Option<CrashRecord> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::dir::Dir;
     use proptest::prelude::*;
 
     #[test]
@@ -113,7 +190,10 @@ mod tests {
             for decision in [
                 Decision::BackOff { delay, deaths: 3 },
                 Decision::Park(Reason::Configuration),
+                Decision::Restart,
                 Decision::Park(Reason::Finished),
+                Decision::Park(Reason::HomeGone),
+                Decision::Park(Reason::Terminated { times: 10 }),
                 Decision::Park(Reason::Deaths { deaths: 10, window }),
             ] {
                 let record = CrashRecord { exit, decision };
@@ -126,6 +206,37 @@ mod tests {
         let record = CrashRecord { exit, decision: Decision::BackOff { delay, deaths: 3 } };
         let expected = "decision=backing-off exit=1 deaths=3 milliseconds=1500\n";
         assert_eq!(line(&record).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_a_death_was_is_kept_until_an_operator_intervenes() {
+        let dir = tempfile::tempdir().unwrap();
+        let scandir = Dir::open(dir.path().as_os_str().as_encoded_bytes()).unwrap();
+        let slot = Service::open(&scandir, b".").unwrap();
+        let at = |seconds| Tai64n::from_unix(seconds, 5);
+        assert_eq!(Notes::read(&slot).unwrap(), Notes::default());
+        for second in 0..300 {
+            let mut notes = Notes::read(&slot).unwrap();
+            notes.add(&slot, at(second), second % 3 > 0).unwrap();
+        }
+        let notes = Notes::read(&slot).unwrap();
+        assert_eq!(notes.endings.len(), MAX_ENDINGS);
+        assert!(!notes.counts(at(297)) && notes.counts(at(298)) && notes.counts(at(3000)));
+        assert!(!notes.was_terminated(at(297)) && notes.was_terminated(at(298)));
+        intervene(&slot, at(298)).unwrap();
+        let mut notes = Notes::read(&slot).unwrap();
+        assert!(!notes.counts(at(298)) && notes.counts(at(299)));
+        notes.add(&slot, at(301), false).unwrap();
+        let kept = |endings: Vec<(Tai64n, bool)>| -> Vec<_> {
+            endings.iter().map(|(at, counts)| (at.unix(), *counts)).collect()
+        };
+        assert_eq!(kept(endings(&slot).unwrap()), [(299, true), (301, false)]);
+        // What was not written by us is no ending.
+        let path = dir.path().join("endings");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.ends_with(" terminated\n400000000000015200000005 announced\n"), "{text}");
+        std::fs::write(&path, text + "x\n400000000000015300000005 pardoned\nno announced").unwrap();
+        assert_eq!(kept(endings(&slot).unwrap()), [(299, true), (301, false)]);
     }
 
     #[test]

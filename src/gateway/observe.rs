@@ -148,9 +148,10 @@ impl Observer<'_> {
             // Most have never died.
             Ok(deaths) if deaths.is_empty() => (Some(0), None),
             Ok(deaths) => {
-                let count = crash_record::intervened(service).ok().map(|intervened| {
-                    let since = intervened.since_unix().max(late);
-                    deaths.iter().filter(|it| it.stamp.since_unix() > since).count()
+                let count = crash_record::Notes::read(service).ok().map(|notes| {
+                    let counts =
+                        |it: &&Death| notes.counts(it.stamp) && it.stamp.since_unix() > late;
+                    deaths.iter().filter(counts).count()
                 });
                 (count, Some(status.last_exit()))
             }

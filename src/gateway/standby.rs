@@ -4,7 +4,7 @@
 use super::observe::Gateway;
 use super::slot::{self, Rest};
 use super::slots::Slots;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::hermes::home::{self, Homes};
 use crate::hermes::locks::{self, Locks};
 use crate::model::observation::{Holder, Observation, State};
@@ -43,18 +43,14 @@ pub(crate) fn add_holder(homes: &Homes, it: &mut Observation) {
     use State::{BackingOff, Down, Parked, StandingBy, Starting};
     if matches!(it.state, BackingOff | Down | Parked | StandingBy | Starting) {
         // A home that cannot be opened does not tell.
-        it.holder = homes.of(&it.profile).ok().and_then(|home| locks_of_gateway(&home));
+        let home = homes.of(&it.profile).ok();
+        it.holder = home.and_then(|home| Locks::open(&home, None).gateway_holder());
     }
 }
 
-fn locks_of_gateway(home: &Dir) -> Option<Holder> {
-    Locks::open(home, None).gateway_holder()
-}
-
-/// Whether another container runs the gateway of `profile`, which is not up here.
-pub(crate) fn runs_elsewhere(homes: &Homes, profile: &Profile) -> Result<bool> {
-    let home = if_there(homes.of(profile))?;
-    Ok(home.and_then(|home| locks_of_gateway(&home)) == Some(Holder::Elsewhere))
+/// Whether another container runs the gateway with this `home`, which is not up here.
+pub(crate) fn runs_elsewhere(home: &Dir) -> bool {
+    Locks::open(home, None).gateway_holder() == Some(Holder::Elsewhere)
 }
 
 /// Has the service `slot` stand by: it and its logger stay down, or go down.
@@ -129,10 +125,4 @@ pub(crate) fn wait(watches: &Watches, waiting: &[Locks], deadline: Deadline) -> 
         poll::wait_until(Deadline::after(LET_GO), None, PAUSE, &mut || Ok(is_free()))?;
     }
     Ok(())
-}
-
-/// What is said to who wants to start a gateway that another container runs.
-pub(crate) fn refusal(slots: &Slots, what: &'static str, profile: &Profile) -> Box<Error> {
-    let why = "another container runs it: stop it there, or give --force";
-    slots.dir().error(Kind::Unusable, what, &profile.slot(), why)
 }

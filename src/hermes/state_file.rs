@@ -2,10 +2,13 @@
 
 use super::json::{self, Member};
 use crate::error::{Error, Kind, Result};
+use crate::model::backoff::{Ending, Exit};
 use crate::model::intent::{Intent, LastExit, LastKnown};
 use crate::sys::dir::Dir;
+use crate::sys::if_there;
 use crate::sys::meta::FileKind;
 use std::ops::Range;
+use std::time::Duration;
 
 /// The file in a profile's home that holds intent and state.
 pub(crate) const STATE_FILE: &[u8] = b"gateway_state.json";
@@ -16,6 +19,12 @@ const MAX_STATE: usize = 1 << 20;
 /// The record that the gateway keeps of its own start and exit.
 const LIFECYCLE_DIR: &[u8] = b"state";
 const LIFECYCLE_FILE: &[u8] = b"gateway.lifecycle.json";
+/// Touched at the end of a shutdown that did all it had to; each start removes it.
+const CLEAN_SHUTDOWN: &[u8] = b".clean_shutdown";
+/// The exit code of a gateway that is to be restarted.
+const RESTART: Exit = Exit::Code(75);
+/// SIGTERM, on every Linux.
+const TERM: Exit = Exit::Signal(15);
 
 /// What the state file in `home` says, and what is wrong with it, if anything.
 pub(crate) fn read(home: &Dir) -> (LastKnown, Option<Box<Error>>) {
@@ -129,6 +138,64 @@ pub(crate) fn parse_exit(content: &[u8]) -> LastExit {
     }
 }
 
+/// What the gateway in `home` has recorded of how its run ended that `started` then, since 1970
+/// UTC, and ended with `exit`.
+///
+/// Hermes 0.19 records an end in order in two ways. Asked to restart, it ends with 75, says
+/// so in its state file, and that it is `stopped`; watchdogs that give up on a stuck gateway
+/// end it with 75 as well, and leave another state. Told to end, it touches [`CLEAN_SHUTDOWN`]
+/// unless it had to break off what it was doing; later ones then still have the lifecycle
+/// record. Whether it is to be started again is in the state: after a SIGTERM that nobody
+/// announced to it, it writes `running`, whatever its exit code is (1, but 0 while it starts).
+/// After its stop marker, or for another gateway that takes its place, it writes `stopped`
+/// and ends with 0: to start it again would be against who told it. And so it does for a
+/// platform that has failed for good, but with an `exit_reason`.
+pub(crate) fn read_ending(home: &Dir, exit: Exit, started: Duration) -> Result<Ending> {
+    let restart = exit == RESTART;
+    match exit {
+        RESTART if is_since(home, STATE_FILE, started)? => {}
+        Exit::Code(_) if !restart && is_clean(home, started)? => {}
+        // What a signal has killed has not written anything.
+        _ => return Ok(Ending { announced: false, terminated: exit == TERM }),
+    }
+    let content = if_there(home.read(STATE_FILE, MAX_STATE))?.unwrap_or_default();
+    Ok(parse_ending(&content, restart))
+}
+
+/// Whether the gateway in `home`, which has not been killed, shut down in order after `started`.
+fn is_clean(home: &Dir, started: Duration) -> Result<bool> {
+    if is_since(home, CLEAN_SHUTDOWN, started)? {
+        return Ok(true);
+    }
+    let Some(dir) = home.dir_if_there(LIFECYCLE_DIR)? else { return Ok(false) };
+    Ok(is_since(&dir, LIFECYCLE_FILE, started)? && read_exit(home) == LastExit::Clean)
+}
+
+/// Whether `name` in `dir` was written after `started`, and not in a run before; by the time, as
+/// s6-supervise does not pass the pid. Where a file server's clock is behind, an end in order
+/// counts as a crash.
+fn is_since(dir: &Dir, name: &[u8], started: Duration) -> Result<bool> {
+    Ok(dir.look(name)?.is_some_and(|file| file.modified >= started))
+}
+
+/// What a state file with `content` says of an end in order, which was a `restart` or a shutdown.
+pub(crate) fn parse_ending(content: &[u8], restart: bool) -> Ending {
+    let Ok((text, members)) = parse(content) else { return Ending::default() };
+    let value = |key| find(text, &members, key).next_back().map(|it| &text[it.value.clone()]);
+    // Words of the gateway's own, which have nothing in them to escape.
+    let state = value("gateway_state").unwrap_or_default();
+    match restart {
+        true => Ending {
+            announced: state == "\"stopped\"" && value("restart_requested") == Some("true"),
+            terminated: false,
+        },
+        false => Ending {
+            announced: state == "\"running\"",
+            terminated: value("exit_reason").is_none_or(|reason| reason == "null"),
+        },
+    }
+}
+
 fn parse(content: &[u8]) -> std::result::Result<(&str, Vec<Member>), String> {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     let text = str::from_utf8(content).map_err(|error| match error.error_len() {
@@ -229,6 +296,87 @@ mod tests {
         assert_eq!(parse_exit(b"{\"phase\":\"running\",\"pid\":7}"), LastExit::Unclean);
         for content in ["", "{\"phase\":7}", "{\"phase\":\"x\"}", "{\"phase\":\"exited\"", "[]"] {
             assert_eq!(parse_exit(content.as_bytes()), LastExit::Unknown, "{content}");
+        }
+    }
+
+    #[test]
+    fn a_gateway_says_in_its_home_how_it_ended() {
+        const RESTARTS: &str = r#"{"gateway_state":"stopped","restart_requested":true}"#;
+        const SIGNAL: &str = r#"{"gateway_state":"running","exit_reason":null}"#;
+        const TOLD: &str = r#"{"gateway_state":"stopped","exit_reason":null}"#;
+        const FAILED: &str = r#"{"gateway_state":"stopped","exit_reason":"no platform is left"}"#;
+        const NEW: Option<u64> = Some(60);
+        const OLD: Option<u64> = Some(0);
+        let exited = "{\"phase\":\"exited\",\"pid\":7}";
+        let code = Exit::Code;
+        // How it ended, its state file, when it shut down, its lifecycle record, what that says.
+        type Row<'a> = (Exit, &'a str, Option<u64>, &'a str, (bool, bool));
+        let table: [Row<'_>; 21] = [
+            // It was to restart, and did all it had to do before.
+            (code(75), RESTARTS, NEW, "", (true, false)),
+            (code(75), RESTARTS, None, "", (true, false)),
+            (
+                code(75),
+                r#"{"gateway_state":"degraded","restart_requested":true}"#,
+                NEW,
+                exited,
+                (false, false),
+            ),
+            (
+                code(75),
+                r#"{"gateway_state":"stopped","restart_requested":false}"#,
+                NEW,
+                "",
+                (false, false),
+            ),
+            (
+                code(75),
+                r#"{"gateway_state":"stopped","restart_requested":"true"}"#,
+                NEW,
+                "",
+                (false, false),
+            ),
+            (code(75), SIGNAL, NEW, "", (false, false)),
+            (code(75), "{\"restart_requested\":true", NEW, "", (false, false)),
+            // A signal of which it was not told.
+            (code(1), SIGNAL, NEW, "", (true, true)),
+            (code(0), SIGNAL, NEW, "", (true, true)),
+            (code(1), SIGNAL, None, exited, (true, true)),
+            (code(1), SIGNAL, OLD, exited, (true, true)),
+            // Its stop marker, or another gateway that takes its place.
+            (code(0), TOLD, NEW, "", (false, true)),
+            // What it could do nothing about.
+            (code(0), FAILED, NEW, "", (false, false)),
+            (code(1), FAILED, NEW, exited, (false, false)),
+            // No shutdown of this run, or none that it came to the end of.
+            (code(1), SIGNAL, OLD, "", (false, false)),
+            (code(1), SIGNAL, None, "", (false, false)),
+            (code(1), SIGNAL, None, "{\"phase\":\"running\",\"pid\":7}", (false, false)),
+            (code(1), "", NEW, "", (false, false)),
+            (Exit::Signal(9), SIGNAL, NEW, exited, (false, false)),
+            (Exit::Signal(11), RESTARTS, NEW, exited, (false, false)),
+            (Exit::Signal(15), SIGNAL, NEW, exited, (false, true)),
+        ];
+        let start = Duration::from_secs(1_000_000);
+        for (exit, state, shutdown, lifecycle, (announced, terminated)) in table {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path();
+            let put = |name: &str, text: &str, at: u64| {
+                std::fs::write(path.join(name), text).unwrap();
+                let time = std::time::UNIX_EPOCH + start + Duration::from_secs(at);
+                std::fs::File::open(path.join(name)).unwrap().set_modified(time).unwrap();
+            };
+            put("gateway_state.json", state, 60);
+            shutdown.into_iter().for_each(|at| put(".clean_shutdown", "", at));
+            if !lifecycle.is_empty() {
+                std::fs::create_dir(path.join("state")).unwrap();
+                put("state/gateway.lifecycle.json", lifecycle, 60);
+            }
+            let home = Dir::open(path.as_os_str().as_encoded_bytes()).unwrap();
+            let ending = |after| read_ending(&home, exit, start + Duration::from_secs(after));
+            let expected = Ending { announced, terminated };
+            assert_eq!(ending(30), Ok(expected), "{exit} {state} {shutdown:?} {lifecycle}");
+            assert!(!ending(61).unwrap().announced, "of another run: {exit} {state}");
         }
     }
 

@@ -9,7 +9,7 @@ use crate::gateway::slot::{self, Batch, Registration, Rest};
 use crate::gateway::transition::Target;
 use crate::gateway::{adopt, retire, slots, standby};
 use crate::hermes::container::Supervisor;
-use crate::model::observation::STANDING_BY;
+use crate::model::backoff::STANDING_BY;
 use crate::model::profile::Profile;
 use crate::options::{Opt, Verbosity};
 use crate::s6::service::Service;
@@ -104,10 +104,11 @@ impl S6<'_> {
         if gateway.may_be_up() {
             return Ok(());
         }
-        if !self.context.options.has(Opt::Force)
-            && standby::runs_elsewhere(&self.context.homes()?, profile)?
-        {
-            return Err(standby::refusal(&self.slots, what, profile));
+        let home = if_there(self.context.homes()?.of(profile))?;
+        let elsewhere = home.is_some_and(|home| standby::runs_elsewhere(&home));
+        if elsewhere && !self.context.options.has(Opt::Force) {
+            let why = "another container runs it: stop it there, or give --force";
+            return Err(self.failed(what, profile, Kind::Unusable, why.into()));
         }
         match slot::is_standing_by(gateway.service.dir())? {
             true => {

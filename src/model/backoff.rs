@@ -9,6 +9,9 @@ pub(crate) const CONFIGURATION: u8 = 78;
 /// What s6-supervise waits by itself, once finish has ended, before the next start.
 pub(crate) const THROTTLE: Duration = Duration::from_secs(1);
 
+/// What is said of a gateway that stands by.
+pub(crate) const STANDING_BY: &str = "standing by: another container runs it";
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -57,6 +60,15 @@ impl Default for Limits {
     }
 }
 
+/// What a gateway's own record says of how it ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ending {
+    /// In order, and to be started again.
+    pub announced: bool,
+    /// By a SIGTERM that was not this program's.
+    pub terminated: bool,
+}
+
 /// What is known of a death.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts<'a> {
@@ -66,7 +78,16 @@ pub(crate) struct Facts<'a> {
     pub uptime: Option<Duration>,
     /// An operator asked for what has happened: a stop, or a restart.
     pub planned: bool,
+    /// There is no home for it any more.
+    pub home_gone: bool,
+    /// Another container runs the gateway of this profile.
+    pub elsewhere: bool,
+    /// It ended in order, and is to be started again.
+    pub announced: bool,
+    /// How many of `deaths` in a row were by SIGTERM, this one last.
+    pub terminated: usize,
     /// When it died since an operator last intervened, since 1970 UTC: this death last.
+    /// Without what was announced.
     pub deaths: &'a [Duration],
 }
 
@@ -75,6 +96,8 @@ pub(crate) struct Facts<'a> {
 pub(crate) enum Decision {
     /// What s6 was told, at once.
     AsTold,
+    /// It is started again at once, and this is no death that counts.
+    Restart,
     /// The next start is delayed.
     BackOff {
         /// From the death to the next start.
@@ -82,6 +105,8 @@ pub(crate) enum Decision {
         /// How many deaths in a row it is.
         deaths: usize,
     },
+    /// It stays down until the container has ended that runs it.
+    StandBy,
     /// It stays down until it is started.
     Park(Reason),
 }
@@ -93,6 +118,13 @@ pub(crate) enum Reason {
     Configuration,
     /// It ended by itself, and as it should.
     Finished,
+    /// There is no home for it any more, as after a profile was renamed.
+    HomeGone,
+    /// Another process has ended it too often.
+    Terminated {
+        /// How often in a row.
+        times: usize,
+    },
     /// It has died too often.
     Deaths {
         /// How often.
@@ -108,10 +140,19 @@ pub(crate) fn decide(facts: &Facts<'_>, limits: &Limits) -> Decision {
     let lasted = facts.uptime.is_some_and(|uptime| uptime >= limits.early);
     match facts.exit {
         _ if facts.planned => Decision::AsTold,
+        _ if facts.home_gone => Decision::Park(Reason::HomeGone),
+        _ if facts.elsewhere => Decision::StandBy,
         Exit::Code(CONFIGURATION) => Decision::Park(Reason::Configuration),
+        // Two that end each other at once are never up for so long.
+        _ if facts.announced && lasted => Decision::Restart,
         Exit::Code(0) if lasted => Decision::Park(Reason::Finished),
         _ if limits.deaths > 0 && deaths >= limits.deaths => {
-            Decision::Park(Reason::Deaths { deaths, window: limits.window })
+            let times = facts.terminated;
+            // What most of them were is the reason.
+            Decision::Park(match times * 2 > deaths {
+                true => Reason::Terminated { times },
+                false => Reason::Deaths { deaths, window: limits.window },
+            })
         }
         _ => {
             let steady = facts.uptime.is_some_and(|uptime| uptime > limits.steady);
@@ -167,11 +208,19 @@ impl fmt::Display for CrashRecord {
         let exit = self.exit;
         match self.decision {
             Decision::AsTold => Ok(()),
+            Decision::StandBy => f.write_str(STANDING_BY),
             Decision::BackOff { delay, deaths } => {
                 write!(f, "backing off {}, {}: {exit}", Seconds(delay), Deaths(deaths))
             }
             Decision::Park(Reason::Configuration) => write!(f, "parked: {exit} (configuration)"),
+            Decision::Restart => write!(f, "restarting: {exit} (it ended in order)"),
             Decision::Park(Reason::Finished) => write!(f, "parked: {exit} (it ended by itself)"),
+            Decision::Park(Reason::HomeGone) => write!(f, "parked: {exit} (its home is gone)"),
+            Decision::Park(Reason::Terminated { times }) => write!(
+                f,
+                "parked: {exit} (ended by SIGTERM from another process, {times} times in a row: \
+                 does another gateway use the same token?)"
+            ),
             Decision::Park(Reason::Deaths { deaths, window }) => {
                 write!(f, "parked: {exit} ({} within {})", Deaths(deaths), Seconds(window))
             }
@@ -211,8 +260,21 @@ mod tests {
 
     fn judge(exit: Exit, uptime: Option<u64>, planned: bool, deaths: &[u64]) -> String {
         let deaths: Vec<_> = deaths.iter().map(|at| s(*at)).collect();
-        let facts = Facts { exit, uptime: uptime.map(s), planned, deaths: &deaths };
+        let facts = Facts { uptime: uptime.map(s), planned, ..facts(exit, &deaths) };
         CrashRecord { exit, decision: decide(&facts, &Limits::default()) }.to_string()
+    }
+
+    fn facts(exit: Exit, deaths: &[Duration]) -> Facts<'_> {
+        Facts {
+            exit,
+            uptime: None,
+            planned: false,
+            home_gone: false,
+            elsewhere: false,
+            announced: false,
+            terminated: 0,
+            deaths,
+        }
     }
 
     const NINE: [u64; 9] = [1000, 1001, 1003, 1007, 1015, 1031, 1063, 1123, 1183];
@@ -269,6 +331,59 @@ mod tests {
     }
 
     #[test]
+    #[rustfmt::skip]
+    fn what_it_has_recorded_and_where_it_lived() {
+        use Exit::{Code, Signal};
+        const DAY: u64 = 86_400;
+        const GONE: &str = "parked: exit 1 (its home is gone)";
+        const FIGHT: &str = "parked: exit 1 (ended by SIGTERM from another process, 10 times in a row: \
+            does another gateway use the same token?)";
+        // How it ended, how long it was up, (home gone, announced, by SIGTERM so often), deaths.
+        type Row = (Exit, Option<u64>, (bool, bool, usize), &'static [u64], &'static str);
+        let table: [Row; 22] = [
+            // In order after a while, it is restarted and nothing else, however often.
+            (Code(75), Some(10), (false, true, 0), &[1000], "restarting: exit 75 (it ended in order)"),
+            (Code(1), Some(10), (false, true, 1), &TEN, "restarting: exit 1 (it ended in order)"),
+            (Code(0), Some(DAY), (false, true, 1), &[1000], "restarting: exit 0 (it ended in order)"),
+            (Code(75), Some(DAY), (false, true, 0), &[], "restarting: exit 75 (it ended in order)"),
+            // As soon as it has started, or after nobody knows how long, it counts.
+            (Code(75), Some(9), (false, true, 0), &[1000, 1001], "backing off 2s, 2 deaths: exit 75"),
+            (Code(1), Some(9), (false, true, 1), &[1000], "backing off 1s, 1 death: exit 1"),
+            (Code(1), None, (false, true, 1), &[1000, 1001], "backing off 2s, 2 deaths: exit 1"),
+            (Code(0), Some(9), (false, true, 1), &[1000], "backing off 1s, 1 death: exit 0"),
+            // What is not announced is as it was.
+            (Code(75), Some(DAY), (false, false, 0), &[1000], "backing off 1s, 1 death: exit 75"),
+            (Code(0), Some(10), (false, false, 1), &[1000], "parked: exit 0 (it ended by itself)"),
+            (Signal(15), Some(DAY), (false, false, 1), &[1000], "backing off 1s, 1 death: signal 15"),
+            // A wrong configuration is one, whatever else.
+            (Code(78), Some(DAY), (false, true, 0), &[1000], "parked: exit 78 (configuration)"),
+            // Ended by another again and again; what most were is the reason.
+            (Code(1), Some(0), (false, true, 10), &TEN, FIGHT),
+            (Code(1), Some(0), (false, false, 10), &TEN, FIGHT),
+            (Code(1), Some(0), (false, true, 9), &NINE, "backing off 60s, 9 deaths: exit 1"),
+            (Signal(15), Some(0), (false, false, 6), &TEN, "parked: signal 15 (ended by SIGTERM from another process, 6 times in a row: does another gateway use the same token?)"),
+            (Code(1), Some(0), (false, true, 5), &TEN, "parked: exit 1 (10 deaths within 600s)"),
+            (Code(1), Some(0), (false, false, 0), &TEN, "parked: exit 1 (10 deaths within 600s)"),
+            // Without a home another start does not help.
+            (Code(1), Some(0), (true, false, 0), &[1000], GONE),
+            (Code(1), None, (true, false, 0), &TEN, GONE),
+            (Code(1), Some(DAY), (true, true, 1), &[1000], GONE),
+            (Signal(9), None, (true, false, 0), &[1000], "parked: signal 9 (its home is gone)"),
+        ];
+        for (exit, uptime, (home_gone, announced, terminated), deaths, text) in table {
+            let deaths: Vec<_> = deaths.iter().map(|at| s(*at)).collect();
+            let facts = Facts {
+                uptime: uptime.map(s), home_gone, announced, terminated, ..facts(exit, &deaths)
+            };
+            let says = |facts| {
+                CrashRecord { exit, decision: decide(facts, &Limits::default()) }.to_string()
+            };
+            assert_eq!(says(&facts), text, "{facts:?}");
+            assert_eq!(says(&Facts { planned: true, ..facts }), "", "{facts:?}");
+        }
+    }
+
+    #[test]
     fn the_limits_are_settings() {
         let limits = Limits {
             first: Duration::from_millis(1500),
@@ -280,7 +395,7 @@ mod tests {
         };
         let text = |exit, uptime, deaths: &[u64]| {
             let deaths: Vec<_> = deaths.iter().map(|at| s(*at)).collect();
-            let facts = Facts { exit, uptime: Some(s(uptime)), planned: false, deaths: &deaths };
+            let facts = Facts { uptime: Some(s(uptime)), ..facts(exit, &deaths) };
             CrashRecord { exit, decision: decide(&facts, &limits) }.to_string()
         };
         let one = Exit::Code(1);
@@ -291,7 +406,8 @@ mod tests {
         assert_eq!(text(one, 6, &[10, 11, 12, 111]), "backing off 1.500s, 1 death: exit 1");
         assert_eq!(text(Exit::Code(0), 1, &[10]), "parked: exit 0 (it ended by itself)");
         let never = Limits { deaths: 0, ..limits };
-        let facts = Facts { exit: one, uptime: None, planned: false, deaths: &[s(7); 5000] };
+        let many = [s(7); 5000];
+        let facts = facts(one, &many);
         assert_eq!(decide(&facts, &never), Decision::BackOff { delay: s(4), deaths: 5000 });
         let nothing = Limits { first: s(0), longest: s(0), deaths: 1, ..limits };
         let facts = Facts { deaths: &[s(7)], ..facts };
@@ -304,6 +420,21 @@ mod tests {
             CrashRecord { exit: one, decision: decide(&facts, &nothing) }.to_string(),
             "backing off 1s, 1 death: exit 1"
         );
+    }
+
+    #[test]
+    fn what_another_container_runs_stands_by_unless_it_was_asked_to_end() {
+        let ten = TEN.map(s);
+        for (planned, home_gone, code, expected) in [
+            (false, false, 1, Decision::StandBy),
+            (true, false, 1, Decision::AsTold),
+            (false, true, 1, Decision::Park(Reason::HomeGone)),
+            (false, false, 0, Decision::StandBy),
+        ] {
+            let dead = facts(Exit::Code(code), &ten);
+            let facts = Facts { planned, home_gone, elsewhere: true, announced: true, ..dead };
+            assert_eq!(decide(&facts, &Limits::default()), expected, "{planned} {home_gone}");
+        }
     }
 
     proptest! {
@@ -324,11 +455,14 @@ mod tests {
 
         #[test]
         fn any_facts_have_a_decision(
-            code: u8, signal: bool, uptime: Option<u64>, planned: bool, at in proptest::collection::vec(any::<u64>(), 0..30),
+            code: u8, signal: bool, uptime: Option<u64>, planned: bool, home_gone: bool,
+            elsewhere: bool, announced: bool, terminated in 0..9999usize, at in proptest::collection::vec(any::<u64>(), 0..30),
         ) {
             let exit = if signal { Exit::Signal(code) } else { Exit::Code(code) };
             let deaths: Vec<_> = at.into_iter().map(s).collect();
-            let facts = Facts { exit, uptime: uptime.map(s), planned, deaths: &deaths };
+            let facts = Facts {
+                uptime: uptime.map(s), planned, home_gone, elsewhere, announced, terminated, ..facts(exit, &deaths)
+            };
             let decision = decide(&facts, &Limits::default());
             prop_assert_eq!(decision == Decision::AsTold, planned);
             prop_assert_eq!(CrashRecord { exit, decision }.to_string().is_empty(), planned);

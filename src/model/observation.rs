@@ -1,6 +1,6 @@
 //! What is known of a gateway at one moment, and how that reads.
 
-use super::backoff::{CrashRecord, Deaths, Decision, Exit};
+use super::backoff::{CrashRecord, Deaths, Decision, Exit, STANDING_BY};
 use super::profile::Profile;
 use std::time::Duration;
 
@@ -112,9 +112,6 @@ pub(crate) struct Observation {
     /// Who holds its lock although it is not up, if that is known.
     pub(crate) holder: Option<Holder>,
 }
-
-/// What is said of a gateway that stands by.
-pub(crate) const STANDING_BY: &str = "standing by: another container runs it";
 
 impl Observation {
     /// An observation on `profile` that knows no more than this.
