@@ -12,8 +12,15 @@ fn venv() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/hermes")
 }
 
-/// A container with real Hermes in it, and Debian's Python.
+/// A container with real Hermes in it, and Debian's Python, that has booted.
 fn boot(volume: Volume, test: &str, settings: &[(&str, &str)]) -> Option<Container> {
+    let mut container = container(volume, test, settings)?;
+    container.start();
+    Some(container)
+}
+
+/// A container with real Hermes in it, and Debian's Python.
+fn container(volume: Volume, test: &str, settings: &[(&str, &str)]) -> Option<Container> {
     if !venv().join("version").exists() {
         support::skipped(test, "no Hermes Agent in target/hermes; `make hermes` gets it");
         return None;
@@ -22,11 +29,10 @@ fn boot(volume: Volume, test: &str, settings: &[(&str, &str)]) -> Option<Contain
     let mounts = [&python[..], &[support::library_dir(), venv()]].concat();
     let environment = settings.iter().map(|(name, value)| (name.to_string(), value.to_string()));
     let environment = environment.collect();
-    let mut container = Container::new(volume, Spec { mounts, environment, ..Spec::default() });
+    let container = Container::new(volume, Spec { mounts, environment, ..Spec::default() });
     support::link(venv().to_str().unwrap(), &container.root().join("opt/hermes/.venv"));
     // By this Hermes knows that it is in one.
     std::fs::write(container.root().join(".dockerenv"), "").unwrap();
-    container.start();
     Some(container)
 }
 
@@ -299,4 +305,74 @@ fn hermes_own_layer_and_we_see_and_do_the_same() {
     assert!(left().contains("gateway-fresh"), "{}", left());
     gw(&container, &["reconcile", "--prune"]).ok();
     wait_until("the end of supervisors", || !left().contains("gateway-fresh"));
+}
+
+/// What `status` says of each profile in each container.
+fn texts<const N: usize>(containers: [&Container; N], profile: &str) -> [String; N] {
+    containers.map(|it| {
+        let status = gw(it, &["--json", "status", profile]);
+        assert!(status.stdout.starts_with('['), "{status:?}; console: {}", it.console());
+        support::jq(".[0].text", &status.stdout)
+    })
+}
+
+const STANDING_BY: &str = "standing by: another container runs it";
+
+/// Waits until `runs` runs the gateway for real, and `waits` stands by.
+#[track_caller]
+fn wait_turn(runs: &Container, waits: &Container, profile: &str) {
+    wait_running(runs, profile);
+    wait_until(&format!("{profile} to stand by; console: {}", waits.console()), || {
+        texts([waits], profile) == [STANDING_BY]
+    });
+}
+
+#[test]
+fn of_two_containers_one_runs_each_real_gateway_and_the_other_takes_over() {
+    let volume = Volume::new();
+    volume.wanted("coder", "running").wanted("writer", "running");
+    let make = || container(volume.clone(), "two containers with real gateways", &[]);
+    let (Some(mut first), Some(mut second)) = (make(), make()) else { return };
+    first.start();
+    second.start();
+    for profile in ["coder", "writer"] {
+        wait_turn(&first, &second, profile);
+    }
+    // Hermes itself, looking from where it cannot see the holder, removes the gateway's lock.
+    hermes(&second, &["-p", "coder", "status"]).ok();
+    let fallen = first.pid("writer");
+    first.as_root(&["sh", "-c", &format!("kill -KILL {fallen}")]).ok();
+    wait_until("another process", || ![&fallen, "-1"].contains(&first.pid("writer").as_str()));
+    gw(&first, &["restart", "coder"]).ok();
+    for profile in ["coder", "writer"] {
+        wait_turn(&first, &second, profile);
+    }
+    // The second takes over, and keeps what it has while the first one comes back.
+    first.stop();
+    first.start();
+    for profile in ["coder", "writer"] {
+        wait_turn(&second, &first, profile);
+    }
+    gw(&second, &["stop", "writer"]).ok();
+    second.kill();
+    second.start();
+    wait_turn(&first, &second, "coder");
+    assert_eq!(texts([&first], "writer"), ["down"]);
+    first.stop();
+    second.stop();
+
+    // Both at once: each gateway is run by one of them, and stays with it.
+    first.launch();
+    second.launch();
+    [&first, &second].into_iter().for_each(Container::wait_booted);
+    wait_until("one to run coder", || {
+        let texts = texts([&first, &second], "coder");
+        texts.iter().any(|it| it == STANDING_BY) && texts.iter().any(|it| it.starts_with("up"))
+    });
+    match texts([&first], "coder") == [STANDING_BY] {
+        true => wait_turn(&second, &first, "coder"),
+        false => wait_turn(&first, &second, "coder"),
+    }
+    assert_eq!(state(&first, "writer")["desired_state"], "stopped");
+    assert_eq!(state(&first, "coder")["desired_state"], "running");
 }

@@ -235,8 +235,8 @@ fn of_two_that_boot_at_once_one_runs_each_gateway() {
         volume.wanted(name, "running");
     }
     let mut containers = [(); 2].map(|()| Container::new(volume.clone(), Spec::default()));
-    containers.each_mut().map(Container::launch);
-    containers.each_ref().map(Container::wait_booted);
+    containers.iter_mut().for_each(Container::launch);
+    containers.iter().for_each(Container::wait_booted);
     for name in names {
         let started = std::time::Instant::now();
         loop {
