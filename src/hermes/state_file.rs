@@ -17,10 +17,12 @@ const MAX_STATE: usize = 1 << 20;
 const LIFECYCLE_DIR: &[u8] = b"state";
 const LIFECYCLE_FILE: &[u8] = b"gateway.lifecycle.json";
 
-/// What the state file in `home` says, and what is wrong with it, if anything.
+/// What the state file in `home` says, and what is wrong with it, if anything. A profile that
+/// was never started has none.
 pub(crate) fn read(home: &Dir) -> (LastKnown, Option<Box<Error>>) {
     let flaw = |why: String| home.error(Kind::Unusable, "read", STATE_FILE, why);
     let (known, error) = match home.read(STATE_FILE, MAX_STATE) {
+        Err(error) if error.kind == Kind::Missing => return Default::default(),
         Err(error) => (LastKnown::Nothing, Some(error)),
         Ok(content) => {
             let (known, why) = parse_last_known(&content);

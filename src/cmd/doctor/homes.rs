@@ -2,7 +2,7 @@
 
 use super::services::room;
 use super::{Doctor, Findings};
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::hermes::home::Homes;
 use crate::model::backoff::Exit;
 use crate::model::observation::State;
@@ -61,9 +61,8 @@ impl Doctor<'_> {
                     format_args!("hermes-gw register --down {name}"),
                 );
             }
-            match homes.last_known(profile).1 {
-                Some(error) if error.kind != Kind::Missing => self.flaw(findings, profile, &error),
-                _ => {}
+            if let Some(error) = homes.last_known(profile).1 {
+                self.flaw(findings, profile, &error);
             }
         }
         for seen in self.seen.iter().filter(|it| !known.contains(&it.profile)) {
