@@ -44,7 +44,7 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
     context.warn_of_settings();
     let role = Role::detect(PROC)?;
     if let Some(why) = reason_to_skip(skipped, role) {
-        return skip(context, why).map(|()| 0);
+        return skip(context, &why).map(|()| 0);
     }
     let (boot, dry) = (options.has(Opt::Boot), options.has(Opt::DryRun));
     let privilege = match (dry, boot) {
@@ -98,13 +98,13 @@ fn skip(context: &Context, why: &str) -> Result<()> {
 }
 
 /// Why this container is not to be reconciled at all, if so.
-fn reason_to_skip(skipped: bool, role: Role) -> Option<&'static str> {
-    if skipped {
-        Some("HERMES_GW_SKIP_RECONCILE is set")
-    } else if role == Role::Dashboard {
-        Some("this container runs the dashboard; another one runs the gateways")
-    } else {
-        None
+fn reason_to_skip(skipped: bool, role: Role) -> Option<String> {
+    match role {
+        _ if skipped => Some("HERMES_GW_SKIP_RECONCILE is set".into()),
+        Role::NoGateways(word) => {
+            Some(["this container runs hermes ", word, "; another one runs the gateways"].concat())
+        }
+        _ => None,
     }
 }
 
@@ -126,8 +126,9 @@ impl Run<'_> {
         let root = self.homes.root();
         let mut found = vec![self.found(&names, Profile::Default, root)];
         let mut homes = vec![None];
-        let migrate = self.role == Role::GatewayRun
-            && !self.context.settings.no_supervise
+        let main_is_default = self.role.is_default(self.context.settings.no_supervise);
+        let migrate = matches!(self.role, Role::GatewayRun { .. })
+            && !main_is_default
             // What cannot be looked at was told just now, and keeps nobody else from running.
             && root.kind(state_file::STATE_FILE) == Ok(None);
         let mut prune = self.prune;
@@ -157,6 +158,8 @@ impl Run<'_> {
         let observed = Observed {
             found,
             migrate,
+            main_is_default,
+            boot: self.boot,
             capacity: self.slots().capacity(&names, self.context.settings.services_max),
             strangers: slots::count(&names).saturating_sub(known + orphans.len()),
             orphans,

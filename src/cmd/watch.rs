@@ -21,8 +21,10 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
     gateway::watch::watch(&s6.observer(), &profiles, &|mut it| {
         // A home that cannot be opened is not known to want anything.
         let homes = context.homes().ok();
-        it.wanted_at_boot =
-            homes.and_then(|homes| wanted_at_boot(&homes, context.settings.policy, &it.profile));
+        it.wanted_at_boot = homes.and_then(|homes| {
+            let main = || context.main_is_default();
+            wanted_at_boot(&homes, context.settings.policy, &it.profile, &main)
+        });
         let now = clock::time();
         context.output.say(&match context.output.json {
             true => status::json(&it, s6.slots.tree, now) + "\n",

@@ -85,7 +85,9 @@ impl<'a> S6<'a> {
         // A home that cannot be opened is not known to want anything.
         let Ok(homes) = self.context.homes() else { return };
         for it in observations {
-            it.wanted_at_boot = wanted_at_boot(&homes, self.context.settings.policy, &it.profile);
+            let main = || self.context.main_is_default();
+            let policy = self.context.settings.policy;
+            it.wanted_at_boot = wanted_at_boot(&homes, policy, &it.profile, &main);
         }
     }
 

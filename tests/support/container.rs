@@ -43,6 +43,7 @@ pub struct Spec {
     pub tree: Tree,
     pub home: String,
     pub uid: u32,
+    /// The main program; what is no path is run by the image's wrapper.
     pub main: Vec<String>,
     /// Names of the image's static services.
     pub services: Vec<String>,
@@ -183,8 +184,10 @@ impl Container {
             .args([&self.root(), self.volume.path()])
             .arg(&self.spec.home)
             .arg(std::env::join_paths(&self.spec.mounts).unwrap());
-        if !self.spec.main.is_empty() {
-            command.arg("/opt/hermes/docker/main-wrapper.sh").args(&self.spec.main);
+        if let Some(first) = self.spec.main.first() {
+            // A newer image has another script before it, and its own path.
+            let wrapper = (!first.starts_with('/')).then_some("/opt/hermes/docker/main-wrapper.sh");
+            command.args(wrapper).args(&self.spec.main);
         }
         command.stdin(Stdio::null()).stdout(console.try_clone().unwrap()).stderr(console);
         let keeper = command.spawn().unwrap();
