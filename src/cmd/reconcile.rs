@@ -205,7 +205,7 @@ impl Run<'_> {
                 let how = Registration { down: action.down, ..Registration::default() };
                 slot::publish(self.slots().dir(), profile, self.user, &how, buffer)
             }
-            Effect::Updated => slot::amend(self.slots(), profile, self.user, action.down),
+            Effect::Updated => slot::amend(self.slots(), profile, self.user, Some(action.down)),
             Effect::Kept | Effect::Skipped | Effect::Pruned | Effect::Failed => Ok(()),
         });
         if let Err(error) = done {

@@ -12,6 +12,8 @@ use crate::sys::meta::FileKind;
 
 const DOWN: &[u8] = b"down";
 const RUN: &[u8] = b"run";
+/// Hermes' own layer makes no file of this name.
+const OURS: &[u8] = b"timeout-finish";
 
 /// What a slot is made of besides its files, in the order it is made. What exists already,
 /// s6-supervise takes as it is: made here, it belongs to whoever calls.
@@ -70,12 +72,13 @@ impl Files<'_> {
             (b"type", 0o644, script::TYPE),
             // The most that s6 keeps: how many deaths park is a setting.
             (b"max-death-tally", 0o644, b"4096\n"),
-            // Never: finish delays the next start as long as the settings say.
-            (b"timeout-finish", 0o644, b"0\n"),
             (b"finish", 0o755, script::FINISH),
             (b"log/run", 0o755, &self.scripts[self.run_ends..]),
-            // Last: without it s6 starts nothing.
+            // After what s6 needs beside it: without it s6 starts nothing.
             (RUN, 0o755, &self.scripts[..self.run_ends]),
+            // Never: finish delays the next start as long as the settings say. Last, for
+            // `is_ours` takes it for a sign of all the others.
+            (OURS, 0o644, b"0\n"),
         ]
     }
 }
@@ -159,12 +162,24 @@ pub(crate) fn is_current(gateway: &Gateway, user: &[u8]) -> Result<bool> {
     check(gateway.service.dir(), &gateway.profile, user, gateway.is_supervised(), false)
 }
 
+/// Whether hermes-gw made `slot`, of whatever version, and not Hermes' own layer.
+pub(crate) fn is_ours(slot: &Dir) -> Result<bool> {
+    Ok(slot.kind(OURS)?.is_some())
+}
+
 /// Makes the slot of `profile` what it should be, file by file; its directories
-/// and its supervisor stay. Only under the lock.
-pub(crate) fn amend(slots: &Slots, profile: &Profile, user: &[u8], down: bool) -> Result<()> {
+/// and its supervisor stay, and `down` unless it is said what is to become of it. Only under
+/// the lock.
+pub(crate) fn amend(
+    slots: &Slots,
+    profile: &Profile,
+    user: &[u8],
+    down: Option<bool>,
+) -> Result<()> {
     let gateway = Gateway::open(slots, profile)?;
     let slot = gateway.service.dir();
     check(slot, profile, user, gateway.is_supervised(), true)?;
+    let Some(down) = down else { return Ok(()) };
     match (down, slot.kind(DOWN)?.is_some()) {
         (true, false) => slot.create(DOWN, 0o644, b""),
         (false, true) => slot.remove(DOWN).map(drop),

@@ -42,8 +42,12 @@ impl S6<'_> {
                 return Err(self.failed(WHAT, profile, Kind::Unusable, why.into()));
             }
             slot::publish(dir, profile, user, how, &mut Vec::new())?;
-        } else if Service::open(dir, &profile.slot())?.is_supervised()? {
-            return Ok(false);
+        } else {
+            let service = Service::open(dir, &profile.slot())?;
+            self.make_ours(profile, &service, true);
+            if service.is_supervised()? {
+                return Ok(false);
+            }
         }
         let one = slice::from_ref(profile);
         let adopted = adopt::adopt(&self.slots, one, user, settings.services_max);
