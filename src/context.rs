@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::gateway::slots::Slots;
+use crate::hermes::container::{PROC, Role};
 use crate::hermes::home::Homes;
 use crate::options::Options;
 use crate::output::Output;
@@ -62,6 +63,11 @@ impl Context {
             return Err(Error::new(Kind::Denied, "open", home, why));
         }
         Homes::open(home)
+    }
+
+    /// Whether the container's main program is the root profile's gateway.
+    pub(crate) fn main_is_default(&self) -> Result<bool> {
+        Ok(Role::detect(PROC)?.is_default(self.settings.no_supervise))
     }
 
     /// Opens the scandir of the layout that is set.

@@ -83,7 +83,7 @@ pub type Errors = Vec<Box<Error>>;
 
 impl Error {
     /// An error of `kind`: `what` (as in "open directory") failed on `path` (or a word;
-    /// any bytes), because of `why`.
+    /// any bytes; empty for nothing that has a name), because of `why`.
     pub fn new(
         kind: Kind,
         what: &'static str,
@@ -121,7 +121,10 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: ", self.what, Shown(&self.path))?;
+        write!(f, "{}: ", self.what)?;
+        if !self.path.is_empty() {
+            write!(f, "{}: ", Shown(&self.path))?;
+        }
         match &self.why {
             Why::Errno(errno) => write_errno(*errno, f)?,
             Why::Text(text) => f.write_str(text)?,
@@ -183,6 +186,7 @@ mod tests {
         assert_eq!(error.to_string(), "open directory: /a\\x0ab\\xff\\\\: no");
         assert_eq!(error.errno(), None);
         assert_eq!(error.hint("try c").to_string(), "open directory: /a\\x0ab\\xff\\\\: no: try c");
+        assert_eq!(Error::new(Kind::Usage, "parse x", b"", "no").to_string(), "parse x: no");
     }
 
     #[test]

@@ -42,6 +42,8 @@ fn with_no_profiles_default_is_registered_down() {
     let console = container.console();
     assert!(console.contains("02-reconcile-profiles exited 0"), "{console}");
     assert!(console.contains("reconcile: profile=default prior_state=none action=registered\n"));
+    // That it was never started is nothing to be warned of.
+    assert!(!console.contains("warning"), "{console}");
     let log = container.volume().read("default", "logs/container-boot.log");
     let first = log.lines().next().unwrap();
     let (stamp, facts) = first.split_once(' ').unwrap();
@@ -106,7 +108,7 @@ fn fifty_profiles_of_which_five_are_broken() {
             format!("reconcile: profile={name} prior_state=none action=skipped reason={why}");
         assert!(console.lines().any(|line| line.starts_with(&start)), "{start}\n{console}");
     }
-    assert!(!console.contains("no-profile"));
+    assert!(!console.contains("no-profile") && !console.contains("warning"), "{console}");
 }
 
 #[test]
@@ -271,7 +273,25 @@ fn a_gateway_with_a_fatal_configuration_error_is_not_started_again() {
 fn a_dashboard_container_and_a_setting_leave_all_as_it_was() {
     let skipping =
         Spec { environment: environment(&[("HERMES_GW_SKIP_RECONCILE", "1")]), ..Spec::default() };
-    for spec in [main_program(&["dashboard"]), main_program(&["hermes", "dashboard"]), skipping] {
+    let runs = |word: &str| {
+        format!(
+            "reconcile: skipped: this container runs hermes {word}; another one runs the gateways\n"
+        )
+    };
+    let dispatch = "/opt/hermes/docker/entrypoint-dispatch.sh";
+    let wrapper = "/opt/hermes/docker/main-wrapper.sh";
+    let table = [
+        (main_program(&["dashboard"]), runs("dashboard")),
+        (main_program(&["hermes", "dashboard"]), runs("dashboard")),
+        (main_program(&["serve", "--port", "1"]), runs("serve")),
+        (main_program(&["hermes", "gui"]), runs("gui")),
+        (main_program(&["desktop"]), runs("desktop")),
+        (main_program(&[dispatch, "dashboard"]), runs("dashboard")),
+        (main_program(&[dispatch, wrapper, "serve"]), runs("serve")),
+        (main_program(&[wrapper, dispatch, "hermes", "gui"]), runs("gui")),
+        (skipping, "reconcile: skipped: HERMES_GW_SKIP_RECONCILE is set\n".into()),
+    ];
+    for (spec, line) in table {
         let volume = Volume::new();
         volume.wanted("coder", "running").file("coder", "gateway.pid", "{}");
         let container = Container::boot(volume, spec);
@@ -280,7 +300,7 @@ fn a_dashboard_container_and_a_setting_leave_all_as_it_was() {
         assert!(!container.volume().path().join("logs").exists());
         assert_eq!(fs::metadata(container.inside(SCANDIR_OF_PID_1)).unwrap().uid(), 0);
         let console = container.console();
-        assert!(console.contains("reconcile: skipped: "), "{console}");
+        assert!(console.contains(&line), "{line}: {console}");
         assert!(console.contains("02-reconcile-profiles exited 0"), "{console}");
         let json = container.as_root(&["/command/hermes-gw", "--json", "reconcile"]);
         assert_eq!((json.stdout.as_str(), json.code), ("[]\n", 0));
@@ -326,12 +346,7 @@ fn an_old_style_container_gets_its_root_gateway() {
     );
     seeded.wait_up("default");
 
-    let no_supervise = main_program(&["gateway", "run", "--no-supervise"]);
-    let by_setting = Spec {
-        environment: environment(&[("HERMES_GATEWAY_NO_SUPERVISE", "Yes")]),
-        ..main_program(&["gateway", "run"])
-    };
-    for spec in [no_supervise, by_setting] {
+    for spec in not_supervised() {
         let container = Container::boot(Volume::new(), spec);
         assert_eq!(container.state("default"), "down");
         assert!(!container.volume().path().join("gateway_state.json").exists());
@@ -340,6 +355,79 @@ fn an_old_style_container_gets_its_root_gateway() {
     volume.wanted("default", "stopped");
     let stopped = Container::boot(volume, main_program(&["gateway", "run"]));
     assert_eq!(stopped.state("default"), "down");
+}
+
+/// Containers whose main program is itself the root profile's gateway.
+fn not_supervised() -> [Spec; 3] {
+    let dispatch = "/opt/hermes/docker/entrypoint-dispatch.sh";
+    let table: [(&[&str], &str); 3] = [
+        (&["gateway", "run", "--no-supervise"], "0"),
+        (&[dispatch, "hermes", "gateway", "run", "--replace", "--no-supervise"], ""),
+        (&["gateway", "run"], "Yes"),
+    ];
+    table.map(|(args, setting)| {
+        let settings = [("HERMES_GATEWAY_NO_SUPERVISE", setting), ("S6_KILL_GRACETIME", "500")];
+        Spec { environment: environment(&settings), ..main_program(args) }
+    })
+}
+
+#[test]
+fn where_the_main_program_is_its_gateway_default_stays_down() {
+    for spec in not_supervised() {
+        let volume = Volume::new();
+        volume.wanted("default", "running").wanted("coder", "running").wanted("idle", "stopped");
+        let mut container = Container::boot(volume, spec);
+        let gw = |container: &Container, args: &[&str]| {
+            container.as_hermes(&[&["/command/hermes-gw"], args].concat())
+        };
+        let fact = "profile=default prior_state=running action=registered";
+        let why = "reason=the container's main program is its gateway\n";
+        for restart in [true, false] {
+            container.wait_up("coder");
+            let console = container.console();
+            assert!(console.contains(&format!("reconcile: {fact} {why}")), "{console}");
+            let log = container.volume().read("default", "logs/container-boot.log");
+            let last = log.split_inclusive('\n').rfind(|line| line.contains(fact)).unwrap();
+            assert!(last.ends_with(why), "{log}");
+            assert_eq!(container.state("default"), "down");
+            assert_eq!(container.state("idle"), "down");
+            // All is as it is meant to be.
+            for args in [
+                &["/command/hermes-gw", "--json", "status"][..],
+                &["/command/hermes-gw", "status", "default"],
+            ] {
+                assert_eq!((container.as_hermes(args).code, container.as_root(args).code), (0, 0));
+            }
+            let json = gw(&container, &["--json", "status", "default"]).ok();
+            let shown = support::jq(".[0] | [.state, .text, .wanted_at_boot] | tojson", &json);
+            assert_eq!(shown, r#"["down","down","down"]"#);
+            let doctor = gw(&container, &["doctor"]);
+            let line = "ok    s6           s6-svscan is PID 1; default: the container's main program is its gateway\n";
+            assert!(doctor.code == 0 && doctor.stdout.contains(line), "{doctor:?}");
+            assert_eq!(gw(&container, &["-q", "doctor"]).stdout, "");
+            // The main program's own, by now.
+            container.volume().file("default", "gateway.pid", "{}").give(support::HERMES);
+            let output = gw(&container, &["reconcile"]).ok();
+            let kept = format!("profile=default prior_state=running action=kept {why}");
+            assert!(output.contains(&kept), "{output}");
+            assert!(container.volume().path().join("gateway.pid").exists());
+            if restart {
+                container.restart();
+                assert!(!container.volume().path().join("gateway.pid").exists());
+            }
+            let state = container.volume().read("default", "gateway_state.json");
+            assert!(state.contains(r#""desired_state":"running""#), "{state}");
+        }
+        // Started in spite of that, it is told.
+        gw(&container, &["start", "default"]).ok();
+        container.wait_up("default");
+        let doctor = gw(&container, &["-q", "doctor"]);
+        let line = "warn  gateways     default: up, and the container's main program is its gateway: two run; \
+            try: hermes-gw stop default\n";
+        assert_eq!(doctor.stdout, line);
+        let shown = gw(&container, &["status", "default"]).ok();
+        assert!(shown.ends_with("  up, wanted down at next boot\n"), "{shown}");
+    }
 }
 
 #[test]

@@ -84,6 +84,40 @@ fn kill(container: &Container, profile: &str) {
 }
 
 #[test]
+fn what_goes_to_stderr_is_in_the_log_and_in_the_containers_output() {
+    let volume = Volume::new();
+    volume.wanted("raises", "running").file(
+        "raises",
+        "behave",
+        "raise ConnectionError: no route\n",
+    );
+    volume.wanted("lost", "stopped");
+    let container = boot(volume, &[LONG, ("HERMES_GW_BACKOFF_MAX", "soon")]);
+    wait_back_off(&container, "raises");
+    // Without a program it is run's shell that has something to say.
+    let hermes = container.root().join("usr/local/bin/hermes");
+    fs::rename(&hermes, hermes.with_extension("away")).unwrap();
+    gw(&container, &["start", "--no-wait", "lost"]).ok();
+    wait_back_off(&container, "lost");
+    let flaw = "hermes-gw: warning: read setting: HERMES_GW_BACKOFF_MAX=soon: ";
+    let table: [(&str, &[&str]); 2] = [
+        ("raises", &["Traceback (most recent call last):\n", "ConnectionError: no route\n", flaw]),
+        ("lost", &["hermes: not found\n", flaw]),
+    ];
+    for (profile, lines) in table {
+        wait_until("the log", || log(&container, profile).contains("hermes-gw: backing off "));
+        let shown = gw(&container, &["logs", profile]).ok();
+        for line in lines {
+            assert_eq!(shown.matches(line).count(), 1, "{line}: {shown}");
+        }
+    }
+    let console = container.console();
+    for line in ["ConnectionError: no route\n", "hermes: not found\n"] {
+        assert_eq!(console.matches(line).count(), 1, "{line}: {console}");
+    }
+}
+
+#[test]
 fn every_way_to_die_has_its_decision() {
     // (profile, how it behaves, what is said of it, whether it stays down)
     let table = [
@@ -188,7 +222,9 @@ fn the_next_start_is_delayed_twice_as_long_each_time_and_then_no_more() {
         let output = container.as_hermes(start);
         assert!(output.code <= 1, "{by}: {output:?}");
         wait_record(&container, "one", "decision=backing-off exit=1 deaths=2 milliseconds=2000");
-        assert_eq!(self::log(&container, "one").matches("starting").count(), before + 2, "{by}");
+        let starts = || self::log(&container, "one").matches("starting").count();
+        wait_until("the second start in the log", || starts() >= before + 2);
+        assert_eq!(starts(), before + 2, "{by}");
         gw(&container, &["stop", "one"]).ok();
     }
 }

@@ -267,17 +267,31 @@ fn hermes_own_layer_and_we_see_and_do_the_same() {
         ("default\nours\ntheirs".into(), "default\nours\ntheirs".into())
     );
     assert!(!running("theirs"));
+    // The first verb makes it one of ours.
+    assert_ne!(container.slot_files("theirs"), container.slot_files("ours"));
     gw(&container, &["start", "theirs"]).ok();
+    assert_eq!(container.slot_files("theirs"), container.slot_files("ours"));
     wait_running(&container, "theirs");
     assert!(running("theirs"));
+    let loggers = || container.as_root(&["ps", "-eo", "args"]).ok();
+    let new = |line: &str| line.starts_with("s6-log -p ") && line.ends_with("/theirs");
+    assert!(!loggers().lines().any(new), "{}", loggers());
+    container.as_hermes(&["/command/s6-svc", "-r", "/run/service/gateway-theirs/log"]).ok();
+    wait_until("the new logger", || loggers().lines().any(new));
+    gw(&container, &["signal", "KILL", "theirs"]).ok();
+    let log = container.volume().home("default").join("logs/gateways/theirs/current");
+    let log = || std::fs::read_to_string(&log).unwrap_or_default();
+    wait_until("the death in its log", || {
+        log().contains("hermes-gw: backing off 1s, 1 death: signal 9\n")
+    });
+    wait_running(&container, "theirs");
     gw(&container, &["restart", "theirs"]).ok();
     wait_running(&container, "theirs");
     gw(&container, &["stop", "theirs"]).ok();
     assert!(!running("theirs"));
     assert_eq!(state(&container, "theirs")["gateway_state"], "stopped");
-    // Boot, or reconcile, makes it one of ours.
     let output = gw(&container, &["reconcile"]).ok();
-    assert!(output.contains("profile=theirs prior_state=stopped action=updated"), "{output}");
+    assert!(output.contains("profile=theirs prior_state=stopped action=kept"), "{output}");
     gw(&container, &["start", "theirs"]).ok();
     wait_running(&container, "theirs");
     assert!(running("theirs"));
@@ -296,9 +310,14 @@ fn hermes_own_layer_and_we_see_and_do_the_same() {
     hermes(&container, &["profile", "create", "fresh"]).ok();
     assert_eq!(list(), "default\nfresh");
     assert!(!running("fresh"));
+    gw(&container, &["register", "pattern", "--down"]).ok();
+    let pattern = container.slot_files("pattern");
+    gw(&container, &["unregister", "pattern"]).ok();
     hermes(&container, &["-p", "fresh", "gateway", "start"]).ok();
     wait_running(&container, "fresh");
+    assert_ne!(container.slot_files("fresh"), pattern);
     gw(&container, &["stop", "fresh"]).ok();
+    assert_eq!(container.slot_files("fresh"), pattern);
     assert_eq!(state(&container, "fresh")["gateway_state"], "stopped");
     hermes(&container, &["profile", "delete", "fresh", "--yes"]).ok();
     assert_eq!(list(), "default");

@@ -414,6 +414,185 @@ fn start_registers_a_profile_that_is_on_disk_only() {
     }
 }
 
+/// A container with a slot of ours to compare with, and profiles called `names`.
+fn with_profiles(names: &[&str], settings: &[(&str, &str)]) -> Container {
+    let volume = Volume::new();
+    volume.wanted("pattern", "stopped");
+    for name in names {
+        volume.wanted(name, "stopped");
+    }
+    let environment = settings.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    let container =
+        Container::boot(volume, Spec { environment: environment.collect(), ..Spec::default() });
+    // As if they had been made just now.
+    for name in names {
+        gw(&container, &["unregister", name]).ok();
+    }
+    container
+}
+
+#[test]
+fn the_first_verb_brings_a_slot_of_hermes_own_layer_up_to_date() {
+    let verbs: [(&str, &[&str], bool); 5] = [
+        ("starts", &["start"], false),
+        ("restarts", &["restart"], false),
+        ("stops", &["stop"], false),
+        ("registers", &["register", "--if-missing"], true),
+        ("hooks", &["hook", "profile-create"], true),
+    ];
+    let names = verbs.map(|(name, ..)| name);
+    let container = with_profiles(&names, &[]);
+    let ours = container.slot_files("pattern");
+    for down in [true, false] {
+        for (name, verb, stays) in verbs {
+            let what = format!("{verb:?}, down: {down}");
+            container.publish_as_hermes(name, down);
+            if !down {
+                container.wait_up(name);
+            }
+            let theirs = container.slot_files(name);
+            assert_eq!(theirs.len(), 4, "{what}");
+            let at = container.inside(&slot(name));
+            let before = || {
+                let inode = |name: &str| fs::metadata(at.join(name)).unwrap().ino();
+                let inodes = ["", "supervise", "event", "log/supervise"].map(inode);
+                (inodes, container.supervisor(name), at.join("down").exists())
+            };
+            let (seen, pid) = (before(), container.pid(name));
+
+            // What only looks, or does not concern the slot, changes nothing.
+            for args in [&["status", name][..], &["is-running", name], &["logs", name]] {
+                gw(&container, args);
+            }
+            gw(&container, &["wait", if down { "--down" } else { "--up" }, name]).ok();
+            assert_eq!(container.slot_files(name), theirs, "{what}");
+
+            let output = gw(&container, &[verb, &[name]].concat());
+            assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{what}");
+            assert_eq!(container.slot_files(name), ours, "{what}");
+            let now = before();
+            assert_eq!((&now.0, &now.1), (&seen.0, &seen.1), "{what}");
+            if stays {
+                // The gateway that runs is left alone, and what is down stays so.
+                assert_eq!((now.2, container.pid(name)), (down, pid), "{what}");
+            }
+            gw(&container, &["unregister", name]).ok();
+        }
+    }
+}
+
+#[test]
+fn a_slot_that_came_from_hermes_own_layer_backs_off_parks_and_loses_no_line() {
+    let container = with_profiles(&["theirs"], &[("HERMES_GW_PARK_DEATHS", "3")]);
+    let log = || {
+        let log = container.volume().home("default").join("logs/gateways/theirs/current");
+        fs::read_to_string(log).unwrap_or_default()
+    };
+    container.publish_as_hermes("theirs", true);
+    gw(&container, &["start", "theirs"]).ok();
+    container.wait_up("theirs");
+    // The logger counts as it was until it is started anew.
+    let loggers = || container.as_root(&["ps", "-eo", "args"]).ok();
+    let ours = |line: &&str| line.starts_with("s6-log -p ") && line.ends_with("/theirs");
+    assert_eq!(loggers().lines().filter(ours).count(), 0, "{}", loggers());
+    container.as_hermes(&["/command/s6-svc", "-r", &format!("{}/log", slot("theirs"))]).ok();
+    wait_until("the new logger", || loggers().lines().filter(ours).count() == 1);
+
+    container.volume().file("theirs", "behave", "raise ConnectionError: no route\n");
+    gw(&container, &["signal", "KILL", "theirs"]).ok();
+    wait_until("three deaths", || log().contains("hermes-gw: parked: "));
+    let log = log();
+    let told: Vec<_> = log.lines().filter(|line| line.contains("  hermes-gw: ")).collect();
+    assert_eq!(told.len(), 3, "{log}");
+    assert!(told[0].ends_with("hermes-gw: backing off 1s, 1 death: signal 9"), "{log}");
+    assert!(told[2].ends_with("hermes-gw: parked: exit 1 (3 deaths within 600s)"), "{log}");
+    // And its run sends the log what was for the container's output.
+    assert_eq!(log.matches("  ConnectionError: no route\n").count(), 2, "{log}");
+    wait_until("the end of finish", || {
+        gw(&container, &["status", "theirs"]).stdout.contains("  parked: exit 1 (3 deaths ")
+    });
+}
+
+#[test]
+fn what_cannot_be_brought_up_to_date_is_told_and_the_verb_goes_on() {
+    let container = with_profiles(&["theirs"], &[]);
+    container.publish_as_hermes("theirs", true);
+    let theirs = container.slot_files("theirs");
+    // It made it as root, and hermes is to write there.
+    container.as_root(&["chown", "root:root", &slot("theirs")]).ok();
+    for verb in ["start", "restart", "stop"] {
+        let output = gw(&container, &[verb, "theirs"]);
+        assert_eq!(output.code, 0, "{output:?}");
+        let why = format!(
+            "hermes-gw: warning: create: {}/max-death-tally.hermes-gw.tmp: Permission denied \
+             (EACCES): the slot keeps the files of Hermes' layer\n",
+            slot("theirs")
+        );
+        assert!(output.stderr.starts_with(&why), "{verb}: {output:?}");
+        assert_eq!(output.stderr.matches("Hermes' layer").count(), 1, "{verb}: {output:?}");
+        assert_eq!(container.state("theirs"), if verb == "stop" { "down" } else { "up" });
+    }
+    assert_eq!(container.slot_files("theirs"), theirs);
+    container.as_root(&["chown", "hermes:hermes", &slot("theirs")]).ok();
+    // Killed on its way, it is done by the next: what tells that it is ours comes last.
+    let ours = container.slot_files("pattern");
+    // The first rename is that of a FIFO to hear events by, the second that of a file; the third
+    // never comes about.
+    let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e"];
+    let killed = ["inject=renameat:signal=KILL:when=3", "/command/hermes-gw", "stop", "theirs"];
+    for done in 1..=4 {
+        let output = container.as_hermes(&[&strace[..], &killed].concat());
+        assert_eq!(output.code, 128 + 9, "{output:?}");
+        let files = container.slot_files("theirs");
+        let names: Vec<_> = files.iter().map(|file| file.0).collect();
+        assert_eq!(names, ["type", "max-death-tally", "finish", "log/run", "run"], "{done}");
+        let renewed = files.iter().filter(|file| ours.contains(file)).count();
+        assert_eq!(renewed, 1 + done, "{files:?}");
+    }
+    gw(&container, &["stop", "theirs"]).ok();
+    assert_eq!(container.slot_files("theirs"), ours);
+}
+
+#[test]
+fn a_slot_of_an_older_hermes_gw_is_left_to_reconcile() {
+    let container = with_profiles(&["older"], &[]);
+    gw(&container, &["register", "older", "--down"]).ok();
+    let finish = container.inside(&slot("older")).join("finish");
+    fs::write(&finish, "#!/bin/sh\nexec /command/hermes-gw finish \"$@\"\n").unwrap();
+    let older = container.slot_files("older");
+    for verb in [&["start"][..], &["restart"], &["stop"], &["register", "--if-missing"]] {
+        gw(&container, &[verb, &["older"]].concat()).ok();
+        assert_eq!(container.slot_files("older"), older, "{verb:?}");
+    }
+    let output = gw(&container, &["reconcile"]).ok();
+    assert!(output.contains("profile=older prior_state=stopped action=updated\n"), "{output}");
+    assert_eq!(container.slot_files("older"), container.slot_files("pattern"));
+}
+
+#[test]
+fn what_a_command_line_lacks_or_has_too_much_of_is_told_once() {
+    let container = Container::boot(Volume::new(), Spec::default());
+    let none = "needs a profile, or --all; the root profile is called default";
+    let both = "takes profiles or --all, and not both";
+    let one = "needs one of --up, --ready and --down";
+    let table: [(&[&str], &str); 6] = [
+        (&["start"], none),
+        (&["stop", "--timeout", "1"], none),
+        (&["restart", "--no-wait"], none),
+        (&["start", "--all", "default"], both),
+        (&["wait", "default"], one),
+        (&["wait", "--up", "--down", "default"], one),
+    ];
+    for (line, why) in table {
+        let why = format!("parse arguments: {}: {why}", line[0]);
+        let output = gw(&container, line);
+        assert_eq!((output.code, output.stdout.as_str()), (100, ""), "{line:?}");
+        assert_eq!(output.stderr, format!("hermes-gw: {why}\n"));
+        let json = gw(&container, &[&["--json"], line].concat());
+        assert_eq!(json.stderr, format!("{{\"error\":\"{why}\"}}\n"));
+    }
+}
+
 #[test]
 fn signals_reach_the_gateway_and_only_one_that_is_up() {
     let volume = Volume::new();

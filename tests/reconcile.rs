@@ -186,10 +186,12 @@ fn state_files_met_in_the_wild() {
         ("dangling", "is a symbolic link, which is not followed (ELOOP)"),
         ("hundred-megabytes", "is larger than 1048576 bytes"),
         ("socket", "No such device or address (ENXIO)"),
-        ("missing", "No such file or directory (ENOENT)"),
     ] {
         table.push((name.into(), vec![], false, Some(why.into())));
     }
+    // It was never started, as default was not.
+    table.push(("missing".into(), vec![], false, None));
+    assert!(!scene.volume.path().join("gateway_state.json").exists());
 
     let output = scene.boot();
     for (name, _, starts, why) in &table {
@@ -216,13 +218,15 @@ fn state_files_met_in_the_wild() {
         }
     }
     assert_eq!(output.stdout.lines().count(), table.len() + 1);
+    let told = table.iter().filter(|row| row.3.is_some()).count();
+    assert_eq!(output.stderr.lines().count(), told, "{}", output.stderr);
 }
 
 #[test]
 fn a_dry_run_says_what_a_run_would_do_and_touches_nothing() {
     let scene = Scene::new();
     scene.volume.wanted("runs", "running").wanted("stays", "stopped").profile("Bad-Name");
-    scene.volume.file("runs", "gateway.pid", "{}");
+    scene.volume.file("runs", "gateway.pid", "{}").file("default", "gateway_state.json", "{");
     fs::create_dir(scene.scandir.path().join(".gateway-x.tmp")).unwrap();
     let before = scene.everything();
     let dry = scene.run(&["reconcile", "--dry-run"]);
@@ -557,11 +561,7 @@ fn errors_are_one_line_and_the_exit_code_tells_the_kind() {
             100,
             r#"{"error":"find command: frob: unknown: see hermes-gw help"}"#,
         ),
-        (
-            scene.command(&[]),
-            100,
-            "hermes-gw: parse arguments: hermes-gw: no command: see hermes-gw help",
-        ),
+        (scene.command(&[]), 100, "hermes-gw: parse arguments: no command: see hermes-gw help"),
     ];
     for (command, code, line) in table {
         let shown = format!("{command:?}");

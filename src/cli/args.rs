@@ -82,7 +82,7 @@ fn parse_rest(
             None => return Err(unknown(&name)),
         }
     }
-    let verb = verb.ok_or_else(|| wrong(WHAT, b"hermes-gw", "no command: see hermes-gw help"))?;
+    let verb = verb.ok_or_else(|| wrong(WHAT, b"", "no command: see hermes-gw help"))?;
     if options.words.len() < usize::from(verb.words.0) {
         let why = "needs more arguments: see hermes-gw help";
         return Err(wrong(WHAT, verb.name().as_bytes(), why));
@@ -334,7 +334,7 @@ mod tests {
     #[test]
     fn wrong_usage_says_what_and_where_to_look() {
         let table = [
-            ("x", "no command"),
+            ("x", "parse arguments: no command"),
             ("x frobnicate", "find command: frobnicate: unknown"),
             ("x reconcile --frob", "parse option: --frob: unknown here"),
             ("x detect --boot", "parse option: --boot: unknown here"),
@@ -349,7 +349,7 @@ mod tests {
             ("x register", "parse arguments: register: needs more arguments"),
             ("x register a b", "parse argument: b: unexpected argument"),
             ("x register a --env B", "parse variable: B: must be NAME=VALUE"),
-            ("x register a --env =B", "parse variable: : must be NAME=VALUE"),
+            ("x register a --env =B", "parse variable: must be NAME=VALUE"),
             ("x register a --env 1=secret", "parse variable: 1: must be NAME=VALUE"),
             ("x register a --env B-C=1", "parse variable: B-C: must be"),
             ("x signal a", "parse arguments: signal: needs more arguments"),

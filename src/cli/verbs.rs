@@ -146,6 +146,7 @@ running, or, without one, gateway_state is running, draining or degraded. Prints
 line a profile; logs/container-boot.log gets it too, at boot and when something was
 changed. Running gateways are left alone. As root it first hands scandir and control
 FIFO to hermes, then becomes hermes. Called as NN-reconcile-profiles it is reconcile --boot.
+Where the main program is gateway run --no-supervise, default stays down.
 
 Policy profiles (default): each profile's own intent decides. Policy root: named slots
 stay down, and default starts if any intent is running.

@@ -34,15 +34,20 @@ pub(crate) fn restart(context: &Context) -> Result<u8> {
 
 fn change(context: &Context, target: Target) -> Result<u8> {
     let options = &context.options;
-    let all = options.has(Opt::All);
-    if all != options.words.is_empty() {
-        return Err(wrong("name profiles or give --all, not both"));
-    }
-    let (privilege, default, done, told) = match target {
-        Target::Start => (Privilege::Register, UP, "started", "told to start"),
-        Target::Stop => (Privilege::Control, DOWN, "stopped", "told to stop"),
-        _ => (Privilege::Control, DOWN, "restarted", "told to restart"),
+    let (verb, privilege, default, done, told) = match target {
+        Target::Start => ("start", Privilege::Register, UP, "started", "told to start"),
+        Target::Stop => ("stop", Privilege::Control, DOWN, "stopped", "told to stop"),
+        _ => ("restart", Privilege::Control, DOWN, "restarted", "told to restart"),
     };
+    let all = options.has(Opt::All);
+    match (all, options.words.is_empty()) {
+        (true, false) => return Err(wrong(verb, "takes profiles or --all, and not both")),
+        (false, true) => {
+            let why = "needs a profile, or --all; the root profile is called default";
+            return Err(wrong(verb, why));
+        }
+        _ => {}
+    }
     let (timeout, done) = match options.has(Opt::NoWait) {
         true => (Timeout::NoWait, told),
         false => (Timeout::After(options.timeout.unwrap_or(default)), done),
@@ -62,14 +67,14 @@ fn change(context: &Context, target: Target) -> Result<u8> {
     })
 }
 
-fn wrong(why: &'static str) -> Box<Error> {
-    Error::new(Kind::Usage, "parse arguments", "hermes-gw", why)
+fn wrong(verb: &str, why: &'static str) -> Box<Error> {
+    Error::new(Kind::Usage, "parse arguments", verb, why)
 }
 
 /// Runs `signal`.
 pub(crate) fn signal(context: &Context) -> Result<u8> {
     let Some((word, names)) = context.options.words.split_first() else {
-        return Err(wrong("needs a signal"));
+        return Err(wrong("signal", "needs a signal"));
     };
     let signal = control::signal(word).ok_or_else(|| {
         Error::new(
@@ -116,7 +121,7 @@ pub(crate) fn wait(context: &Context) -> Result<u8> {
         [true, false, false] => (Target::Up, "up"),
         [false, true, false] => (Target::Ready, "ready"),
         [false, false, true] => (Target::Down, "down"),
-        _ => return Err(wrong("wait needs one of --up, --ready and --down")),
+        _ => return Err(wrong("wait", "needs one of --up, --ready and --down")),
     };
     let timeout = options.timeout.map_or(Timeout::Never, Timeout::After);
     let s6 = manager::open_s6(context, Privilege::Control, "wait for gateway")?;

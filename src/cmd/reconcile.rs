@@ -67,13 +67,13 @@ fn skip(context: &Context, why: &str) -> Result<()> {
 }
 
 /// Why this container is not to be reconciled at all, if so.
-fn reason_to_skip(skipped: bool, role: Role) -> Option<&'static str> {
-    if skipped {
-        Some("HERMES_GW_SKIP_RECONCILE is set")
-    } else if role == Role::Dashboard {
-        Some("this container runs the dashboard; another one runs the gateways")
-    } else {
-        None
+fn reason_to_skip(skipped: bool, role: Role) -> Option<String> {
+    match role {
+        _ if skipped => Some("HERMES_GW_SKIP_RECONCILE is set".into()),
+        Role::NoGateways(word) => {
+            Some(["this container runs hermes ", word, "; another one runs the gateways"].concat())
+        }
+        _ => None,
     }
 }
 
@@ -85,7 +85,7 @@ impl<'a> Run<'a> {
         context.warn_of_settings();
         let role = Role::detect(PROC)?;
         if let Some(why) = reason_to_skip(skipped, role) {
-            return skip(context, why).map(|()| None);
+            return skip(context, &why).map(|()| None);
         }
         let (boot, dry) = (options.has(Opt::Boot), options.has(Opt::DryRun));
         let privilege = match (dry, boot) {
@@ -172,8 +172,9 @@ impl<'a> Run<'a> {
         let root = self.homes.root();
         let mut found = vec![self.found(&names, Profile::Default, root)];
         let mut homes = vec![None];
-        let migrate = self.role == Role::GatewayRun
-            && !self.context.settings.no_supervise
+        let main_is_default = self.role.is_default(self.context.settings.no_supervise);
+        let migrate = matches!(self.role, Role::GatewayRun { .. })
+            && !main_is_default
             // What cannot be looked at was told just now, and keeps nobody else from running.
             && root.kind(state_file::STATE_FILE) == Ok(None);
         let mut prune = self.prune;
@@ -203,6 +204,8 @@ impl<'a> Run<'a> {
         let observed = Observed {
             found,
             migrate,
+            main_is_default,
+            boot: self.boot,
             capacity: self.slots().capacity(&names, self.context.settings.services_max),
             strangers: slots::count(&names).saturating_sub(known + orphans.len()),
             orphans,
@@ -258,7 +261,7 @@ impl<'a> Run<'a> {
                 slot::publish(self.slots().dir(), profile, self.user, &[], rest, batch)
             }
             Effect::Updated | Effect::StandingBy | Effect::Started | Effect::Registered => {
-                slot::amend(self.slots(), profile, self.user, rest)
+                slot::amend(self.slots(), profile, self.user, Some(rest))
             }
             Effect::Kept | Effect::Skipped | Effect::Pruned | Effect::Failed => Ok(()),
         });

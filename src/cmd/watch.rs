@@ -23,7 +23,8 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
         // A home that cannot be opened is not known to want anything.
         let homes = context.homes().ok();
         if let Some(homes) = homes {
-            it.wanted_at_boot = wanted_at_boot(&homes, context.settings.policy, &it.profile);
+            let main = || context.main_is_default();
+            it.wanted_at_boot = wanted_at_boot(&homes, context.settings.policy, &it.profile, &main);
             add_holder(&homes, &mut it);
         }
         let now = clock::time();

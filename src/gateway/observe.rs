@@ -173,16 +173,26 @@ impl Observer<'_> {
 }
 
 /// Whether the gateway of `profile` comes up when the container starts the next time, as
-/// reconcile decides it; `None` if this user may not know.
-pub(crate) fn wanted_at_boot(homes: &Homes, policy: Policy, profile: &Profile) -> Option<bool> {
+/// reconcile decides it; `None` if this user may not know. `main_is_default` looks whether the
+/// container's main program is default's gateway.
+pub(crate) fn wanted_at_boot(
+    homes: &Homes,
+    policy: Policy,
+    profile: &Profile,
+    main_is_default: &dyn Fn() -> Result<bool>,
+) -> Option<bool> {
     let (own, flaw) = homes.last_known(profile);
     if flaw.is_some_and(|flaw| flaw.kind == Kind::Denied) {
         return None;
     }
-    let mut anyone = Ok(false);
-    let up = policy.wants_up(profile, &own, || {
+    let (mut anyone, mut main) = (Ok(false), Ok(false));
+    let is_wanted = || {
         anyone = homes.anyone_wants_up();
         anyone == Ok(true)
+    };
+    let up = policy.wants_up(profile, &own, is_wanted, || {
+        main = main_is_default();
+        main == Ok(true)
     });
-    anyone.is_ok().then_some(up)
+    (anyone.is_ok() && main.is_ok()).then_some(up)
 }

@@ -19,7 +19,7 @@ const ENV_END: &[u8] = b"# end of extra environment\n";
 /// Appends the `run` script: the gateway of `profile`, as `user`, with `extra` (made by
 /// [`environment`], or taken from an older script by [`environment_of`]).
 pub(crate) fn run(profile: &Profile, user: &[u8], extra: &[u8], script: &mut Vec<u8>) {
-    head(profile, user, script);
+    head(profile, user, TO_THE_LOG, script);
     script.extend_from_slice(
         br#"export HERMES_HOME
 export HOME="$HERMES_HOME"
@@ -49,7 +49,7 @@ if [ -f "$venv/bin/activate" ]; then . "$venv/bin/activate"; fi
 ///
 /// `-p` keeps s6-log reading until the gateway has closed its end.
 pub(crate) fn log_run(profile: &Profile, user: &[u8], script: &mut Vec<u8>) {
-    head(profile, user, script);
+    head(profile, user, b"", script);
     script.extend_from_slice(b"dir=\"$HERMES_HOME/logs/gateways/");
     script.extend_from_slice(profile.name().as_bytes());
     script.extend_from_slice(
@@ -60,20 +60,27 @@ exec s6-log -p 1 n10 s1000000 T "$dir"
     );
 }
 
-/// The `finish` script; without the binary s6 restarts the gateway as it always does.
+/// The `finish` script, whose warnings belong to the log, too; without the binary s6 restarts
+/// the gateway as it always does.
 pub(crate) const FINISH: &[u8] = b"#!/bin/sh
+exec 2>&1
 if [ -x /command/hermes-gw ]; then exec /command/hermes-gw finish \"$@\"; fi
 exit 0
 ";
 
-/// What `run` and `log/run` begin with: they drop to `user`, once and even if that is
-/// root too, before they touch anything. Without `id` they go no further.
-fn head(profile: &Profile, user: &[u8], script: &mut Vec<u8>) {
+/// Has the log get what `run` itself has to say, and the gateway's warnings and tracebacks:
+/// s6-log passes all of it on to the container's output.
+const TO_THE_LOG: &[u8] = b"exec 2>&1\n";
+
+/// What `run` and `log/run` begin with, `first` before all else: they drop to `user`, once and
+/// even if that is root too, before they touch anything. Without `id` they go no further.
+fn head(profile: &Profile, user: &[u8], first: &[u8], script: &mut Vec<u8>) {
     for part in [
         b"#!/command/with-contenv sh\n# Profile ",
         profile.name().as_bytes(),
-        b"; written by hermes-gw, which may replace it.\nset -e\n",
-        b"uid=$(id -u)\nif [ \"$uid\" = 0 ] && [ \"$1\" != dropped ]; then exec s6-setuidgid ",
+        b"; written by hermes-gw, which may replace it.\n",
+        first,
+        b"set -e\nuid=$(id -u)\nif [ \"$uid\" = 0 ] && [ \"$1\" != dropped ]; then exec s6-setuidgid ",
     ] {
         script.extend_from_slice(part);
     }
@@ -162,10 +169,20 @@ mod tests {
             // No id, and so nothing else either.
             let output =
                 Command::new(sh.unwrap()).arg(&path).env("PATH", dir.path()).output().unwrap();
-            let stderr = String::from_utf8(output.stderr).unwrap();
-            assert!(!output.status.success() && stderr.contains("id: not found"), "{stderr}");
-            assert_eq!(stderr.lines().count(), 1, "{stderr}");
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8(said).unwrap();
+            assert!(!output.status.success() && said.contains("id: not found"), "{said}");
+            assert_eq!(said.lines().count(), 1, "{said}");
         }
+    }
+
+    #[test]
+    fn what_goes_wrong_in_run_is_for_the_log_and_what_does_in_the_logger_is_not() {
+        let place = |script: &[u8], what: &str| str::from_utf8(script).unwrap().find(what);
+        let run = run(&coder(), b"hermes", b"");
+        assert!(place(&run, "exec 2>&1\n").unwrap() < place(&run, "id -u").unwrap());
+        assert_eq!(place(&log_run(&coder(), b"hermes"), "2>&1"), None);
+        assert!(place(FINISH, "exec 2>&1\n").unwrap() < place(FINISH, "hermes-gw").unwrap());
     }
 
     #[test]

@@ -16,6 +16,8 @@ const DOWN: &[u8] = b"down";
 const LOGGER_DOWN: &[u8] = b"log/down";
 const RUN: &[u8] = b"run";
 const FINISH: &[u8] = b"finish";
+/// Hermes' own layer makes no file of this name.
+const OURS: &[u8] = b"timeout-finish";
 
 /// What a slot is made of besides its files, in the order it is made. What exists already,
 /// s6-supervise takes as it is: made here, it belongs to whoever calls.
@@ -108,13 +110,14 @@ impl Files<'_> {
             (b"type", 0o644, script::TYPE),
             // The most that s6 keeps: how many deaths park is a setting.
             (b"max-death-tally", 0o644, b"4096\n"),
-            // Never: finish delays the next start as long as the settings say.
-            (b"timeout-finish", 0o644, b"0\n"),
             (FINISH, 0o755, script::FINISH),
             (b"log/finish", 0o755, script::FINISH),
             (b"log/run", 0o755, &self.scripts[self.run_ends..]),
-            // Last: without it s6 starts nothing.
+            // After what s6 needs beside it: without it s6 starts nothing.
             (RUN, 0o755, &self.scripts[..self.run_ends]),
+            // Never: finish delays the next start as long as the settings say. Last, for
+            // `is_ours` takes it for a sign of all the others.
+            (OURS, 0o644, b"0\n"),
         ]
     }
 }
@@ -185,9 +188,7 @@ fn build(
         }
         for (name, mode, content) in &files.each() {
             let original = match *name {
-                b"type" | b"max-death-tally" | b"timeout-finish" => {
-                    last.as_ref().map(|it| (it, *name))
-                }
+                b"type" | b"max-death-tally" | OURS => last.as_ref().map(|it| (it, *name)),
                 b"log/finish" => Some((&slot, FINISH)),
                 _ => None,
             };
@@ -228,13 +229,24 @@ pub(crate) fn is_current(gateway: &Gateway, user: &[u8]) -> Result<bool> {
     check(gateway.service.dir(), &gateway.profile, user, gateway.is_supervised(), false)
 }
 
+/// Whether hermes-gw made `slot`, of whatever version, and not Hermes' own layer.
+pub(crate) fn is_ours(slot: &Dir) -> Result<bool> {
+    Ok(slot.kind(OURS)?.is_some())
+}
+
 /// Makes the slot of `profile` what it should be, file by file; its directories
-/// and its supervisor stay. Only under the lock.
-pub(crate) fn amend(slots: &Slots, profile: &Profile, user: &[u8], rest: Rest) -> Result<()> {
+/// and its supervisor stay, and what keeps it down unless it is said what is to become of that.
+/// Only under the lock.
+pub(crate) fn amend(
+    slots: &Slots,
+    profile: &Profile,
+    user: &[u8],
+    rest: Option<Rest>,
+) -> Result<()> {
     let gateway = Gateway::open(slots, profile)?;
     let slot = gateway.service.dir();
     check(slot, profile, user, gateway.is_supervised(), true)?;
-    rest.put(slot)
+    rest.map_or(Ok(()), |rest| rest.put(slot))
 }
 
 /// Whether the slot is what it should be, `down` aside; with `repair` it is then.

@@ -65,7 +65,7 @@ pub(crate) fn stand_by(slot: &Service) -> Result<()> {
 
 /// Has the slot of `profile`, which stood by, run here: up if it is to be. Only under the lock.
 pub(crate) fn take_over(slots: &Slots, profile: &Profile, user: &[u8], up: bool) -> Result<()> {
-    slot::amend(slots, profile, user, Rest { down: !up, standing_by: false })?;
+    slot::amend(slots, profile, user, Some(Rest { down: !up, standing_by: false }))?;
     let gateway = Gateway::open(slots, profile)?;
     tell(&gateway.service.logger()?, &[Control::Up])?;
     if up { tell(&gateway.service, &[Control::Up]) } else { Ok(()) }

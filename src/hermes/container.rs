@@ -6,8 +6,8 @@
 
 use crate::error::{Kind, Result};
 use crate::model::values;
-use crate::sys::dir::Dir;
-use crate::sys::if_there;
+use crate::sys::dir::{self, Dir};
+use crate::sys::{Name, if_there};
 
 /// The kernel's own.
 pub(crate) const PROC: &[u8] = b"/proc";
@@ -30,11 +30,10 @@ impl Supervisor {
             Some(proc) => of_process(proc.read(b"1/comm", 64))?,
             None => None,
         };
-        let is_there = |path| -> Result<bool> { Ok(if_there(Dir::open(path))?.is_some()) };
         let s6_svscan = comm.is_some_and(|comm| comm.trim_ascii_end() == b"s6-svscan");
-        Ok(if s6_svscan && is_there(b"/run/s6/basedir")? {
+        Ok(if s6_svscan && dir::is_dir(b"/run/s6/basedir")? {
             Supervisor::S6
-        } else if is_there(b"/run/systemd/system")? {
+        } else if dir::is_dir(b"/run/systemd/system")? {
             Supervisor::Systemd
         } else {
             Supervisor::None
@@ -56,17 +55,23 @@ impl Supervisor {
 pub(crate) enum Role {
     /// Anything else.
     Ordinary,
-    /// `dashboard`: another container on the volume runs the gateways.
-    Dashboard,
+    /// Another command of Hermes, by its name: another container on the volume runs the gateways.
+    NoGateways(&'static str),
     /// `gateway run`, from before gateways were supervised.
-    GatewayRun,
+    GatewayRun {
+        /// It is told to be the root profile's gateway itself.
+        unsupervised: bool,
+    },
 }
 
 /// More than any command line that a container is started with, in bytes.
 const MAX_CMDLINE: usize = 64 * 1024;
 /// More than /proc/PID/status ever has, in bytes.
 const MAX_STATUS: usize = 16 * 1024;
-const WRAPPER: &[u8] = b"main-wrapper.sh";
+/// The commands of Hermes that stand for a container without gateways.
+const NO_GATEWAYS: &str = "dashboard serve gui desktop";
+/// More digits than any pid has.
+const MAX_DIGITS: usize = 10;
 const RC_INIT: &[u8] = b"/rc.init";
 
 impl Role {
@@ -82,41 +87,57 @@ impl Role {
             return Ok(role);
         }
         let main = Some(Process { parent: 1, uids: init.uids });
-        for name in proc.names()? {
-            if !name[0].is_ascii_digit() || Process::read(&proc, &name)? != main {
-                continue;
-            }
-            let cmdline = cmdline(&proc, &name)?;
-            let is_rc_init = |arg: &[u8]| arg.ends_with(RC_INIT);
-            if cmdline.split(|&b| b == 0).any(is_rc_init)
-                && let Some(role) = Role::of_cmdline(&cmdline)
-            {
-                return Ok(role);
+        let names = proc.names()?;
+        // It is among the first processes of the container: the shortest numbers first.
+        for digits in 1..=MAX_DIGITS {
+            let is_pid = |it: &&Name| it.len() == digits && it[0].is_ascii_digit();
+            for name in names.iter().filter(is_pid) {
+                if Process::read(&proc, name)? != main {
+                    continue;
+                }
+                let cmdline = cmdline(&proc, name)?;
+                let is_rc_init = |arg: &[u8]| arg.ends_with(RC_INIT);
+                if cmdline.split(|&b| b == 0).any(is_rc_init)
+                    && let Some(role) = Role::of_cmdline(&cmdline)
+                {
+                    return Ok(role);
+                }
             }
         }
         Ok(Role::Ordinary)
     }
 
+    /// Whether the main program is itself the root profile's gateway; `no_supervise` is the
+    /// setting.
+    pub(crate) fn is_default(self, no_supervise: bool) -> bool {
+        matches!(self, Role::GatewayRun { unsupervised } if unsupervised || no_supervise)
+    }
+
     /// The role that a command line (strings ended by NUL) speaks of;
-    /// `None` if it does not have the wrapper in it.
+    /// `None` if it does not have the image's wrapper in it.
     fn of_cmdline(cmdline: &[u8]) -> Option<Role> {
         let cmdline = cmdline.strip_suffix(b"\0").unwrap_or(cmdline);
         let mut args = cmdline.split(|&b| b == 0);
-        args.find(|arg| arg.ends_with(WRAPPER))?;
-        let mut verb = args.next();
-        if verb.is_some_and(|arg| arg == b"hermes" || arg.ends_with(b"/hermes")) {
-            verb = args.next();
+        args.find(|arg| is_wrapper(arg))?;
+        let mut verb = args.find(|arg| !is_wrapper(arg)).unwrap_or_default();
+        if verb == b"hermes" || verb.ends_with(b"/hermes") {
+            verb = args.next().unwrap_or_default();
         }
-        Some(match verb {
-            Some(b"dashboard") => Role::Dashboard,
-            Some(b"gateway")
-                if args.next() == Some(b"run") && !args.any(|arg| arg == b"--no-supervise") =>
-            {
-                Role::GatewayRun
-            }
-            _ => Role::Ordinary,
-        })
+        if let Some(word) = NO_GATEWAYS.split(' ').find(|word| word.as_bytes() == verb) {
+            return Some(Role::NoGateways(word));
+        }
+        if verb == b"gateway" && args.next() == Some(b"run") {
+            let unsupervised = args.any(|arg| arg == b"--no-supervise");
+            return Some(Role::GatewayRun { unsupervised });
+        }
+        Some(Role::Ordinary)
     }
+}
+
+/// Whether `arg` is the script by which the image runs its main program. Newer images have
+/// another one, which runs that; either may stand in a command line, and both.
+fn is_wrapper(arg: &[u8]) -> bool {
+    arg.ends_with(b"main-wrapper.sh") || arg.ends_with(b"entrypoint-dispatch.sh")
 }
 
 /// The arguments of a process, each ended by NUL; none if it has gone, or has more than a main
@@ -175,24 +196,53 @@ mod tests {
         let v3 =
             "/bin/sh\0-e\0/run/s6/basedir/scripts/rc.init\0top\0/opt/hermes/docker/main-wrapper.sh";
         let v2 = "/init\0/opt/hermes/docker/main-wrapper.sh";
+        let newer = "/init\0/opt/hermes/docker/entrypoint-dispatch.sh";
+        let supervised = Role::GatewayRun { unsupervised: false };
+        let unsupervised = Role::GatewayRun { unsupervised: true };
+        let dashboard = Role::NoGateways("dashboard");
         let table = [
-            ("dashboard\0--port\x001\0", Role::Dashboard),
-            ("hermes\0dashboard\0", Role::Dashboard),
-            ("/usr/local/bin/hermes\0gateway\0run\0", Role::GatewayRun),
-            ("gateway\0run\0--replace\0", Role::GatewayRun),
-            ("gateway\0run\0--no-supervise\0", Role::Ordinary),
-            ("gateway\0start\0", Role::Ordinary),
+            ("dashboard\0--port\x001\0", dashboard),
+            ("hermes\0dashboard\0", dashboard),
+            ("serve\0--port\x001\0", Role::NoGateways("serve")),
+            ("hermes\0gui\0", Role::NoGateways("gui")),
+            ("/usr/local/bin/hermes\0desktop\0", Role::NoGateways("desktop")),
+            ("/usr/local/bin/hermes\0gateway\0run\0", supervised),
+            ("gateway\0run\0--replace\0", supervised),
+            ("gateway\0run\0--no-supervise\0", unsupervised),
+            ("hermes\0gateway\0run\0--replace\0--no-supervise\0", unsupervised),
+            ("gateway\0start\0--no-supervise\0", Role::Ordinary),
+            ("gateway\0serve\0", Role::Ordinary),
+            ("server\0", Role::Ordinary),
             ("sleep\0infinity\0dashboard\0", Role::Ordinary),
             ("", Role::Ordinary),
         ];
         for (args, role) in table {
-            for prefix in [v2, v3] {
-                let cmdline = format!("{prefix}\0{args}");
-                assert_eq!(Role::of_cmdline(cmdline.as_bytes()), Some(role), "{cmdline:?}");
+            for prefix in [v2, v3, newer] {
+                // Either script may run the other.
+                for more in ["", "\0/x/entrypoint-dispatch.sh", "\0/x/main-wrapper.sh"] {
+                    let cmdline = format!("{prefix}{more}\0{args}");
+                    assert_eq!(Role::of_cmdline(cmdline.as_bytes()), Some(role), "{cmdline:?}");
+                }
             }
         }
         assert_eq!(Role::of_cmdline(b"/init\0dashboard\0"), None);
         assert_eq!(Role::of_cmdline(b""), None);
+    }
+
+    #[test]
+    fn the_main_program_is_the_root_profiles_gateway_if_it_is_told_so_by_either_way() {
+        let run = |unsupervised| Role::GatewayRun { unsupervised };
+        let table = [
+            (run(false), false, false),
+            (run(false), true, true),
+            (run(true), false, true),
+            (run(true), true, true),
+            (Role::Ordinary, true, false),
+            (Role::NoGateways("serve"), true, false),
+        ];
+        for (role, no_supervise, is_default) in table {
+            assert_eq!(role.is_default(no_supervise), is_default, "{role:?} {no_supervise}");
+        }
     }
 
     const MAIN: &str = "sh\0/run/s6/basedir/scripts/rc.init\0top\0/x/main-wrapper.sh\0dashboard\0";
@@ -215,7 +265,7 @@ mod tests {
     fn only_pid_1_and_its_child_rc_init_are_believed() {
         let table = [
             // parent, uids, command line; the role
-            (1, ROOT, MAIN, Role::Dashboard),
+            (1, ROOT, MAIN, Role::NoGateways("dashboard")),
             (7, ROOT, MAIN, Role::Ordinary),
             (1, "10000\t0\t0\t0", MAIN, Role::Ordinary),
             (1, "10000\t10000\t10000\t10000", MAIN, Role::Ordinary),
@@ -232,7 +282,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         process(dir.path(), 1, 0, ROOT, "/init\0/x/main-wrapper.sh\0gateway\0run\0");
         process(dir.path(), 17, 1, ROOT, MAIN);
-        assert_eq!(role(dir.path()), Role::GatewayRun);
+        assert_eq!(role(dir.path()), Role::GatewayRun { unsupervised: false });
     }
 
     #[test]
@@ -242,7 +292,7 @@ mod tests {
         process(dir.path(), 16, 1, ROOT, &"x".repeat(MAX_CMDLINE + 1));
         assert_eq!(role(dir.path()), Role::Ordinary);
         process(dir.path(), 17, 1, ROOT, MAIN);
-        assert_eq!(role(dir.path()), Role::Dashboard);
+        assert_eq!(role(dir.path()), Role::NoGateways("dashboard"));
     }
 
     #[test]

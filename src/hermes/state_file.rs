@@ -26,10 +26,12 @@ const RESTART: Exit = Exit::Code(75);
 /// SIGTERM, on every Linux.
 const TERM: Exit = Exit::Signal(15);
 
-/// What the state file in `home` says, and what is wrong with it, if anything.
+/// What the state file in `home` says, and what is wrong with it, if anything. A profile that
+/// was never started has none.
 pub(crate) fn read(home: &Dir) -> (LastKnown, Option<Box<Error>>) {
     let flaw = |why: String| home.error(Kind::Unusable, "read", STATE_FILE, why);
     let (known, error) = match home.read(STATE_FILE, MAX_STATE) {
+        Err(error) if error.kind == Kind::Missing => return Default::default(),
         Err(error) => (LastKnown::Nothing, Some(error)),
         Ok(content) => {
             let (known, why) = parse_last_known(&content);

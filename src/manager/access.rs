@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::observe::{Observer, wanted_at_boot};
+use crate::gateway::slot;
 use crate::gateway::slots::{Slots, is_slot};
 use crate::gateway::standby;
 use crate::gateway::user_tree;
@@ -10,6 +11,7 @@ use crate::model::observation::Observation;
 use crate::model::profile::Profile;
 use crate::model::tree::Tree;
 use crate::s6::handover;
+use crate::s6::service::Service;
 use crate::sys::identity::Ids;
 use crate::sys::lock::Lock;
 use crate::sys::{self, identity, if_there};
@@ -86,7 +88,9 @@ impl<'a> S6<'a> {
         // A home that cannot be opened is not known to want anything.
         let Ok(homes) = self.context.homes() else { return };
         for it in observations {
-            it.wanted_at_boot = wanted_at_boot(&homes, self.context.settings.policy, &it.profile);
+            let main = || self.context.main_is_default();
+            let policy = self.context.settings.policy;
+            it.wanted_at_boot = wanted_at_boot(&homes, policy, &it.profile, &main);
             standby::add_holder(&homes, it);
         }
     }
@@ -118,6 +122,26 @@ impl<'a> S6<'a> {
         };
         let why = format!("no such gateway '{name}': {makes} {name} makes it");
         self.failed(what, profile, Kind::NotRegistered, why.into())
+    }
+
+    /// Brings the files of `profile`'s slot up to date, as `reconcile` does, if Hermes' own
+    /// layer made it; `locked` says whether the caller has the lock. The verb goes on without
+    /// it. What only a new process reads counts from then on: nothing is started anew.
+    pub(super) fn make_ours(&self, profile: &Profile, service: &Service, locked: bool) {
+        let make = || -> Result<()> {
+            if slot::is_ours(service.dir())? {
+                return Ok(());
+            }
+            let _lock = if locked { None } else { Some(self.lock()?) };
+            slot::amend(&self.slots, profile, &self.context.settings.place()?.user, None)
+        };
+        match make() {
+            // The slot goes at this moment; that will be told.
+            Err(error) if error.kind != Kind::Missing => {
+                self.context.output.warn(&error.hint("the slot keeps the files of Hermes' layer"));
+            }
+            _ => {}
+        }
     }
 
     /// The lock on changes to the scandir.

@@ -148,6 +148,9 @@ fn begin(
         Kind::Unsupervised => error.hint("hermes-gw reconcile asks for one"),
         _ => error,
     })?;
+    if target.intent().is_some() {
+        s6.make_ours(profile, job.service(), false);
+    }
     prepare(profile, job.service());
     job.advance();
     Ok(job)

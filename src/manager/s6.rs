@@ -50,8 +50,12 @@ impl S6<'_> {
                 self.context.output.tell(profile.name(), STANDING_BY)?;
                 standby::wake();
             }
-        } else if Service::open(dir, &profile.slot())?.is_supervised()? {
-            return Ok(false);
+        } else {
+            let service = Service::open(dir, &profile.slot())?;
+            self.make_ours(profile, &service, true);
+            if service.is_supervised()? {
+                return Ok(false);
+            }
         }
         let one = slice::from_ref(profile);
         let adopted = adopt::adopt(&self.slots, one, user, settings.services_max);

@@ -58,6 +58,10 @@ pub(crate) struct Observed {
     pub(crate) found: Vec<Found>,
     /// An old-style `gateway run` container without a state file.
     pub(crate) migrate: bool,
+    /// The container's main program is default's gateway.
+    pub(crate) main_is_default: bool,
+    /// The container has just been started, and its main program was not.
+    pub(crate) boot: bool,
     /// How many gateways the scandir can hold in all.
     pub(crate) capacity: usize,
     /// Slots in the scandir whose profile is not among `found`, and that stay.
@@ -119,7 +123,7 @@ pub(crate) struct Action {
     pub(crate) exit: LastExit,
     /// What becomes of it.
     pub(crate) effect: Effect,
-    /// Why it is skipped or failed.
+    /// Why it is skipped or failed, or down whatever its intent says.
     pub(crate) reason: Option<String>,
     /// Whether the slot gets (or keeps) a `down` file.
     pub(crate) down: bool,
@@ -160,15 +164,19 @@ impl Action {
     }
 }
 
+/// Why default stays down where that is so.
+pub(crate) const MAIN_IS_DEFAULT: &str = "the container's main program is its gateway";
+
 /// The actions, in the order of what was found.
 pub(crate) fn plan(observed: Observed, policy: Policy) -> Vec<Action> {
-    let Observed { mut found, migrate, capacity, strangers, orphans } = observed;
+    let Observed { mut found, migrate, main_is_default, boot, capacity, strangers, orphans } =
+        observed;
     if let Some(default) = found.first_mut().filter(|_| migrate) {
         default.prior = Intent::Running.into();
     }
     let anyone = found.iter().any(|f| f.profile.is_ok() && f.prior.wants_up());
     let wants_up = |found: &Found| match &found.profile {
-        Ok(profile) => policy.wants_up(profile, &found.prior, || anyone),
+        Ok(profile) => policy.wants_up(profile, &found.prior, || anyone, || main_is_default),
         Err(_) => false,
     };
     let mut places = Places::new(&found, capacity, strangers, wants_up);
@@ -179,6 +187,11 @@ pub(crate) fn plan(observed: Observed, policy: Policy) -> Vec<Action> {
     }
     if let Some(default) = actions.first_mut() {
         default.seed = migrate && default.effect != Effect::Skipped;
+        // Once the main program runs, the pid files are its own.
+        default.sweep &= boot || !main_is_default;
+        if main_is_default && default.down && default.effect != Effect::Skipped {
+            default.reason = Some(MAIN_IS_DEFAULT.into());
+        }
     }
     for profile in orphans {
         actions.push(prune(profile));
@@ -316,7 +329,9 @@ mod tests {
     }
 
     fn observed(found: Vec<Found>) -> Observed {
-        Observed { found, migrate: false, capacity: 498, strangers: 0, orphans: vec![] }
+        let (migrate, main_is_default, boot) = (false, false, false);
+        let (capacity, strangers, orphans) = (498, 0, vec![]);
+        Observed { found, migrate, main_is_default, boot, capacity, strangers, orphans }
     }
 
     fn effects(actions: &[Action]) -> Vec<(&str, Effect, bool)> {
@@ -500,6 +515,41 @@ mod tests {
     }
 
     #[test]
+    fn where_the_main_program_is_its_gateway_default_stays_down_and_says_why() {
+        let down = |up| Slot::Present {
+            current: true,
+            down: true,
+            standing_by: false,
+            supervised: true,
+            up,
+        };
+        let table = [
+            // (its intent, slot, boot) → (effect, down, the reason is told, sweep)
+            (running(), Slot::Absent, true, (Effect::Registered, true, true, true)),
+            (running(), Slot::Absent, false, (Effect::Registered, true, true, false)),
+            (state("stopped"), Slot::Absent, true, (Effect::Registered, true, true, true)),
+            (running(), down(false), false, (Effect::Kept, true, true, false)),
+            (running(), LIVE, false, (Effect::Kept, false, false, false)),
+            (running(), Slot::Unusable("x".into()), true, (Effect::Skipped, true, false, false)),
+        ];
+        for policy in [Policy::Profiles, Policy::Root] {
+            for (prior, slot, boot, expected) in &table {
+                let default = found("default", prior.clone(), slot.clone());
+                let rows = vec![default, found("a", running(), Slot::Absent)];
+                let all = Observed { main_is_default: true, boot: *boot, ..observed(rows) };
+                let actions = plan(all, policy);
+                let told = actions[0].reason.as_deref() == Some(MAIN_IS_DEFAULT);
+                let got = (actions[0].effect, actions[0].down, told, actions[0].sweep);
+                assert_eq!(got, *expected, "{policy:?} {prior:?} {slot:?}");
+                // The others as ever.
+                let started = actions[1].effect == Effect::Started;
+                assert_eq!(started, policy == Policy::Profiles);
+                assert_eq!((&actions[1].reason, actions[1].sweep), (&None, true));
+            }
+        }
+    }
+
+    #[test]
     fn what_does_not_fit_is_skipped_and_those_who_run_come_first() {
         let mut all = observed(vec![
             found("default", LastKnown::Nothing, Slot::Absent),
@@ -550,6 +600,7 @@ mod tests {
             capacity in 0usize..20,
             strangers in 0usize..5,
             root: bool,
+            main_is_default: bool,
         ) {
             let policy = if root { Policy::Root } else { Policy::Profiles };
             let rows: Vec<_> = rows.into_iter().enumerate().map(|(i, (prior, slot, elsewhere))| {
@@ -557,7 +608,7 @@ mod tests {
                 Found { elsewhere, ..found(&name, prior, slot) }
             }).collect();
             let before = rows.iter().filter(|f| f.slot != Slot::Absent).count();
-            let all = Observed { found: rows.clone(), migrate: false, capacity, strangers, orphans: vec![] };
+            let all = Observed { capacity, strangers, main_is_default, ..observed(rows.clone()) };
             let actions = plan(all, policy);
             prop_assert_eq!(actions.len(), rows.len());
 
@@ -587,7 +638,7 @@ mod tests {
                 };
                 f
             }).collect();
-            let again = plan(Observed { found: rows, migrate: false, capacity, strangers, orphans: vec![] }, policy);
+            let again = plan(Observed { capacity, strangers, main_is_default, ..observed(rows) }, policy);
             for (first, second) in actions.iter().zip(&again) {
                 let settled = matches!(second.effect, Effect::Kept | Effect::Skipped);
                 prop_assert!(settled, "{:?} then {:?}", first, second);

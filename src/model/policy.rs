@@ -24,18 +24,22 @@ impl Policy {
     }
 
     /// Whether the gateway of `profile` is to be up after a start of the container. `own` is
-    /// what is known of its intent; `anyone` tells whether any profile at all wants to run.
+    /// what is known of its intent; `anyone` tells whether any profile at all wants to run, and
+    /// `main_is_default` whether the container's main program is default's gateway: there are
+    /// never two.
     pub(crate) fn wants_up(
         self,
         profile: &Profile,
         own: &LastKnown,
         anyone: impl FnOnce() -> bool,
+        main_is_default: impl FnOnce() -> bool,
     ) -> bool {
-        match (self, profile) {
+        let up = match (self, profile) {
             (Policy::Profiles, _) => own.wants_up(),
             (Policy::Root, Profile::Named(_)) => false,
             (Policy::Root, Profile::Default) => anyone(),
-        }
+        };
+        up && (*profile != Profile::Default || !main_is_default())
     }
 }
 
@@ -59,7 +63,11 @@ mod tests {
             (Policy::Root, &Profile::Default, &stopped, false, false),
         ];
         for (policy, profile, own, anyone, up) in table {
-            assert_eq!(policy.wants_up(profile, own, || anyone), up, "{policy:?} {profile:?}");
+            for main in [false, true] {
+                let up = up && !(main && *profile == Profile::Default);
+                let got = policy.wants_up(profile, own, || anyone, || main);
+                assert_eq!(got, up, "{policy:?} {profile:?} {main}");
+            }
         }
     }
 }

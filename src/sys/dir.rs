@@ -1,8 +1,8 @@
 //! Open directories, and what is read in them.
 //!
 //! Every operation is relative to an open directory, takes one path component or a path of
-//! our own making, and follows no symbolic link. Only [`Dir::open`] and [`read_followed`], for
-//! paths that the image's author chose, follow them.
+//! our own making, and follows no symbolic link. Only [`Dir::open`], [`is_dir`] and
+//! [`read_followed`], for paths that the image's author chose, follow them.
 
 use super::meta::{FileKind, Meta};
 use super::poll::{Fifo, FifoWriter};
@@ -297,6 +297,13 @@ impl Opened {
         let stat = fs::fstat(&self.fd).map_err(|errno| failed("look at", &self.path, errno))?;
         Ok(stat.into())
     }
+}
+
+/// Whether there is a directory at `path`, or a link to one; in one call, for each verb asks.
+pub(crate) fn is_dir(path: &[u8]) -> Result<bool> {
+    let looked = fs::statat(fs::CWD, &*c(path), AtFlags::empty());
+    let meta = looked.map(Meta::from).map_err(|errno| failed("look at", path, errno));
+    Ok(if_there(meta)?.is_some_and(|meta| meta.kind == FileKind::Directory))
 }
 
 /// The whole of the regular file at the absolute `path`, which the image's author chose:

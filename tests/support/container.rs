@@ -37,12 +37,56 @@ const USER_SCANDIR: &str = "/run/hermes-gw/service";
 /// PID 1's own scandir, in either layout: a path that is not translated.
 pub const SCANDIR_OF_PID_1: &str = "/run//service";
 
+/// What Hermes' own layer of 0.19 does to register the gateway of profile $1 in scandir $2, in
+/// short: `finish` knows 78 alone, the logger has no -p, and there is a `down` file for `down`.
+const HERMES_LAYER: &str = r#"
+slot=$2/.gateway-$1.tmp
+umask 022
+mkdir "$slot" "$slot/log"
+echo longrun >"$slot/type"
+cat >"$slot/run" <<END
+#!/command/with-contenv sh
+set -e
+export HOME=/opt/data
+cd /opt/data
+export HERMES_S6_SUPERVISED_CHILD=1
+[ "\$(id -u)" = 0 ] || exec hermes -p $1 gateway run --replace
+exec s6-setuidgid hermes hermes -p $1 gateway run --replace
+END
+cat >"$slot/finish" <<END
+#!/command/with-contenv sh
+if [ "\$1" = 78 ]; then exit 125; fi
+exit 0
+END
+cat >"$slot/log/run" <<END
+#!/command/with-contenv sh
+: "\${HERMES_HOME:=/opt/data}"
+log_dir="\$HERMES_HOME/logs/gateways/$1"
+mkdir -p "\$log_dir"
+chown -R hermes:hermes "\$log_dir" 2>/dev/null || true
+rm -f "\$log_dir/lock"
+[ "\$(id -u)" = 0 ] || exec s6-log 1 n10 s1000000 T "\$log_dir"
+exec s6-setuidgid hermes s6-log 1 n10 s1000000 T "\$log_dir"
+END
+chmod 755 "$slot/run" "$slot/finish" "$slot/log/run"
+for of in "$slot" "$slot/log"; do
+    mkdir "$of/event" "$of/supervise" "$of/supervise/event"
+    chmod 3730 "$of/event" "$of/supervise/event"
+    mkfifo "$of/supervise/control"
+    chmod 660 "$of/supervise/control"
+done
+[ -z "$3" ] || : >"$slot/$3"
+mv "$slot" "$2/gateway-$1"
+/command/s6-svscanctl -a "$2"
+"#;
+
 /// How a container is made: `docker run` in a value.
 pub struct Spec {
     pub environment: Vec<(String, String)>,
     pub tree: Tree,
     pub home: String,
     pub uid: u32,
+    /// The main program; what is no path is run by the image's wrapper.
     pub main: Vec<String>,
     /// Names of the image's static services.
     pub services: Vec<String>,
@@ -189,8 +233,10 @@ impl Container {
             .args([&self.root(), self.volume.path()])
             .arg(&self.spec.home)
             .arg(std::env::join_paths(&self.spec.mounts).unwrap());
-        if !self.spec.main.is_empty() {
-            command.arg("/opt/hermes/docker/main-wrapper.sh").args(&self.spec.main);
+        if let Some(first) = self.spec.main.first() {
+            // A newer image has another script before it, and its own path.
+            let wrapper = (!first.starts_with('/')).then_some("/opt/hermes/docker/main-wrapper.sh");
+            command.args(wrapper).args(&self.spec.main);
         }
         command.stdin(Stdio::null()).stdout(console.try_clone().unwrap()).stderr(console);
         let keeper = command.spawn().unwrap();
@@ -390,6 +436,34 @@ impl Container {
             let runs = seen.0.contains(&own) && seen.1;
             if runs { Ok(()) } else { Err(format!("{profile}: (state, pid file, s6) is {seen:?}")) }
         });
+    }
+
+    /// A slot that comes as Hermes' own layer makes them, with what of its scripts is to be
+    /// told from ours; waits until it is supervised, and its logger runs.
+    pub fn publish_as_hermes(&self, profile: &str, down: bool) {
+        let down = if down { "down" } else { "" };
+        self.as_hermes(&["sh", "-euc", HERMES_LAYER, "sh", profile, SCANDIR, down]).ok();
+        let slot = format!("{SCANDIR}/gateway-{profile}");
+        let status = self.inside(&slot).join("supervise/status");
+        wait_until("the slot's supervisor", || status.exists());
+        let logger = format!("s6-log 1 n10 s1000000 T {}/logs/gateways/{profile}", self.spec.home);
+        wait_until("its logger", || {
+            self.as_root(&["ps", "-eo", "args"]).ok().lines().any(|args| args == logger)
+        });
+    }
+
+    /// The files of `profile`'s slot that are the same in each of ours, with its name taken out.
+    pub fn slot_files(&self, profile: &str) -> Vec<(&'static str, u32, String)> {
+        use std::os::unix::fs::PermissionsExt;
+        let slot = self.inside(&format!("{SCANDIR}/gateway-{profile}"));
+        let file = |name: &'static str| {
+            let path = slot.join(name);
+            let content = fs::read_to_string(&path).ok()?.replace(profile, "PROFILE");
+            let mode = fs::metadata(&path).ok()?.permissions().mode() & 0o7777;
+            Some((name, mode, content))
+        };
+        let names = ["type", "max-death-tally", "timeout-finish", "finish", "log/run", "run"];
+        names.into_iter().filter_map(file).collect()
     }
 
     /// The pid of the s6-supervise of `profile`.

@@ -2,10 +2,11 @@
 
 use super::services::room;
 use super::{Doctor, Findings};
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::hermes::home::Homes;
 use crate::model::backoff::Exit;
 use crate::model::observation::State;
+use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::Profile;
 use crate::sys::Name;
 use crate::text::{Shown, shell_word};
@@ -61,9 +62,8 @@ impl Doctor<'_> {
                     format_args!("hermes-gw register --down {name}"),
                 );
             }
-            match homes.last_known(profile).1 {
-                Some(error) if error.kind != Kind::Missing => self.flaw(findings, profile, &error),
-                _ => {}
+            if let Some(error) = homes.last_known(profile).1 {
+                self.flaw(findings, profile, &error);
             }
         }
         for seen in self.seen.iter().filter(|it| !known.contains(&it.profile)) {
@@ -95,6 +95,8 @@ impl Doctor<'_> {
     /// Whether each gateway does what it is meant to do.
     pub(super) fn gateways(&self, findings: &mut Findings) -> String {
         let mut up = 0;
+        // What cannot be read was told above.
+        let main_is_default = self.context.main_is_default() == Ok(true);
         for seen in &self.seen {
             let it = &seen.observation;
             let (name, text) = (it.profile.name(), it.text());
@@ -108,6 +110,12 @@ impl Doctor<'_> {
                     // s6-supervise writes its status anew for any letter, and this does no harm.
                     let slot = shell_word(&self.s6.slots.dir().path_of(&it.profile.slot()));
                     findings.fail(text, format_args!("/command/s6-svc -c {slot}"));
+                }
+                (State::Up, _) if main_is_default && it.profile == Profile::Default => {
+                    findings.warn(
+                        format_args!("default: up, and {MAIN_IS_DEFAULT}: two run"),
+                        format_args!("hermes-gw stop default"),
+                    );
                 }
                 _ if it.deaths.is_none_or(|deaths| deaths >= RESTLESS) => findings.warn(text, logs),
                 _ if !it.is_well() && it.state == State::Down => findings.warn(text, start),

@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::error::{Kind, Result};
 use crate::gateway::slots::{self, is_slot};
 use crate::hermes::container::{self, PROC, Supervisor};
+use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::{self, PREFIX, Profile};
 use crate::model::tree::Tree;
 use crate::sys::dir::Dir;
@@ -24,9 +25,16 @@ pub(super) fn check_settings(context: &Context, findings: &mut Findings) {
 }
 
 impl Doctor<'_> {
-    pub(super) fn s6(&self, _: &mut Findings) -> String {
+    pub(super) fn s6(&self, findings: &mut Findings) -> String {
         match Supervisor::detect(PROC) {
-            Ok(Supervisor::S6) => "s6-svscan is PID 1".into(),
+            Ok(Supervisor::S6) => match self.context.main_is_default() {
+                Ok(true) => ["s6-svscan is PID 1; default: ", MAIN_IS_DEFAULT].concat(),
+                Ok(false) => "s6-svscan is PID 1".into(),
+                Err(error) => {
+                    findings.warn(format_args!("{error}"), format_args!("mount /proc"));
+                    String::new()
+                }
+            },
             Ok(other) => format!("assumed by --scandir; here is {}", other.word()),
             Err(error) => format!("by --scandir; {error}"),
         }
