@@ -3,9 +3,10 @@
 use crate::error::{Error, Kind, Result};
 use crate::gateway::slots::Slots;
 use crate::hermes::home::Homes;
+use crate::hermes::multiplex::{self, Resolved};
 use crate::options::Options;
 use crate::output::Output;
-use crate::settings::Settings;
+use crate::settings::{POLICY, Settings};
 use crate::sys::identity::{self, Ids};
 use crate::text::Shown;
 use std::cell::Cell;
@@ -62,6 +63,15 @@ impl Context {
             return Err(Error::new(Kind::Denied, "open", home, why));
         }
         Homes::open(home)
+    }
+
+    /// The policy that counts, in `homes`.
+    pub(crate) fn policy(&self, homes: &Homes) -> Resolved {
+        let set = match self.options.policy {
+            Some(setting) => (setting, "--policy"),
+            None => (self.settings.policy, POLICY),
+        };
+        multiplex::policy(set, self.settings.multiplex.as_deref(), homes.root())
     }
 
     /// Opens the scandir of the layout that is set.

@@ -3,7 +3,7 @@
 //! The rows of the table become one text: a table of strings would cost 40 bytes of relocation
 //! for each.
 
-use crate::model::policy::Policy;
+use crate::model::policy::PolicySetting;
 use std::time::Duration;
 
 /// How much is said of a success.
@@ -47,12 +47,13 @@ options! {
     DryRun, "--dry-run", "print what would be done and touch nothing";
     Env, "--env NAME=VALUE", "for the gateway, besides the container's environment";
     Follow, "-f, --follow", "then go on with what comes, until interrupted";
+    Force, "--force", "do it all the same";
     IfMissing, "--if-missing", "a slot that is there already is fine";
     Lines, "-n, --lines N", "so many lines of each gateway (50)";
     Local, "--local", "stamps in local time, with its offset from UTC";
     NoWait, "--no-wait", "return once s6 has been told";
-    Policy, "--policy profiles|root", "whose intents decide who runs";
-    Prune, "--prune", "remove slots without a profile, and supervisors without a slot";
+    Policy, "--policy auto|profiles|root", "whose intents decide who runs";
+    Prune, "--prune", "remove slots without a profile, supervisors without a slot";
     Ready, "--ready", "until it says that it is ready";
     Supervisors, "--supervisors", "end their supervisors too, and s6-svscan where it is not PID 1";
     Timeout, "--timeout SECONDS", "wait so long at most; fractions are allowed";
@@ -115,7 +116,7 @@ pub(crate) struct Options {
     /// `--lines`.
     pub(crate) lines: Option<usize>,
     /// `--policy`.
-    pub(crate) policy: Option<Policy>,
+    pub(crate) policy: Option<PolicySetting>,
     /// `--timeout`.
     pub(crate) timeout: Option<Duration>,
     /// What is no option: mostly names of profiles, which are not validated yet, for what is

@@ -148,12 +148,17 @@ pub(crate) fn quoted(text: &str) -> String {
 
 /// An array of what is JSON already, a line.
 pub(crate) fn array(items: &[String]) -> String {
+    list(items) + "\n"
+}
+
+/// The same, without a newline.
+pub(crate) fn list(items: &[String]) -> String {
     let mut array = String::from("[");
     for (at, item) in items.iter().enumerate() {
         array += if at > 0 { "," } else { "" };
         array += item;
     }
-    array + "]\n"
+    array + "]"
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! `start`, `stop`, `restart`, `signal`, `is-running`, `wait`: gateways that there are.
 
-use super::outcomes;
+use super::{outcomes, targets};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::transition::Target;
+use crate::hermes::multiplex::Source;
 use crate::manager::access::{Privilege, S6};
 use crate::manager::bring::{self, open};
 use crate::manager::{self, Outcomes, Timeout};
@@ -48,18 +49,39 @@ fn change(context: &Context, target: Target) -> Result<u8> {
         false => (Timeout::After(options.timeout.unwrap_or(default)), done),
     };
     let manager = manager::open(context, privilege)?;
-    let registered;
-    let names = if all {
-        registered = super::all(&*manager)?;
-        &registered
-    } else {
-        &options.words
+    let mut named = match all {
+        true => targets(&super::all(&*manager)?),
+        false => targets(&options.words),
     };
-    outcomes(context, names, done, &|profiles| match target {
+    if target != Target::Stop
+        && !options.has(Opt::Force)
+        && let Some(source) = super::served_by_default(context, &*manager)
+    {
+        refuse_others(&mut named, all, target, &source);
+    }
+    outcomes(context, named, done, &|profiles| match target {
         Target::Start => manager.start(profiles, timeout),
         Target::Stop => manager.stop(profiles, timeout),
         _ => manager.restart(profiles, timeout),
     })
+}
+
+/// Refuses all but default, which serves all profiles, as `source` says. Of all that there are
+/// they are left out: nobody asked for one of them.
+fn refuse_others(named: &mut Vec<Result<Profile>>, all: bool, target: Target, source: &Source) {
+    let is_other = |it: &Result<Profile>| it.as_ref().is_ok_and(|it| *it != Profile::Default);
+    if all {
+        return named.retain(|it| !is_other(it));
+    }
+    for it in named {
+        if let (true, Ok(profile)) = (is_other(it), &it) {
+            let why = format!(
+                "default serves it ({source}), and a second gateway would poll with the same \
+                 token: hermes-gw start default, or --force"
+            );
+            *it = Err(Error::new(Kind::Unusable, target.what(), profile.name(), why));
+        }
+    }
 }
 
 fn wrong(why: &'static str) -> Box<Error> {
@@ -80,7 +102,7 @@ pub(crate) fn signal(context: &Context) -> Result<u8> {
         )
     })?;
     let s6 = manager::open_s6(context, Privilege::Control, SIGNAL)?;
-    outcomes(context, names, "signalled", &|profiles| {
+    outcomes(context, targets(names), "signalled", &|profiles| {
         let mut outcomes = Outcomes::new();
         for profile in profiles {
             let sent = send(&s6, profile, signal);
@@ -120,7 +142,7 @@ pub(crate) fn wait(context: &Context) -> Result<u8> {
     };
     let timeout = options.timeout.map_or(Timeout::Never, Timeout::After);
     let s6 = manager::open_s6(context, Privilege::Control, "wait for gateway")?;
-    outcomes(context, &options.words, done, &|profiles| {
+    outcomes(context, targets(&options.words), done, &|profiles| {
         bring::command(&s6, target, profiles, timeout, &|profile, service| {
             if target == Target::Ready && service.says_ready() == Ok(false) {
                 let why = "it has no notification-fd, and never says that it is ready";

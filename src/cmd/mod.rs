@@ -13,7 +13,9 @@ pub(crate) mod watch;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::hermes::container::{PROC, Supervisor};
+use crate::hermes::multiplex::Source;
 use crate::manager::{Outcomes, ServiceManager};
+use crate::model::policy::Policy;
 use crate::model::profile::Profile;
 
 /// Runs `detect`.
@@ -26,15 +28,24 @@ fn profile(name: &[u8]) -> Result<Profile> {
     Profile::parse(name).map_err(|why| Error::new(Kind::Usage, "find profile", name, why.why()))
 }
 
-/// Does something to all profiles that `names` are; the others are failures too. What
+/// What says that default serves all profiles, if it does: then others are not to be started.
+/// Where the homes cannot be read nothing is known. Only once root is dropped.
+fn served_by_default(context: &Context, manager: &dyn ServiceManager) -> Option<Source> {
+    if manager.kind() != Supervisor::S6 {
+        return None;
+    }
+    let resolved = context.policy(&context.homes().ok()?);
+    (resolved.policy == Policy::Root).then_some(resolved.source)
+}
+
+/// Does something to all profiles that `named` are; the others are failures too. What
 /// went wrong is printed, and the exit code is the first failure's.
 fn outcomes(
     context: &Context,
-    names: &[Vec<u8>],
+    named: Vec<Result<Profile>>,
     done: &'static str,
     act: &dyn Fn(&[Profile]) -> Outcomes,
 ) -> Result<u8> {
-    let named = targets(names);
     let mut acted = act(&profiles(&named)).into_iter();
     let mut code = 0;
     for profile in named {

@@ -25,6 +25,9 @@ use crate::text::{Shown, hex_digits};
 /// half of the descriptors.
 const OPEN_HOMES: usize = 200;
 
+/// So many bytes of names are said of those whose wish default takes over.
+const MAX_FOLDED: usize = 300;
+
 /// All that a run needs to know and hold.
 struct Run<'a> {
     context: &'a Context,
@@ -68,7 +71,9 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
     let locked = || run.s6.lock().map_err(|error| context.explain(error));
     let _lock = if dry { None } else { Some(locked()?) };
     let (observed, mut homes) = run.observe()?;
-    let mut actions = plan::plan(observed, options.policy.unwrap_or(settings.policy));
+    let resolved = context.policy(&run.homes);
+    resolved.flaws.iter().for_each(|flaw| run.warn(flaw));
+    let mut actions = plan::plan(observed, resolved.policy);
     let mut asked = Ok(());
     if !dry {
         run.prune(&mut actions);
@@ -315,6 +320,12 @@ fn json(action: &Action) -> String {
     row.text("profile", &Shown(action.name()).to_string());
     row.text("prior_state", &action.prior.word()).text("action", action.effect.word());
     row.text("prior_exit", action.exit.word()).text_or_null("reason", action.reason.as_deref());
+    let mut names = Vec::new();
+    for profile in &action.folded {
+        names.push(output::quoted(profile.name()));
+    }
+    let folded = if names.is_empty() { "null".into() } else { output::list(&names) };
+    row.raw("folded_into_root", &folded);
     row.end()
 }
 
@@ -345,8 +356,24 @@ fn facts(action: &Action, exit: &str, text: &mut String) {
     put(text, " prior_state=", &action.prior.word());
     put(text, " action=", action.effect.word());
     put(text, " prior_exit=", exit);
+    put(text, " folded_into_root=", &folded(&action.folded));
     put(text, " reason=", action.reason.as_deref().unwrap_or_default());
     *text += "\n";
+}
+
+/// The names of `profiles`, and of many how many more there are: a line is to stay one.
+fn folded(profiles: &[Profile]) -> String {
+    let mut names = String::new();
+    for (at, profile) in profiles.iter().enumerate() {
+        names += if at > 0 { "," } else { "" };
+        if names.len() + profile.name().len() > MAX_FOLDED {
+            names.push('+');
+            names += &(profiles.len() - at).to_string();
+            break;
+        }
+        names += profile.name();
+    }
+    names
 }
 
 /// Appends a fact, if there is one.
@@ -390,6 +417,7 @@ mod tests {
             sweep: true,
             seed: false,
             unsupervised: true,
+            folded: Vec::new(),
         };
         let skipped = Action {
             profile: Err("Bad \n\\é".bytes().chain([0xff]).collect()),
@@ -417,6 +445,24 @@ mod tests {
     }
 
     #[test]
+    fn whose_wish_it_was_is_said_of_some_and_of_the_rest_their_number() {
+        let profile = |name: String| Profile::parse(name.as_bytes()).unwrap();
+        let mut started = actions().swap_remove(0);
+        started.folded = ["coder", "writer"].map(|name| profile(name.into())).into();
+        assert_eq!(
+            lines(&[started.clone()]),
+            "reconcile: profile=default prior_state=running action=started \
+             folded_into_root=coder,writer\n"
+        );
+        let row: serde_json::Value = serde_json::from_str(&json(&started)).unwrap();
+        assert_eq!(row["folded_into_root"], serde_json::json!(["coder", "writer"]));
+        let many: Vec<_> = (0..300).map(|number| profile(format!("p{number:09}"))).collect();
+        let text = folded(&many);
+        assert!(text.starts_with("p000000000,p000000001,") && text.ends_with(",+273"), "{text}");
+        assert_eq!(folded(&[profile("x".repeat(243)), profile("y".repeat(243))]).len(), 243 + 3);
+    }
+
+    #[test]
     fn actions_are_json_that_others_can_read() {
         let rows: Vec<_> = actions().iter().map(json).collect();
         let json: serde_json::Value = serde_json::from_str(&output::array(&rows)).unwrap();
@@ -424,9 +470,9 @@ mod tests {
             json,
             serde_json::json!([
                 {"profile": "default", "prior_state": "running", "action": "started",
-                 "prior_exit": "unclean", "reason": null},
+                 "prior_exit": "unclean", "reason": null, "folded_into_root": null},
                 {"profile": "Bad \\x0a\\\\é\\xff", "prior_state": "none", "action": "skipped",
-                 "prior_exit": "unknown", "reason": "invalid \"name\""},
+                 "prior_exit": "unknown", "reason": "invalid \"name\"", "folded_into_root": null},
             ])
         );
     }

@@ -101,6 +101,18 @@ fn only_desired(desired: Intent) -> Vec<u8> {
     format!("{{\"{DESIRED}\":\"{}\"}}\n", desired.word()).into_bytes()
 }
 
+/// Whom the gateway in `home` serves, as an array of JSON, if it says so.
+pub(crate) fn served_profiles(home: &Dir) -> Option<String> {
+    parse_served(&home.read(STATE_FILE, MAX_STATE).ok()?)
+}
+
+fn parse_served(content: &[u8]) -> Option<String> {
+    let (text, members) = parse(content).ok()?;
+    let member = find(text, &members, "served_profiles").next_back()?;
+    let value = &text[member.value.clone()];
+    value.starts_with('[').then(|| value.into())
+}
+
 /// Writes the state file of an old-style `gateway run` container into `home`: it is
 /// to run. `now` is in seconds since 1970 UTC.
 pub(crate) fn seed(home: &Dir, now: i64) -> Result<()> {
@@ -227,6 +239,20 @@ mod tests {
         assert_eq!(parse_exit(b"{\"phase\":\"running\",\"pid\":7}"), LastExit::Unclean);
         for content in ["", "{\"phase\":7}", "{\"phase\":\"x\"}", "{\"phase\":\"exited\"", "[]"] {
             assert_eq!(parse_exit(content.as_bytes()), LastExit::Unknown, "{content}");
+        }
+    }
+
+    #[test]
+    fn whom_it_serves_is_a_list_or_not_known() {
+        let table = [
+            (r#"{"served_profiles":["default","a"]}"#, Some(r#"["default","a"]"#)),
+            (r#"{"served_profiles":[]}"#, Some("[]")),
+            (r#"{"served_profiles":"a"}"#, None),
+            (r#"{"x":{"served_profiles":["a"]}}"#, None),
+            (r#"{"served_profiles":["a"]"#, None),
+        ];
+        for (text, list) in table {
+            assert_eq!(parse_served(text.as_bytes()).as_deref(), list, "{text}");
         }
     }
 

@@ -1,11 +1,14 @@
 //! How the verbs come to s6: the scandir opened, what only root can do done, root dropped.
 
+use super::ServiceManager;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::observe::{Observer, wanted_at_boot};
 use crate::gateway::slots::{Slots, is_slot};
 use crate::gateway::user_tree;
-use crate::model::observation::Observation;
+use crate::hermes::home::Homes;
+use crate::hermes::state_file;
+use crate::model::observation::{Observation, State};
 use crate::model::profile::Profile;
 use crate::model::tree::Tree;
 use crate::s6::handover;
@@ -74,18 +77,38 @@ impl<'a> S6<'a> {
         Observer { slots: &self.slots, window, hint: self.context.whom_to_be() }
     }
 
-    /// Drops root, and adds to `observations` whether each is wanted up at the next boot.
-    pub(crate) fn drop_root_and_add_wanted_at_boot<'o>(
+    /// Drops root, and adds to `observations` what the homes know.
+    pub(crate) fn drop_root_and_ask_homes(
         &self,
-        observations: impl Iterator<Item = &'o mut Observation>,
+        observations: &mut dyn Iterator<Item = &mut Observation>,
     ) {
-        if !self.context.output.warn_unless(self.context.drop_root(&mut |_| Ok(()))) {
-            return;
+        if self.context.output.warn_unless(self.context.drop_root(&mut |_| Ok(()))) {
+            self.ask_homes(observations);
         }
+    }
+
+    /// Adds to `observations` whether each is wanted up at the next boot, and whether default
+    /// serves it now.
+    pub(crate) fn ask_homes(&self, observations: &mut dyn Iterator<Item = &mut Observation>) {
         // A home that cannot be opened is not known to want anything.
         let Ok(homes) = self.context.homes() else { return };
+        let policy = self.context.policy(&homes).policy;
+        let mut served = None;
         for it in observations {
-            it.wanted_at_boot = wanted_at_boot(&homes, self.context.settings.policy, &it.profile);
+            it.wanted_at_boot = wanted_at_boot(&homes, policy, &it.profile);
+            if it.state == State::Down && policy.folds(&it.profile) {
+                it.served = served.get_or_insert_with(|| self.served(&homes)).has(&it.profile);
+            }
+        }
+    }
+
+    /// Whom the gateway of default serves, under policy root.
+    fn served(&self, homes: &Homes) -> Served {
+        match self.is_running(&Profile::Default) {
+            Ok(true) => {
+                state_file::served_profiles(homes.root()).map_or(Served::All, Served::Listed)
+            }
+            _ => Served::Nobody,
         }
     }
 
@@ -123,6 +146,27 @@ impl<'a> S6<'a> {
         self.slots.lock(&|| {
             self.context.output.warn_of("waiting for another hermes-gw that changes the scandir");
         })
+    }
+}
+
+/// Whom a gateway serves.
+enum Served {
+    /// It is not up.
+    Nobody,
+    /// It does not say whom.
+    All,
+    /// Those in this array of JSON.
+    Listed(String),
+}
+
+impl Served {
+    fn has(&self, profile: &Profile) -> bool {
+        match self {
+            Served::Nobody => false,
+            Served::All => true,
+            // No name has anything in it that JSON escapes.
+            Served::Listed(names) => names.contains(&["\"", profile.name(), "\""].concat()),
+        }
     }
 }
 

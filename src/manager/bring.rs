@@ -21,7 +21,7 @@ const TELL_ALL: Duration = Duration::from_secs(5);
 
 impl Target {
     /// What is done, in words, for errors.
-    const fn what(self) -> &'static str {
+    pub(crate) const fn what(self) -> &'static str {
         match self {
             Target::Start => "start gateway",
             Target::Stop | Target::Rest => "stop gateway",

@@ -117,6 +117,8 @@ pub(crate) struct Action {
     pub(crate) seed: bool,
     /// Whether s6-svscan has yet to take its slot up.
     pub(crate) unsupervised: bool,
+    /// Under policy root, for default: the others that want to run.
+    pub(crate) folded: Vec<Profile>,
 }
 
 impl Action {
@@ -142,6 +144,15 @@ pub(crate) fn plan(observed: Observed, policy: Policy) -> Vec<Action> {
         default.prior = Intent::Running.into();
     }
     let anyone = found.iter().any(|f| f.profile.is_ok() && f.prior.wants_up());
+    let mut folded = Vec::new();
+    for found in &found {
+        match &found.profile {
+            Ok(profile) if policy.folds(profile) && found.prior.wants_up() => {
+                folded.push(profile.clone());
+            }
+            _ => {}
+        }
+    }
     let wants_up = |found: &Found| match &found.profile {
         Ok(profile) => policy.wants_up(profile, &found.prior, || anyone),
         Err(_) => false,
@@ -154,6 +165,7 @@ pub(crate) fn plan(observed: Observed, policy: Policy) -> Vec<Action> {
     }
     if let Some(default) = actions.first_mut() {
         default.seed = migrate && default.effect != Effect::Skipped;
+        default.folded = folded;
     }
     for profile in orphans {
         actions.push(prune(profile));
@@ -172,6 +184,7 @@ fn prune(profile: Profile) -> Action {
         sweep: false,
         seed: false,
         unsupervised: false,
+        folded: Vec::new(),
     }
 }
 
@@ -206,6 +219,7 @@ fn act(found: Found, up: bool, places: &mut Places) -> Action {
         sweep: effect != Effect::Skipped && !running,
         seed: false,
         unsupervised: effect != Effect::Skipped && !supervised,
+        folded: Vec::new(),
     }
 }
 
@@ -350,10 +364,14 @@ mod tests {
                 found("a", prior, Slot::Absent),
             ])
         };
+        let actions = plan(all(running()), Policy::Root);
         assert_eq!(
-            effects(&plan(all(running()), Policy::Root)),
+            effects(&actions),
             [("default", Effect::Started, false), ("a", Effect::Registered, true)]
         );
+        assert_eq!(actions[0].folded, [Profile::parse(b"a").unwrap()]);
+        assert!(actions[1].folded.is_empty());
+        assert!(plan(all(running()), Policy::Profiles)[0].folded.is_empty());
         assert_eq!(
             effects(&plan(all(state("stopped")), Policy::Root)),
             [("default", Effect::Registered, true), ("a", Effect::Registered, true)]
@@ -381,7 +399,8 @@ mod tests {
             found("default", LastKnown::Nothing, Slot::Absent),
             found("Bad", running(), Slot::Absent),
         ]);
-        assert_eq!(plan(all, Policy::Root)[0].effect, Effect::Registered);
+        let actions = plan(all, Policy::Root);
+        assert_eq!((actions[0].effect, &actions[0].folded[..]), (Effect::Registered, &[][..]));
     }
 
     #[test]

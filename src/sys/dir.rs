@@ -2,7 +2,8 @@
 //!
 //! Every operation is relative to an open directory, takes one path component or a path of
 //! our own making, and follows no symbolic link. Only [`Dir::open`] and [`read_followed`], for
-//! paths that the image's author chose, follow them.
+//! paths that the image's author chose, follow them, and [`Dir::read_followed`], for files that
+//! may well be links and are read as nobody but the gateways' user.
 
 use super::meta::{FileKind, Meta};
 use super::poll::{Fifo, FifoWriter};
@@ -156,6 +157,11 @@ impl Dir {
         self.read_as(name, OPEN_FILE, limit)
     }
 
+    /// The same; symbolic links are followed.
+    pub(crate) fn read_followed(&self, name: &[u8], limit: usize) -> Result<Vec<u8>> {
+        self.read_as(name, OPEN_FILE.difference(OFlags::NOFOLLOW), limit)
+    }
+
     fn read_as(&self, name: &[u8], flags: OFlags, limit: usize) -> Result<Vec<u8>> {
         const WHAT: &str = "read";
         let fd = self.open_at(WHAT, name, OFlags::RDONLY | flags, 0)?;
@@ -289,6 +295,5 @@ impl Opened {
 /// The whole of the regular file at the absolute `path`, which the image's author chose:
 /// symbolic links are followed. Else it is [`Dir::read`].
 pub(crate) fn read_followed(path: &[u8], limit: usize) -> Result<Vec<u8>> {
-    let flags = OPEN_FILE.difference(OFlags::NOFOLLOW);
-    Dir::open(b"/")?.read_as(path.strip_prefix(b"/").unwrap_or(path), flags, limit)
+    Dir::open(b"/")?.read_followed(path.strip_prefix(b"/").unwrap_or(path), limit)
 }

@@ -4,6 +4,7 @@ use super::services::room;
 use super::{Doctor, Findings};
 use crate::error::{Error, Kind};
 use crate::hermes::home::Homes;
+use crate::hermes::multiplex::Resolved;
 use crate::model::backoff::Exit;
 use crate::model::observation::State;
 use crate::model::profile::Profile;
@@ -35,6 +36,29 @@ impl Doctor<'_> {
         let remedy = format!("as root: chown -R {} {}", self.user_name(), shell_word(root));
         self.owned(findings, homes.root(), &[b".", b"logs", b"logs/gateways"], &remedy);
         room(findings, homes.root())
+    }
+
+    /// Which policy counts, and who runs although default is to serve all.
+    pub(super) fn policy(&self, findings: &mut Findings) -> String {
+        // What keeps it from being opened was told above.
+        let Ok(homes) = self.context.homes() else { return "not looked at".into() };
+        let Resolved { policy, source, flaws } = self.context.policy(&homes);
+        for flaw in flaws {
+            findings.warn(format_args!("{flaw}"), format_args!("HERMES_GW_POLICY=root|profiles"));
+        }
+        let policy_text = format!("{}: {source}", policy.word());
+        for it in self.seen.iter().map(|it| &it.observation) {
+            if it.state == State::Up && policy.folds(&it.profile) {
+                let name = it.profile.name();
+                findings.warn(
+                    format_args!(
+                        "{name}: up beside default, which is to serve all ({policy_text})"
+                    ),
+                    format_args!("hermes-gw stop {name}"),
+                );
+            }
+        }
+        policy_text
     }
 
     /// Slots against profiles.
