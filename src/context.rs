@@ -82,7 +82,7 @@ impl Context {
 
     /// Warns of settings instead of which the defaults count.
     pub(crate) fn warn_of_settings(&self) {
-        self.settings.flaws.iter().for_each(|flaw| self.output.warn(flaw));
+        self.output.warn_all(&self.settings.flaws);
     }
 
     /// Adds to an error whom to be, where that is the trouble.

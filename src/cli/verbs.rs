@@ -40,8 +40,7 @@ verbs! {
 with the reason. States are up, finishing (its finish script runs), backing off (it has
 died, and s6 waits before it starts it), starting, parked (it has died too often, or as
 if it should not come back, and stays down until it is started), down, not supervised.
-What differs from that at the next start of the container is said, and who is down
-because default serves it.
+What differs from that at the next start of the container is said.
 
 With --json an array of objects, as the manual has them. With -q only the exit code tells.
 
@@ -79,8 +78,7 @@ Exit codes: 0 nothing fails, 1 something does.
 that they are to run. A profile on disk that has no slot is registered first. It ends a
 delay, and starts what was parked.
 
-Under policy root, default serves all profiles, and others are not started but with
---force. --all is default then.
+Under policy root only default is started, and others with --force.
 
 Exit codes: 0 up, 1 it died at once, or default serves it, 3 no such gateway, 99 not up
 in time.
@@ -96,12 +94,9 @@ Exit codes: 0 down, 3 no such gateway, 99 not down in time.
     "have gateways run in a new process; start those that are down",
 "Brings gateways down and up again, all at once, and waits for the new processes, 60
 seconds at most. What is down is started. Records that they are to run. With --no-wait
-s6 starts them anew, a second later.
+s6 starts them anew, a second later. Under policy root it is as with start.
 
-Under policy root it is as with start.
-
-Exit codes: 0 up, 1 it died at once, or default serves it, 3 no such gateway, 99 not up
-in time.
+Exit codes: 0 up, 1 it died at once, 3 no such gateway, 99 not up in time.
 ";
     cmd::lifecycle::signal, (2, MANY), "signal SIGNAL PROFILE...",
     "send a signal to gateways",
@@ -156,12 +151,9 @@ line a profile; logs/container-boot.log gets it too, at boot and when something 
 changed. Running gateways are left alone. As root it first hands scandir and control
 FIFO to hermes, then becomes hermes. Called as NN-reconcile-profiles it is reconcile --boot.
 
-Policy profiles: each profile's own intent decides. Policy root: default serves all
-profiles. Others stay down, and default starts if any intent is running; its line says
-whose (folded_into_root). Policy auto (default): root if Hermes serves all profiles from
-one gateway, else profiles. That is so by GATEWAY_MULTIPLEX_PROFILES in .env of the home,
-or else in the environment, or else by multiplex_profiles or gateway.multiplex_profiles
-in its config.yaml.
+Policy profiles: each profile's own intent decides. Policy root: default serves all. The
+others stay down, and default starts if any intent is running. Policy auto (default) is
+root where Hermes is set to serve all profiles from one gateway, else profiles.
 
 Settings: HERMES_GW_POLICY, HERMES_GW_SKIP_RECONCILE=1, HERMES_GATEWAY_NO_SUPERVISE=1,
 HERMES_GW_USER (hermes), HERMES_GW_SERVICES_MAX (1000, in the user tree 4000).

@@ -4,7 +4,6 @@ use super::{outcomes, targets};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::transition::Target;
-use crate::hermes::multiplex::Source;
 use crate::manager::access::{Privilege, S6};
 use crate::manager::bring::{self, open};
 use crate::manager::{self, Outcomes, Timeout};
@@ -49,39 +48,27 @@ fn change(context: &Context, target: Target) -> Result<u8> {
         false => (Timeout::After(options.timeout.unwrap_or(default)), done),
     };
     let manager = manager::open(context, privilege)?;
-    let mut named = match all {
-        true => targets(&super::all(&*manager)?),
-        false => targets(&options.words),
-    };
-    if target != Target::Stop
+    let is_refused = target != Target::Stop
         && !options.has(Opt::Force)
-        && let Some(source) = super::served_by_default(context, &*manager)
-    {
-        refuse_others(&mut named, all, target, &source);
+        && super::default_serves_all(context, &*manager);
+    let mut named = match (all, is_refused) {
+        (false, _) => targets(&options.words),
+        (true, false) => targets(&super::all(&*manager)?),
+        // Nobody has asked for one of the others.
+        (true, true) => vec![Ok(Profile::Default)],
+    };
+    for it in named.iter_mut().filter(|_| is_refused) {
+        if let Ok(Profile::Named(name)) = it {
+            let why = "policy root: default serves it, and a second gateway would use the same \
+                       token: --force starts it all the same";
+            *it = Err(Error::new(Kind::Unusable, target.what(), &**name, why));
+        }
     }
     outcomes(context, named, done, &|profiles| match target {
         Target::Start => manager.start(profiles, timeout),
         Target::Stop => manager.stop(profiles, timeout),
         _ => manager.restart(profiles, timeout),
     })
-}
-
-/// Refuses all but default, which serves all profiles, as `source` says. Of all that there are
-/// they are left out: nobody asked for one of them.
-fn refuse_others(named: &mut Vec<Result<Profile>>, all: bool, target: Target, source: &Source) {
-    let is_other = |it: &Result<Profile>| it.as_ref().is_ok_and(|it| *it != Profile::Default);
-    if all {
-        return named.retain(|it| !is_other(it));
-    }
-    for it in named {
-        if let (true, Ok(profile)) = (is_other(it), &it) {
-            let why = format!(
-                "default serves it ({source}), and a second gateway would poll with the same \
-                 token: hermes-gw start default, or --force"
-            );
-            *it = Err(Error::new(Kind::Unusable, target.what(), profile.name(), why));
-        }
-    }
 }
 
 fn wrong(why: &'static str) -> Box<Error> {

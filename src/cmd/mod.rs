@@ -13,7 +13,6 @@ pub(crate) mod watch;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::hermes::container::{PROC, Supervisor};
-use crate::hermes::multiplex::Source;
 use crate::manager::{Outcomes, ServiceManager};
 use crate::model::policy::Policy;
 use crate::model::profile::Profile;
@@ -28,14 +27,11 @@ fn profile(name: &[u8]) -> Result<Profile> {
     Profile::parse(name).map_err(|why| Error::new(Kind::Usage, "find profile", name, why.why()))
 }
 
-/// What says that default serves all profiles, if it does: then others are not to be started.
-/// Where the homes cannot be read nothing is known. Only once root is dropped.
-fn served_by_default(context: &Context, manager: &dyn ServiceManager) -> Option<Source> {
-    if manager.kind() != Supervisor::S6 {
-        return None;
-    }
-    let resolved = context.policy(&context.homes().ok()?);
-    (resolved.policy == Policy::Root).then_some(resolved.source)
+/// Whether default serves all profiles: then others are not to be started. Where the homes
+/// cannot be opened nothing is known. Only once root is dropped.
+fn default_serves_all(context: &Context, manager: &dyn ServiceManager) -> bool {
+    manager.kind() == Supervisor::S6
+        && context.homes().is_ok_and(|homes| context.policy(&homes).policy == Policy::Root)
 }
 
 /// Does something to all profiles that `named` are; the others are failures too. What

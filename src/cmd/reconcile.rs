@@ -72,7 +72,7 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
     let _lock = if dry { None } else { Some(locked()?) };
     let (observed, mut homes) = run.observe()?;
     let resolved = context.policy(&run.homes);
-    resolved.flaws.iter().for_each(|flaw| run.warn(flaw));
+    context.output.warn_all(&resolved.flaws);
     let mut actions = plan::plan(observed, resolved.policy);
     let mut asked = Ok(());
     if !dry {
@@ -320,12 +320,13 @@ fn json(action: &Action) -> String {
     row.text("profile", &Shown(action.name()).to_string());
     row.text("prior_state", &action.prior.word()).text("action", action.effect.word());
     row.text("prior_exit", action.exit.word()).text_or_null("reason", action.reason.as_deref());
-    let mut names = Vec::new();
-    for profile in &action.folded {
-        names.push(output::quoted(profile.name()));
-    }
-    let folded = if names.is_empty() { "null".into() } else { output::list(&names) };
-    row.raw("folded_into_root", &folded);
+    match &action.folded[..] {
+        [] => row.raw("folded_into_root", "null"),
+        all => {
+            let names = names(all, "\",\"", usize::MAX);
+            row.raw("folded_into_root", &["[\"", &names, "\"]"].concat())
+        }
+    };
     row.end()
 }
 
@@ -356,20 +357,20 @@ fn facts(action: &Action, exit: &str, text: &mut String) {
     put(text, " prior_state=", &action.prior.word());
     put(text, " action=", action.effect.word());
     put(text, " prior_exit=", exit);
-    put(text, " folded_into_root=", &folded(&action.folded));
+    put(text, " folded_into_root=", &names(&action.folded, ",", MAX_FOLDED));
     put(text, " reason=", action.reason.as_deref().unwrap_or_default());
     *text += "\n";
 }
 
-/// The names of `profiles`, and of many how many more there are: a line is to stay one.
-fn folded(profiles: &[Profile]) -> String {
+/// The names of `profiles`; once that is over `most` bytes, what follows is left out.
+fn names(profiles: &[Profile], between: &str, most: usize) -> String {
     let mut names = String::new();
-    for (at, profile) in profiles.iter().enumerate() {
-        names += if at > 0 { "," } else { "" };
-        if names.len() + profile.name().len() > MAX_FOLDED {
-            names.push('+');
-            names += &(profiles.len() - at).to_string();
-            break;
+    for profile in profiles {
+        if !names.is_empty() {
+            names += between;
+        }
+        if names.len() > most {
+            return names + "...";
         }
         names += profile.name();
     }
@@ -445,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn whose_wish_it_was_is_said_of_some_and_of_the_rest_their_number() {
+    fn whose_wish_it_was_is_said_of_some_where_they_are_many() {
         let profile = |name: String| Profile::parse(name.as_bytes()).unwrap();
         let mut started = actions().swap_remove(0);
         started.folded = ["coder", "writer"].map(|name| profile(name.into())).into();
@@ -457,9 +458,11 @@ mod tests {
         let row: serde_json::Value = serde_json::from_str(&json(&started)).unwrap();
         assert_eq!(row["folded_into_root"], serde_json::json!(["coder", "writer"]));
         let many: Vec<_> = (0..300).map(|number| profile(format!("p{number:09}"))).collect();
-        let text = folded(&many);
-        assert!(text.starts_with("p000000000,p000000001,") && text.ends_with(",+273"), "{text}");
-        assert_eq!(folded(&[profile("x".repeat(243)), profile("y".repeat(243))]).len(), 243 + 3);
+        let text = names(&many, ",", MAX_FOLDED);
+        assert!(
+            text.starts_with("p000000000,p000000001,") && text.ends_with(",p000000027,..."),
+            "{text}"
+        );
     }
 
     #[test]

@@ -24,18 +24,15 @@ pub(crate) fn register(context: &Context) -> Result<u8> {
         if_missing: options.has(Opt::IfMissing),
     };
     let manager = manager::open(context, Privilege::Register)?;
-    let mut served = None;
-    if !how.down && profile != Profile::Default {
-        served = super::served_by_default(context, &*manager);
-        how.down = served.is_some();
-    }
+    let served =
+        !how.down && profile != Profile::Default && super::default_serves_all(context, &*manager);
+    how.down |= served;
     if manager.register(&profile, &how)? {
-        match served {
-            Some(source) if context.output.verbosity != Verbosity::Quiet => {
-                let action = format!("registered, down: default serves it ({source})");
-                context.output.tell(profile.name(), &action)?;
-            }
-            _ => context.output.did(profile.name(), "registered")?,
+        match served && context.output.verbosity != Verbosity::Quiet {
+            true => context
+                .output
+                .tell(profile.name(), "registered, down: default serves it (policy root)")?,
+            false => context.output.did(profile.name(), "registered")?,
         }
     }
     Ok(0)

@@ -2,13 +2,11 @@
 //! which policy counts. Everybody who needs a policy gets it here.
 
 use super::{config, dotenv};
-use crate::error::{Error, Errors, Kind};
+use crate::error::{Errors, Kind};
 use crate::model::policy::{Policy, PolicySetting};
 use crate::model::values;
 use crate::sys::dir::Dir;
-use crate::sys::if_there;
 use crate::text::Shown;
-use std::fmt;
 
 /// Hermes' variable for it.
 pub(crate) const VARIABLE: &str = "GATEWAY_MULTIPLEX_PROFILES";
@@ -23,34 +21,14 @@ const INSTEAD: &str = "it does not count: set HERMES_GW_POLICY";
 pub(crate) struct Resolved {
     /// What counts.
     pub(crate) policy: Policy,
-    /// What says so.
-    pub(crate) source: Source,
+    /// The same, and what says so, in words.
+    pub(crate) text: String,
     /// What could not be read, or not be understood.
     pub(crate) flaws: Errors,
 }
 
-/// What says which policy counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Source {
-    name: &'static str,
-    file: Option<Vec<u8>>,
-}
-
-impl Source {
-    fn of(name: &'static str) -> Source {
-        Source { name, file: None }
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name)?;
-        match &self.file {
-            Some(file) => write!(f, " in {}", Shown(file)),
-            None => Ok(()),
-        }
-    }
-}
+/// What one of them says: whether one gateway serves all; its own name, and that of its file.
+type Said = (bool, &'static str, Option<&'static [u8]>);
 
 /// The policy that counts: `setting`, which the operator has set `by` something, or, where that
 /// leaves it to Hermes, what `root`, the root home, and `variable` come to.
@@ -63,51 +41,46 @@ pub(crate) fn policy(
     root: &Dir,
 ) -> Resolved {
     let mut flaws = Errors::new();
-    let (yes, source) = match setting {
-        PolicySetting::Forced(policy) => (policy == Policy::Root, Source::of(by)),
+    let said = match setting {
+        PolicySetting::Forced(policy) => Some((policy == Policy::Root, by, None)),
         PolicySetting::Auto => {
-            let said = by_variable(variable, root, &mut flaws);
-            said.or_else(|| by_config(root, &mut flaws))
-                .unwrap_or((false, Source::of("nothing says that default serves all profiles")))
+            by_variable(variable, root, &mut flaws).or_else(|| by_config(root, &mut flaws))
         }
     };
+    let nothing = (false, "nothing says that default serves all profiles", None);
+    let (yes, name, file) = said.unwrap_or(nothing);
     let policy = if yes { Policy::Root } else { Policy::Profiles };
-    Resolved { policy, source, flaws }
+    let mut text = [policy.word(), ": ", name].concat();
+    if let Some(file) = file {
+        text += " in ";
+        text += &Shown(&root.path_of(file)).to_string();
+    }
+    Resolved { policy, text, flaws }
 }
 
-fn by_variable(variable: Option<&[u8]>, root: &Dir, flaws: &mut Errors) -> Option<(bool, Source)> {
+fn by_variable(variable: Option<&[u8]>, root: &Dir, flaws: &mut Errors) -> Option<Said> {
     let content = read(root, DOTENV, flaws);
-    let line = content.as_ref().and_then(|text| dotenv::value(text, VARIABLE.as_bytes()));
-    if line.is_some_and(|line| line.windows(2).any(|it| it == b"${")) {
-        flaws.push(flaw(root, DOTENV, format!("{VARIABLE} is made of other variables")));
-    }
-    let file = line.map(|_| root.path_of(DOTENV));
-    let value = line.or(variable)?;
+    let line = dotenv::value(&content, VARIABLE.as_bytes());
+    let value = line.or(variable)?.trim_ascii();
     // Nothing at all is no to a setting of ours, and not to Hermes.
-    let yes = if value.trim_ascii().is_empty() { None } else { values::boolean(value) };
-    Some((yes?, Source { name: VARIABLE, file }))
+    let yes = if value.is_empty() { None } else { values::boolean(value) };
+    Some((yes?, VARIABLE, line.map(|_| DOTENV)))
 }
 
-fn by_config(root: &Dir, flaws: &mut Errors) -> Option<(bool, Source)> {
-    match config::multiplex(&read(root, CONFIG, flaws)?) {
-        Ok(said) => {
-            let said = said?;
-            Some((said.yes, Source { name: said.key, file: Some(root.path_of(CONFIG)) }))
-        }
-        Err(config::Flaw { line, why }) => {
-            flaws.push(flaw(root, CONFIG, format!("line {line} {why}")));
-            None
-        }
-    }
-}
-
-fn read(root: &Dir, name: &[u8], flaws: &mut Errors) -> Option<Vec<u8>> {
-    if_there(root.read_followed(name, MAX_FILE)).unwrap_or_else(|error| {
-        flaws.push(error.hint(INSTEAD));
+fn by_config(root: &Dir, flaws: &mut Errors) -> Option<Said> {
+    let said = config::multiplex(&read(root, CONFIG, flaws)).unwrap_or_else(|why| {
+        flaws.push(root.error(Kind::Unusable, "read", CONFIG, why).hint(INSTEAD));
         None
-    })
+    });
+    said.map(|said| (said.yes, said.key, Some(CONFIG)))
 }
 
-fn flaw(root: &Dir, name: &[u8], why: String) -> Box<Error> {
-    root.error(Kind::Unusable, "read", name, why).hint(INSTEAD)
+/// The content of a file; nothing if that is not to be had.
+fn read(root: &Dir, name: &[u8], flaws: &mut Errors) -> Vec<u8> {
+    root.read_followed(name, MAX_FILE).unwrap_or_else(|error| {
+        if error.kind != Kind::Missing {
+            flaws.push(error.hint(INSTEAD));
+        }
+        Vec::new()
+    })
 }

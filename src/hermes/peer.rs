@@ -29,7 +29,7 @@ pub(super) fn ask(script: &str, texts: &[String]) -> Option<Vec<serde_json::Valu
         return None;
     }
     let frame = "\njson.dump([answer(text) for text in json.load(sys.stdin)], sys.stdout)\n";
-    let script = ["import io, json, sys\n", script, frame].concat();
+    let script = ["import io, json, logging, sys\nlogging.disable()\n", script, frame].concat();
     let mut command = Command::new(python);
     command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();

@@ -101,16 +101,16 @@ fn only_desired(desired: Intent) -> Vec<u8> {
     format!("{{\"{DESIRED}\":\"{}\"}}\n", desired.word()).into_bytes()
 }
 
-/// Whom the gateway in `home` serves, as an array of JSON, if it says so.
-pub(crate) fn served_profiles(home: &Dir) -> Option<String> {
-    parse_served(&home.read(STATE_FILE, MAX_STATE).ok()?)
+/// Whom the gateway in `home` serves, as an array of JSON; nothing where that is not said.
+pub(crate) fn served_profiles(home: &Dir) -> String {
+    home.read(STATE_FILE, MAX_STATE).map_or(String::new(), |content| parse_served(&content))
 }
 
-fn parse_served(content: &[u8]) -> Option<String> {
-    let (text, members) = parse(content).ok()?;
-    let member = find(text, &members, "served_profiles").next_back()?;
-    let value = &text[member.value.clone()];
-    value.starts_with('[').then(|| value.into())
+fn parse_served(content: &[u8]) -> String {
+    let Ok((text, members)) = parse(content) else { return String::new() };
+    let value = find(text, &members, "served_profiles").next_back();
+    let value = value.map_or("", |member| &text[member.value.clone()]);
+    if value.starts_with('[') { value.into() } else { String::new() }
 }
 
 /// Writes the state file of an old-style `gateway run` container into `home`: it is
@@ -245,14 +245,14 @@ mod tests {
     #[test]
     fn whom_it_serves_is_a_list_or_not_known() {
         let table = [
-            (r#"{"served_profiles":["default","a"]}"#, Some(r#"["default","a"]"#)),
-            (r#"{"served_profiles":[]}"#, Some("[]")),
-            (r#"{"served_profiles":"a"}"#, None),
-            (r#"{"x":{"served_profiles":["a"]}}"#, None),
-            (r#"{"served_profiles":["a"]"#, None),
+            (r#"{"served_profiles":["default","a"]}"#, r#"["default","a"]"#),
+            (r#"{"served_profiles":[]}"#, "[]"),
+            (r#"{"served_profiles":"a"}"#, ""),
+            (r#"{"x":{"served_profiles":["a"]}}"#, ""),
+            (r#"{"served_profiles":["a"]"#, ""),
         ];
         for (text, list) in table {
-            assert_eq!(parse_served(text.as_bytes()).as_deref(), list, "{text}");
+            assert_eq!(parse_served(text.as_bytes()), list, "{text}");
         }
     }
 

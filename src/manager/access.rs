@@ -8,7 +8,7 @@ use crate::gateway::slots::{Slots, is_slot};
 use crate::gateway::user_tree;
 use crate::hermes::home::Homes;
 use crate::hermes::state_file;
-use crate::model::observation::{Observation, State};
+use crate::model::observation::Observation;
 use crate::model::profile::Profile;
 use crate::model::tree::Tree;
 use crate::s6::handover;
@@ -96,20 +96,18 @@ impl<'a> S6<'a> {
         let mut served = None;
         for it in observations {
             it.wanted_at_boot = wanted_at_boot(&homes, policy, &it.profile);
-            if it.state == State::Down && policy.folds(&it.profile) {
-                it.served = served.get_or_insert_with(|| self.served(&homes)).has(&it.profile);
+            if policy.folds(&it.profile) {
+                let served = served.get_or_insert_with(|| self.served(&homes));
+                it.served = served.as_ref().is_some_and(|names| is_in(names, it.profile.name()));
             }
         }
     }
 
-    /// Whom the gateway of default serves, under policy root.
-    fn served(&self, homes: &Homes) -> Served {
-        match self.is_running(&Profile::Default) {
-            Ok(true) => {
-                state_file::served_profiles(homes.root()).map_or(Served::All, Served::Listed)
-            }
-            _ => Served::Nobody,
-        }
+    /// Whom the gateway of default serves under policy root, as an array of JSON, which is empty
+    /// where it does not say so; `None` if it is not up.
+    fn served(&self, homes: &Homes) -> Option<String> {
+        let is_up = self.is_running(&Profile::Default).unwrap_or(false);
+        is_up.then(|| state_file::served_profiles(homes.root()))
     }
 
     /// Something is wrong with the slot of `profile`.
@@ -149,25 +147,11 @@ impl<'a> S6<'a> {
     }
 }
 
-/// Whom a gateway serves.
-enum Served {
-    /// It is not up.
-    Nobody,
-    /// It does not say whom.
-    All,
-    /// Those in this array of JSON.
-    Listed(String),
-}
-
-impl Served {
-    fn has(&self, profile: &Profile) -> bool {
-        match self {
-            Served::Nobody => false,
-            Served::All => true,
-            // No name has anything in it that JSON escapes.
-            Served::Listed(names) => names.contains(&["\"", profile.name(), "\""].concat()),
-        }
-    }
+/// Whether those that an array of JSON names, all if it is empty, are with `name`.
+fn is_in(names: &str, name: &str) -> bool {
+    // No name has anything in it that JSON escapes.
+    let name = ["\"", name, "\""].concat();
+    names.is_empty() || names.as_bytes().windows(name.len()).any(|it| it == name.as_bytes())
 }
 
 /// Gives to `ids` what hermes needs of PID 1's tree. The user tree is its user's already.

@@ -90,7 +90,7 @@ pub(crate) struct Observation {
     pub(crate) wanted: Option<bool>,
     /// Whether it comes up when the container starts the next time, if that is known.
     pub(crate) wanted_at_boot: Option<bool>,
-    /// Whether the gateway of default serves its profile meanwhile.
+    /// Whether the gateway of default serves its profile.
     pub(crate) served: bool,
     /// How often it died lately, since an operator last intervened, if that is known.
     pub(crate) deaths: Option<usize>,
@@ -155,7 +155,8 @@ impl Observation {
             text += ", wanted up at next boot";
         }
         if self.served {
-            text += ", served by default";
+            text +=
+                if self.state == State::Up { ", beside default" } else { ", served by default" };
         }
         match (self.state, self.deaths, self.last_exit) {
             (State::Up | State::Starting, Some(deaths @ 1..), Some(exit)) => {

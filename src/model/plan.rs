@@ -144,23 +144,20 @@ pub(crate) fn plan(observed: Observed, policy: Policy) -> Vec<Action> {
         default.prior = Intent::Running.into();
     }
     let anyone = found.iter().any(|f| f.profile.is_ok() && f.prior.wants_up());
-    let mut folded = Vec::new();
-    for found in &found {
-        match &found.profile {
-            Ok(profile) if policy.folds(profile) && found.prior.wants_up() => {
-                folded.push(profile.clone());
-            }
-            _ => {}
-        }
-    }
     let wants_up = |found: &Found| match &found.profile {
         Ok(profile) => policy.wants_up(profile, &found.prior, || anyone),
         Err(_) => false,
     };
     let mut places = Places::new(&found, capacity, strangers, wants_up);
-    let mut actions = Vec::with_capacity(found.len());
+    let (mut actions, mut folded) = (Vec::with_capacity(found.len()), Vec::new());
     for found in found {
         let up = wants_up(&found);
+        if let Ok(profile) = &found.profile
+            && policy.folds(profile)
+            && found.prior.wants_up()
+        {
+            folded.push(profile.clone());
+        }
         actions.push(act(found, up, &mut places));
     }
     if let Some(default) = actions.first_mut() {

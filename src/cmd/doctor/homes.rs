@@ -1,10 +1,9 @@
 //! What is looked at as the gateways' user: the homes, and what comes of both sides.
 
-use super::services::room;
+use super::services::{room, warn_of_settings};
 use super::{Doctor, Findings};
 use crate::error::{Error, Kind};
 use crate::hermes::home::Homes;
-use crate::hermes::multiplex::Resolved;
 use crate::model::backoff::Exit;
 use crate::model::observation::State;
 use crate::model::profile::Profile;
@@ -38,27 +37,13 @@ impl Doctor<'_> {
         room(findings, homes.root())
     }
 
-    /// Which policy counts, and who runs although default is to serve all.
+    /// Which policy counts.
     pub(super) fn policy(&self, findings: &mut Findings) -> String {
         // What keeps it from being opened was told above.
         let Ok(homes) = self.context.homes() else { return "not looked at".into() };
-        let Resolved { policy, source, flaws } = self.context.policy(&homes);
-        for flaw in flaws {
-            findings.warn(format_args!("{flaw}"), format_args!("HERMES_GW_POLICY=root|profiles"));
-        }
-        let policy_text = format!("{}: {source}", policy.word());
-        for it in self.seen.iter().map(|it| &it.observation) {
-            if it.state == State::Up && policy.folds(&it.profile) {
-                let name = it.profile.name();
-                findings.warn(
-                    format_args!(
-                        "{name}: up beside default, which is to serve all ({policy_text})"
-                    ),
-                    format_args!("hermes-gw stop {name}"),
-                );
-            }
-        }
-        policy_text
+        let resolved = self.context.policy(&homes);
+        warn_of_settings(findings, &resolved.flaws);
+        resolved.text
     }
 
     /// Slots against profiles.
@@ -132,6 +117,10 @@ impl Doctor<'_> {
                     // s6-supervise writes its status anew for any letter, and this does no harm.
                     let slot = shell_word(&self.s6.slots.dir().path_of(&it.profile.slot()));
                     findings.fail(text, format_args!("/command/s6-svc -c {slot}"));
+                }
+                // Two gateways use one token.
+                (State::Up, _) if it.served => {
+                    findings.warn(text, format_args!("hermes-gw stop {name}"));
                 }
                 _ if it.deaths.is_none_or(|deaths| deaths >= RESTLESS) => findings.warn(text, logs),
                 _ if !it.is_well() && it.state == State::Down => findings.warn(text, start),

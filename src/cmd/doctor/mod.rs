@@ -86,7 +86,7 @@ fn examine(context: &Context, findings: &mut Findings) {
         Err(error) => {
             findings.begin("settings");
             findings.fail(format_args!("{error}"), format_args!("man hermes-gw"));
-            return services::check_settings(context, findings);
+            return services::warn_of_settings(findings, &context.settings.flaws);
         }
     };
     let mut doctor = match Doctor::new(context, place) {
