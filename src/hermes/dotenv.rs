@@ -6,7 +6,7 @@ pub(super) fn value<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut reader = Reader(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text));
     let mut found = None;
     loop {
-        reader.take(is_space);
+        reader.0 = reader.0.trim_ascii_start();
         if reader.0.is_empty() {
             return found;
         }
@@ -45,7 +45,7 @@ impl<'a> Reader<'a> {
         }
         let key = match self.0.first()? {
             b'\'' => self.quoted(b'\'')?,
-            _ => self.take(|byte| !is_space(byte) && !matches!(byte, b'=' | b'#')),
+            _ => self.take(|byte| !byte.is_ascii_whitespace() && !matches!(byte, b'=' | b'#')),
         };
         self.take(is_blank);
         let mut value = None;
@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
 
 /// A value without quotes, up to a comment.
 fn unquoted(line: &[u8]) -> &[u8] {
-    let is_comment = |pair: &[u8]| is_space(pair[0]) && pair[1] == b'#';
+    let is_comment = |pair: &[u8]| pair[0].is_ascii_whitespace() && pair[1] == b'#';
     let end = line.windows(2).position(is_comment).unwrap_or(line.len());
     line[..end].trim_ascii_end()
 }
@@ -95,11 +95,7 @@ fn is_break(byte: u8) -> bool {
 }
 
 fn is_blank(byte: u8) -> bool {
-    is_space(byte) && !is_break(byte)
-}
-
-fn is_space(byte: u8) -> bool {
-    byte.is_ascii_whitespace() || byte == b'\x0b'
+    byte.is_ascii_whitespace() && !is_break(byte)
 }
 
 #[cfg(test)]

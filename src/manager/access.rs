@@ -6,15 +6,16 @@ use crate::error::{Error, Kind, Result};
 use crate::gateway::observe::{Observer, wanted_at_boot};
 use crate::gateway::slots::{Slots, is_slot};
 use crate::gateway::user_tree;
-use crate::hermes::home::Homes;
 use crate::hermes::state_file;
 use crate::model::observation::Observation;
+use crate::model::policy::Policy;
 use crate::model::profile::Profile;
 use crate::model::tree::Tree;
 use crate::s6::handover;
 use crate::sys::identity::Ids;
 use crate::sys::lock::Lock;
 use crate::sys::{self, identity, if_there};
+use crate::text::contains;
 use std::borrow::Cow;
 
 /// How much a verb does as root before it becomes the gateways' user; each more than the one
@@ -93,21 +94,12 @@ impl<'a> S6<'a> {
         // A home that cannot be opened is not known to want anything.
         let Ok(homes) = self.context.homes() else { return };
         let policy = self.context.policy(&homes).policy;
-        let mut served = None;
+        let serves = policy == Policy::Root && self.is_running(&Profile::Default) == Ok(true);
+        let names = if serves { state_file::served_profiles(homes.root()) } else { String::new() };
         for it in observations {
             it.wanted_at_boot = wanted_at_boot(&homes, policy, &it.profile);
-            if policy.folds(&it.profile) {
-                let served = served.get_or_insert_with(|| self.served(&homes));
-                it.served = served.as_ref().is_some_and(|names| is_in(names, it.profile.name()));
-            }
+            it.served = serves && policy.folds(&it.profile) && is_in(&names, it.profile.name());
         }
-    }
-
-    /// Whom the gateway of default serves under policy root, as an array of JSON, which is empty
-    /// where it does not say so; `None` if it is not up.
-    fn served(&self, homes: &Homes) -> Option<String> {
-        let is_up = self.is_running(&Profile::Default).unwrap_or(false);
-        is_up.then(|| state_file::served_profiles(homes.root()))
     }
 
     /// Something is wrong with the slot of `profile`.
@@ -151,7 +143,7 @@ impl<'a> S6<'a> {
 fn is_in(names: &str, name: &str) -> bool {
     // No name has anything in it that JSON escapes.
     let name = ["\"", name, "\""].concat();
-    names.is_empty() || names.as_bytes().windows(name.len()).any(|it| it == name.as_bytes())
+    names.is_empty() || contains(names.as_bytes(), name.as_bytes())
 }
 
 /// Gives to `ids` what hermes needs of PID 1's tree. The user tree is its user's already.
