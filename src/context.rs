@@ -4,9 +4,10 @@ use crate::error::{Error, Kind, Result};
 use crate::gateway::slots::Slots;
 use crate::hermes::container::{PROC, Role};
 use crate::hermes::home::Homes;
+use crate::hermes::multiplex::{self, Resolved};
 use crate::options::Options;
 use crate::output::Output;
-use crate::settings::Settings;
+use crate::settings::{POLICY, Settings};
 use crate::sys::identity::{self, Ids};
 use crate::text::Shown;
 use std::cell::Cell;
@@ -70,6 +71,15 @@ impl Context {
         Ok(Role::detect(PROC)?.is_default(self.settings.no_supervise))
     }
 
+    /// The policy that counts, in `homes`.
+    pub(crate) fn policy(&self, homes: &Homes) -> Resolved {
+        let set = match self.options.policy {
+            Some(setting) => (setting, "--policy"),
+            None => (self.settings.policy, POLICY),
+        };
+        multiplex::policy(set, self.settings.multiplex.as_deref(), homes.root())
+    }
+
     /// Opens the scandir of the layout that is set.
     pub(crate) fn slots(&self) -> Result<Slots> {
         let place = self.settings.place()?;
@@ -78,7 +88,7 @@ impl Context {
 
     /// Warns of settings instead of which the defaults count.
     pub(crate) fn warn_of_settings(&self) {
-        self.settings.flaws.iter().for_each(|flaw| self.output.warn(flaw));
+        self.output.warn_all(&self.settings.flaws);
     }
 
     /// Adds to an error whom to be, where that is the trouble.

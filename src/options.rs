@@ -3,7 +3,7 @@
 //! The rows of the table become one text: a table of strings would cost 40 bytes of relocation
 //! for each.
 
-use crate::model::policy::Policy;
+use crate::model::policy::PolicySetting;
 use std::time::Duration;
 
 /// How much is said of a success.
@@ -52,8 +52,8 @@ options! {
     Lines, "-n, --lines N", "so many lines of each gateway (50)";
     Local, "--local", "stamps in local time, with its offset from UTC";
     NoWait, "--no-wait", "return once s6 has been told";
-    Policy, "--policy profiles|root", "whose intents decide who runs";
-    Prune, "--prune", "remove slots without a profile, and supervisors without a slot";
+    Policy, "--policy auto|profiles|root", "whose intents decide who runs";
+    Prune, "--prune", "remove slots without a profile, supervisors without a slot";
     Ready, "--ready", "until it says that it is ready";
     Supervisors, "--supervisors", "end their supervisors too, and s6-svscan where it is not PID 1";
     Timeout, "--timeout SECONDS", "wait so long at most; fractions are allowed";
@@ -116,7 +116,7 @@ pub(crate) struct Options {
     /// `--lines`.
     pub(crate) lines: Option<usize>,
     /// `--policy`.
-    pub(crate) policy: Option<Policy>,
+    pub(crate) policy: Option<PolicySetting>,
     /// `--timeout`.
     pub(crate) timeout: Option<Duration>,
     /// What is no option: mostly names of profiles, which are not validated yet, for what is

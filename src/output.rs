@@ -1,6 +1,6 @@
 //! What is said: results on stdout, errors and warnings on stderr, each as text or as JSON.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Errors, Result};
 use crate::options::{Opt, Options, Verbosity};
 use crate::sys::print;
 use nanoserde::{SerJson, SerJsonState};
@@ -51,6 +51,11 @@ impl Output {
     /// Prints what went wrong, and did not keep the verb from going on.
     pub(crate) fn warn(&self, error: &Error) {
         self.warn_of(&error.to_string());
+    }
+
+    /// The same, of several things.
+    pub(crate) fn warn_all(&self, errors: &Errors) {
+        errors.iter().for_each(|error| self.warn(error));
     }
 
     /// The same, in words.

@@ -6,9 +6,9 @@
 //! keeps that as one file a variable. Only what is not there counts as not set.
 
 use crate::error::{Error, Errors, Kind, Result};
-use crate::hermes::home;
+use crate::hermes::{home, multiplex};
 use crate::model::backoff::Limits;
-use crate::model::policy::Policy;
+use crate::model::policy::PolicySetting;
 use crate::model::tree::Tree;
 use crate::model::values;
 use crate::options::Options;
@@ -26,6 +26,8 @@ const MAX_VALUE: usize = 128 * 1024;
 const SHUTDOWN: Duration = Duration::from_secs(6);
 
 const TREE: &str = "HERMES_GW_TREE";
+/// What forces a policy.
+pub(crate) const POLICY: &str = "HERMES_GW_POLICY";
 const NO_NUMBER: &str = "is not a number";
 
 /// All settings.
@@ -34,7 +36,9 @@ pub(crate) struct Settings {
     /// Where everything is; if that is not known, nothing is done.
     place: Result<Place>,
     /// `HERMES_GW_POLICY`.
-    pub(crate) policy: Policy,
+    pub(crate) policy: PolicySetting,
+    /// `GATEWAY_MULTIPLEX_PROFILES`, Hermes' own; what it says is not all that counts.
+    pub(crate) multiplex: Option<Vec<u8>>,
     /// `HERMES_GW_SERVICES_MAX`: services, loggers included.
     pub(crate) services_max: usize,
     /// `HERMES_GW_SKIP_RECONCILE`.
@@ -73,7 +77,7 @@ impl Settings {
             it.flaws.push(error.hint("the defaults count"));
         }
         let mut services_max = place.as_ref().map_or(Tree::Root, |it| it.tree).services_max();
-        let mut policy = Policy::default();
+        let mut policy = PolicySetting::default();
         let (mut limits, mut shutdown) = (Limits::default(), SHUTDOWN);
         for (name, seconds) in [
             ("HERMES_GW_BACKOFF_FIRST", &mut limits.first),
@@ -88,16 +92,17 @@ impl Settings {
         it.set("HERMES_GW_PARK_DEATHS", &mut limits.deaths, values::number, NO_NUMBER);
         limits.deaths = limits.deaths.min(death_tally::MAX_DEATHS);
         it.set("HERMES_GW_SERVICES_MAX", &mut services_max, values::number, NO_NUMBER);
-        it.set("HERMES_GW_POLICY", &mut policy, Policy::parse, "must be profiles or root");
+        it.set(POLICY, &mut policy, PolicySetting::parse, PolicySetting::WORDS);
         Settings {
             place,
             policy,
+            multiplex: it.word(multiplex::VARIABLE, "it counts as not set"),
             services_max,
             skip: it.skip(),
             no_supervise: it.no_supervise(),
             limits,
             shutdown,
-            zone: it.zone(),
+            zone: it.word("TZ", "the machine's zone counts"),
             flaws: it.flaws,
         }
     }
@@ -231,9 +236,10 @@ impl Reader {
         }
     }
 
-    fn zone(&mut self) -> Option<Vec<u8>> {
-        self.get("TZ").unwrap_or_else(|error| {
-            self.forgive(error, "the machine's zone counts");
+    /// What `name` says; where that cannot be read, `instead`.
+    fn word(&mut self, name: &'static str, instead: &str) -> Option<Vec<u8>> {
+        self.get(name).unwrap_or_else(|error| {
+            self.forgive(error, instead);
             None
         })
     }

@@ -45,6 +45,11 @@ pub(crate) fn is_unsafe(c: char) -> bool {
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Whether `part` is somewhere in `bytes`.
+pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|it| it == part)
+}
+
 /// Whether a shell takes `byte` for itself wherever it stands in a word.
 fn is_plain(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-./:@%+,".contains(byte)

@@ -459,6 +459,30 @@ fn under_policy_root_only_default_starts() {
 }
 
 #[test]
+fn the_containers_environment_says_that_default_serves_all() {
+    let volume = Volume::new();
+    volume.wanted("coder", "running").wanted("writer", "stopped");
+    let set = environment(&[("GATEWAY_MULTIPLEX_PROFILES", "true")]);
+    let mut container = Container::boot(volume, Spec { environment: set, ..Spec::default() });
+    container.wait_up("default");
+    assert_eq!([container.state("coder"), container.state("writer")], ["down", "down"]);
+    let console = container.console();
+    assert!(console.contains("action=started folded_into_root=coder\n"), "{console}");
+    // Hermes' own file says otherwise, and it is its gateways that count.
+    container.volume().file("default", ".env", "GATEWAY_MULTIPLEX_PROFILES=no\n");
+    container.volume().give(support::HERMES);
+    container.restart();
+    container.wait_up("coder");
+    // One that only hermes may read is read: root is dropped by then.
+    let secret = container.volume().path().join(".env");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&secret, "GATEWAY_MULTIPLEX_PROFILES=yes\n").unwrap();
+    container.restart();
+    container.wait_up("default");
+    assert_eq!(container.state("coder"), "down");
+}
+
+#[test]
 fn one_unreadable_entry_does_not_stop_the_others() {
     let volume = Volume::new();
     volume.wanted("aaa", "running").wanted("locked", "running").wanted("zzz", "running");

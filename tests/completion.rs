@@ -221,7 +221,7 @@ fn each_shell_offers_what_can_come_next() {
         ("reconcile --p", "--policy --prune".into()),
         ("register new --e", "--env".into()),
         ("frobnicate -", GLOBAL.into()),
-        ("reconcile --policy ", "profiles root".into()),
+        ("reconcile --policy ", "auto profiles root".into()),
         ("signal U", "USR1 USR2".into()),
         ("hook ", "profile-create profile-delete".into()),
         ("help un", "uninstall unregister".into()),

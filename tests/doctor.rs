@@ -84,12 +84,12 @@ fn a_healthy_container_has_a_line_for_each_check_and_nothing_else() {
     assert_eq!(
         checks,
         "s6 caller user settings image tree scandir slots capacity supervisors leftovers room \
-         home profiles gateways"
+         home policy profiles gateways"
     );
     let text = gw(&container, &["doctor"]);
     assert_eq!((text.code, text.stderr.as_str()), (0, ""));
     assert!(text.stdout.lines().all(|line| line.starts_with("ok    ")), "{}", text.stdout);
-    assert_eq!(text.stdout.lines().count(), 15);
+    assert_eq!(text.stdout.lines().count(), 16);
     let tree = match support::tree() {
         Tree::Root => "ok    tree         root: PID 1's, /run/service\n",
         Tree::User => "ok    tree         user: the gateways' user's own, /run/service\n",
@@ -130,7 +130,7 @@ fn who_calls_as_whom_and_with_which_settings() {
     assert_eq!(
         with("HERMES_GW_POLICY=both"),
         [
-            "warn: settings: read setting: HERMES_GW_POLICY=both: must be profiles or root: the default \
+            "warn: settings: read setting: HERMES_GW_POLICY=both: must be auto, profiles or root: the default \
           counts; man hermes-gw"
         ]
     );
@@ -550,5 +550,49 @@ fn a_gateway_that_does_not_stay_up_is_warned_of_while_it_is_up() {
     expect(
         &container,
         &["warn: gateways: default: up, 3 deaths lately: signal 9; hermes-gw logs default"],
+    );
+}
+
+#[test]
+fn which_policy_counts_what_says_so_and_who_runs_beside_it() {
+    let container = container(&[("coder", "slow 0")]);
+    container.wait_up("coder");
+    let policy = |container: &Container| {
+        let json = container.as_hermes(&DOCTOR).stdout;
+        jq(".[] | select(.check == \"policy\") | .level + \": \" + .text", &json)
+    };
+    let config = |text: &str| {
+        container.volume().file("default", "config.yaml", text).give(support::HERMES);
+    };
+    assert_eq!(policy(&container), "ok: profiles: nothing says that default serves all profiles");
+    config("multiplex_profiles: no\n");
+    assert_eq!(policy(&container), "ok: profiles: multiplex_profiles in /opt/data/config.yaml");
+
+    // The one that ran before it was set goes on; and another is made to.
+    let beside = "warn: gateways: coder: up, wanted down at next boot, beside default; \
+                  hermes-gw stop coder";
+    config("gateway: {multiplex_profiles: yes}\n");
+    expect(&container, &[beside]);
+    assert_eq!(policy(&container), "ok: root: gateway.multiplex_profiles in /opt/data/config.yaml");
+    gw(&container, &["stop", "coder"]).ok();
+    expect(&container, &[]);
+
+    container.volume().file("default", ".env", "GATEWAY_MULTIPLEX_PROFILES=1\n");
+    container.volume().give(support::HERMES);
+    assert_eq!(policy(&container), "ok: root: GATEWAY_MULTIPLEX_PROFILES in /opt/data/.env");
+    let with = |setting: &str| {
+        let args = [&["env", setting], &DOCTOR[..]].concat();
+        let json = container.as_root(&args).stdout;
+        jq(".[] | select(.check == \"policy\") | .text", &json)
+    };
+    assert_eq!(with("HERMES_GW_POLICY=profiles"), "profiles: HERMES_GW_POLICY");
+    fs::remove_file(container.volume().path().join(".env")).unwrap();
+    assert_eq!(with("GATEWAY_MULTIPLEX_PROFILES=off"), "profiles: GATEWAY_MULTIPLEX_PROFILES");
+
+    config("gateway: *multiplex_profiles\n");
+    expect(
+        &container,
+        &["warn: policy: read: /opt/data/config.yaml: has an anchor, an alias or a tag: it does \
+           not count: set HERMES_GW_POLICY; man hermes-gw"],
     );
 }

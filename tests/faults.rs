@@ -372,6 +372,7 @@ fn bare(container: &Container, setting: &str, program: &[String], verb: &[&str])
 #[test]
 fn a_setting_that_cannot_be_read_is_none_that_is_not_there() {
     let defaults = [
+        ("GATEWAY_MULTIPLEX_PROFILES", "no"),
         ("HERMES_GW_POLICY", "profiles"),
         ("HERMES_GW_SERVICES_MAX", "500"),
         ("HERMES_GW_SKIP_RECONCILE", "no"),
@@ -385,6 +386,7 @@ fn a_setting_that_cannot_be_read_is_none_that_is_not_there() {
     let container = Container::boot(volume, spec);
     // (the setting, what follows, its exit code)
     let table = [
+        ("GATEWAY_MULTIPLEX_PROFILES", "it counts as not set", 0),
         ("HERMES_GW_POLICY", "the default counts", 0),
         ("HERMES_GW_SERVICES_MAX", "the default counts", 0),
         ("HERMES_GW_SKIP_RECONCILE", "reconcile is skipped", 0),

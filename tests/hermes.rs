@@ -395,3 +395,38 @@ fn of_two_containers_one_runs_each_real_gateway_and_the_other_takes_over() {
     assert_eq!(state(&first, "writer")["desired_state"], "stopped");
     assert_eq!(state(&first, "coder")["desired_state"], "running");
 }
+
+#[test]
+fn one_real_gateway_serves_all_profiles() {
+    let volume = Volume::new();
+    volume.wanted("default", "stopped").wanted("coder", "running").wanted("writer", "stopped");
+    volume.file("default", ".env", "GATEWAY_MULTIPLEX_PROFILES=1\n");
+    let Some(mut container) = boot(volume, "one gateway for all profiles", &[]) else { return };
+    wait_running(&container, "default");
+    assert_eq!([container.state("coder"), container.state("writer")], ["down", "down"]);
+    let console = container.console();
+    assert!(console.contains("action=started folded_into_root=coder\n"), "{console}");
+    // It says so itself, by the same setting.
+    let served = |container: &Container| state(container, "default")["served_profiles"].clone();
+    wait_until("its list", || served(&container).is_array());
+    let line = |container: &Container, profile: &str| {
+        let shown = gw(container, &["status", profile]).stdout;
+        shown.lines().last().unwrap().to_string()
+    };
+    let list = served(&container);
+    for profile in ["coder", "writer"] {
+        let is_served = list.as_array().unwrap().iter().any(|it| it == profile);
+        let said = line(&container, profile).ends_with("down, served by default");
+        assert_eq!(said, is_served, "{profile}: {list}");
+    }
+    // A second one is not started.
+    assert_eq!(gw(&container, &["start", "coder"]).code, 1);
+
+    // Switched off, each has its own again.
+    container.volume().file("default", ".env", "GATEWAY_MULTIPLEX_PROFILES=0\n");
+    container.volume().give(support::HERMES);
+    container.restart();
+    wait_running(&container, "coder");
+    // default was never wanted for itself.
+    assert_eq!(container.state("default"), "down");
+}

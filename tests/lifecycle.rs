@@ -834,3 +834,67 @@ fn without_s6_svscan_nothing_pretends_to_work() {
     gw(&["unregister", "one", "default", "nobody"]).ok();
     assert_eq!(container.as_root(&["ls", "-A", "/run/other"]).ok(), ".hermes-gw.lock\n");
 }
+
+#[test]
+fn where_default_serves_all_others_start_by_force_only() {
+    let volume = Volume::new();
+    volume.wanted("default", "stopped").wanted("coder", "stopped").wanted("writer", "stopped");
+    volume.file("default", ".env", "GATEWAY_MULTIPLEX_PROFILES=1\n");
+    let container = Container::boot(volume, Spec::default());
+    for verb in ["start", "restart"] {
+        let refused = gw(&container, &[verb, "coder", "writer"]);
+        let line = |profile: &str| {
+            format!(
+                "hermes-gw: {verb} gateway: {profile}: policy root: default serves it, and a second \
+                 gateway would use the same token: --force starts it all the same\n"
+            )
+        };
+        assert_eq!(refused.stderr, line("coder") + &line("writer"));
+        assert_eq!((refused.code, refused.stdout.as_str()), (1, ""));
+        let as_root = container.as_root(&["/command/hermes-gw", verb, "coder"]);
+        assert_eq!((as_root.code, as_root.stderr), (1, line("coder")));
+    }
+    // Nothing was done: not the gateway started, nor its intent changed, nor a slot made.
+    container.volume().profile("new").give(support::HERMES);
+    assert_eq!(gw(&container, &["start", "new"]).code, 1);
+    assert!(!container.inside(&slot("new")).exists());
+    assert_eq!([container.state("coder"), container.state("writer")], ["down", "down"]);
+    assert_eq!(desired(&container, "coder"), "stopped");
+
+    // All is default, and of several the others are tried.
+    assert_eq!(gw(&container, &["-v", "start", "--all"]).ok(), "default: started\n");
+    container.wait_up("default");
+    assert_eq!(container.state("coder"), "down");
+    assert_eq!(gw(&container, &["-v", "restart", "--all"]).ok(), "default: restarted\n");
+    let both = gw(&container, &["-v", "start", "default", "coder"]);
+    assert_eq!((both.code, both.stdout.as_str()), (1, "default: started\n"));
+
+    // By force, or where it is no policy.
+    gw(&container, &["start", "--force", "coder"]).ok();
+    container.wait_up("coder");
+    assert_eq!(desired(&container, "coder"), "running");
+    gw(&container, &["restart", "--force", "coder"]).ok();
+    let forced = ["env", "HERMES_GW_POLICY=profiles", "/command/hermes-gw", "start", "writer"];
+    container.as_hermes(&forced).ok();
+    container.wait_up("writer");
+    // To stop is never refused, and all are all then.
+    gw(&container, &["stop", "--all"]).ok();
+    let states = ["default", "coder", "writer"].map(|profile| container.state(profile));
+    assert_eq!(states, ["down", "down", "down"]);
+
+    // A new slot stays down, and that is said.
+    assert_eq!(
+        gw(&container, &["register", "new"]).ok(),
+        "new: registered, down: default serves it (policy root)\n"
+    );
+    assert_eq!(container.state("new"), "down");
+    assert!(container.inside(&slot("new")).join("down").exists());
+    gw(&container, &["unregister", "new"]).ok();
+    assert_eq!(gw(&container, &["register", "--down", "new"]).ok(), "");
+    gw(&container, &["unregister", "new"]).ok();
+    assert_eq!(gw(&container, &["-q", "register", "new"]).ok(), "");
+
+    // Without that setting it is as before.
+    container.as_root(&["mv", "/opt/data/.env", "/opt/data/env"]).ok();
+    gw(&container, &["start", "coder"]).ok();
+}

@@ -404,9 +404,12 @@ fn the_environment_is_that_of_settings_help_scripts_and_rootfs() {
     assert_eq!(variables(&texts), settings, "help and settings");
     let mut used = variables(&(contents(&file("src")) + &contents(&file("rootfs/etc"))));
     assert!(used.is_superset(&settings) && used.contains("HERMES_VENV"), "{used:?}");
-    for (name, by) in
-        [("NO_COLOR", "src/output.rs"), ("TERM", "src/output.rs"), ("TZ", "src/settings.rs")]
-    {
+    for (name, by) in [
+        ("GATEWAY_MULTIPLEX_PROFILES", "src/hermes/multiplex.rs"),
+        ("NO_COLOR", "src/output.rs"),
+        ("TERM", "src/output.rs"),
+        ("TZ", "src/settings.rs"),
+    ] {
         assert!(fs::read_to_string(file(by)).unwrap().contains(&format!("\"{name}\"")), "{name}");
         used.insert(name.into());
     }

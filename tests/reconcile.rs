@@ -236,11 +236,14 @@ fn a_dry_run_says_what_a_run_would_do_and_touches_nothing() {
 
     let rows: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
     let expected = serde_json::json!([
-        {"profile": "default", "prior_state": "none", "action": "registered", "prior_exit": "unknown", "reason": null},
+        {"profile": "default", "prior_state": "none", "action": "registered", "prior_exit": "unknown", "reason": null,
+         "folded_into_root": null},
         {"profile": "Bad-Name", "prior_state": "none", "action": "skipped", "prior_exit": "unknown",
-         "reason": "invalid name: only a-z, 0-9, _ and - are allowed"},
-        {"profile": "runs", "prior_state": "running", "action": "started", "prior_exit": "unknown", "reason": null},
-        {"profile": "stays", "prior_state": "stopped", "action": "registered", "prior_exit": "unknown", "reason": null},
+         "reason": "invalid name: only a-z, 0-9, _ and - are allowed", "folded_into_root": null},
+        {"profile": "runs", "prior_state": "running", "action": "started", "prior_exit": "unknown", "reason": null,
+         "folded_into_root": null},
+        {"profile": "stays", "prior_state": "stopped", "action": "registered", "prior_exit": "unknown", "reason": null,
+         "folded_into_root": null},
     ]);
     assert_eq!(rows, expected);
     let warning: serde_json::Value = serde_json::from_str(json.stderr.trim()).unwrap();
@@ -539,7 +542,7 @@ fn errors_are_one_line_and_the_exit_code_tells_the_kind() {
         (
             scene.command(&["reconcile", "--policy", "both"]),
             100,
-            "hermes-gw: parse policy: both: must be profiles or root",
+            "hermes-gw: parse policy: both: must be auto, profiles or root",
         ),
         (
             no_user(reconcile()),
@@ -703,7 +706,7 @@ fn settings_that_cannot_be_understood_are_named_and_their_defaults_count() {
              seconds: the default counts",
             "hermes-gw: warning: read setting: HERMES_GW_PARK_DEATHS=-1: is not a number: the \
              default counts",
-            "hermes-gw: warning: read setting: HERMES_GW_POLICY=both: must be profiles or root: \
+            "hermes-gw: warning: read setting: HERMES_GW_POLICY=both: must be auto, profiles or root: \
              the default counts",
         ]
     );
@@ -748,4 +751,170 @@ fn as_many_gateways_are_named_as_there_are() {
     let output = scene.run(&["is-running", "one", "two"]);
     let why = "hermes-gw: parse argument: two: unexpected argument\n";
     assert_eq!((output.code, output.stderr.as_str()), (100, why));
+}
+
+/// Who starts when coder and writer want to run and default does not, and what was said.
+#[track_caller]
+fn started(scene: &Scene, variable: Option<&str>) -> (&'static str, Output) {
+    let mut command = scene.command(&["reconcile", "--boot"]);
+    if let Some(value) = variable {
+        command.env("GATEWAY_MULTIPLEX_PROFILES", value);
+    }
+    let output = scene.output(command);
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    let starts = ["default", "coder", "writer"].map(|profile| scene.starts(profile));
+    let who = match starts {
+        [true, false, false] => "root",
+        [false, true, true] => "profiles",
+        _ => panic!("{starts:?}"),
+    };
+    (who, output)
+}
+
+fn served() -> Scene {
+    let scene = Scene::new();
+    scene.volume.wanted("default", "stopped").wanted("coder", "running").wanted("idle", "stopped");
+    scene.volume.wanted("writer", "running");
+    scene
+}
+
+#[test]
+fn the_policy_follows_what_hermes_follows() {
+    const NAME: &str = "GATEWAY_MULTIPLEX_PROFILES";
+    let yes = "multiplex_profiles: true\n";
+    let nested = "gateway:\n  multiplex_profiles: true\n";
+    // (the variable, .env, config.yaml, the policy)
+    let table = [
+        (None, None, None, "profiles"),
+        (Some("1"), None, None, "root"),
+        (Some(" On\n"), None, None, "root"),
+        (Some("0"), None, Some(yes), "profiles"),
+        (Some(""), None, Some(yes), "root"),
+        (Some("maybe"), None, Some(yes), "root"),
+        (Some("maybe"), None, None, "profiles"),
+        (None, Some("N=yes\n"), None, "root"),
+        (Some("1"), Some("N=off\n"), Some(yes), "profiles"),
+        (Some("0"), Some("N=0\nexport N='true' # so\n"), None, "root"),
+        (Some("1"), Some("#N=0\nX=\"\nN=0\"\n"), None, "root"),
+        // An empty line replaces the variable, and then counts for nothing.
+        (Some("1"), Some("N=\n"), None, "profiles"),
+        (Some("0"), Some("N=\n"), Some(yes), "root"),
+        (Some("1"), Some("N=maybe\n"), Some("multiplex_profiles: no\n"), "profiles"),
+        // One without anything to set sets nothing.
+        (Some("1"), Some("N\n"), None, "root"),
+        (None, None, Some(yes), "root"),
+        (None, None, Some(nested), "root"),
+        (None, None, Some("gateway: {multiplex_profiles: yes}\n"), "root"),
+        (
+            None,
+            None,
+            Some("multiplex_profiles: false\ngateway: {multiplex_profiles: on}"),
+            "profiles",
+        ),
+        (None, None, Some("model: |\n  multiplex_profiles: true\n"), "profiles"),
+    ];
+    for (variable, dotenv, config, policy) in table {
+        let scene = served();
+        if let Some(text) = dotenv {
+            scene.volume.file("default", ".env", text.replace('N', NAME));
+        }
+        if let Some(text) = config {
+            scene.volume.file("default", "config.yaml", text);
+        }
+        let (who, output) = started(&scene, variable);
+        assert_eq!(who, policy, "{variable:?} {dotenv:?} {config:?}: {}", output.stderr);
+        assert_eq!(output.stderr, "", "{variable:?} {dotenv:?} {config:?}");
+        let folded = " action=started folded_into_root=coder,writer\n";
+        assert_eq!(output.stdout.contains(folded), policy == "root", "{}", output.stdout);
+        assert_eq!(output.stdout.matches("folded").count(), usize::from(policy == "root"));
+    }
+}
+
+#[test]
+fn whose_wish_default_starts_by_is_in_the_boot_log_and_in_json() {
+    let scene = served();
+    scene.volume.file("default", ".env", "GATEWAY_MULTIPLEX_PROFILES=1");
+    let dry = scene.run(&["--json", "reconcile", "--dry-run"]);
+    let rows: serde_json::Value = serde_json::from_str(&dry.stdout).unwrap();
+    assert_eq!(rows[0]["folded_into_root"], serde_json::json!(["coder", "writer"]));
+    assert_eq!(rows[1]["folded_into_root"], serde_json::Value::Null);
+    assert_eq!(started(&scene, None).0, "root");
+    let log = scene.volume.read("default", "logs/container-boot.log");
+    let line = log.lines().next().unwrap();
+    let end = " profile=default prior_state=stopped action=started prior_exit=unknown \
+               folded_into_root=coder,writer";
+    assert!(line.ends_with(end), "{line}");
+    assert_eq!(log.matches("folded").count(), 1);
+    // What is set or given forces it, either way.
+    let forced = |setting, args: &[&str]| {
+        let mut command = scene.command(&[&["reconcile", "--dry-run"], args].concat());
+        command.env("HERMES_GW_POLICY", setting);
+        scene.output(command).stdout.contains("folded_into_root")
+    };
+    assert!(!forced("profiles", &[]) && forced("root", &[]) && forced("auto", &[]));
+    assert!(forced("profiles", &["--policy", "auto"]) && !forced("root", &["--policy=profiles"]));
+}
+
+#[test]
+fn a_config_may_be_a_link_and_what_is_odd_about_one_never_fails_a_boot() {
+    // As Kubernetes mounts ConfigMaps.
+    let scene = served();
+    scene.volume.file("default", "..2026/config.yaml", "multiplex_profiles: true\n");
+    symlink("..2026", scene.volume.path().join("..data")).unwrap();
+    symlink("..data/config.yaml", scene.volume.path().join("config.yaml")).unwrap();
+    let (who, output) = started(&scene, None);
+    assert_eq!((who, output.stderr.as_str()), ("root", ""));
+
+    let links = [
+        ("dangling", "/nowhere", None),
+        ("zero", "/dev/zero", Some("is a socket or a device, not a regular file")),
+        ("loop", "config.yaml", Some("(ELOOP)")),
+        ("directory", "/", Some("is a directory, not a regular file")),
+    ];
+    let texts = [
+        (
+            "anchor",
+            "gateway: &a\n  multiplex_profiles: true\n".to_string(),
+            "has an anchor, an alias or a tag",
+        ),
+        ("number", "multiplex_profiles: 7\n".to_string(), "has a value that is neither yes nor no"),
+        ("tab", "\tmultiplex_profiles: true\n".to_string(), "has a tab where YAML has none"),
+        (
+            "documents",
+            "multiplex_profiles: true\n---\n".to_string(),
+            "has more of YAML than is understood here",
+        ),
+        ("large", "#".repeat((1 << 20) + 1), "is larger than 1048576 bytes"),
+    ];
+    let check = |what: &str, file: &str, scene: &Scene, why: Option<&str>| {
+        let (who, output) = started(scene, None);
+        assert_eq!(who, "profiles", "{what}");
+        let path = scene.volume.path().join(file);
+        let start = format!("hermes-gw: warning: read: {}: ", path.display());
+        let told: Vec<_> = output.stderr.lines().collect();
+        match why {
+            None => assert_eq!(told, [""; 0], "{what}"),
+            Some(why) => {
+                assert_eq!(told.len(), 1, "{what}: {told:?}");
+                let end = format!("{why}: it does not count: set HERMES_GW_POLICY");
+                assert!(told[0].starts_with(&start) && told[0].ends_with(&end), "{what}: {told:?}");
+            }
+        }
+    };
+    for file in ["config.yaml", ".env"] {
+        for (what, target, why) in links {
+            let target = if target == "config.yaml" { file } else { target };
+            let scene = served();
+            symlink(target, scene.volume.path().join(file)).unwrap();
+            check(what, file, &scene, why);
+        }
+        let scene = served();
+        support::run(Command::new("mkfifo").arg(scene.volume.path().join(file)));
+        check("FIFO", file, &scene, Some("is a FIFO, not a regular file"));
+    }
+    for (what, text, why) in texts {
+        let scene = served();
+        scene.volume.file("default", "config.yaml", text);
+        check(what, "config.yaml", &scene, Some(why));
+    }
 }

@@ -161,7 +161,7 @@ fn times_processes_and_exits_are_those_of_s6_svstat() {
         assert_eq!(of(profile, ".wanted == \"up\""), svstat("wantedup"), "{profile}");
         assert_eq!(of(profile, ".ready"), svstat("ready").replace("true", "false"), "{profile}");
     }
-    let keys = "[\"at\",\"last_exit\",\"paused\",\"pid\",\"profile\",\"ready\",\"restarts\",\"since\",\
+    let keys = "[\"at\",\"last_exit\",\"paused\",\"pid\",\"profile\",\"ready\",\"restarts\",\"served_by\",\"since\",\
                 \"state\",\"text\",\"tree\",\"wanted\",\"wanted_at_boot\"]";
     assert_eq!(jq("map(keys) | unique | .[0] | tojson", &json), keys);
     assert_eq!(
@@ -276,6 +276,59 @@ fn the_root_policy_decides_what_comes_up_at_boot() {
         jq("map([.profile, .state, .wanted_at_boot]) | tojson", &json),
         r#"[["default","up","up"],["named","down","down"]]"#
     );
+}
+
+#[test]
+fn who_is_down_because_default_serves_it_says_so() {
+    let volume = Volume::new();
+    volume.wanted("default", "stopped").wanted("coder", "running").wanted("writer", "stopped");
+    volume.file("default", "config.yaml", "gateway:\n  multiplex_profiles: true\n");
+    let container = Container::boot(volume, Spec::default());
+    container.wait_up("default");
+    // By policy, as long as default does not say whom it serves.
+    for profile in ["coder", "writer"] {
+        assert_eq!(wait_state(&container, profile, "down, served by default"), 0);
+    }
+    let rows = |container: &Container| {
+        let json = gw(container, &["--json", "status"]).stdout;
+        jq("map([.profile, .state, .wanted_at_boot, .served_by]) | tojson", &json)
+    };
+    assert_eq!(
+        rows(&container),
+        r#"[["coder","down","down","default"],["default","up","up",null],["writer","down","down","default"]]"#
+    );
+    let watched = gw(&container, &["status"]);
+    assert_eq!((watched.code, state(&watched.stdout, "default").as_str()), (0, "up"));
+
+    // By its own word.
+    let said = |list: &str| {
+        let text = format!(r#"{{"gateway_state":"running","served_profiles":{list}}}"#);
+        container.volume().file("default", "gateway_state.json", text);
+    };
+    said(r#"["default","coder"]"#);
+    assert_eq!(wait_state(&container, "coder", "down, served by default"), 0);
+    assert_eq!(wait_state(&container, "writer", "down"), 0);
+    said("[]");
+    assert_eq!(wait_state(&container, "coder", "down"), 0);
+    said("null");
+    assert_eq!(wait_state(&container, "coder", "down, served by default"), 0);
+    // Of one that runs all the same.
+    gw(&container, &["start", "--force", "coder"]).ok();
+    container.wait_up("coder");
+    assert_eq!(wait_state(&container, "coder", "up, wanted down at next boot, beside default"), 0);
+    gw(&container, &["stop", "coder"]).ok();
+
+    // Nobody serves where default is down.
+    gw(&container, &["stop", "default"]).ok();
+    assert_eq!(wait_state(&container, "coder", "down"), 0);
+    assert_eq!(
+        rows(&container),
+        r#"[["coder","down","down",null],["default","down","down",null],["writer","down","down",null]]"#
+    );
+    // Nor under the other policy.
+    let forced = ["env", "HERMES_GW_POLICY=profiles", "/command/hermes-gw", "status", "writer"];
+    gw(&container, &["start", "default"]).ok();
+    assert_eq!(state(&container.as_hermes(&forced).stdout, "writer"), "down");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::verbs::{MANY, Verb};
 use crate::error::{Error, Kind, Result};
-use crate::model::policy::Policy;
+use crate::model::policy::PolicySetting;
 use crate::model::values;
 use crate::options::{Opt, OptionRow, Options, Verbosity};
 use lexopt::prelude::*;
@@ -124,8 +124,8 @@ fn take_value(option: Opt, value: Vec<u8>, options: &mut Options) -> Result<()> 
             options.lines = Some(lines.ok_or_else(|| wrong("parse lines", "is not a number"))?);
         }
         Opt::Policy => {
-            let policy = Policy::parse(&value);
-            let policy = policy.ok_or_else(|| wrong("parse policy", "must be profiles or root"))?;
+            let policy = PolicySetting::parse(&value);
+            let policy = policy.ok_or_else(|| wrong("parse policy", PolicySetting::WORDS))?;
             options.policy = Some(policy);
         }
         Opt::Timeout => {
@@ -185,6 +185,7 @@ fn usage(error: lexopt::Error) -> Box<Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::policy::Policy;
     use proptest::prelude::*;
     use std::time::Duration;
 
@@ -228,9 +229,14 @@ mod tests {
             (
                 "x reconcile --dry-run --policy root",
                 "reconcile",
-                with(&[Opt::DryRun], policy(Policy::Root)),
+                with(&[Opt::DryRun], policy(PolicySetting::Forced(Policy::Root))),
             ),
-            ("x reconcile --policy=profiles", "reconcile", policy(Policy::Profiles)),
+            (
+                "x reconcile --policy=profiles",
+                "reconcile",
+                policy(PolicySetting::Forced(Policy::Profiles)),
+            ),
+            ("x reconcile --policy auto", "reconcile", policy(PolicySetting::Auto)),
             ("x reconcile --prune", "reconcile", with(&[Opt::Prune], none())),
             ("/etc/cont-init.d/02-reconcile-profiles", "reconcile", boot),
             (
@@ -254,6 +260,7 @@ mod tests {
                 Options { timeout: Some(Duration::from_secs(1)), ..words(&["a", "b"]) },
             ),
             ("x stop --all", "stop", with(&[Opt::All], none())),
+            ("x start --force a", "start", with(&[Opt::Force], words(&["a"]))),
             ("x restart --no-wait a -- -b", "restart", with(&[Opt::NoWait], words(&["a", "-b"]))),
             ("x signal sigusr1 a b", "signal", words(&["sigusr1", "a", "b"])),
             ("x wait --ready a", "wait", with(&[Opt::Ready], words(&["a"]))),
@@ -341,7 +348,7 @@ mod tests {
             ("x --boot reconcile", "parse option: --boot: unknown here"),
             ("x reconcile extra", "parse argument: extra: unexpected argument"),
             ("x reconcile --policy", "parse option: --policy: needs a value"),
-            ("x reconcile --policy both", "parse policy: both: must be profiles or root"),
+            ("x reconcile --policy both", "parse policy: both: must be auto, profiles or root"),
             ("x --json=1 detect", "parse option: --json: takes no value"),
             ("x finish", "parse arguments: finish: needs more arguments"),
             ("x start -a", "parse option: -a: unknown here"),
@@ -361,6 +368,7 @@ mod tests {
             ("x logs --all", "parse option: --all: unknown here"),
             ("x logs -x a", "parse option: -x: unknown here"),
             ("x start -f a", "parse option: -f: unknown here"),
+            ("x stop --force a", "parse option: --force: unknown here"),
             ("x shutdown --timeout 1.", "parse seconds: 1.: is not a time"),
             ("x shutdown --timeout -1", "parse seconds: -1: is not a time"),
             ("x shutdown --timeout 1e3", "parse seconds: 1e3: is not a time"),

@@ -60,7 +60,8 @@ Exit codes: 0 nobody reads it any more, 1 the kernel has no watch left, 102 no s
 "Checks the container and prints a line for each finding: ok, warn or FAIL, what was
 checked, what is so, and what to type or to set against it. Looks at who calls, settings,
 the image, layout and s6-svscan, owners, slots and their loggers, capacity, leftovers,
-room in file systems, homes, and gateways that do not stay up. Changes nothing.
+room in file systems, homes, the policy and what says so, and gateways that do not stay
+up. Changes nothing.
 
 With --json an array of objects: check, level (ok, warn, fail), text, remedy. With -q
 what is ok is left out.
@@ -71,13 +72,16 @@ Exit codes: 0 nothing fails, 1 something does.
     "print the profiles that have a slot",
 "Prints the profiles that have a slot, one a line; with --json an array.
 ";
-    cmd::lifecycle::start, (0, MANY), "start PROFILE...|--all [--force] [--no-wait] [--timeout SECONDS]",
+    cmd::lifecycle::start, (0, MANY), "start PROFILE...|--all [--no-wait] [--force] [--timeout SECONDS]",
     "bring gateways up, now and after each restart of the container",
 "Brings gateways up, all at once, waits until they are, 10 seconds at most, and records
 that they are to run. A profile on disk that has no slot is registered first. It ends a
 delay, and starts what was parked.
 
-Exit codes: 0 up, 1 it died at once, 3 no such gateway, 99 not up in time.
+Under policy root only default is started, and others with --force.
+
+Exit codes: 0 up, 1 it died at once, or default serves it, 3 no such gateway, 99 not up
+in time.
 ";
     cmd::lifecycle::stop, (0, MANY), "stop PROFILE...|--all [--no-wait] [--timeout SECONDS]",
     "bring gateways down, now and after each restart of the container",
@@ -86,11 +90,11 @@ records that they are to stay down. Each is told that an operator stops it.
 
 Exit codes: 0 down, 3 no such gateway, 99 not down in time.
 ";
-    cmd::lifecycle::restart, (0, MANY), "restart PROFILE...|--all [--force] [--no-wait] [--timeout SECONDS]",
+    cmd::lifecycle::restart, (0, MANY), "restart PROFILE...|--all [--no-wait] [--force] [--timeout SECONDS]",
     "have gateways run in a new process; start those that are down",
 "Brings gateways down and up again, all at once, and waits for the new processes, 60
 seconds at most. What is down is started. Records that they are to run. With --no-wait
-s6 starts them anew, a second later.
+s6 starts them anew, a second later. Under policy root it is as with start.
 
 Exit codes: 0 up, 1 it died at once, 3 no such gateway, 99 not up in time.
 ";
@@ -129,7 +133,7 @@ Exit codes: 0 done, 1 there is no log yet, 3 no such gateway.
     cmd::registration::register, (1, 1), "register PROFILE [--env NAME=VALUE]... [--down] [--if-missing]",
     "make the slot of a profile",
 "Makes the slot of a profile, has s6 take it up and waits until that is so. If it is
-not taken up, nothing stays behind.
+not taken up, nothing stays behind. Under policy root, others than default stay down.
 
 Exit codes: 0 done, 1 there is no room, 4 registered already, 102 not taken up.
 ";
@@ -138,7 +142,7 @@ Exit codes: 0 done, 1 there is no room, 4 registered already, 102 not taken up.
 "Stops gateways, all at once, and removes their slots. One that is not down in time
 (60 seconds) is killed. Profiles without a slot are done already.
 ";
-    cmd::reconcile::run, (0, 0), "reconcile [--boot] [--dry-run] [--prune] [--policy profiles|root]",
+    cmd::reconcile::run, (0, 0), "reconcile [--boot] [--dry-run] [--prune] [--policy auto|profiles|root]",
     "make a slot for every profile; start those meant to run",
 "Makes a slot in the scandir for default and for every directory of profiles/ that
 holds SOUL.md. It is up if desired_state in the profile's gateway_state.json is
@@ -148,8 +152,9 @@ changed. Running gateways are left alone. As root it first hands scandir and con
 FIFO to hermes, then becomes hermes. Called as NN-reconcile-profiles it is reconcile --boot.
 Where the main program is gateway run --no-supervise, default stays down.
 
-Policy profiles (default): each profile's own intent decides. Policy root: named slots
-stay down, and default starts if any intent is running.
+Policy profiles: each profile's own intent decides. Policy root: default serves all. The
+others stay down, and default starts if any intent is running. Policy auto (default) is
+root where Hermes is set to serve all profiles from one gateway, else profiles.
 
 Settings: HERMES_GW_POLICY, HERMES_GW_SKIP_RECONCILE=1, HERMES_GATEWAY_NO_SUPERVISE=1,
 HERMES_GW_USER (hermes), HERMES_GW_SERVICES_MAX (1000, in the user tree 4000).

@@ -1,6 +1,6 @@
 //! `start`, `stop`, `restart`, `signal`, `is-running`, `wait`: gateways that there are.
 
-use super::outcomes;
+use super::{outcomes, targets};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::transition::Target;
@@ -53,14 +53,23 @@ fn change(context: &Context, target: Target) -> Result<u8> {
         false => (Timeout::After(options.timeout.unwrap_or(default)), done),
     };
     let manager = manager::open(context, privilege)?;
-    let registered;
-    let names = if all {
-        registered = super::all(&*manager)?;
-        &registered
-    } else {
-        &options.words
+    let is_refused = target != Target::Stop
+        && !options.has(Opt::Force)
+        && super::default_serves_all(context, &*manager);
+    let mut named = match (all, is_refused) {
+        (false, _) => targets(&options.words),
+        (true, false) => targets(&super::all(&*manager)?),
+        // Nobody has asked for one of the others.
+        (true, true) => vec![Ok(Profile::Default)],
     };
-    outcomes(context, names, done, &|profiles| match target {
+    for it in named.iter_mut().filter(|_| is_refused) {
+        if let Ok(Profile::Named(name)) = it {
+            let why = "policy root: default serves it, and a second gateway would use the same \
+                       token: --force starts it all the same";
+            *it = Err(Error::new(Kind::Unusable, target.what(), &**name, why));
+        }
+    }
+    outcomes(context, named, done, &|profiles| match target {
         Target::Start => manager.start(profiles, timeout),
         Target::Stop => manager.stop(profiles, timeout),
         _ => manager.restart(profiles, timeout),
@@ -85,7 +94,7 @@ pub(crate) fn signal(context: &Context) -> Result<u8> {
         )
     })?;
     let s6 = manager::open_s6(context, Privilege::Control, SIGNAL)?;
-    outcomes(context, names, "signalled", &|profiles| {
+    outcomes(context, targets(names), "signalled", &|profiles| {
         let mut outcomes = Outcomes::new();
         for profile in profiles {
             let sent = send(&s6, profile, signal);
@@ -125,7 +134,7 @@ pub(crate) fn wait(context: &Context) -> Result<u8> {
     };
     let timeout = options.timeout.map_or(Timeout::Never, Timeout::After);
     let s6 = manager::open_s6(context, Privilege::Control, "wait for gateway")?;
-    outcomes(context, &options.words, done, &|profiles| {
+    outcomes(context, targets(&options.words), done, &|profiles| {
         bring::command(&s6, target, profiles, timeout, &|profile, service| {
             if target == Target::Ready && service.says_ready() == Ok(false) {
                 let why = "it has no notification-fd, and never says that it is ready";

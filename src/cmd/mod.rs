@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::hermes::container::{PROC, Supervisor};
 use crate::manager::{Outcomes, ServiceManager};
+use crate::model::policy::Policy;
 use crate::model::profile::Profile;
 
 /// Runs `detect`.
@@ -27,15 +28,21 @@ fn profile(name: &[u8]) -> Result<Profile> {
     Profile::parse(name).map_err(|why| Error::new(Kind::Usage, "find profile", name, why.why()))
 }
 
-/// Does something to all profiles that `names` are; the others are failures too. What
+/// Whether default serves all profiles: then others are not to be started. Where the homes
+/// cannot be opened nothing is known. Only once root is dropped.
+fn default_serves_all(context: &Context, manager: &dyn ServiceManager) -> bool {
+    manager.kind() == Supervisor::S6
+        && context.homes().is_ok_and(|homes| context.policy(&homes).policy == Policy::Root)
+}
+
+/// Does something to all profiles that `named` are; the others are failures too. What
 /// went wrong is printed, and the exit code is the first failure's.
 fn outcomes(
     context: &Context,
-    names: &[Vec<u8>],
+    named: Vec<Result<Profile>>,
     done: &'static str,
     act: &dyn Fn(&[Profile]) -> Outcomes,
 ) -> Result<u8> {
-    let named = targets(names);
     let mut acted = act(&profiles(&named)).into_iter();
     let mut code = 0;
     for profile in named {

@@ -27,6 +27,9 @@ use crate::text::{Shown, hex_digits};
 /// half of the descriptors.
 const OPEN_HOMES: usize = 200;
 
+/// So many bytes of names are said of those whose wish default takes over.
+const MAX_FOLDED: usize = 300;
+
 /// All that a run needs to know and hold.
 pub(super) struct Run<'a> {
     context: &'a Context,
@@ -114,8 +117,11 @@ impl<'a> Run<'a> {
         let locked = || self.s6.lock().map_err(|error| self.context.explain(error));
         let _lock = if self.dry { None } else { Some(locked()?) };
         let (observed, mut homes) = self.observe()?;
-        let policy = self.context.options.policy.unwrap_or(self.context.settings.policy);
-        let mut actions = plan::plan(observed, policy);
+        let resolved = self.context.policy(&self.homes);
+        if !only_standing_by {
+            self.context.output.warn_all(&resolved.flaws);
+        }
+        let mut actions = plan::plan(observed, resolved.policy);
         if only_standing_by {
             actions.iter_mut().for_each(Action::leave_unless_standing_by);
         }
@@ -378,6 +384,13 @@ fn json(action: &Action) -> String {
     row.text("profile", &Shown(action.name()).to_string());
     row.text("prior_state", &action.prior.word()).text("action", action.effect.word());
     row.text("prior_exit", action.exit.word()).text_or_null("reason", action.reason.as_deref());
+    match &action.folded[..] {
+        [] => row.raw("folded_into_root", "null"),
+        all => {
+            let names = names(all, "\",\"", usize::MAX);
+            row.raw("folded_into_root", &["[\"", &names, "\"]"].concat())
+        }
+    };
     row.end()
 }
 
@@ -408,8 +421,24 @@ fn facts(action: &Action, exit: &str, text: &mut String) {
     put(text, " prior_state=", &action.prior.word());
     put(text, " action=", action.effect.word());
     put(text, " prior_exit=", exit);
+    put(text, " folded_into_root=", &names(&action.folded, ",", MAX_FOLDED));
     put(text, " reason=", action.reason.as_deref().unwrap_or_default());
     *text += "\n";
+}
+
+/// The names of `profiles`; once that is over `most` bytes, what follows is left out.
+fn names(profiles: &[Profile], between: &str, most: usize) -> String {
+    let mut names = String::new();
+    for profile in profiles {
+        if !names.is_empty() {
+            names += between;
+        }
+        if names.len() > most {
+            return names + "...";
+        }
+        names += profile.name();
+    }
+    names
 }
 
 /// Appends a fact, if there is one.
@@ -455,6 +484,7 @@ mod tests {
             sweep: true,
             seed: false,
             unsupervised: true,
+            folded: Vec::new(),
         };
         let skipped = Action {
             profile: Err("Bad \n\\é".bytes().chain([0xff]).collect()),
@@ -482,6 +512,26 @@ mod tests {
     }
 
     #[test]
+    fn whose_wish_it_was_is_said_of_some_where_they_are_many() {
+        let profile = |name: String| Profile::parse(name.as_bytes()).unwrap();
+        let mut started = actions().swap_remove(0);
+        started.folded = ["coder", "writer"].map(|name| profile(name.into())).into();
+        assert_eq!(
+            lines(&[started.clone()]),
+            "reconcile: profile=default prior_state=running action=started \
+             folded_into_root=coder,writer\n"
+        );
+        let row: serde_json::Value = serde_json::from_str(&json(&started)).unwrap();
+        assert_eq!(row["folded_into_root"], serde_json::json!(["coder", "writer"]));
+        let many: Vec<_> = (0..300).map(|number| profile(format!("p{number:09}"))).collect();
+        let text = names(&many, ",", MAX_FOLDED);
+        assert!(
+            text.starts_with("p000000000,p000000001,") && text.ends_with(",p000000027,..."),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn actions_are_json_that_others_can_read() {
         let rows: Vec<_> = actions().iter().map(json).collect();
         let json: serde_json::Value = serde_json::from_str(&output::array(&rows)).unwrap();
@@ -489,9 +539,9 @@ mod tests {
             json,
             serde_json::json!([
                 {"profile": "default", "prior_state": "running", "action": "started",
-                 "prior_exit": "unclean", "reason": null},
+                 "prior_exit": "unclean", "reason": null, "folded_into_root": null},
                 {"profile": "Bad \\x0a\\\\é\\xff", "prior_state": "none", "action": "skipped",
-                 "prior_exit": "unknown", "reason": "invalid \"name\""},
+                 "prior_exit": "unknown", "reason": "invalid \"name\"", "folded_into_root": null},
             ])
         );
     }

@@ -1,6 +1,6 @@
 //! `register`, `unregister`, `list`, `hook`, `install`: which gateways there are.
 
-use super::outcomes;
+use super::{outcomes, targets};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::retire;
@@ -9,7 +9,7 @@ use crate::hermes::container::Supervisor;
 use crate::manager;
 use crate::manager::access::Privilege;
 use crate::model::profile::Profile;
-use crate::options::Opt;
+use crate::options::{Opt, Verbosity};
 use crate::output;
 use std::slice;
 
@@ -18,13 +18,22 @@ pub(crate) fn register(context: &Context) -> Result<u8> {
     context.warn_of_settings();
     let options = &context.options;
     let profile = super::profile(options.words.first().map_or(&b""[..], |name| name))?;
-    let how = Registration {
+    let mut how = Registration {
         environment: options.environment.clone(),
         down: options.has(Opt::Down),
         if_missing: options.has(Opt::IfMissing),
     };
-    if manager::open(context, Privilege::Register)?.register(&profile, &how)? {
-        context.output.did(profile.name(), "registered")?;
+    let manager = manager::open(context, Privilege::Register)?;
+    let served =
+        !how.down && profile != Profile::Default && super::default_serves_all(context, &*manager);
+    how.down |= served;
+    if manager.register(&profile, &how)? {
+        match served && context.output.verbosity != Verbosity::Quiet {
+            true => context
+                .output
+                .tell(profile.name(), "registered, down: default serves it (policy root)")?,
+            false => context.output.did(profile.name(), "registered")?,
+        }
     }
     Ok(0)
 }
@@ -33,7 +42,7 @@ pub(crate) fn register(context: &Context) -> Result<u8> {
 pub(crate) fn unregister(context: &Context) -> Result<u8> {
     let timeout = context.options.timeout.unwrap_or(retire::TIMEOUT);
     let manager = manager::open(context, Privilege::Register)?;
-    outcomes(context, &context.options.words, "unregistered", &|profiles| {
+    outcomes(context, targets(&context.options.words), "unregistered", &|profiles| {
         manager.unregister(profiles, timeout)
     })
 }

@@ -32,7 +32,7 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
     for target in &targets {
         observed.push(target.clone().and_then(|profile| observer.observe(&profile)));
     }
-    s6.drop_root_and_add_wanted_at_boot(observed.iter_mut().flatten());
+    s6.drop_root_and_ask_homes(&mut observed.iter_mut().flatten());
     let (mut observations, mut code) = (Vec::new(), 0);
     for (target, observed) in targets.iter().zip(observed) {
         let one = match (observed, target) {
@@ -112,6 +112,7 @@ pub(super) fn json(it: &Observation, tree: Tree, at: Duration) -> String {
     row.flag("ready", it.ready).flag("paused", it.paused);
     row.text_or_null("wanted", wish(it.wanted));
     row.text_or_null("wanted_at_boot", wish(it.wanted_at_boot));
+    row.text_or_null("served_by", it.served.then_some("default"));
     row.number("restarts", it.deaths.map(|deaths| deaths as u64)).raw("last_exit", &exit);
     row.text("tree", tree.word()).text("at", &calendar::precise(at));
     row.end()
@@ -275,7 +276,7 @@ mod tests {
                 "profile": "coder", "state": "backing-off",
                 "text": "backing off 8s, 4 deaths: signal 9", "pid": null,
                 "since": "2026-05-24T18:05:30.000000000Z", "ready": false, "paused": false,
-                "wanted": "up", "wanted_at_boot": null, "restarts": 4,
+                "wanted": "up", "wanted_at_boot": null, "served_by": null, "restarts": 4,
                 "last_exit": {"code": null, "signal": 9}, "tree": "root",
                 "at": "2026-05-24T18:05:33.005000000Z",
             })

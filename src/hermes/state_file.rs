@@ -114,6 +114,18 @@ fn only_desired(desired: Intent) -> Vec<u8> {
     format!("{{\"{DESIRED}\":\"{}\"}}\n", desired.word()).into_bytes()
 }
 
+/// Whom the gateway in `home` serves, as an array of JSON; nothing where that is not said.
+pub(crate) fn served_profiles(home: &Dir) -> String {
+    home.read(STATE_FILE, MAX_STATE).map_or(String::new(), |content| parse_served(&content))
+}
+
+fn parse_served(content: &[u8]) -> String {
+    let Ok((text, members)) = parse(content) else { return String::new() };
+    let value = find(text, &members, "served_profiles").next_back();
+    let value = value.map_or("", |member| &text[member.value.clone()]);
+    if value.starts_with('[') { value.into() } else { String::new() }
+}
+
 /// Writes the state file of an old-style `gateway run` container into `home`: it is
 /// to run. `now` is in seconds since 1970 UTC.
 pub(crate) fn seed(home: &Dir, now: i64) -> Result<()> {
@@ -379,6 +391,20 @@ mod tests {
             let expected = Ending { announced, terminated };
             assert_eq!(ending(30), Ok(expected), "{exit} {state} {shutdown:?} {lifecycle}");
             assert!(!ending(61).unwrap().announced, "of another run: {exit} {state}");
+        }
+    }
+
+    #[test]
+    fn whom_it_serves_is_a_list_or_not_known() {
+        let table = [
+            (r#"{"served_profiles":["default","a"]}"#, r#"["default","a"]"#),
+            (r#"{"served_profiles":[]}"#, "[]"),
+            (r#"{"served_profiles":"a"}"#, ""),
+            (r#"{"x":{"served_profiles":["a"]}}"#, ""),
+            (r#"{"served_profiles":["a"]"#, ""),
+        ];
+        for (text, list) in table {
+            assert_eq!(parse_served(text.as_bytes()), list, "{text}");
         }
     }
 

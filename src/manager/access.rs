@@ -1,5 +1,6 @@
 //! How the verbs come to s6: the scandir opened, what only root can do done, root dropped.
 
+use super::ServiceManager;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::observe::{Observer, wanted_at_boot};
@@ -7,7 +8,9 @@ use crate::gateway::slot;
 use crate::gateway::slots::{Slots, is_slot};
 use crate::gateway::standby;
 use crate::gateway::user_tree;
+use crate::hermes::state_file;
 use crate::model::observation::Observation;
+use crate::model::policy::Policy;
 use crate::model::profile::Profile;
 use crate::model::tree::Tree;
 use crate::s6::handover;
@@ -15,6 +18,7 @@ use crate::s6::service::Service;
 use crate::sys::identity::Ids;
 use crate::sys::lock::Lock;
 use crate::sys::{self, identity, if_there};
+use crate::text::contains;
 use std::borrow::Cow;
 
 /// How much a verb does as root before it becomes the gateways' user; each more than the one
@@ -77,20 +81,28 @@ impl<'a> S6<'a> {
         Observer { slots: &self.slots, window, hint: self.context.whom_to_be() }
     }
 
-    /// Drops root, and adds to `observations` whether each is wanted up at the next boot.
-    pub(crate) fn drop_root_and_add_wanted_at_boot<'o>(
+    /// Drops root, and adds to `observations` what the homes know.
+    pub(crate) fn drop_root_and_ask_homes(
         &self,
-        observations: impl Iterator<Item = &'o mut Observation>,
+        observations: &mut dyn Iterator<Item = &mut Observation>,
     ) {
-        if !self.context.output.warn_unless(self.context.drop_root(&mut |_| Ok(()))) {
-            return;
+        if self.context.output.warn_unless(self.context.drop_root(&mut |_| Ok(()))) {
+            self.ask_homes(observations);
         }
+    }
+
+    /// Adds to `observations` whether each is wanted up at the next boot, and whether default
+    /// serves it now.
+    pub(crate) fn ask_homes(&self, observations: &mut dyn Iterator<Item = &mut Observation>) {
         // A home that cannot be opened is not known to want anything.
         let Ok(homes) = self.context.homes() else { return };
+        let policy = self.context.policy(&homes).policy;
+        let serves = policy == Policy::Root && self.is_running(&Profile::Default) == Ok(true);
+        let names = if serves { state_file::served_profiles(homes.root()) } else { String::new() };
         for it in observations {
             let main = || self.context.main_is_default();
-            let policy = self.context.settings.policy;
             it.wanted_at_boot = wanted_at_boot(&homes, policy, &it.profile, &main);
+            it.served = serves && policy.folds(&it.profile) && is_in(&names, it.profile.name());
             standby::add_holder(&homes, it);
         }
     }
@@ -150,6 +162,13 @@ impl<'a> S6<'a> {
             self.context.output.warn_of("waiting for another hermes-gw that changes the scandir");
         })
     }
+}
+
+/// Whether those that an array of JSON names, all if it is empty, are with `name`.
+fn is_in(names: &str, name: &str) -> bool {
+    // No name has anything in it that JSON escapes.
+    let name = ["\"", name, "\""].concat();
+    names.is_empty() || contains(names.as_bytes(), name.as_bytes())
 }
 
 /// Gives to `ids` what hermes needs of PID 1's tree. The user tree is its user's already.

@@ -23,7 +23,7 @@ const TELL_ALL: Duration = Duration::from_secs(5);
 
 impl Target {
     /// What is done, in words, for errors.
-    pub(super) const fn what(self) -> &'static str {
+    pub(crate) const fn what(self) -> &'static str {
         match self {
             Target::Start => "start gateway",
             Target::Stop | Target::Rest => "stop gateway",

@@ -105,6 +105,8 @@ pub(crate) struct Observation {
     pub(crate) wanted: Option<bool>,
     /// Whether it comes up when the container starts the next time, if that is known.
     pub(crate) wanted_at_boot: Option<bool>,
+    /// Whether the gateway of default serves its profile.
+    pub(crate) served: bool,
     /// How often it died lately, since an operator last intervened, if that is known.
     pub(crate) deaths: Option<usize>,
     /// How it last ended.
@@ -127,6 +129,7 @@ impl Observation {
             paused: false,
             wanted: None,
             wanted_at_boot: None,
+            served: false,
             deaths: Some(0),
             last_exit: None,
             holder: None,
@@ -176,6 +179,10 @@ impl Observation {
         }
         if self.state == State::Down && self.wanted_at_boot == Some(true) {
             text += ", wanted up at next boot";
+        }
+        if self.served {
+            text +=
+                if self.state == State::Up { ", beside default" } else { ", served by default" };
         }
         match (self.state, self.deaths, self.last_exit) {
             (State::Up | State::Starting, Some(deaths @ 1..), Some(exit)) => {
@@ -285,6 +292,15 @@ mod tests {
             (
                 Observation { holder: Some(Holder::Elsewhere), ..observation(State::Down, "") },
                 "down, another container runs it",
+                true,
+            ),
+            (
+                Observation {
+                    wanted_at_boot: Some(false),
+                    served: true,
+                    ..observation(State::Down, "")
+                },
+                "down, served by default",
                 true,
             ),
             (observation(State::NotSupervised, ""), "not supervised", false),

@@ -137,6 +137,8 @@ pub(crate) struct Action {
     pub(crate) seed: bool,
     /// Whether s6-svscan has yet to take its slot up.
     pub(crate) unsupervised: bool,
+    /// Under policy root, for default: the others that want to run.
+    pub(crate) folded: Vec<Profile>,
 }
 
 impl Action {
@@ -180,9 +182,15 @@ pub(crate) fn plan(observed: Observed, policy: Policy) -> Vec<Action> {
         Err(_) => false,
     };
     let mut places = Places::new(&found, capacity, strangers, wants_up);
-    let mut actions = Vec::with_capacity(found.len());
+    let (mut actions, mut folded) = (Vec::with_capacity(found.len()), Vec::new());
     for found in found {
         let up = wants_up(&found);
+        if let Ok(profile) = &found.profile
+            && policy.folds(profile)
+            && found.prior.wants_up()
+        {
+            folded.push(profile.clone());
+        }
         actions.push(act(found, up, &mut places));
     }
     if let Some(default) = actions.first_mut() {
@@ -192,6 +200,7 @@ pub(crate) fn plan(observed: Observed, policy: Policy) -> Vec<Action> {
         if main_is_default && default.down && default.effect != Effect::Skipped {
             default.reason = Some(MAIN_IS_DEFAULT.into());
         }
+        default.folded = folded;
     }
     for profile in orphans {
         actions.push(prune(profile));
@@ -212,6 +221,7 @@ fn prune(profile: Profile) -> Action {
         sweep: false,
         seed: false,
         unsupervised: false,
+        folded: Vec::new(),
     }
 }
 
@@ -267,6 +277,7 @@ fn act(found: Found, up: bool, places: &mut Places) -> Action {
         sweep: effect != Effect::Skipped && !running && !standing_by,
         seed: false,
         unsupervised: effect != Effect::Skipped && !supervised,
+        folded: Vec::new(),
     }
 }
 
@@ -465,10 +476,14 @@ mod tests {
                 found("a", prior, Slot::Absent),
             ])
         };
+        let actions = plan(all(running()), Policy::Root);
         assert_eq!(
-            effects(&plan(all(running()), Policy::Root)),
+            effects(&actions),
             [("default", Effect::Started, false), ("a", Effect::Registered, true)]
         );
+        assert_eq!(actions[0].folded, [Profile::parse(b"a").unwrap()]);
+        assert!(actions[1].folded.is_empty());
+        assert!(plan(all(running()), Policy::Profiles)[0].folded.is_empty());
         assert_eq!(
             effects(&plan(all(state("stopped")), Policy::Root)),
             [("default", Effect::Registered, true), ("a", Effect::Registered, true)]
@@ -496,7 +511,8 @@ mod tests {
             found("default", LastKnown::Nothing, Slot::Absent),
             found("Bad", running(), Slot::Absent),
         ]);
-        assert_eq!(plan(all, Policy::Root)[0].effect, Effect::Registered);
+        let actions = plan(all, Policy::Root);
+        assert_eq!((actions[0].effect, &actions[0].folded[..]), (Effect::Registered, &[][..]));
     }
 
     #[test]

@@ -4,23 +4,51 @@ use super::intent::LastKnown;
 use super::profile::Profile;
 
 /// Whose intents decide who runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Policy {
     /// Each profile's own.
-    #[default]
     Profiles,
     /// One root gateway serves all: named slots stay down, and default runs if anyone wants to.
     Root,
 }
 
-impl Policy {
-    /// The policy that `word` names.
-    pub(crate) fn parse(word: &[u8]) -> Option<Policy> {
+/// What an operator sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum PolicySetting {
+    /// As Hermes itself decides whether one gateway serves all profiles.
+    #[default]
+    Auto,
+    /// This one, whatever Hermes does.
+    Forced(Policy),
+}
+
+impl PolicySetting {
+    /// What is said of a word that is none of these.
+    pub(crate) const WORDS: &str = "must be auto, profiles or root";
+
+    /// The setting that `word` names.
+    pub(crate) fn parse(word: &[u8]) -> Option<PolicySetting> {
         match word.trim_ascii() {
-            b"profiles" => Some(Policy::Profiles),
-            b"root" => Some(Policy::Root),
+            b"auto" => Some(PolicySetting::Auto),
+            b"profiles" => Some(PolicySetting::Forced(Policy::Profiles)),
+            b"root" => Some(PolicySetting::Forced(Policy::Root)),
             _ => None,
         }
+    }
+}
+
+impl Policy {
+    /// The word for it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Policy::Profiles => "profiles",
+            Policy::Root => "root",
+        }
+    }
+
+    /// Whether it leaves `profile` to the gateway of default.
+    pub(crate) fn folds(self, profile: &Profile) -> bool {
+        self == Policy::Root && *profile != Profile::Default
     }
 
     /// Whether the gateway of `profile` is to be up after a start of the container. `own` is

@@ -2,7 +2,9 @@
 //!
 //! Every operation is relative to an open directory, takes one path component or a path of
 //! our own making, and follows no symbolic link. Only [`Dir::open`], [`is_dir`] and
-//! [`read_followed`], for paths that the image's author chose, follow them.
+//! [`read_followed`], for paths that the image's author chose, follow them, and
+//! [`Dir::read_followed`], for files that may well be links and are read as nobody but the
+//! gateways' user.
 
 use super::meta::{FileKind, Meta};
 use super::poll::{Fifo, FifoWriter};
@@ -161,6 +163,11 @@ impl Dir {
         self.read_as(name, OPEN_FILE, limit)
     }
 
+    /// The same; symbolic links are followed.
+    pub(crate) fn read_followed(&self, name: &[u8], limit: usize) -> Result<Vec<u8>> {
+        Ok(self.read_as(name, OPEN_FILE.difference(OFlags::NOFOLLOW), limit)?.0)
+    }
+
     fn read_as(&self, name: &[u8], flags: OFlags, limit: usize) -> Result<(Vec<u8>, Meta)> {
         const WHAT: &str = "read";
         let fd = self.open_at(WHAT, name, OFlags::RDONLY | flags, 0)?;
@@ -309,6 +316,5 @@ pub(crate) fn is_dir(path: &[u8]) -> Result<bool> {
 /// The whole of the regular file at the absolute `path`, which the image's author chose:
 /// symbolic links are followed. Else it is [`Dir::read`].
 pub(crate) fn read_followed(path: &[u8], limit: usize) -> Result<Vec<u8>> {
-    let flags = OPEN_FILE.difference(OFlags::NOFOLLOW);
-    Ok(Dir::open(b"/")?.read_as(path.strip_prefix(b"/").unwrap_or(path), flags, limit)?.0)
+    Dir::open(b"/")?.read_followed(path.strip_prefix(b"/").unwrap_or(path), limit)
 }

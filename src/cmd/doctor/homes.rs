@@ -1,6 +1,6 @@
 //! What is looked at as the gateways' user: the homes, and what comes of both sides.
 
-use super::services::room;
+use super::services::{room, warn_of_settings};
 use super::{Doctor, Findings};
 use crate::error::Error;
 use crate::hermes::home::Homes;
@@ -36,6 +36,15 @@ impl Doctor<'_> {
         let remedy = format!("as root: chown -R {} {}", self.user_name(), shell_word(root));
         self.owned(findings, homes.root(), &[b".", b"logs", b"logs/gateways"], &remedy);
         room(findings, homes.root())
+    }
+
+    /// Which policy counts.
+    pub(super) fn policy(&self, findings: &mut Findings) -> String {
+        // What keeps it from being opened was told above.
+        let Ok(homes) = self.context.homes() else { return "not looked at".into() };
+        let resolved = self.context.policy(&homes);
+        warn_of_settings(findings, &resolved.flaws);
+        resolved.text
     }
 
     /// Slots against profiles.
@@ -116,6 +125,10 @@ impl Doctor<'_> {
                         format_args!("default: up, and {MAIN_IS_DEFAULT}: two run"),
                         format_args!("hermes-gw stop default"),
                     );
+                }
+                // Two gateways use one token.
+                (State::Up, _) if it.served => {
+                    findings.warn(text, format_args!("hermes-gw stop {name}"));
                 }
                 _ if it.deaths.is_none_or(|deaths| deaths >= RESTLESS) => findings.warn(text, logs),
                 _ if !it.is_well() && it.state == State::Down => findings.warn(text, start),

@@ -86,7 +86,7 @@ fn examine(context: &Context, findings: &mut Findings) {
         Err(error) => {
             findings.begin("settings");
             findings.fail(format_args!("{error}"), format_args!("man hermes-gw"));
-            return services::check_settings(context, findings);
+            return services::warn_of_settings(findings, &context.settings.flaws);
         }
     };
     let mut doctor = match Doctor::new(context, place) {
@@ -105,9 +105,8 @@ fn examine(context: &Context, findings: &mut Findings) {
         return told(findings, &error);
     }
     findings.run(&doctor, Doctor::OUTSIDE);
-    doctor
-        .s6
-        .drop_root_and_add_wanted_at_boot(doctor.seen.iter_mut().map(|it| &mut it.observation));
+    let mut observations = doctor.seen.iter_mut().map(|it| &mut it.observation);
+    doctor.s6.drop_root_and_ask_homes(&mut observations);
     // Root that cannot become the gateways' user keeps away from the homes.
     if context.is_user() {
         findings.run(&doctor, Doctor::INSIDE);
@@ -136,8 +135,10 @@ impl<'a> Doctor<'a> {
     );
 
     /// What is looked at as the gateways' user: the homes, and what comes of both.
-    const INSIDE: Checks<'a> =
-        ("home profiles gateways", &[Doctor::home, Doctor::profiles, Doctor::gateways]);
+    const INSIDE: Checks<'a> = (
+        "home policy profiles gateways",
+        &[Doctor::home, Doctor::policy, Doctor::profiles, Doctor::gateways],
+    );
 
     fn new(context: &'a Context, place: &'a Place) -> Result<Doctor<'a>> {
         raise_descriptor_limit();

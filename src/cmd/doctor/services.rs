@@ -1,8 +1,7 @@
 //! What is looked at as who calls: s6's side.
 
 use super::{Doctor, Findings, told};
-use crate::context::Context;
-use crate::error::{Kind, Result};
+use crate::error::{Errors, Kind, Result};
 use crate::gateway::slots::{self, is_slot};
 use crate::hermes::container::{self, PROC, Supervisor};
 use crate::model::plan::MAIN_IS_DEFAULT;
@@ -18,8 +17,8 @@ const LITTLE: u64 = 1 << 20;
 const PROGRAMS: &str = "command/hermes-gw command/with-contenv command/s6-setuidgid command/s6-log";
 
 /// What is wrong with settings instead of which defaults count.
-pub(super) fn check_settings(context: &Context, findings: &mut Findings) {
-    for flaw in &context.settings.flaws {
+pub(super) fn warn_of_settings(findings: &mut Findings, flaws: &Errors) {
+    for flaw in flaws {
         findings.warn(format_args!("{flaw}"), format_args!("man hermes-gw"));
     }
 }
@@ -63,7 +62,7 @@ impl Doctor<'_> {
     }
 
     pub(super) fn settings(&self, findings: &mut Findings) -> String {
-        check_settings(self.context, findings);
+        warn_of_settings(findings, &self.context.settings.flaws);
         "all can be read".into()
     }
 
