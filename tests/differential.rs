@@ -44,6 +44,8 @@ struct Difference {
     theirs: String,
     /// Whether one gateway serves all profiles, as Hermes itself sees it.
     multiplexes: bool,
+    /// Whether any named profile is to run, as hermes-gw has understood it.
+    wished: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -148,7 +150,7 @@ const ROWS: &[Row] = &[
     Row {
         words: [
             "a state that is a list or an object",
-            "the boot ends; with one gateway for all it is logged",
+            "the boot ends; where one gateway serves all, it is logged",
             "it is no word: the other key counts, with a warning",
         ],
         explains: |case, it| match it.what {
@@ -180,11 +182,7 @@ const ROWS: &[Row] = &[
         },
     },
     Row {
-        words: [
-            "a state file of over 1 MiB",
-            "it counts, however long that takes",
-            "no state is known, with a warning",
-        ],
+        words: ["a state file of over 1 MiB", "it counts", "no state is known, with a warning"],
         explains: |case, it| {
             is_unread(case, it) && state_of(case, it).is_some_and(|state| state.len() > 1 << 20)
         },
@@ -207,7 +205,7 @@ const ROWS: &[Row] = &[
         words: [
             "a number of over 4,300 digits",
             "the boot ends",
-            "it is a number, and none of our business",
+            "it is a number like others, and skipped",
         ],
         explains: |_, it| {
             it.what == What::Abort && it.theirs.starts_with("ValueError: Exceeds the limit")
@@ -216,7 +214,7 @@ const ROWS: &[Row] = &[
     Row {
         words: [
             "a state file that is a link",
-            "followed, as root",
+            "followed",
             "not followed: no state is known, with a warning",
         ],
         explains: |case, it| {
@@ -247,7 +245,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         words: [
-            "half a surrogate pair as a state",
+            "a state with half a surrogate pair in it (`\\ud800`)",
             "the boot log cannot be written, and the boot ends",
             "logged as ?",
         ],
@@ -280,18 +278,14 @@ const ROWS: &[Row] = &[
         },
     },
     Row {
-        words: [
-            "a profile's directory that is a link",
-            "followed, as root",
-            "skipped, with the reason",
-        ],
+        words: ["a profile's directory that is a link", "followed", "skipped, with the reason"],
         explains: |case, it| {
             matches!(case.entry(&it.profile), Some(Entry::Link(_)))
                 && (it.what == What::File || ["none", "skipped"].contains(&&it.ours[..]))
         },
     },
     Row {
-        words: ["profiles that is a link", "followed, as root", "a warning, and default alone"],
+        words: ["profiles/ that is a link", "followed", "a warning, and default alone"],
         explains: |case, it| {
             case.profiles == Profiles::Link
                 && is_named(it)
@@ -300,7 +294,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         words: [
-            "profiles that may not be read",
+            "profiles/ that may not be read",
             "the boot ends, and the boot log gets no line",
             "a warning, and default alone",
         ],
@@ -353,8 +347,8 @@ const ROWS: &[Row] = &[
     },
     Row {
         words: [
-            "an entry that is no profile and looks like one: profiles/default, a link to nowhere",
-            "nothing is said in the boot log",
+            "profiles/default, or a link to nowhere in profiles/",
+            "not spoken of in the boot log",
             "skipped, with the reason",
         ],
         explains: |case, it| {
@@ -365,22 +359,22 @@ const ROWS: &[Row] = &[
     },
     Row {
         words: [
-            "one gateway serves all, and a named profile is to run",
-            "nothing runs, unless default is to",
+            "one gateway that serves all, and a named profile that is to run",
+            "default stays down unless it is to run itself, so nobody is served",
             "default starts",
         ],
         explains: |_, it| {
             it.what == What::Slot
                 && it.profile == b"default"
-                && it.multiplexes
+                && (it.multiplexes && it.wished)
                 && (&it.ours[..], is_down(&it.theirs)) == ("up", true)
         },
     },
     Row {
         words: [
-            ".env or config.yaml says if one gateway serves all",
-            "only the variable counts: gateways run beside the one that serves them, or none does",
-            "what counts for the gateway counts",
+            ".env or config.yaml that says whether one gateway serves all",
+            "only the variable GATEWAY_MULTIPLEX_PROFILES counts, as it does not for the gateway: two serve a profile, or none",
+            "the policy is what the gateway itself makes of them",
         ],
         explains: |case, it| {
             it.what == What::Slot
@@ -392,7 +386,7 @@ const ROWS: &[Row] = &[
     Row {
         words: [
             "an old-style container whose state file is a link to nowhere",
-            "seeded where the link leads, as root",
+            "seeded where the link leads",
             "not followed: no state is known, with a warning",
         ],
         explains: |case, it| {
@@ -425,7 +419,7 @@ const ROWS: &[Row] = &[
     Row {
         words: [
             "a boot log that cannot be written",
-            "an exception at the end of the boot",
+            "the boot ends with an exception, at its very end",
             "a warning",
         ],
         explains: |case, it| {
@@ -445,11 +439,7 @@ const ROWS: &[Row] = &[
         },
     },
     Row {
-        words: [
-            "logs or the boot log is a link",
-            "written to where it leads, as root",
-            "a warning",
-        ],
+        words: ["logs/ or a boot log that is a link", "written to where it leads", "a warning"],
         explains: |case, it| {
             it.what == What::File
                 && matches!(case.logs, Logs::Link | Logs::LogIsLink)
@@ -557,10 +547,16 @@ fn variable_says(case: &Case) -> bool {
 
 /// What became of a case on one side: what is in the scandir, and on the volume.
 struct Left {
-    /// By the profile's name: whether it is up, and what it is made of.
-    slots: BTreeMap<Vec<u8>, (bool, BTreeMap<Vec<u8>, &'static str>)>,
+    /// By the profile's name.
+    slots: BTreeMap<Vec<u8>, Slot>,
     /// By path: kind and mode, and what a file holds.
     files: BTreeMap<Vec<u8>, String>,
+}
+
+struct Slot {
+    up: bool,
+    /// What it is made of: the kind of each file, by its path.
+    parts: BTreeMap<Vec<u8>, &'static str>,
 }
 
 impl Left {
@@ -576,7 +572,7 @@ impl Left {
                 parts.insert(path.to_vec(), kind_of(&look));
             });
             let up = parts.remove(&b"/down"[..]).is_none();
-            slots.insert(profile.to_vec(), (up, parts));
+            slots.insert(profile.to_vec(), Slot { up, parts });
         }
         let mut files = BTreeMap::new();
         for part in ["home", "elsewhere"] {
@@ -727,27 +723,32 @@ fn compare(case: &Case, outcome: &Outcome) -> Vec<Difference> {
     let Outcome { said, ours, theirs } = outcome;
     let mut found = Vec::new();
     let multiplexes = said["multiplexes"].as_bool().unwrap();
+    let stdout = said["ours"]["stdout"].as_str().unwrap();
+    let ours_said = actions(stdout);
+    let wished = ours_said.iter().any(|(name, it)| {
+        let named = name != b"default" && it.action != "skipped";
+        named && ["running", "draining", "degraded"].contains(&&it.prior[..])
+    });
     let mut differ = |what, profile: &[u8], ours: &str, theirs: &str| {
         if ours != theirs {
             let (ours, theirs) = (ours.to_string(), theirs.to_string());
             let profile = profile.to_vec();
-            found.push(Difference { what, profile, ours, theirs, multiplexes });
+            found.push(Difference { what, profile, ours, theirs, multiplexes, wished });
         }
     };
-    let stdout = said["ours"]["stdout"].as_str().unwrap();
     let skipped = stdout.starts_with("reconcile: skipped: ").to_string();
     differ(What::Skip, b"", &skipped, &said["theirs"]["skipped"].to_string());
     differ(What::Wrong, b"", &said["ours"]["code"].to_string(), "0");
-    differ(What::Wrong, b"", &said["log"].as_str().unwrap_or(""), "");
+    differ(What::Wrong, b"", said["log"].as_str().unwrap_or(""), "");
 
-    let (ours_said, aborts) = (actions(stdout), aborts(said));
+    let aborts = aborts(said);
     let mut theirs_said = BTreeMap::new();
     for action in said["theirs"]["actions"].as_array().unwrap() {
         theirs_said.insert(from_hex(action["profile"].as_str().unwrap()), action);
     }
     let slot = |left: &Left, name: &[u8]| match left.slots.get(name) {
-        Some((true, _)) => "up",
-        Some((false, _)) => "down",
+        Some(slot) if slot.up => "up",
+        Some(_) => "down",
         None => "none",
     };
     let mut all: Vec<Vec<u8>> = vec![b"default".to_vec()];
@@ -774,6 +775,10 @@ fn compare(case: &Case, outcome: &Outcome) -> Vec<Difference> {
             _ => "none",
         };
         differ(What::Wrong, name, is, expected);
+        // One gateway that serves all is default's, and is up if anyone wants to run.
+        if multiplexes && is != "none" && (name != b"default" || wished_running(&ours_said)) {
+            differ(What::Wrong, name, is, if name == b"default" { "up" } else { "down" });
+        }
         if let Some(why) = aborts.get(name) {
             differ(What::Abort, name, is, why);
             continue;
@@ -793,9 +798,9 @@ fn compare(case: &Case, outcome: &Outcome) -> Vec<Difference> {
         }
         if let (Some(ours), Some(theirs)) = (ours.slots.get(name), theirs.slots.get(name)) {
             // What s6 is to find there.
-            for (path, kind) in &theirs.1 {
+            for (path, kind) in &theirs.parts {
                 let at = |kind: &str| format!("{}: {kind}", path.escape_ascii());
-                let ours = ours.1.get(path).unwrap_or(&"not there");
+                let ours = ours.parts.get(path).unwrap_or(&"not there");
                 differ(What::Layout, name, &at(ours), &at(kind));
             }
         }
@@ -838,6 +843,12 @@ fn compare(case: &Case, outcome: &Outcome) -> Vec<Difference> {
         }
     }
     found
+}
+
+/// Whether a named profile is to run, whichever key of its state file says so.
+fn wished_running(said: &BTreeMap<Vec<u8>, Action>) -> bool {
+    let runs = |it: &Action| it.action != "skipped" && it.prior == "running";
+    said.iter().any(|(name, it)| name != b"default" && runs(it))
 }
 
 /// The profile that a path of the volume belongs to.
@@ -948,6 +959,17 @@ fn note_log(dir: &Path, said: &mut Value) {
         }
     }
     said["ours"]["exits"] = exits.into();
+}
+
+#[test]
+fn the_readme_lists_the_differences_and_no_others() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let (_, section) = readme.split_once("\n## Against the Python layer\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let listed: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    let rows: Vec<String> =
+        ROWS.iter().map(|row| format!("| {} |", row.words.join(" | "))).collect();
+    assert_eq!(listed, rows, "as it should be:\n{}", rows.join("\n"));
 }
 
 /// The differences of a case that no row explains.

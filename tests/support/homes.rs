@@ -482,7 +482,9 @@ impl Case {
         match self.profiles {
             Profiles::Link => symlink("../elsewhere/profiles", profiles).unwrap(),
             Profiles::Dangling => symlink("../elsewhere/none", profiles).unwrap(),
-            Profiles::Locked => fs::set_permissions(profiles, Permissions::from_mode(0)).unwrap(),
+            Profiles::Locked => {
+                fs::set_permissions(profiles, Permissions::from_mode(0o000)).unwrap()
+            }
             _ => {}
         }
         self.close(&home);
@@ -561,7 +563,7 @@ fn lay_home(path: &Path, home: &Home, elsewhere: &Path, leads: &str) {
             Node::File(content) => fs::write(path, content).unwrap(),
             Node::Locked(content) => {
                 fs::write(&path, content).unwrap();
-                fs::set_permissions(path, Permissions::from_mode(0)).unwrap();
+                fs::set_permissions(path, Permissions::from_mode(0o000)).unwrap();
             }
             Node::Link(content) => {
                 fs::write(elsewhere.join(&outside), content).unwrap();
@@ -587,7 +589,7 @@ fn lay_home(path: &Path, home: &Home, elsewhere: &Path, leads: &str) {
 }
 
 fn make_fifo(path: &Path) {
-    super::run(Command::new("mkfifo").arg(path));
+    crate::support::run(Command::new("mkfifo").arg(path));
 }
 
 impl Home {
