@@ -259,7 +259,8 @@ fn any_name(dice: &mut Dice) -> Vec<u8> {
 /// The root home: nothing could be done at all in one that may not be entered.
 fn any_root(dice: &mut Dice, main: &[&str]) -> Home {
     let mut home = any_home(dice);
-    home.mode = if dice.percent(4) { 0o555 } else { 0o755 };
+    let read_only = if main.contains(&"run") { 10 } else { 4 };
+    home.mode = if dice.percent(read_only) { 0o555 } else { 0o755 };
     if main.contains(&"run") && dice.percent(40) {
         home.state = Node::Absent;
     }
