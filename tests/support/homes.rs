@@ -125,19 +125,26 @@ pub struct Case {
 
 const TRUE: [&str; 6] = ["1", "true", "yes", "on", " TRUE ", "On\t"];
 const OTHER: [&str; 7] = ["0", "false", "no", "off", "", "  ", "maybe"];
-const DOTENV: [&str; 6] = [
+const DOTENV: [&str; 9] = [
     "GATEWAY_MULTIPLEX_PROFILES=true\n",
     "# tokens\nTOKEN=x\nGATEWAY_MULTIPLEX_PROFILES=\"1\"\n",
     "export GATEWAY_MULTIPLEX_PROFILES=yes\n",
+    "GATEWAY_MULTIPLEX_PROFILES='on' # one for all\nTOKEN=x",
+    "TEXT=\"a\nb\"\nGATEWAY_MULTIPLEX_PROFILES = 1\n",
+    "GATEWAY_MULTIPLEX_PROFILES=true\nGATEWAY_MULTIPLEX_PROFILES=off\n",
     "GATEWAY_MULTIPLEX_PROFILES=false\n",
     "GATEWAY_MULTIPLEX_PROFILES=\n",
     "TOKEN=x\n",
 ];
-const CONFIG: [&str; 8] = [
+const CONFIG: [&str; 12] = [
     "multiplex_profiles: true\n",
     "gateway:\n  # one for all\n  multiplex_profiles: true\n",
     "gateway: {multiplex_profiles: on}\n",
     "model: x\ngateway:\n  other: 1\n  multiplex_profiles: \"yes\"\n",
+    "---\ntext: 'it''s # one'\n\"multiplex_profiles\": Yes # for all\n",
+    "gateway: {other: {a: b}, 'multiplex_profiles': true}\n",
+    "list:\n- multiplex_profiles: true\ntext: |\n  gateway:\n    multiplex_profiles: true\n",
+    "multiplex_profiles: false\ngateway: {multiplex_profiles: true}\n",
     "multiplex_profiles: false\n",
     "gateway:\n  multiplex_profiles: off\n",
     "model: x\n",
