@@ -29,11 +29,12 @@ test: build lint
 	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked
 	$(USER_TREE)
 
-# Real Hermes Agent, from PyPI; also a part of test, where it can be had.
+# Real Hermes Agent, from PyPI, and its Python layer beside us on made-up homes; also a part
+# of test, where it can be had.
 hermes: build
 	tests/support/packages.sh $(TOOLS)
 	tests/support/hermes.sh
-	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked --test hermes
+	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked --test hermes --test differential
 
 # The container tests again, in both layouts, on the s6 of other Debian suites.
 versions: build
