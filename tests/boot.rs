@@ -177,6 +177,7 @@ fn hermes_controls_what_root_supervises_whatever_its_uid_and_home() {
         "intervened f 644 12345:12345",
         "log d 755 12345:12345",
         "log/event d 3730 12345:12345",
+        "log/finish f 755 12345:12345",
         "log/run f 755 12345:12345",
         "log/supervise d 700 12345:12345",
         "log/supervise/control p 600 12345:12345",

@@ -213,7 +213,7 @@ fn each_shell_offers_what_can_come_next() {
     let wait = format!("{GLOBAL} --up --ready --down --timeout");
     let table = [
         ("", commands.join(" ")),
-        ("sta", "start status".into()),
+        ("sta", "standby start status".into()),
         ("-v un", "uninstall unregister".into()),
         ("-", GLOBAL.into()),
         ("list -", GLOBAL.into()),
@@ -249,7 +249,7 @@ fn each_shell_offers_what_can_come_next() {
         ("frobnicate ", String::new()),
         ("zz", String::new()),
     ];
-    let none = ["reconcile", "list", "detect", "install", "uninstall", "shutdown", "finish"];
+    let none = ["reconcile", "list", "detect", "install", "uninstall", "shutdown", "standby", "finish"];
     for shell in ALL {
         let expect = |line: &str, expected: &str| {
             let line = format!("hermes-gw {line}");

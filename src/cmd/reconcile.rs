@@ -105,7 +105,7 @@ impl<'a> Run<'a> {
             }
         }
         let homes = context.homes().map_err(|error| error.hint("set HERMES_HOME or --home"))?;
-        let logs = home::logs(homes.root())?;
+        let logs = home::logs(homes.root());
         let prune = options.has(Opt::Prune);
         let user = &settings.place()?.user[..];
         Ok(Some(Run { context, boot, dry, prune, user, role, homes, logs, s6 }))

@@ -26,12 +26,16 @@ const SKELETON: &str = "log event supervise supervise/event log/event log/superv
 
 /// What a part of the skeleton is, and its mode.
 fn kind_of(part: &str) -> (FileKind, u32) {
-    match part.rsplit('/').next() {
-        Some("control") => (FileKind::Fifo, 0o600),
-        Some("event") => (FileKind::Directory, EVENT_MODE),
-        Some("supervise") => (FileKind::Directory, 0o700),
-        _ => (FileKind::Directory, 0o755),
+    for (end, kind, mode) in [
+        ("control", FileKind::Fifo, 0o600),
+        ("event", FileKind::Directory, EVENT_MODE),
+        ("supervise", FileKind::Directory, 0o700),
+    ] {
+        if part.ends_with(end) {
+            return (kind, mode);
+        }
     }
+    (FileKind::Directory, 0o755)
 }
 
 fn make(slot: &Dir, part: &str) -> Result<()> {

@@ -33,7 +33,7 @@ pub(crate) fn locks_of(home: &Dir, logs: Option<&Dir>, profile: &Profile) -> Loc
 /// The same, from the homes of all. A profile without a home has none.
 pub(crate) fn locks_in(homes: &Homes, profile: &Profile) -> Result<Locks> {
     match if_there(homes.of(profile))? {
-        Some(home) => Ok(locks_of(&home, home::logs(homes.root())?.as_ref(), profile)),
+        Some(home) => Ok(locks_of(&home, home::logs(homes.root()).as_ref(), profile)),
         None => Ok(Locks::default()),
     }
 }

@@ -147,9 +147,9 @@ fn entry(profiles: &Dir, name: &[u8]) -> Option<Entry> {
 }
 
 /// The directory that holds the logs of all gateways, below the root home; `None` if there is
-/// none yet.
-pub(crate) fn logs(root: &Dir) -> Result<Option<Dir>> {
-    if_there(root.dir(b"logs").and_then(|logs| logs.dir(b"gateways")))
+/// none that can be opened: s6-log is told so as well, and says it.
+pub(crate) fn logs(root: &Dir) -> Option<Dir> {
+    root.dir(b"logs").and_then(|logs| logs.dir(b"gateways")).ok()
 }
 
 /// Removes the pid files of a gateway that cannot be running.

@@ -34,10 +34,19 @@ impl Locks {
 
     /// Who holds the gateway's.
     pub(crate) fn gateway_holder(&self) -> Option<Holder> {
-        let lock = self.gateway.as_ref().filter(|lock| lock.is_locked())?;
-        // A holder that /proc does not show is none of this container.
-        let pid = lock.meta().and_then(|meta| pid_of_flock(meta.inode));
-        Some(pid.unwrap_or_default().map_or(Holder::Elsewhere, Holder::Here))
+        let lock = self.gateway.as_ref()?;
+        let inode = lock.meta().map_or(0, |meta| meta.inode);
+        // Twice: the holder may end, and another one come, while it is looked for.
+        for _ in 0..2 {
+            if !lock.is_locked() {
+                return None;
+            }
+            if let Ok(Some(pid)) = pid_of_flock(inode) {
+                return Some(Holder::Here(pid));
+            }
+        }
+        // One that /proc does not show is none of this container.
+        lock.is_locked().then_some(Holder::Elsewhere)
     }
 
     /// Whether another container holds either.

@@ -177,20 +177,22 @@ pub(crate) fn plan(observed: Observed, policy: Policy) -> Vec<Action> {
         default.prior = Intent::Running.into();
     }
     let anyone = found.iter().any(|f| f.profile.is_ok() && f.prior.wants_up());
-    let wants_up = |found: &Found| match &found.profile {
-        Ok(profile) => policy.wants_up(profile, &found.prior, || anyone, || main_is_default),
-        Err(_) => false,
-    };
-    let mut places = Places::new(&found, capacity, strangers, wants_up);
-    let (mut actions, mut folded) = (Vec::with_capacity(found.len()), Vec::new());
-    for found in found {
-        let up = wants_up(&found);
+    let (mut wanted_up, mut folded) = (Vec::with_capacity(found.len()), Vec::new());
+    for found in &found {
+        wanted_up.push(match &found.profile {
+            Ok(profile) => policy.wants_up(profile, &found.prior, || anyone, || main_is_default),
+            Err(_) => false,
+        });
         if let Ok(profile) = &found.profile
             && policy.folds(profile)
             && found.prior.wants_up()
         {
             folded.push(profile.clone());
         }
+    }
+    let mut places = Places::new(&found, &wanted_up, capacity, strangers);
+    let mut actions = Vec::with_capacity(found.len());
+    for (found, up) in found.into_iter().zip(wanted_up) {
         actions.push(act(found, up, &mut places));
     }
     if let Some(default) = actions.first_mut() {
@@ -289,17 +291,16 @@ struct Places {
 }
 
 impl Places {
-    fn new(
-        found: &[Found],
-        capacity: usize,
-        strangers: usize,
-        wants_up: impl Fn(&Found) -> bool,
-    ) -> Places {
-        let present = |f: &&Found| f.profile.is_ok() && f.slot != Slot::Absent;
-        let newcomer = |f: &&Found| f.profile.is_ok() && f.slot == Slot::Absent;
-        let taken = strangers + found.iter().filter(present).count();
-        let first = |f: &&Found| f.profile == Ok(Profile::Default) || wants_up(f);
-        let reserved_up = found.iter().filter(newcomer).filter(first).count();
+    fn new(found: &[Found], wanted_up: &[bool], capacity: usize, strangers: usize) -> Places {
+        let (mut taken, mut reserved_up) = (strangers, 0);
+        for (found, up) in found.iter().zip(wanted_up) {
+            let Ok(profile) = &found.profile else { continue };
+            if found.slot != Slot::Absent {
+                taken += 1;
+            } else if *up || *profile == Profile::Default {
+                reserved_up += 1;
+            }
+        }
         Places { capacity, reserved_up, free: capacity.saturating_sub(taken) }
     }
 
