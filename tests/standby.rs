@@ -50,7 +50,7 @@ struct Holder(Child);
 impl Holder {
     fn of(volume: &Volume, profile: &str) -> Holder {
         let lock = volume.home(profile).join("gateway.lock");
-        fs::write(&lock, "{\"pid\":7}\n").unwrap();
+        fs::write(&lock, "7 0\n").unwrap();
         let mut flock = Command::new("flock");
         flock.arg("-x").arg(&lock).args(["sh", "-c", "echo held; exec sleep infinity"]);
         // One group, for flock and what it runs.

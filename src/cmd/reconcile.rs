@@ -116,7 +116,7 @@ impl<'a> Run<'a> {
     fn act(&self, only_standing_by: bool) -> Result<Vec<Action>> {
         let locked = || self.s6.lock().map_err(|error| self.context.explain(error));
         let _lock = if self.dry { None } else { Some(locked()?) };
-        let (observed, mut homes) = self.observe()?;
+        let (observed, mut homes) = self.observe(only_standing_by)?;
         let resolved = self.context.policy(&self.homes);
         if !only_standing_by {
             self.context.output.warn_all(&resolved.flaws);
@@ -170,9 +170,9 @@ impl<'a> Run<'a> {
     }
 
     /// All that the plan depends on, and the homes of the profiles, as far as they stay open.
-    fn observe(&self) -> Result<(Observed, Vec<Option<Dir>>)> {
+    fn observe(&self, only_standing_by: bool) -> Result<(Observed, Vec<Option<Dir>>)> {
         let names = self.slots().dir().names()?;
-        if !self.dry {
+        if !self.dry && !only_standing_by {
             retire::clean_up(self.slots(), &names).iter().for_each(|error| self.warn(error));
         }
         let root = self.homes.root();
