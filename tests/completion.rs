@@ -249,7 +249,8 @@ fn each_shell_offers_what_can_come_next() {
         ("frobnicate ", String::new()),
         ("zz", String::new()),
     ];
-    let none = ["reconcile", "list", "detect", "install", "uninstall", "shutdown", "standby", "finish"];
+    let none =
+        ["reconcile", "list", "detect", "install", "uninstall", "shutdown", "standby", "finish"];
     for shell in ALL {
         let expect = |line: &str, expected: &str| {
             let line = format!("hermes-gw {line}");
