@@ -462,8 +462,8 @@ impl Container {
             let mode = fs::metadata(&path).ok()?.permissions().mode() & 0o7777;
             Some((name, mode, content))
         };
-        let names = ["type", "max-death-tally", "timeout-finish", "finish", "log/run", "run"];
-        names.into_iter().filter_map(file).collect()
+        let of_gateway = ["type", "max-death-tally", "timeout-finish", "finish", "run"];
+        of_gateway.into_iter().chain(["log/finish", "log/run"]).filter_map(file).collect()
     }
 
     /// The pid of the s6-supervise of `profile`.
