@@ -232,7 +232,14 @@ impl<'a> Run<'a> {
         // What is up here, or may be, has its locks itself.
         let elsewhere = match slot {
             Slot::Present { supervised: true, standing_by: false, .. } | Slot::Unusable(_) => false,
-            _ => standby::locks_of(home, self.logs.as_ref(), &profile).are_held_elsewhere(),
+            _ => {
+                let locks = standby::locks_of(home, self.logs.as_ref(), &profile);
+                let elsewhere = locks.are_held_elsewhere();
+                if !elsewhere && !self.dry {
+                    self.context.output.warn_unless(locks.remove_stale());
+                }
+                elsewhere
+            }
         };
         let exit = state_file::read_exit(home);
         Found { profile: Ok(profile), prior, exit, elsewhere, slot }
@@ -283,9 +290,6 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let output = &self.context.output;
-        if action.sweep {
-            output.warn_unless(standby::remove_stale_lock(self.logs.as_ref(), profile));
-        }
         let home = match home {
             Some(home) => home,
             None => self.homes.of(profile)?,

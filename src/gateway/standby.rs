@@ -6,7 +6,7 @@ use super::slot::{self, Rest};
 use super::slots::Slots;
 use crate::error::{Kind, Result};
 use crate::hermes::home::{self, Homes};
-use crate::hermes::locks::{self, Locks};
+use crate::hermes::locks::Locks;
 use crate::model::observation::{Holder, Observation, State};
 use crate::model::profile::Profile;
 use crate::s6::control::Control;
@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) fn locks_of(home: &Dir, logs: Option<&Dir>, profile: &Profile) -> Locks {
     // A log directory that cannot be opened has no lock that can.
     let log = logs.and_then(|logs| logs.dir(profile.name().as_bytes()).ok());
-    Locks::open(home, log.as_ref())
+    Locks::open(home, log)
 }
 
 /// The same, from the homes of all. A profile without a home has none.
@@ -89,13 +89,9 @@ pub(crate) fn wake() {
         .and_then(|dir| dir.open_fifo_writer(b"control")?.write(&[Control::Up as u8]));
 }
 
-/// Removes a stale lock from the log of `profile`, which nobody else has.
-pub(crate) fn remove_stale_lock(logs: Option<&Dir>, profile: &Profile) -> Result<()> {
-    let Some(logs) = logs else { return Ok(()) };
-    match if_there(logs.dir(profile.name().as_bytes()))? {
-        Some(log) => locks::remove_stale(&log),
-        None => Ok(()),
-    }
+/// Whether this image has the longrun.
+pub(crate) fn has_longrun() -> bool {
+    Dir::open(LONGRUN).is_ok()
 }
 
 /// What tells that a slot begins to stand by.

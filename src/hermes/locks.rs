@@ -22,14 +22,27 @@ const MAX_LOCKS: usize = 1 << 20;
 pub(crate) struct Locks {
     gateway: Option<File>,
     log: Option<File>,
+    /// The log directory, if its lock is there and s6-log cannot open it.
+    stale: Option<Dir>,
 }
 
 impl Locks {
     /// Opens those of the profile with this `home`, and with this log directory, if it has one.
-    pub(crate) fn open(home: &Dir, log: Option<&Dir>) -> Locks {
-        // What is no file that can be opened is nobody's lock: Hermes and s6-log open it first.
-        let open = |dir: &Dir, name| dir.file(name).ok();
-        Locks { gateway: open(home, GATEWAY_LOCK), log: log.and_then(|log| open(log, LOG_LOCK)) }
+    pub(crate) fn open(home: &Dir, log: Option<Dir>) -> Locks {
+        // What is no file that can be opened is nobody's lock: Hermes opens it first, too.
+        let mut locks = Locks { gateway: home.file(GATEWAY_LOCK).ok(), log: None, stale: None };
+        if let Some(log) = log {
+            match if_there(log.file_to_write(LOG_LOCK)) {
+                Ok(lock) => locks.log = lock,
+                Err(_) => locks.stale = Some(log),
+            }
+        }
+        locks
+    }
+
+    /// Removes a lock that would keep s6-log from its work, though nobody holds it.
+    pub(crate) fn remove_stale(&self) -> Result<()> {
+        self.stale.as_ref().map_or(Ok(()), |log| log.remove(LOG_LOCK).map(drop))
     }
 
     /// Who holds the gateway's.
@@ -58,15 +71,6 @@ impl Locks {
     /// Those that are there.
     pub(crate) fn files(&self) -> impl Iterator<Item = &File> {
         self.gateway.iter().chain(&self.log)
-    }
-}
-
-/// Removes a lock of s6-log from `log` that cannot be opened, and would keep it from its work. One
-/// that can be is taken, or is held by somebody alive.
-pub(crate) fn remove_stale(log: &Dir) -> Result<()> {
-    match if_there(log.open_to_write(LOG_LOCK)) {
-        Ok(_) => Ok(()),
-        Err(_) => log.remove(LOG_LOCK).map(drop),
     }
 }
 
@@ -150,11 +154,11 @@ mod tests {
     #[test]
     fn a_holder_in_this_container_is_seen_and_nobody_is_none() {
         let dir = tempfile::tempdir().unwrap();
-        let home = Dir::open(dir.path().as_os_str().as_encoded_bytes()).unwrap();
-        assert_eq!(Locks::open(&home, Some(&home)).gateway_holder(), None);
+        let home = || Dir::open(dir.path().as_os_str().as_encoded_bytes()).unwrap();
+        assert_eq!(Locks::open(&home(), Some(home())).gateway_holder(), None);
         let path = dir.path().join("gateway.lock");
         let file = std::fs::File::create(&path).unwrap();
-        let locks = Locks::open(&home, Some(&home));
+        let locks = Locks::open(&home(), Some(home()));
         assert_eq!(locks.gateway_holder(), None);
         file.lock().unwrap();
         let own = u64::from(std::process::id());
@@ -177,15 +181,16 @@ mod tests {
     #[test]
     fn only_a_lock_that_cannot_be_opened_is_stale() {
         let dir = tempfile::tempdir().unwrap();
-        let log = Dir::open(dir.path().as_os_str().as_encoded_bytes()).unwrap();
-        remove_stale(&log).unwrap();
+        let home = || Dir::open(dir.path().as_os_str().as_encoded_bytes()).unwrap();
+        let remove_stale = || Locks::open(&home(), Some(home())).remove_stale().unwrap();
+        remove_stale();
         let path = dir.path().join("lock");
         std::fs::write(&path, "").unwrap();
-        remove_stale(&log).unwrap();
+        remove_stale();
         assert!(path.exists());
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("nowhere", &path).unwrap();
-        remove_stale(&log).unwrap();
+        remove_stale();
         assert!(path.symlink_metadata().is_err());
     }
 }

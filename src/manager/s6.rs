@@ -91,7 +91,14 @@ impl S6<'_> {
     /// Whether another container has `profile`: its gateway, or at least its log.
     fn is_elsewhere(&self, profile: &Profile) -> Result<bool> {
         match if_there(self.context.homes())? {
-            Some(homes) => Ok(standby::locks_in(&homes, profile)?.are_held_elsewhere()),
+            Some(homes) => {
+                let locks = standby::locks_in(&homes, profile)?;
+                let elsewhere = locks.are_held_elsewhere();
+                if !elsewhere {
+                    self.context.output.warn_unless(locks.remove_stale());
+                }
+                Ok(elsewhere)
+            }
             None => Ok(false),
         }
     }

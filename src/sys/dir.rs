@@ -194,17 +194,19 @@ impl Dir {
 
     /// Opens the regular file `name`; never blocks. Anything else is [`Kind::Unusable`].
     pub(crate) fn file(&self, name: &[u8]) -> Result<File> {
-        const WHAT: &str = "open";
-        let fd = self.open_at(WHAT, name, OFlags::RDONLY | OPEN_FILE, 0)?;
-        self.meta_of(&fd, WHAT, name, FileKind::Regular)?;
-        Ok(File(Box::new(Opened { fd, path: self.path_of(name) })))
+        self.file_as(name, OFlags::RDONLY)
     }
 
-    /// Opens the regular file `name` as [`Dir::file`] does, to see whether it can be written.
-    pub(crate) fn open_to_write(&self, name: &[u8]) -> Result<()> {
+    /// The same, by who may write to it.
+    pub(crate) fn file_to_write(&self, name: &[u8]) -> Result<File> {
+        self.file_as(name, OFlags::RDWR)
+    }
+
+    fn file_as(&self, name: &[u8], access: OFlags) -> Result<File> {
         const WHAT: &str = "open";
-        let fd = self.open_at(WHAT, name, OFlags::RDWR | OPEN_FILE, 0)?;
-        self.meta_of(&fd, WHAT, name, FileKind::Regular).map(drop)
+        let fd = self.open_at(WHAT, name, access | OPEN_FILE, 0)?;
+        self.meta_of(&fd, WHAT, name, FileKind::Regular)?;
+        Ok(File(Box::new(Opened { fd, path: self.path_of(name) })))
     }
 
     /// What is open as `fd`; [`Kind::Unusable`] if it is not of `kind`.

@@ -3,6 +3,7 @@
 use super::services::{room, warn_of_settings};
 use super::{Doctor, Findings};
 use crate::error::Error;
+use crate::gateway::standby;
 use crate::hermes::home::Homes;
 use crate::model::backoff::Exit;
 use crate::model::observation::State;
@@ -126,6 +127,10 @@ impl Doctor<'_> {
                         format_args!("hermes-gw stop default"),
                     );
                 }
+                (State::StandingBy, _) if !standby::has_longrun() => findings.warn(
+                    format_args!("{text}; nothing here waits for it to end"),
+                    format_args!("hermes-gw reconcile"),
+                ),
                 // Two gateways use one token.
                 (State::Up, _) if it.served => {
                     findings.warn(text, format_args!("hermes-gw stop {name}"));

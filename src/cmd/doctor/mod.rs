@@ -211,7 +211,8 @@ impl<'a> Doctor<'a> {
         Ok(Tended {
             supervised: gateway.is_supervised(),
             current: self.ids.is_err() || slot::is_current(gateway, &self.place.user)?,
-            logged: has_logger(&gateway.service)?,
+            // Where another container's logger writes, this one's is to stay down.
+            logged: slot::is_standing_by(dir)? || has_logger(&gateway.service)?,
             strange,
             status_size: dir.look(status::FILE)?.map(|status| status.size),
         })
