@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use support::{Container, Output, Spec, Volume, wait_until};
+use support::{Container, Output, Spec, Tree, Volume, tree, wait_until};
 
 const STANDING_BY: &str = "standing by: another container runs it";
 
@@ -100,7 +100,9 @@ fn what_another_container_runs_stands_by_and_is_taken_over() {
     assert_eq!(
         doctor(".[] | select(.level != \"ok\") | .text + \"; \" + .remedy"),
         ["coder", "writer"]
-            .map(|it| format!("{it}: {STANDING_BY}; nothing here waits for it to end; hermes-gw reconcile"))
+            .map(|it| format!(
+                "{it}: {STANDING_BY}; nothing here waits for it to end; hermes-gw reconcile"
+            ))
             .join("\n")
     );
     container.as_root(&["mv", "/run//service/.away", "/run//service/hermes-standby"]).ok();
@@ -151,6 +153,26 @@ fn force_starts_it_all_the_same() {
     wait_until("its line", || {
         gw(&container, &["logs", "coder"]).stdout.contains("another gateway holds gateway.lock")
     });
+}
+
+#[test]
+fn one_that_stands_by_late_wakes_the_longrun_or_is_taken_over_by_reconcile() {
+    let volume = Volume::new();
+    volume.wanted("coder", "stopped");
+    let container = Container::boot(volume.clone(), Spec::default());
+    container.wait_parked("hermes-standby");
+    let holder = Holder::of(&volume, "coder");
+    wait_for(&container, "coder", "down, another container runs it");
+    gw(&container, &["start", "--force", "--no-wait", "coder"]).ok();
+    wait_for(&container, "coder", STANDING_BY);
+    drop(holder);
+    if tree() == Tree::User {
+        // Who may tell the longrun something could be root.
+        let output = gw(&container, &["reconcile"]).ok();
+        assert!(output.contains("profile=coder prior_state=running action=started"), "{output}");
+    }
+    container.wait_up("coder");
+    container.wait_parked("hermes-standby");
 }
 
 #[test]

@@ -39,13 +39,15 @@ verbs! {
 "Prints how gateways stand, all if none is named: process, since when, and the state,
 with the reason. States are up, finishing (its finish script runs), backing off (it has
 died, and s6 waits before it starts it), starting, parked (it has died too often, or as
-if it should not come back, and stays down until it is started), down, not supervised.
-What differs from that at the next start of the container is said.
+if it should not come back, and stays down until it is started), standing by (another
+container runs it), down, not supervised. What differs from that at the next start of
+the container is said.
 
 With --json an array of objects, as the manual has them. With -q only the exit code tells.
 
-Exit codes, the first that is not 0: 0 as it is meant to be, 1 parked, backing off, or
-down and meant to run, 3 no such gateway, 102 not supervised, 111 it may not be looked at.
+Exit codes, the first that is not 0: 0 as it is meant to be, 1 parked, backing off,
+standing by, or down and meant to run, 3 no such gateway, 102 not supervised, 111 it may
+not be looked at.
 ";
     cmd::watch::run, (0, MANY), "watch [PROFILE...]",
     "print each change of gateways as it comes",
@@ -78,10 +80,11 @@ Exit codes: 0 nothing fails, 1 something does.
 that they are to run. A profile on disk that has no slot is registered first. It ends a
 delay, and starts what was parked.
 
-Under policy root only default is started, and others with --force.
+Only with --force it starts what another container runs, or, under policy root, what
+default serves.
 
-Exit codes: 0 up, 1 it died at once, or default serves it, 3 no such gateway, 99 not up
-in time.
+Exit codes: 0 up, 1 it died at once, or is not started, 3 no such gateway, 99 not up in
+time.
 ";
     cmd::lifecycle::stop, (0, MANY), "stop PROFILE...|--all [--no-wait] [--timeout SECONDS]",
     "bring gateways down, now and after each restart of the container",
@@ -94,7 +97,7 @@ Exit codes: 0 down, 3 no such gateway, 99 not down in time.
     "have gateways run in a new process; start those that are down",
 "Brings gateways down and up again, all at once, and waits for the new processes, 60
 seconds at most. What is down is started. Records that they are to run. With --no-wait
-s6 starts them anew, a second later. Under policy root it is as with start.
+s6 starts them anew, a second later. --force is as with start.
 
 Exit codes: 0 up, 1 it died at once, 3 no such gateway, 99 not up in time.
 ";
