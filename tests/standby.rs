@@ -176,6 +176,32 @@ fn one_that_stands_by_late_wakes_the_longrun_or_is_taken_over_by_reconcile() {
 }
 
 #[test]
+fn two_that_wait_do_nothing_and_do_not_wake_each_other() {
+    let volume = Volume::new();
+    volume.wanted("coder", "running").wanted("writer", "stopped");
+    let holders = ["coder", "writer", "default"].map(|profile| Holder::of(&volume, profile));
+    let containers = [(); 2].map(|()| Container::boot(volume.clone(), Spec::default()));
+    // A look at the locks from elsewhere is no reason to go on looking either.
+    gw(&containers[0], &["status"]);
+    for container in &containers {
+        let processes = container.as_root(&["ps", "-eo", "pid=,args="]).ok();
+        let waits = processes.lines().find(|line| line.ends_with("/command/hermes-gw standby"));
+        let pid = waits.unwrap().trim_start().split(' ').next().unwrap();
+        wait_until("three seconds without a system call", || {
+            let strace = ["timeout", "3", "strace", "-qq", "-o", "/tmp/idle", "-p", pid];
+            container.as_root(&strace);
+            // The one that it is in when strace comes.
+            container.as_root(&["cat", "/tmp/idle"]).ok().lines().count() <= 1
+        });
+    }
+    drop(holders);
+    wait_until("one of them to run coder", || {
+        let texts = containers.each_ref().map(|it| text(it, "coder"));
+        texts.iter().any(|it| it.starts_with("up")) && texts.iter().any(|it| it == STANDING_BY)
+    });
+}
+
+#[test]
 fn a_holder_in_this_container_is_told_as_what_it_is() {
     let volume = Volume::new();
     volume.wanted("coder", "stopped");

@@ -17,12 +17,12 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
     let linger = Deadline::after(LINGER);
     loop {
         // Watched before it is looked at: nothing that happens in between is missed.
-        let watches = run.watch_loggers()?;
+        let begins = run.watch_loggers()?;
         let waiting = run.take_over()?;
         let deadline = if waiting.is_empty() { linger } else { Deadline::NEVER };
         if deadline.is_over() {
             return Ok(0);
         }
-        standby::wait(&watches, &waiting, deadline)?;
+        standby::wait(&begins, &waiting, deadline)?;
     }
 }

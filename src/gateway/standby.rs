@@ -21,7 +21,7 @@ use std::time::Duration;
 const LONGRUN: &[u8] = b"/run/service/hermes-standby";
 /// What the kernel gets to let go of a lock whose file was closed, and how often that is looked at.
 const LET_GO: Duration = Duration::from_secs(1);
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The locks of `profile`, whose `home` it is; `logs` is the directory of all logs, if it is there.
 pub(crate) fn locks_of(home: &Dir, logs: Option<&Dir>, profile: &Profile) -> Locks {
@@ -108,17 +108,25 @@ pub(crate) fn watch_loggers(slots: &Slots) -> Result<Watches> {
     Ok(watches)
 }
 
-/// Waits until one of `waiting` is free, `watches` tell something, or `deadline` is over.
-pub(crate) fn wait(watches: &Watches, waiting: &[Locks], deadline: Deadline) -> Result<()> {
+/// Waits until one of `waiting` is free, `begins` tells that a slot begins to stand by, or
+/// `deadline` is over.
+pub(crate) fn wait(begins: &Watches, waiting: &[Locks], deadline: Deadline) -> Result<()> {
+    let closes = Watches::new()?;
     for file in waiting.iter().flat_map(Locks::files) {
-        watches.add_file(file)?;
+        closes.add_file(file)?;
     }
-    // The locks stay open: a look at them closes no file, and so tells of nothing itself.
-    let is_free = || waiting.iter().any(|locks| !locks.are_held_elsewhere());
-    let told = poll::wait(&[(Some(watches.fifo()), None)], deadline.left())?;
-    if told[0].0 {
+    // The locks stay open: to look at them closes no file, and so tells nobody of anything.
+    let mut is_free = || Ok(waiting.iter().any(Locks::are_free));
+    while !is_free()? && !deadline.is_over() {
+        let heard = [(Some(begins.fifo()), None), (Some(closes.fifo()), None)];
+        if poll::wait(&heard, deadline.left())?[0].0 {
+            break;
+        }
+        closes.fifo().drain();
         // The kernel tells that a file is closed before it lets go of its lock.
-        poll::wait_until(Deadline::after(LET_GO), None, PAUSE, &mut || Ok(is_free()))?;
+        if poll::wait_until(Deadline::after(LET_GO), None, PAUSE, &mut is_free)? {
+            break;
+        }
     }
     Ok(())
 }

@@ -64,8 +64,17 @@ impl Locks {
 
     /// Whether another container holds either.
     pub(crate) fn are_held_elsewhere(&self) -> bool {
+        self.is_logged_elsewhere() || self.gateway_holder() == Some(Holder::Elsewhere)
+    }
+
+    /// Whether nobody here holds the gateway's, and nobody elsewhere holds either.
+    pub(crate) fn are_free(&self) -> bool {
+        !self.gateway.as_ref().is_some_and(File::is_locked) && !self.is_logged_elsewhere()
+    }
+
+    /// Whether another container has the log.
+    fn is_logged_elsewhere(&self) -> bool {
         self.log.as_ref().and_then(File::record_lock) == Some(None)
-            || self.gateway_holder() == Some(Holder::Elsewhere)
     }
 
     /// Those that are there.
