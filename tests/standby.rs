@@ -110,7 +110,10 @@ fn what_another_container_runs_stands_by_and_is_taken_over() {
     // Nothing is started or written for it, but if it is forced.
     let refused = gw(&container, &["start", "coder"]);
     assert_eq!(refused.code, 1, "{refused:?}");
-    assert!(refused.stderr.contains("another container runs it: stop it there"), "{refused:?}");
+    assert!(
+        refused.stderr.contains("another container runs it: start and stop it there"),
+        "{refused:?}"
+    );
     assert_eq!(gw(&container, &["restart", "writer"]).code, 1);
     let before = volume.read("coder", "gateway_state.json");
     let stopped = gw(&container, &["stop", "coder"]);
@@ -162,7 +165,7 @@ fn one_that_stands_by_late_wakes_the_longrun_or_is_taken_over_by_reconcile() {
     let container = Container::boot(volume.clone(), Spec::default());
     container.wait_parked("hermes-standby");
     let holder = Holder::of(&volume, "coder");
-    wait_for(&container, "coder", "down, another container runs it");
+    assert_eq!(gw(&container, &["start", "coder"]).code, 1);
     gw(&container, &["start", "--force", "--no-wait", "coder"]).ok();
     wait_for(&container, "coder", STANDING_BY);
     drop(holder);
@@ -199,6 +202,25 @@ fn two_that_wait_do_nothing_and_do_not_wake_each_other() {
         let texts = containers.each_ref().map(|it| text(it, "coder"));
         texts.iter().any(|it| it.starts_with("up")) && texts.iter().any(|it| it == STANDING_BY)
     });
+}
+
+#[test]
+fn what_is_stopped_in_the_container_that_has_the_log_can_be_forced_in_the_other() {
+    let volume = Volume::new();
+    volume.wanted("coder", "stopped");
+    let first = Container::boot(volume.clone(), Spec::default());
+    let second = Container::boot(volume.clone(), Spec::default());
+    wait_for(&first, "coder", "down");
+    assert_eq!(text(&second, "coder"), STANDING_BY);
+    assert_eq!(gw(&second, &["start", "coder"]).code, 1);
+    assert_eq!(intent(&volume, "coder"), "stopped");
+    gw(&second, &["start", "--force", "coder"]).ok();
+    second.wait_up("coder");
+    assert_eq!(intent(&volume, "coder"), "running");
+    wait_until("its log", || gw(&second, &["logs", "coder"]).stdout.contains("coder: running"));
+    // Now it is the first one that must not.
+    assert_eq!(gw(&first, &["start", "coder"]).code, 1);
+    assert!(text(&second, "coder").starts_with("up"), "{}", text(&second, "coder"));
 }
 
 #[test]
@@ -312,11 +334,13 @@ fn of_two_that_boot_at_once_one_runs_each_gateway() {
             assert!(waited < 60, "waited for one container to run {name}: {seen:?}");
         }
     }
-    // And it stays so: whoever lost is not counted as a crash.
+    // Who has lost is not counted as a crash. Who has won may have met the other's lock once.
     for name in names {
         for container in &containers {
             let status = gw(container, &["--json", "status", name]).stdout;
-            assert_eq!(support::jq(".[0].restarts", &status), "0", "{status}");
+            let most = if support::jq(".[0].state", &status) == "standing-by" { 0 } else { 1 };
+            let restarts: u32 = support::jq(".[0].restarts", &status).parse().unwrap();
+            assert!(restarts <= most, "{status}");
         }
     }
 }

@@ -149,6 +149,10 @@ impl<'a> Run<'a> {
     /// Takes over what is free, and says what was changed; the locks of what stands by now.
     pub(super) fn take_over(&self) -> Result<Vec<Locks>> {
         let (mut changed, mut waiting) = (Vec::new(), Vec::new());
+        // Nobody else is kept waiting for the lock where there is nothing to do under it.
+        if !standby::any(self.slots())? {
+            return Ok(waiting);
+        }
         for action in self.act(true)? {
             if let (Ok(profile), true) = (&action.profile, action.standing_by) {
                 waiting.push(standby::locks_in(&self.homes, profile)?);

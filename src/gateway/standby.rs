@@ -38,13 +38,23 @@ pub(crate) fn locks_in(homes: &Homes, profile: &Profile) -> Result<Locks> {
     }
 }
 
-/// Adds to `it` who holds the lock of its gateway, where that should be nobody.
-pub(crate) fn add_holder(homes: &Homes, it: &mut Observation) {
-    use State::{BackingOff, Down, Parked, StandingBy, Starting};
-    if matches!(it.state, BackingOff | Down | Parked | StandingBy | Starting) {
+/// Takes the log of `profile` from the logger that has it, so that one here can write it, too.
+pub(crate) fn take_log(homes: &Homes, profile: &Profile) -> Result<()> {
+    let log = home::logs(homes.root()).map(|logs| logs.dir(profile.name().as_bytes()));
+    match log.map_or(Ok(None), if_there)? {
+        Some(log) => Locks::remove_log_lock(&log),
+        None => Ok(()),
+    }
+}
+
+/// Adds to `it` who holds the lock of its gateway, where that should be nobody; `logs` is the
+/// directory of all logs, if it is there.
+pub(crate) fn add_holder(homes: &Homes, logs: Option<&Dir>, it: &mut Observation) {
+    use State::{BackingOff, Down, Parked, StandingBy};
+    if matches!(it.state, BackingOff | Down | Parked | StandingBy) {
         // A home that cannot be opened does not tell.
         let home = homes.of(&it.profile).ok();
-        it.holder = home.and_then(|home| Locks::open(&home, None).gateway_holder());
+        it.holder = home.and_then(|home| locks_of(&home, logs, &it.profile).seen_holder());
     }
 }
 
@@ -92,6 +102,18 @@ pub(crate) fn wake() {
 /// Whether this image has the longrun.
 pub(crate) fn has_longrun() -> bool {
     Dir::open(LONGRUN).is_ok()
+}
+
+/// Whether any slot stands by.
+pub(crate) fn any(slots: &Slots) -> Result<bool> {
+    for profile in slots.profiles()? {
+        // One that goes meanwhile does not.
+        let slot = if_there(slots.dir().dir(&profile.slot()))?;
+        if slot.map_or(Ok(false), |slot| slot::is_standing_by(&slot))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What tells that a slot begins to stand by.

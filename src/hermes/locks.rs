@@ -40,12 +40,31 @@ impl Locks {
         locks
     }
 
-    /// Removes a lock that would keep s6-log from its work, though nobody holds it.
-    pub(crate) fn remove_stale(&self) -> Result<()> {
-        self.stale.as_ref().map_or(Ok(()), |log| log.remove(LOG_LOCK).map(drop))
+    /// Removes the log's lock, whoever holds it: two loggers then write to one directory.
+    pub(crate) fn remove_log_lock(log: &Dir) -> Result<()> {
+        log.remove(LOG_LOCK).map(drop)
     }
 
-    /// Who holds the gateway's.
+    /// Removes a lock that would keep s6-log from its work, though nobody holds it.
+    pub(crate) fn remove_stale(&self) -> Result<()> {
+        self.stale.as_ref().map_or(Ok(()), Locks::remove_log_lock)
+    }
+
+    /// Who holds the gateway's, as far as that is seen: it is tried only where no logger here has
+    /// the log. A try may be in the way of a gateway that starts at this moment.
+    pub(crate) fn seen_holder(&self) -> Option<Holder> {
+        let logger = self.log.as_ref().and_then(File::record_lock);
+        if logger == Some(None) {
+            return Some(Holder::Elsewhere);
+        }
+        match pid_in_proc_locks(self.gateway.as_ref()?.meta().ok()?.inode) {
+            Ok(Some(pid)) => Some(Holder::Here(pid)),
+            _ if logger.is_some() => None,
+            _ => self.gateway_holder(),
+        }
+    }
+
+    /// Who holds the gateway's, by trying it.
     pub(crate) fn gateway_holder(&self) -> Option<Holder> {
         let lock = self.gateway.as_ref()?;
         let inode = lock.meta().map_or(0, |meta| meta.inode);
@@ -85,13 +104,13 @@ impl Locks {
 
 /// The process that holds the flock(2) on a file with this inode, if it can be seen here.
 fn pid_of_flock(inode: u64) -> Result<Option<u64>> {
-    let proc = Dir::open(PROC)?;
-    let pid = find(&proc.read(b"locks", MAX_LOCKS)?, inode);
+    let pid = pid_in_proc_locks(inode)?;
     if pid.is_some() {
         return Ok(pid);
     }
     // That names who has locked it. A child of a holder that has died still holds it, and is
     // found by its descriptor.
+    let proc = Dir::open(PROC)?;
     for name in proc.names()? {
         let pid = values::digits(&name);
         if pid.is_some() && has_flock(&proc, &name, inode) == Ok(true) {
@@ -99,6 +118,11 @@ fn pid_of_flock(inode: u64) -> Result<Option<u64>> {
         }
     }
     Ok(None)
+}
+
+/// The process that has locked it, as /proc/locks says.
+fn pid_in_proc_locks(inode: u64) -> Result<Option<u64>> {
+    Ok(find(&Dir::open(PROC)?.read(b"locks", MAX_LOCKS)?, inode))
 }
 
 /// Whether a descriptor of process `pid` holds the flock(2) on a file with this inode. Another

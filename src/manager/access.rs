@@ -8,7 +8,7 @@ use crate::gateway::slot;
 use crate::gateway::slots::{Slots, is_slot};
 use crate::gateway::standby;
 use crate::gateway::user_tree;
-use crate::hermes::state_file;
+use crate::hermes::{home, state_file};
 use crate::model::observation::Observation;
 use crate::model::policy::Policy;
 use crate::model::profile::Profile;
@@ -99,11 +99,12 @@ impl<'a> S6<'a> {
         let policy = self.context.policy(&homes).policy;
         let serves = policy == Policy::Root && self.is_running(&Profile::Default) == Ok(true);
         let names = if serves { state_file::served_profiles(homes.root()) } else { String::new() };
+        let logs = home::logs(homes.root());
         for it in observations {
             let main = || self.context.main_is_default();
             it.wanted_at_boot = wanted_at_boot(&homes, policy, &it.profile, &main);
             it.served = serves && policy.folds(&it.profile) && is_in(&names, it.profile.name());
-            standby::add_holder(&homes, it);
+            standby::add_holder(&homes, logs.as_ref(), it);
         }
     }
 

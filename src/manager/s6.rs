@@ -115,11 +115,13 @@ impl S6<'_> {
         if gateway.may_be_up() {
             return Ok(());
         }
-        let home = if_there(self.context.homes()?.of(profile))?;
-        let elsewhere = home.is_some_and(|home| standby::runs_elsewhere(&home));
-        if elsewhere && !self.context.options.has(Opt::Force) {
-            let why = "another container runs it: stop it there, or give --force";
-            return Err(self.failed(what, profile, Kind::Unusable, why.into()));
+        let homes = self.context.homes()?;
+        if standby::locks_in(&homes, profile)?.are_held_elsewhere() {
+            if !self.context.options.has(Opt::Force) {
+                let why = "another container runs it: start and stop it there, or give --force";
+                return Err(self.failed(what, profile, Kind::Unusable, why.into()));
+            }
+            standby::take_log(&homes, profile)?;
         }
         match slot::is_standing_by(gateway.service.dir())? {
             true => {
