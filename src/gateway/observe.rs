@@ -1,8 +1,8 @@
 //! One look at a gateway, which reconcile, status, watch and doctor all share: its slot is
 //! opened once, and all that is asked of it is asked there.
 
-use super::slots::Slots;
-use super::{crash_record, slot};
+use super::crash_record;
+use super::slots::{self, Slots};
 use crate::error::{Error, Kind, Result};
 use crate::hermes::home::Homes;
 use crate::model::observation::{Observation, State};
@@ -139,7 +139,7 @@ impl Observer<'_> {
         let (mut crash, mut marked) = (None, false);
         if !status.is_up() {
             crash = crash_record::read(service)?;
-            marked = slot::is_standing_by(service.dir())?;
+            marked = slots::is_standing_by(service.dir())?;
         }
         let up = status.is_up();
         let state = State::of(up, status.finishing, status.want_up, marked, crash.as_ref());

@@ -2,7 +2,7 @@
 
 use super::observe::Gateway;
 use super::script;
-use super::slots::Slots;
+use super::slots::{LOGGER_DOWN, Slots, is_standing_by};
 use crate::error::{Error, Kind, Result};
 use crate::model::plan::Slot;
 use crate::model::profile::Profile;
@@ -11,9 +11,6 @@ use crate::sys::dir::Dir;
 use crate::sys::meta::FileKind;
 
 const DOWN: &[u8] = b"down";
-/// Keeps the logger down, as `down` does the gateway: the mark of a slot that stands by. Two
-/// s6-log do not write to one directory.
-const LOGGER_DOWN: &[u8] = b"log/down";
 const RUN: &[u8] = b"run";
 const FINISH: &[u8] = b"finish";
 /// Hermes' own layer makes no file of this name.
@@ -83,11 +80,6 @@ pub(crate) struct Registration {
     pub(crate) down: bool,
     /// Whether one that is there already does.
     pub(crate) if_missing: bool,
-}
-
-/// Whether the `slot` stands by.
-pub(crate) fn is_standing_by(slot: &Dir) -> Result<bool> {
-    Ok(slot.kind(LOGGER_DOWN)?.is_some())
 }
 
 /// The files that a slot of one profile holds, `down` aside.

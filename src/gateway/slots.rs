@@ -86,6 +86,15 @@ pub(crate) const fn descriptors(gateways: usize) -> usize {
     DESCRIPTORS * gateways + SPARE
 }
 
+/// Keeps the logger down, as `down` does the gateway: the mark of a slot that stands by. Two
+/// s6-log do not write to one directory.
+pub(super) const LOGGER_DOWN: &[u8] = b"log/down";
+
+/// Whether the `slot` stands by.
+pub(crate) fn is_standing_by(slot: &Dir) -> Result<bool> {
+    Ok(slot.kind(LOGGER_DOWN)?.is_some())
+}
+
 /// Whether `name` is that of a gateway's service directory.
 pub(crate) fn is_slot(name: &[u8]) -> bool {
     name.starts_with(PREFIX)

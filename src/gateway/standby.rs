@@ -3,7 +3,7 @@
 
 use super::observe::Gateway;
 use super::slot::{self, Rest};
-use super::slots::Slots;
+use super::slots::{self, Slots};
 use crate::error::{Kind, Result};
 use crate::hermes::home::{self, Homes};
 use crate::hermes::locks::Locks;
@@ -109,7 +109,7 @@ pub(crate) fn any(slots: &Slots) -> Result<bool> {
     for profile in slots.profiles()? {
         // One that goes meanwhile does not.
         let slot = if_there(slots.dir().dir(&profile.slot()))?;
-        if slot.map_or(Ok(false), |slot| slot::is_standing_by(&slot))? {
+        if slot.map_or(Ok(false), |slot| slots::is_standing_by(&slot))? {
             return Ok(true);
         }
     }

@@ -6,7 +6,7 @@ use super::{Outcomes, Timeout};
 use crate::error::{Error, Kind, Result};
 use crate::gateway::event_loop::{self, Job, LONGEST};
 use crate::gateway::transition::Target;
-use crate::gateway::{crash_record, slot};
+use crate::gateway::{crash_record, slots};
 use crate::hermes::{state_file, stop_marker};
 use crate::model::backoff::STANDING_BY;
 use crate::model::intent::Intent;
@@ -61,7 +61,7 @@ pub(crate) fn bring(
     let others = RefCell::new(Vec::new());
     let outcomes = command(s6, target, profiles, timeout, &|profile, service| {
         // What another container has is that one's affair.
-        if intent == Intent::Stopped && slot::is_standing_by(service.dir()) == Ok(true) {
+        if intent == Intent::Stopped && slots::is_standing_by(service.dir()) == Ok(true) {
             let why = [profile.name(), ": ", STANDING_BY, ": nothing is recorded"].concat();
             s6.context.output.warn_of(&why);
             return others.borrow_mut().push(profile.clone());

@@ -105,7 +105,7 @@ impl S6<'_> {
 
     fn is_standing_by(&self, profile: &Profile) -> Result<bool> {
         let slot = if_there(self.slots.dir().dir(&profile.slot()))?;
-        slot.map_or(Ok(false), |slot| slot::is_standing_by(&slot))
+        slot.map_or(Ok(false), |slot| slots::is_standing_by(&slot))
     }
 
     /// Refuses to start what another container runs, unless that is to be done all the same. What
@@ -123,7 +123,7 @@ impl S6<'_> {
             }
             standby::take_log(&homes, profile)?;
         }
-        match slot::is_standing_by(gateway.service.dir())? {
+        match slots::is_standing_by(gateway.service.dir())? {
             true => {
                 let _lock = self.lock()?;
                 let user = &self.context.settings.place()?.user;

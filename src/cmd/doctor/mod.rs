@@ -7,7 +7,7 @@ mod services;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::observe::Gateway;
-use crate::gateway::slot;
+use crate::gateway::{slot, slots};
 use crate::hermes::container::Supervisor;
 use crate::manager;
 use crate::manager::access::{Privilege, S6};
@@ -212,7 +212,7 @@ impl<'a> Doctor<'a> {
             supervised: gateway.is_supervised(),
             current: self.ids.is_err() || slot::is_current(gateway, &self.place.user)?,
             // Where another container's logger writes, this one's is to stay down.
-            logged: slot::is_standing_by(dir)? || has_logger(&gateway.service)?,
+            logged: slots::is_standing_by(dir)? || has_logger(&gateway.service)?,
             strange,
             status_size: dir.look(status::FILE)?.map(|status| status.size),
         })
