@@ -9,7 +9,6 @@ use crate::s6::service::Service;
 use crate::s6::status::Status;
 use crate::sys::clock::Deadline;
 use crate::sys::poll::{self, FifoWriter};
-use std::borrow::Cow;
 use std::time::Duration;
 use tinyvec::ArrayVec;
 
@@ -109,6 +108,7 @@ impl Job {
     /// way is late.
     pub(crate) fn result(mut self, what: &'static str) -> Result<()> {
         let target = self.transition.target();
+        let died;
         let (kind, why) = match self.outcome.take() {
             Some(Outcome::Done) => return Ok(()),
             // A supervisor that goes has seen its gateway end.
@@ -117,10 +117,13 @@ impl Job {
             }
             Some(Outcome::Died(_)) if target == Target::Rest => return Ok(()),
             Some(Outcome::Failed(error)) => return Err(error),
-            Some(Outcome::Died(status)) => (Kind::Unusable, died_at_once(&status).into()),
-            Some(Outcome::Overruled) => (Kind::Unusable, "another caller overruled it".into()),
-            Some(Outcome::Abandoned) => (Kind::Unsupervised, "its s6-supervise has gone".into()),
-            None => (Kind::TimedOut, Cow::Borrowed(target.late())),
+            Some(Outcome::Died(status)) => {
+                died = died_at_once(&status);
+                (Kind::Unusable, &died[..])
+            }
+            Some(Outcome::Overruled) => (Kind::Unusable, "another caller overruled it"),
+            Some(Outcome::Abandoned) => (Kind::Unsupervised, "its s6-supervise has gone"),
+            None => (Kind::TimedOut, target.late()),
         };
         Err(Error::new(kind, what, self.service.dir().path(), why))
     }

@@ -271,7 +271,7 @@ fn check(
             Some(found) if found == kind => continue,
             Some(found) if supervised => {
                 let why = format!("{}, and its supervisor runs", found.phrase());
-                return Err(slot.error(Kind::Unusable, "use slot", name, why));
+                return Err(slot.error(Kind::Unusable, "use slot", name, &why));
             }
             _ if !repair => return Ok(false),
             Some(_) => slot.remove_tree(name)?,

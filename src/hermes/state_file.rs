@@ -29,7 +29,7 @@ const TERM: Exit = Exit::Signal(15);
 /// What the state file in `home` says, and what is wrong with it, if anything. A profile that
 /// was never started has none.
 pub(crate) fn read(home: &Dir) -> (LastKnown, Option<Box<Error>>) {
-    let flaw = |why: String| home.error(Kind::Unusable, "read", STATE_FILE, why);
+    let flaw = |why: String| home.error(Kind::Unusable, "read", STATE_FILE, &why);
     let (known, error) = match home.read(STATE_FILE, MAX_STATE) {
         Err(error) if error.kind == Kind::Missing => return Default::default(),
         Err(error) => (LastKnown::Nothing, Some(error)),
@@ -65,7 +65,7 @@ pub(crate) fn parse_last_known(content: &[u8]) -> (LastKnown, Option<String>) {
 /// # Errors
 /// The file cannot be read or written, and is as it was.
 pub(crate) fn record(home: &Dir, desired: Intent) -> Result<Option<Box<Error>>> {
-    let flaw = |why| home.error(Kind::Unusable, "read", STATE_FILE, why);
+    let flaw = |why: String| home.error(Kind::Unusable, "read", STATE_FILE, &why);
     let (content, old, flaw) = match home.read_with_meta(STATE_FILE, MAX_STATE) {
         Ok((content, old)) => match with_desired(&content, desired) {
             Ok(None) => return Ok(None),

@@ -19,7 +19,6 @@ use crate::sys::identity::Ids;
 use crate::sys::lock::Lock;
 use crate::sys::{self, identity, if_there};
 use crate::text::contains;
-use std::borrow::Cow;
 
 /// How much a verb does as root before it becomes the gateways' user; each more than the one
 /// before.
@@ -113,7 +112,7 @@ impl<'a> S6<'a> {
         what: &'static str,
         profile: &Profile,
         kind: Kind,
-        why: Cow<'static, str>,
+        why: &str,
     ) -> Box<Error> {
         self.slots.dir().error(kind, what, &profile.slot(), why)
     }
@@ -133,7 +132,7 @@ impl<'a> S6<'a> {
             _ => "hermes profile create",
         };
         let why = format!("no such gateway '{name}': {makes} {name} makes it");
-        self.failed(what, profile, Kind::NotRegistered, why.into())
+        self.failed(what, profile, Kind::NotRegistered, &why)
     }
 
     /// Brings the files of `profile`'s slot up to date, as `reconcile` does, if Hermes' own

@@ -36,13 +36,13 @@ impl S6<'_> {
         let new = dir.kind(&profile.slot())?.is_none();
         if !new && !how.if_missing {
             let why = "it is registered already";
-            return Err(self.failed(WHAT, profile, Kind::Registered, why.into()));
+            return Err(self.failed(WHAT, profile, Kind::Registered, why));
         }
         if new {
             let capacity = self.slots.capacity(&names, settings.services_max);
             if slots::count(&names) >= capacity {
                 let why = format!("s6-svscan can hold no more than {capacity} gateways");
-                return Err(self.failed(WHAT, profile, Kind::Unusable, why.into()));
+                return Err(self.failed(WHAT, profile, Kind::Unusable, &why));
             }
             let rest = Rest { down: how.down, standing_by: elsewhere };
             slot::publish(dir, profile, user, &how.environment, rest, &mut Batch::default())?;
@@ -62,7 +62,7 @@ impl S6<'_> {
         let adopted = adopted.and_then(|mut adopted| match adopted.pop() {
             Some(Ok(false)) | None => {
                 let why = adopt::why_not(&self.slots);
-                Err(self.failed(WHAT, profile, Kind::Unsupervised, why.into()))
+                Err(self.failed(WHAT, profile, Kind::Unsupervised, &why))
             }
             Some(taken) => taken.map(|_| new),
         });
@@ -112,7 +112,7 @@ impl S6<'_> {
         let elsewhere = home.is_some_and(|home| standby::runs_elsewhere(&home));
         if elsewhere && !self.context.options.has(Opt::Force) {
             let why = "another container runs it: stop it there, or give --force";
-            return Err(self.failed(what, profile, Kind::Unusable, why.into()));
+            return Err(self.failed(what, profile, Kind::Unusable, why));
         }
         match slot::is_standing_by(gateway.service.dir())? {
             true => {

@@ -12,7 +12,6 @@ use super::{Name, Opened, c, failed, if_there, retry};
 use crate::error::{Error, Kind, Result};
 use rustix::fs::{self, AtFlags, Mode, OFlags, RawDir};
 use rustix::io::Errno;
-use std::borrow::Cow;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -85,23 +84,13 @@ impl Dir {
     }
 
     /// An error of `kind` about `name` in this directory: `what` failed because of `why`.
+    #[inline(never)]
     pub(crate) fn error(
         &self,
         kind: Kind,
         what: &'static str,
         name: &[u8],
-        why: impl Into<Cow<'static, str>>,
-    ) -> Box<Error> {
-        self.error_of(kind, what, name, why.into())
-    }
-
-    #[inline(never)]
-    fn error_of(
-        &self,
-        kind: Kind,
-        what: &'static str,
-        name: &[u8],
-        why: Cow<'static, str>,
+        why: &str,
     ) -> Box<Error> {
         Error::new(kind, what, &self.path_of(name), why)
     }
@@ -189,7 +178,7 @@ impl Dir {
             }
         }
         let why = format!("is larger than {limit} bytes");
-        Err(self.error(Kind::Unusable, WHAT, name, why))
+        Err(self.error(Kind::Unusable, WHAT, name, &why))
     }
 
     /// Opens the regular file `name`; never blocks. Anything else is [`Kind::Unusable`].
@@ -222,7 +211,7 @@ impl Dir {
         }
         let wanted = if kind == FileKind::Fifo { "FIFO" } else { "regular file" };
         let why = format!("{}, not a {wanted}", meta.kind.phrase());
-        Err(self.error(Kind::Unusable, what, name, why))
+        Err(self.error(Kind::Unusable, what, name, &why))
     }
 
     /// Opens the FIFO `name` for writing, without blocking.

@@ -78,5 +78,5 @@ fn unwatched(path: &[u8], errno: Errno) -> Box<Error> {
         errno => return failed("watch", path, errno),
     };
     let why = format!("no inotify watch is left: on the host: sysctl fs.inotify.max_user_{bound}");
-    Error::new(Kind::Unusable, "watch", path, why)
+    Error::new(Kind::Unusable, "watch", path, &why)
 }
