@@ -162,7 +162,7 @@ fn decide(
         true => Ok(Some(Default::default())),
         false => look_at_home(context, exit, started),
     };
-    let home_gone = ending == Ok(None);
+    let home_gone = matches!(ending, Ok(None));
     let (ending, elsewhere) = told(context, ending).unwrap_or_default();
     let facts = Facts {
         exit,

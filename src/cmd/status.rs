@@ -132,6 +132,7 @@ pub(super) fn line(it: &Observation, at: Duration, colour: bool) -> String {
 /// what the times are counted back from.
 ///
 /// In 80 columns, whatever the names: one that is too long has a line of its own.
+#[inline(never)]
 pub(super) fn table(observations: &[Observation], now: Duration, colour: bool) -> String {
     const WIDTH: usize = 80;
     let head = ["PROFILE", "PID", "SINCE", "STATE"];

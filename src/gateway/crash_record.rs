@@ -21,6 +21,9 @@ const ENDINGS: &[u8] = b"endings";
 /// What such a death was: one that does not count, or one that counts.
 const ANNOUNCED: &str = "announced";
 const TERMINATED: &str = "terminated";
+/// What `finish` has decided, as its record calls it.
+const DECISIONS: &str = "restarting backing-off parked-configuration parked-finished \
+    parked-home-gone parked-terminated parked-deaths";
 /// The most that is kept of them: one that does not count was up for a while, so that
 /// those before are long ago.
 const MAX_ENDINGS: usize = 100;
@@ -131,16 +134,15 @@ pub(crate) fn clear(slot: &Service) -> Result<()> {
 fn line(record: &CrashRecord) -> Option<String> {
     let (what, deaths, time) = match record.decision {
         Decision::AsTold | Decision::StandBy => return None,
-        Decision::Restart => ("restarting", 0, Duration::ZERO),
-        Decision::BackOff { delay, deaths } => ("backing-off", deaths, delay),
-        Decision::Park(Reason::Configuration) => ("parked-configuration", 0, Duration::ZERO),
-        Decision::Park(Reason::Finished) => ("parked-finished", 0, Duration::ZERO),
-        Decision::Park(Reason::HomeGone) => ("parked-home-gone", 0, Duration::ZERO),
-        Decision::Park(Reason::Terminated { times }) => {
-            ("parked-terminated", times, Duration::ZERO)
-        }
-        Decision::Park(Reason::Deaths { deaths, window }) => ("parked-deaths", deaths, window),
+        Decision::Restart => (0, 0, Duration::ZERO),
+        Decision::BackOff { delay, deaths } => (1, deaths, delay),
+        Decision::Park(Reason::Configuration) => (2, 0, Duration::ZERO),
+        Decision::Park(Reason::Finished) => (3, 0, Duration::ZERO),
+        Decision::Park(Reason::HomeGone) => (4, 0, Duration::ZERO),
+        Decision::Park(Reason::Terminated { times }) => (5, times, Duration::ZERO),
+        Decision::Park(Reason::Deaths { deaths, window }) => (6, deaths, window),
     };
+    let what = DECISIONS.split(' ').nth(what)?;
     let (key, number) = match record.exit {
         Exit::Code(code) => ("exit", code),
         Exit::Signal(signal) => ("signal", signal),
@@ -162,15 +164,14 @@ fn parse(line: &str) -> Option<CrashRecord> {
     };
     let deaths = values::number(field()?.1.as_bytes())?;
     let time = Duration::from_millis(values::digits(field()?.1.trim_ascii().as_bytes())?);
-    let decision = match what {
-        "restarting" => Decision::Restart,
-        "backing-off" => Decision::BackOff { delay: time, deaths },
-        "parked-configuration" => Decision::Park(Reason::Configuration),
-        "parked-finished" => Decision::Park(Reason::Finished),
-        "parked-home-gone" => Decision::Park(Reason::HomeGone),
-        "parked-terminated" => Decision::Park(Reason::Terminated { times: deaths }),
-        "parked-deaths" => Decision::Park(Reason::Deaths { deaths, window: time }),
-        _ => return None,
+    let decision = match DECISIONS.split(' ').position(|known| known == what)? {
+        0 => Decision::Restart,
+        1 => Decision::BackOff { delay: time, deaths },
+        2 => Decision::Park(Reason::Configuration),
+        3 => Decision::Park(Reason::Finished),
+        4 => Decision::Park(Reason::HomeGone),
+        5 => Decision::Park(Reason::Terminated { times: deaths }),
+        _ => Decision::Park(Reason::Deaths { deaths, window: time }),
     };
     Some(CrashRecord { exit, decision })
 }

@@ -20,7 +20,7 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) fn stop(slots: &Slots, profiles: &[Profile], timeout: Duration) -> Vec<Result<()>> {
     let (mut outcomes, mut jobs) = (Vec::new(), Vec::new());
     for profile in profiles {
-        let service = Service::open(slots.dir(), &profile.slot());
+        let service = slots.service(profile);
         outcomes.push(Job::begin(service, Target::Rest).map(|job| jobs.extend(job)));
     }
     // What cannot be waited for together is removed all the same: `delete` waits for each.

@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::model::profile::{self, PREFIX, Profile};
 use crate::model::tree::Tree;
 use crate::s6::scandir::ScanDir;
+use crate::s6::service::Service;
 use crate::sys::dir::Dir;
 use crate::sys::lock::Lock;
 use crate::sys::meta::FileKind;
@@ -38,6 +39,12 @@ impl Slots {
         self.scandir.dir()
     }
 
+    /// The service of `profile`.
+    #[inline(never)]
+    pub(crate) fn service(&self, profile: &Profile) -> Result<Service> {
+        Service::open(self.dir(), &profile.slot())
+    }
+
     /// Waits for the lock that every change to the scandir is made under; `waiting` is called
     /// if somebody holds it.
     pub(crate) fn lock(&self, waiting: &dyn Fn()) -> Result<Lock> {
@@ -69,7 +76,7 @@ impl Slots {
         let logger = |name: &Name| -> usize {
             // The service may be a link, as s6-rc's are; when in doubt it has a logger.
             let log = [name.as_slice(), b"/log"].concat();
-            (self.dir().kind(&log) != Ok(None)).into()
+            (!matches!(self.dir().kind(&log), Ok(None))).into()
         };
         let taken = others.map(|name| 1 + logger(name)).sum::<usize>();
         let room = services_max.saturating_sub(taken.max(self.tree.overlay_services())) / 2;

@@ -88,6 +88,7 @@ impl Watched {
     }
 
     /// Looks at it, and tells what is new.
+    #[inline(never)]
     fn look(&mut self, observer: &Observer<'_>, watches: &Watches, tell: Tell<'_>) -> Result<()> {
         self.watch(observer, watches)?;
         let (now, deaths) = match Gateway::open(observer.slots, &self.profile) {

@@ -71,6 +71,7 @@ pub(crate) fn remove_stale(log: &Dir) -> Result<()> {
 }
 
 /// The process that holds the flock(2) on a file with this inode, if it can be seen here.
+#[inline(never)]
 fn pid_of_flock(inode: u64) -> Result<Option<u64>> {
     let proc = Dir::open(PROC)?;
     let pid = find(&proc.read(b"locks", MAX_LOCKS)?, inode);
@@ -81,7 +82,7 @@ fn pid_of_flock(inode: u64) -> Result<Option<u64>> {
     // found by its descriptor.
     for name in proc.names()? {
         let pid = values::digits(&name);
-        if pid.is_some() && has_flock(&proc, &name, inode) == Ok(true) {
+        if pid.is_some() && has_flock(&proc, &name, inode).unwrap_or(false) {
             return Ok(pid);
         }
     }
@@ -90,6 +91,7 @@ fn pid_of_flock(inode: u64) -> Result<Option<u64>> {
 
 /// Whether a descriptor of process `pid` holds the flock(2) on a file with this inode. Another
 /// user's process does not tell.
+#[inline(never)]
 fn has_flock(proc: &Dir, pid: &[u8], inode: u64) -> Result<bool> {
     let descriptors = proc.dir(pid)?.dir(b"fdinfo")?;
     for name in descriptors.names()? {

@@ -14,6 +14,7 @@ const MAX_STAT: usize = 4096;
 ///
 /// Everybody may read it: a gateway that cannot would take the stop for a crash. Only under the
 /// lock on the home.
+#[inline(never)]
 pub(crate) fn leave(home: &Dir, target: u64) -> Result<()> {
     let start = start_time(target).unwrap_or_else(|| "null".into());
     let (stopper, now) = (std::process::id(), calendar::iso(clock::now()));

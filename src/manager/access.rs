@@ -69,7 +69,7 @@ impl<'a> S6<'a> {
         })?;
         let slots = opened.map_or_else(|| context.slots(), Ok)?;
         if stale {
-            user_tree::clear(&slots).iter().for_each(|error| context.output.warn(error));
+            context.output.warn_all(&user_tree::clear(&slots));
         }
         Ok(S6 { context, slots })
     }
@@ -96,10 +96,10 @@ impl<'a> S6<'a> {
         // A home that cannot be opened is not known to want anything.
         let Ok(homes) = self.context.homes() else { return };
         let policy = self.context.policy(&homes).policy;
-        let serves = policy == Policy::Root && self.is_running(&Profile::Default) == Ok(true);
+        let serves = policy == Policy::Root && self.is_running(&Profile::Default).unwrap_or(false);
         let names = if serves { state_file::served_profiles(homes.root()) } else { String::new() };
         for it in observations {
-            let main = || self.context.main_is_default();
+            let main = || self.context.main_is_default().ok();
             it.wanted_at_boot = wanted_at_boot(&homes, policy, &it.profile, &main);
             it.served = serves && policy.folds(&it.profile) && is_in(&names, it.profile.name());
             standby::add_holder(&homes, it);
@@ -178,9 +178,7 @@ fn hand_over(context: &Context, slots: &Slots, ids: &Ids, privilege: Privilege) 
     handover::give_scandir(&slots.scandir, ids, &is_slot)?;
     if privilege == Privilege::Boot {
         let kept = |name: &[u8]| KEPT.split(' ').any(|it| name.starts_with(it.as_bytes()));
-        for error in handover::give_services(STATIC_SERVICES, ids, &kept) {
-            context.output.warn(&error);
-        }
+        context.output.warn_all(&handover::give_services(STATIC_SERVICES, ids, &kept));
     }
     Ok(())
 }

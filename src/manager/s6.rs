@@ -12,7 +12,6 @@ use crate::hermes::container::Supervisor;
 use crate::model::backoff::STANDING_BY;
 use crate::model::profile::Profile;
 use crate::options::{Opt, Verbosity};
-use crate::s6::service::Service;
 use crate::sys::if_there;
 use std::slice;
 use std::time::Duration;
@@ -30,9 +29,7 @@ impl S6<'_> {
         let _lock = self.lock()?;
         let dir = self.slots.dir();
         let names = dir.names()?;
-        for error in retire::clean_up(&self.slots, &names) {
-            self.context.output.warn(&error);
-        }
+        self.context.output.warn_all(&retire::clean_up(&self.slots, &names));
         let new = dir.kind(&profile.slot())?.is_none();
         if !new && !how.if_missing {
             let why = "it is registered already";
@@ -51,7 +48,7 @@ impl S6<'_> {
                 standby::wake();
             }
         } else {
-            let service = Service::open(dir, &profile.slot())?;
+            let service = self.slots.service(profile)?;
             self.make_ours(profile, &service, true);
             if service.is_supervised()? {
                 return Ok(false);

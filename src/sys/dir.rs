@@ -40,7 +40,7 @@ impl Dir {
         let fd = self.open_at(WHAT, name, OPEN_DIR | OFlags::NOFOLLOW, 0).map_err(|error| {
             // The kernel says of a link, too, that it is no directory.
             let no_dir = error.errno() == Some(Errno::NOTDIR.raw_os_error());
-            match no_dir && self.kind(name) == Ok(Some(FileKind::Symlink)) {
+            match no_dir && matches!(self.kind(name), Ok(Some(FileKind::Symlink))) {
                 true => self.failed(WHAT, name, Errno::LOOP),
                 false => error,
             }

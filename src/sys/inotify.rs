@@ -59,6 +59,7 @@ impl Watches {
 
     /// The watch descriptors of the directories that something has happened in; -1 among them if
     /// events were lost.
+    #[inline(never)]
     pub(crate) fn take(&self) -> Vec<i32> {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut reader = inotify::Reader::new(&self.fifo.fd, &mut buffer);

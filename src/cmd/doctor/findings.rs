@@ -1,7 +1,7 @@
 //! What doctor has found, a line or an object each.
 
 use super::Doctor;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::options::Verbosity;
 use crate::output::{self, Output, Row};
 use std::fmt;
@@ -64,6 +64,12 @@ impl Findings {
         self.add(Severity::Failure, text, remedy);
     }
 
+    /// Something failed with `error`.
+    #[inline(never)]
+    pub(super) fn fail_of(&mut self, error: &Error, remedy: &str) {
+        self.fail(format_args!("{error}"), format_args!("{remedy}"));
+    }
+
     /// From here on findings are those of `check`.
     pub(super) fn begin(&mut self, check: &'static str) {
         self.check = check;
@@ -87,6 +93,7 @@ impl Findings {
     }
 
     /// Prints them.
+    #[inline(never)]
     pub(super) fn print(&self, output: &Output) -> Result<()> {
         let (colour, quiet) = (output.colours(), output.verbosity == Verbosity::Quiet);
         let (mut rows, mut text) = (Vec::new(), String::new());
@@ -102,6 +109,7 @@ impl Findings {
 }
 
 impl Finding {
+    #[inline(never)]
     fn line(&self, colour: bool) -> String {
         let (word, code) = match self.severity {
             Severity::Ok => ("ok  ", "32"),

@@ -25,13 +25,12 @@ impl Doctor<'_> {
         let homes = match self.context.homes() {
             Ok(homes) => homes,
             Err(error) => {
-                findings.fail(format_args!("{error}"), format_args!("HERMES_HOME=DIR"));
+                findings.fail_of(&error, "HERMES_HOME=DIR");
                 return String::new();
             }
         };
         if let Err(error) = homes.profiles() {
-            let remedy = format_args!("ls -ld {}/profiles", shell_word(root));
-            findings.fail(format_args!("{error}"), remedy);
+            findings.fail_of(&error, &["ls -ld ", &shell_word(root), "/profiles"].concat());
         }
         let remedy = format!("as root: chown -R {} {}", self.user_name(), shell_word(root));
         self.owned(findings, homes.root(), &[b".", b"logs", b"logs/gateways"], &remedy);
@@ -105,7 +104,7 @@ impl Doctor<'_> {
     pub(super) fn gateways(&self, findings: &mut Findings) -> String {
         let mut up = 0;
         // What cannot be read was told above.
-        let main_is_default = self.context.main_is_default() == Ok(true);
+        let main_is_default = self.context.main_is_default().unwrap_or(false);
         for seen in &self.seen {
             let it = &seen.observation;
             let (name, text) = (it.profile.name(), it.text());

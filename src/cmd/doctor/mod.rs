@@ -5,7 +5,7 @@ mod homes;
 mod services;
 
 use crate::context::Context;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::gateway::observe::Gateway;
 use crate::gateway::slot;
 use crate::hermes::container::Supervisor;
@@ -79,21 +79,20 @@ fn examine(context: &Context, findings: &mut Findings) {
         Ok(Supervisor::S6) => {}
         Ok(Supervisor::Systemd) => return not_ours("systemd", "hermes gateway", findings),
         Ok(Supervisor::None) => return not_ours("nothing", "hermes gateway run", findings),
-        Err(error) => return findings.fail(format_args!("{error}"), format_args!("mount /proc")),
+        Err(error) => return findings.fail_of(&error, "mount /proc"),
     }
     let place = match context.settings.place() {
         Ok(place) => place,
         Err(error) => {
             findings.begin("settings");
-            findings.fail(format_args!("{error}"), format_args!("man hermes-gw"));
+            findings.fail_of(&error, "man hermes-gw");
             return services::warn_of_settings(findings, &context.settings.flaws);
         }
     };
     let mut doctor = match Doctor::new(context, place) {
         Ok(doctor) => doctor,
         Err(error) => {
-            let remedy = format_args!("as root: hermes-gw reconcile --boot");
-            return findings.fail(format_args!("{error}"), remedy);
+            return findings.fail_of(&error, "as root: hermes-gw reconcile --boot");
         }
     };
     findings.run(&doctor, Doctor::ENTITLED);
@@ -102,7 +101,7 @@ fn examine(context: &Context, findings: &mut Findings) {
     }
     if let Err(error) = doctor.look() {
         findings.begin("slots");
-        return told(findings, &error);
+        return findings.fail_of(&error, "");
     }
     findings.run(&doctor, Doctor::OUTSIDE);
     let mut observations = doctor.seen.iter_mut().map(|it| &mut it.observation);
@@ -230,7 +229,7 @@ impl<'a> Doctor<'a> {
         for name in names {
             match self.strange(dir, name) {
                 Ok(strange) => self.not_owned(findings, strange.as_slice(), remedy),
-                Err(error) => findings.fail(format_args!("{error}"), format_args!("{remedy}")),
+                Err(error) => findings.fail_of(&error, remedy),
             }
         }
     }
@@ -265,9 +264,4 @@ fn has_logger(service: &Service) -> Result<bool> {
         Err(error) if matches!(error.kind, Kind::Missing | Kind::Unusable) => Ok(false),
         known => known,
     }
-}
-
-/// An error as a finding of its own.
-fn told(findings: &mut Findings, error: &Error) {
-    findings.fail(format_args!("{error}"), format_args!(""));
 }

@@ -1,6 +1,6 @@
 //! What is looked at as who calls: s6's side.
 
-use super::{Doctor, Findings, told};
+use super::{Doctor, Findings};
 use crate::error::{Errors, Kind, Result};
 use crate::gateway::slots::{self, is_slot};
 use crate::hermes::container::{self, PROC, Supervisor};
@@ -55,7 +55,7 @@ impl Doctor<'_> {
         match &self.ids {
             Ok(ids) => format!("gateways run as {}, user {}", self.user_name(), ids.uid),
             Err(error) => {
-                findings.fail(format_args!("{error}"), format_args!("HERMES_GW_USER=NAME"));
+                findings.fail_of(error, "HERMES_GW_USER=NAME");
                 String::new()
             }
         }
@@ -69,7 +69,7 @@ impl Doctor<'_> {
     /// What gateways and boots need of the image.
     pub(super) fn image(&self, findings: &mut Findings) -> String {
         if let Err(error) = look_at_image(findings) {
-            told(findings, &error);
+            findings.fail_of(&error, "");
         }
         "programs and boot entry are there".into()
     }
@@ -86,14 +86,12 @@ impl Doctor<'_> {
             Ok(true) => {}
             Ok(false) => findings
                 .fail(format_args!("no s6-svscan runs on {path}"), format_args!("{restart}")),
-            Err(error) => {
-                findings.fail(format_args!("{error}"), format_args!("as root: hermes-gw reconcile"))
-            }
+            Err(error) => findings.fail_of(&error, "as root: hermes-gw reconcile"),
         }
         if other.path().as_bytes() != self.s6.slots.dir().path()
             && let Err(error) = look_at_other_tree(other, findings)
         {
-            told(findings, &error);
+            findings.fail_of(&error, "");
         }
         format!("{}: {}, {path}", tree.word(), tree.whose())
     }
@@ -209,7 +207,7 @@ impl Doctor<'_> {
         match self.count_supervisors(findings) {
             Ok(count) => format!("{count}, each on its slot"),
             Err(error) => {
-                told(findings, &error);
+                findings.fail_of(&error, "");
                 String::new()
             }
         }
@@ -250,7 +248,7 @@ impl Doctor<'_> {
             let is_named = |it: &Profile| it.slot()[..] == name[..];
             let shown = Shown(&path);
             // It may have gone while slots were looked at.
-            let is_there = || self.s6.slots.dir().kind(name) != Ok(None);
+            let is_there = || !matches!(self.s6.slots.dir().kind(name), Ok(None));
             if is_slot(name) && !self.seen.iter().any(|it| is_named(&it.profile)) && is_there() {
                 findings.fail(
                     format_args!("{shown} is no slot of a gateway"),
@@ -274,7 +272,7 @@ pub(super) fn room(findings: &mut Findings, dir: &Dir) -> String {
     let (bytes, files) = match dir.room() {
         Ok(room) => room,
         Err(error) => {
-            told(findings, &error);
+            findings.fail_of(&error, "");
             return String::new();
         }
     };
