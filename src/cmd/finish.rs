@@ -142,7 +142,7 @@ fn decide(
 ) -> (Decision, Ending) {
     let (died, intervened) = (status.stamp, notes.intervened);
     let (mut earlier, mut counted, mut terminated) = (Tai64n::default(), Vec::new(), 0);
-    for death in told(context, slot.deaths()) {
+    for death in &told(context, slot.deaths()) {
         let counts = notes.counts(death.stamp);
         if counts {
             counted.push(death.stamp.since_unix());

@@ -135,21 +135,21 @@ pub(super) fn line(it: &Observation, at: Duration, colour: bool) -> String {
 #[inline(never)]
 pub(super) fn table(observations: &[Observation], now: Duration, colour: bool) -> String {
     const WIDTH: usize = 80;
-    let head = ["PROFILE", "PID", "SINCE", "STATE"];
-    let (mut rows, mut widths) = (Vec::new(), head.map(str::len));
+    let mut rows = vec![["PROFILE", "PID", "SINCE", "STATE"].map(String::from)];
     for it in observations {
         let pid = it.pid.map_or("-".into(), |pid| pid.to_string());
         let since = it.since.map_or("-".into(), |since| age(now.saturating_sub(since)));
-        let row = [it.profile.name().into(), pid, since, it.text()];
-        for (width, cell) in widths.iter_mut().zip(&row) {
+        rows.push([it.profile.name().into(), pid, since, it.text()]);
+    }
+    let mut widths = [0; 4];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
             *width = cell.len().max(*width);
         }
-        rows.push(row);
     }
     let [longest, pid, since, state] = widths;
     let name = longest.min(WIDTH.saturating_sub(pid + since + state + 6).max(16));
     let mut text = String::new();
-    rows.insert(0, head.map(str::to_string));
     for (at, [profile, process, age, state]) in rows.iter().enumerate() {
         text += profile;
         let mut used = profile.len();
@@ -161,10 +161,21 @@ pub(super) fn table(observations: &[Observation], now: Duration, colour: bool) -
             Some(at) if colour => colours(observations[at].state),
             _ => ("", ""),
         };
-        let gap = name - used;
-        text += &format!("{:gap$}  {process:>pid$}  {age:>since$}  {on}{state}{off}\n", "");
+        right(process, name - used + 2 + pid, &mut text);
+        right(age, 2 + since, &mut text);
+        for part in ["  ", on, state, off, "\n"] {
+            text += part;
+        }
     }
     text
+}
+
+/// Appends `cell` at the right of a column that is so wide.
+fn right(cell: &str, width: usize, text: &mut String) {
+    for _ in cell.len()..width {
+        text.push(' ');
+    }
+    *text += cell;
 }
 
 /// What begins and ends the colour of a state: green for what runs, yellow for what will, red
@@ -181,17 +192,18 @@ fn colours(state: State) -> (&'static str, &'static str) {
 
 /// A time as people read it, in its two largest units.
 fn age(time: Duration) -> String {
-    const UNITS: [(u64, char); 4] = [(86_400, 'd'), (3600, 'h'), (60, 'm'), (1, 's')];
-    let mut rest = time.as_secs();
-    let largest = UNITS.iter().position(|(unit, _)| rest >= *unit).unwrap_or(3);
-    let mut text = String::new();
-    for (unit, name) in UNITS.iter().skip(largest).take(2) {
-        if text.is_empty() || rest >= *unit {
-            text += if text.is_empty() { "" } else { " " };
+    let (mut rest, mut text) = (time.as_secs(), String::new());
+    for (unit, name) in [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s")] {
+        let is_first = text.is_empty();
+        if rest >= unit || is_first && unit == 1 {
+            text += if is_first { "" } else { " " };
             text += &(rest / unit).to_string();
-            text.push(*name);
+            text += name;
         }
         rest %= unit;
+        if !is_first {
+            break;
+        }
     }
     text
 }

@@ -124,12 +124,9 @@ fn wait(service: &Service, deadline: Deadline) -> Result<bool> {
 /// What keeps s6-svscan from its scan, from 2.12 on: a link that leads nowhere.
 fn obstacle(slots: &Slots) -> Result<Option<Name>> {
     // Whatever makes our stat fail makes that of s6-svscan fail, too.
-    for name in slots.dir().names()? {
-        if !name.starts_with(b".") && !slots.dir().leads(&name).unwrap_or(false) {
-            return Ok(Some(name));
-        }
-    }
-    Ok(None)
+    let is_in_the_way =
+        |name: &Name| !name.starts_with(b".") && !slots.dir().leads(name).unwrap_or(false);
+    Ok(slots.dir().names()?.into_iter().find(is_in_the_way))
 }
 
 /// Why a slot was not taken up, as far as that shows.

@@ -59,10 +59,10 @@ impl Slots {
     /// The profiles that have a slot, in byte order.
     pub(crate) fn profiles(&self) -> Result<Vec<Profile>> {
         let mut profiles = Vec::new();
-        for name in self.dir().names()? {
+        for name in &self.dir().names()? {
             // What is no name of a profile is no slot either; doctor tells of it.
             let Some(Ok(profile)) = name.strip_prefix(PREFIX).map(Profile::parse) else { continue };
-            if self.dir().kind(&name)? == Some(FileKind::Directory) {
+            if self.dir().kind(name)? == Some(FileKind::Directory) {
                 profiles.push(profile);
             }
         }

@@ -9,7 +9,7 @@ use crate::hermes::home::{self, Homes};
 use crate::hermes::locks::{self, Locks};
 use crate::model::observation::{Holder, Observation, State};
 use crate::model::profile::Profile;
-use crate::s6::control::Control;
+use crate::s6::control::{self, Control};
 use crate::s6::service::Service;
 use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
@@ -73,11 +73,9 @@ pub(crate) fn take_over(slots: &Slots, profile: &Profile, user: &[u8], up: bool)
 
 /// Tells the supervisor of `service` something. Where there is none yet, the files tell it.
 fn tell(service: &Service, letters: &[Control]) -> Result<()> {
-    let mut bytes = Vec::new();
-    letters.iter().for_each(|letter| bytes.push(*letter as u8));
     match service.control() {
         Err(error) if error.kind == Kind::Unsupervised => Ok(()),
-        control => control?.write(&bytes),
+        control => control::tell(&control?, letters),
     }
 }
 
@@ -101,7 +99,7 @@ pub(crate) fn remove_stale_lock(logs: Option<&Dir>, profile: &Profile) -> Result
 /// What tells that a slot begins to stand by.
 pub(crate) fn watch_loggers(slots: &Slots) -> Result<Watches> {
     let watches = Watches::new()?;
-    for profile in slots.profiles()? {
+    for profile in &slots.profiles()? {
         let log = [&profile.slot()[..], b"/log"].concat();
         match watches.add(&slots.dir().path_of(&log)) {
             // It has gone meanwhile.
@@ -114,8 +112,8 @@ pub(crate) fn watch_loggers(slots: &Slots) -> Result<Watches> {
 
 /// Waits until one of `waiting` is free, `watches` tell something, or `deadline` is over.
 pub(crate) fn wait(watches: &Watches, waiting: &[Locks], deadline: Deadline) -> Result<()> {
-    for file in waiting.iter().flat_map(Locks::files) {
-        watches.add_file(file)?;
+    for locks in waiting {
+        locks.watch(watches)?;
     }
     // The locks stay open: a look at them closes no file, and so tells of nothing itself.
     let is_free = || waiting.iter().any(|locks| !locks.are_held_elsewhere());

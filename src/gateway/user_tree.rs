@@ -58,12 +58,12 @@ pub(crate) fn clear(slots: &Slots) -> Errors {
         Err(error) => return vec![error],
     };
     let mut failures = Vec::new();
-    for name in names {
-        let removed = match dir.kind(&name) {
-            Ok(kind) if is_ours(&name) && kind == Some(FileKind::Directory) => {
-                dir.remove_tree(&name)
+    for name in &names {
+        let removed = match dir.kind(name) {
+            Ok(kind) if is_ours(name) && kind == Some(FileKind::Directory) => {
+                dir.remove_tree(name)
             }
-            Ok(_) if name == CONTROL_DIR => dir.remove_tree(&name),
+            Ok(_) if name == CONTROL_DIR => dir.remove_tree(name),
             other => other.map(drop),
         };
         failures.extend(removed.err());

@@ -11,6 +11,7 @@ use crate::model::observation::Holder;
 use crate::model::values;
 use crate::sys::dir::{Dir, File};
 use crate::sys::if_there;
+use crate::sys::inotify::Watches;
 
 const GATEWAY_LOCK: &[u8] = b"gateway.lock";
 const LOG_LOCK: &[u8] = b"lock";
@@ -55,9 +56,12 @@ impl Locks {
             || self.gateway_holder() == Some(Holder::Elsewhere)
     }
 
-    /// Those that are there.
-    pub(crate) fn files(&self) -> impl Iterator<Item = &File> {
-        self.gateway.iter().chain(&self.log)
+    /// Has `watches` tell when one of them is let go, or goes.
+    pub(crate) fn watch(&self, watches: &Watches) -> Result<()> {
+        if let Some(file) = &self.gateway {
+            watches.add_file(file)?;
+        }
+        self.log.as_ref().map_or(Ok(()), |file| watches.add_file(file))
     }
 }
 
@@ -80,9 +84,9 @@ fn pid_of_flock(inode: u64) -> Result<Option<u64>> {
     }
     // That names who has locked it. A child of a holder that has died still holds it, and is
     // found by its descriptor.
-    for name in proc.names()? {
-        let pid = values::digits(&name);
-        if pid.is_some() && has_flock(&proc, &name, inode).unwrap_or(false) {
+    for name in &proc.names()? {
+        let pid = values::digits(name);
+        if pid.is_some() && has_flock(&proc, name, inode).unwrap_or(false) {
             return Ok(pid);
         }
     }
@@ -94,9 +98,9 @@ fn pid_of_flock(inode: u64) -> Result<Option<u64>> {
 #[inline(never)]
 fn has_flock(proc: &Dir, pid: &[u8], inode: u64) -> Result<bool> {
     let descriptors = proc.dir(pid)?.dir(b"fdinfo")?;
-    for name in descriptors.names()? {
+    for name in &descriptors.names()? {
         // One that is closed meanwhile holds nothing.
-        if find(&descriptors.read(&name, MAX_LOCKS).unwrap_or_default(), inode).is_some() {
+        if find(&descriptors.read(name, MAX_LOCKS).unwrap_or_default(), inode).is_some() {
             return Ok(true);
         }
     }
@@ -108,19 +112,20 @@ fn has_flock(proc: &Dir, pid: &[u8], inode: u64) -> Result<bool> {
 fn find(locks: &[u8], inode: u64) -> Option<u64> {
     // NUMBER: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END; in fdinfo with a word before it,
     // and `->` before the kind for who waits.
-    for line in locks.split(|&b| b == b'\n') {
-        let mut words = Vec::new();
-        words.extend(line.split(|&b| b == b' ' || b == b'\t').filter(|word| !word.is_empty()));
-        if words.first() == Some(&&b"lock:"[..]) {
-            words.remove(0);
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let holder = |line: &[u8]| {
+        let mut words = line.split(is_blank).filter(|word| !word.is_empty());
+        if words.next()? == b"lock:" {
+            words.next()?;
         }
-        if let [_, b"FLOCK", _, _, pid, file, ..] = words[..]
-            && file.rsplit(|&b| b == b':').next().and_then(values::digits) == Some(inode)
-        {
-            return values::digits(pid);
+        if words.next()? != b"FLOCK" {
+            return None;
         }
-    }
-    None
+        let (pid, file) = (words.nth(2)?, words.next()?);
+        let colon = file.iter().rposition(|byte| *byte == b':')?;
+        if values::digits(&file[colon + 1..])? == inode { values::digits(pid) } else { None }
+    };
+    locks.split(|byte| *byte == b'\n').find_map(holder)
 }
 
 #[cfg(test)]

@@ -55,7 +55,10 @@ impl Profile {
             [b'-' | b'_', ..] => Err(Invalid::Start),
             name if name.len() > MAX_NAME => Err(Invalid::TooLong),
             // Only ASCII got so far.
-            name => Ok(Profile::Named(name.iter().map(|&b| char::from(b)).collect())),
+            name => match str::from_utf8(name) {
+                Ok(name) => Ok(Profile::Named(name.into())),
+                Err(_) => Err(Invalid::Byte),
+            },
         }
     }
 

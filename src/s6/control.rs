@@ -1,5 +1,8 @@
 //! What s6-supervise can be told: one letter each.
 
+use crate::error::Result;
+use crate::sys::poll::FifoWriter;
+
 /// A letter for `supervise/control`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -57,6 +60,15 @@ const SIGNALS: [Control; 12] = [
     Control::Continue,
     Control::Window,
 ];
+
+/// Tells a supervisor `letters`, by the FIFO that it reads, in one piece.
+pub(crate) fn tell(control: &FifoWriter, letters: &[Control]) -> Result<()> {
+    let mut bytes = Vec::new();
+    for letter in letters {
+        bytes.push(*letter as u8);
+    }
+    control.write(&bytes)
+}
 
 /// The signal called `name`: in any case, with `SIG` or without.
 pub(crate) fn signal(name: &[u8]) -> Option<Control> {

@@ -64,7 +64,7 @@ impl Doctor<'_> {
         unusable.iter().for_each(|entry| self.unusable(findings, entry));
         for profile in &known {
             let name = profile.name();
-            if !self.seen.iter().any(|it| it.profile == *profile) {
+            if !self.seen.iter().any(|it| it.observation.profile == *profile) {
                 findings.warn(
                     format_args!("{name}: a profile without a slot"),
                     format_args!("hermes-gw register --down {name}"),
@@ -74,8 +74,8 @@ impl Doctor<'_> {
                 self.flaw(findings, profile, &error);
             }
         }
-        for seen in self.seen.iter().filter(|it| !known.contains(&it.profile)) {
-            let name = seen.profile.name();
+        for seen in self.seen.iter().filter(|it| !known.contains(&it.observation.profile)) {
+            let name = seen.observation.profile.name();
             findings.warn(
                 format_args!("{name}: a slot without a profile"),
                 format_args!("hermes-gw unregister {name}"),
@@ -95,7 +95,7 @@ impl Doctor<'_> {
     fn flaw(&self, findings: &mut Findings, profile: &Profile, error: &Error) {
         // Either writes it anew; what is so now is what is least of a surprise.
         let mut seen = self.seen.iter();
-        let up = seen.any(|it| it.profile == *profile && it.observation.state == State::Up);
+        let up = seen.any(|it| it.observation.profile == *profile && it.observation.state == State::Up);
         let verb = if up { "start" } else { "stop" };
         findings.warn(format_args!("{error}"), format_args!("hermes-gw {verb} {}", profile.name()));
     }

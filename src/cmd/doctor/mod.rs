@@ -44,7 +44,6 @@ struct Doctor<'a> {
 
 /// What one look at a slot has shown.
 struct Seen {
-    profile: Profile,
     slot: Result<Tended>,
     observation: Observation,
 }
@@ -170,33 +169,40 @@ impl<'a> Doctor<'a> {
 
     /// Looks at each slot once; at those that are not tended again, for a while.
     fn look(&mut self) -> Result<()> {
-        for profile in self.s6.slots.profiles()? {
-            self.seen.extend(self.look_at(profile));
+        for profile in &self.s6.slots.profiles()? {
+            if let Some(seen) = self.look_at(profile) {
+                self.seen.push(seen);
+            }
         }
         let mut looks = 1;
         while looks < LOOKS && !self.seen.iter().all(Seen::is_tended) {
             poll::pause(PAUSE);
             looks += 1;
-            for seen in std::mem::take(&mut self.seen) {
-                let again = if seen.is_tended() { Some(seen) } else { self.look_at(seen.profile) };
-                self.seen.extend(again);
+            // From the end on, for one that has gone is removed.
+            for at in (0..self.seen.len()).rev() {
+                if !self.seen[at].is_tended() {
+                    match self.look_at(&self.seen[at].observation.profile) {
+                        Some(seen) => self.seen[at] = seen,
+                        None => drop(self.seen.remove(at)),
+                    }
+                }
             }
         }
         Ok(())
     }
 
     /// One look at the slot of `profile`; `None` if it has gone meanwhile.
-    fn look_at(&self, profile: Profile) -> Option<Seen> {
+    fn look_at(&self, profile: &Profile) -> Option<Seen> {
         let observer = self.s6.observer();
-        match Gateway::open(&self.s6.slots, &profile) {
+        match Gateway::open(&self.s6.slots, profile) {
             Ok(gateway) => {
                 let observation = observer.observe_open(&gateway, &gateway.deaths());
-                Some(Seen { profile, slot: self.tended(&gateway), observation })
+                Some(Seen { slot: self.tended(&gateway), observation })
             }
             Err(error) if error.kind == Kind::Missing => None,
             Err(error) => {
-                let observation = observer.failed(&profile, &error);
-                Some(Seen { profile, slot: Err(error), observation })
+                let observation = observer.failed(profile, &error);
+                Some(Seen { slot: Err(error), observation })
             }
         }
     }

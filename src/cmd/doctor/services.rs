@@ -108,8 +108,8 @@ impl Doctor<'_> {
         let user = self.user_name();
         let mut sizes = Vec::new();
         for seen in &self.seen {
-            let name = seen.profile.name();
-            let path = shell_word(&self.s6.slots.dir().path_of(&seen.profile.slot()));
+            let name = seen.observation.profile.name();
+            let path = shell_word(&self.s6.slots.dir().path_of(&seen.observation.profile.slot()));
             let slot = match &seen.slot {
                 Ok(slot) => slot,
                 Err(error) => {
@@ -249,7 +249,7 @@ impl Doctor<'_> {
             let shown = Shown(&path);
             // It may have gone while slots were looked at.
             let is_there = || !matches!(self.s6.slots.dir().kind(name), Ok(None));
-            if is_slot(name) && !self.seen.iter().any(|it| is_named(&it.profile)) && is_there() {
+            if is_slot(name) && !self.seen.iter().any(|it| is_named(&it.observation.profile)) && is_there() {
                 findings.fail(
                     format_args!("{shown} is no slot of a gateway"),
                     format_args!("rm -r {}", shell_word(&path)),
