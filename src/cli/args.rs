@@ -5,6 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::policy::PolicySetting;
 use crate::model::values;
 use crate::options::{Opt, OptionRow, Options, Verbosity};
+use crate::text::parts;
 use lexopt::prelude::*;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -92,7 +93,7 @@ fn parse_rest(
 
 /// The verb that the program is when it is called by this path.
 fn alias(program: &[u8], options: &mut Options) -> Option<Verb> {
-    let name = program.rsplit(|&b| b == b'/').next()?;
+    let name = parts(program, b'/').last()?;
     let (digits, rest) = name.split_at(name.iter().position(|b| !b.is_ascii_digit())?);
     let (_, verb, flag) =
         ALIASES.iter().find(|(alias, ..)| !digits.is_empty() && *alias == rest)?;

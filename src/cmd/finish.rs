@@ -67,14 +67,12 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
     }
     if may_write {
         output.warn_unless(crash_record::write(&slot, &record));
-        match decision {
-            Decision::Restart => output.warn_unless(notes.add(&slot, status.stamp, false)),
-            Decision::BackOff { .. } if ending.terminated => {
-                output.warn_unless(notes.add(&slot, status.stamp, true))
-            }
-            Decision::BackOff { .. } => true,
-            _ => output.warn_unless(crash_record::intervene(&slot, status.stamp)),
-        };
+        output.warn_unless(match decision {
+            Decision::Restart => notes.add(&slot, status.stamp, false),
+            Decision::BackOff { .. } if ending.terminated => notes.add(&slot, status.stamp, true),
+            Decision::BackOff { .. } => Ok(()),
+            _ => crash_record::intervene(&slot, status.stamp),
+        });
     }
     match decision {
         Decision::AsTold | Decision::Restart => Ok(0),

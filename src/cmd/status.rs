@@ -135,22 +135,24 @@ pub(super) fn line(it: &Observation, at: Duration, colour: bool) -> String {
 #[inline(never)]
 pub(super) fn table(observations: &[Observation], now: Duration, colour: bool) -> String {
     const WIDTH: usize = 80;
-    let mut rows = vec![["PROFILE", "PID", "SINCE", "STATE"].map(String::from)];
+    let mut cells = Vec::new();
+    for head in ["PROFILE", "PID", "SINCE", "STATE"] {
+        cells.push(head.to_string());
+    }
     for it in observations {
-        let pid = it.pid.map_or("-".into(), |pid| pid.to_string());
-        let since = it.since.map_or("-".into(), |since| age(now.saturating_sub(since)));
-        rows.push([it.profile.name().into(), pid, since, it.text()]);
+        cells.push(it.profile.name().into());
+        cells.push(it.pid.map_or("-".into(), |pid| pid.to_string()));
+        cells.push(it.since.map_or("-".into(), |since| age(now.saturating_sub(since))));
+        cells.push(it.text());
     }
     let mut widths = [0; 4];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.len().max(*width);
-        }
+    for (at, cell) in cells.iter().enumerate() {
+        widths[at % 4] = cell.len().max(widths[at % 4]);
     }
     let [longest, pid, since, state] = widths;
     let name = longest.min(WIDTH.saturating_sub(pid + since + state + 6).max(16));
     let mut text = String::new();
-    for (at, [profile, process, age, state]) in rows.iter().enumerate() {
+    for (at, [profile, process, age, state]) in cells.as_chunks().0.iter().enumerate() {
         text += profile;
         let mut used = profile.len();
         if used > name {
@@ -163,9 +165,11 @@ pub(super) fn table(observations: &[Observation], now: Duration, colour: bool) -
         };
         right(process, name - used + 2 + pid, &mut text);
         right(age, 2 + since, &mut text);
-        for part in ["  ", on, state, off, "\n"] {
-            text += part;
-        }
+        text += "  ";
+        text += on;
+        text += state;
+        text += off;
+        text += "\n";
     }
     text
 }
@@ -192,13 +196,14 @@ fn colours(state: State) -> (&'static str, &'static str) {
 
 /// A time as people read it, in its two largest units.
 fn age(time: Duration) -> String {
+    const UNITS: [(u64, char); 4] = [(86_400, 'd'), (3600, 'h'), (60, 'm'), (1, 's')];
     let (mut rest, mut text) = (time.as_secs(), String::new());
-    for (unit, name) in [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s")] {
+    for (unit, name) in &UNITS {
         let is_first = text.is_empty();
-        if rest >= unit || is_first && unit == 1 {
+        if rest >= *unit || is_first && *unit == 1 {
             text += if is_first { "" } else { " " };
             text += &(rest / unit).to_string();
-            text += name;
+            text.push(*name);
         }
         rest %= unit;
         if !is_first {

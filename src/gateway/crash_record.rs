@@ -6,6 +6,7 @@ use crate::model::values;
 use crate::s6::service::Service;
 use crate::s6::tai64n::Tai64n;
 use crate::sys::if_there;
+use crate::text::parts;
 use std::time::Duration;
 
 /// Emptied by `run` when the gateway starts; once it has died, what `finish` has decided, if
@@ -90,7 +91,7 @@ impl Notes {
 pub(crate) fn endings(slot: &Service) -> Result<Vec<(Tai64n, bool)>> {
     let text = if_there(slot.dir().read(ENDINGS, MAX_ENDINGS_SIZE))?.unwrap_or_default();
     let mut endings = Vec::new();
-    for line in text.split(|byte| *byte == b'\n') {
+    for line in parts(&text, b'\n') {
         // What is no such line was not written by us, and says nothing.
         let Some((stamp, what)) = line.split_at_checked(24) else { continue };
         let what = what.trim_ascii();
@@ -153,17 +154,17 @@ fn line(record: &CrashRecord) -> Option<String> {
 
 fn parse(line: &str) -> Option<CrashRecord> {
     let mut words = line.split(' ');
-    let mut field = || words.next()?.split_once('=');
-    let ("decision", what) = field()? else { return None };
-    let (how, number) = field()?;
-    let number = u8::try_from(values::number(number.as_bytes())?).ok()?;
-    let exit = match how {
-        "exit" => Exit::Code(number),
-        "signal" => Exit::Signal(number),
-        _ => return None,
+    let mut field = |key| words.next()?.strip_prefix(key);
+    let number = |word: &str| values::number(word.as_bytes());
+    let what = field("decision=")?;
+    let end = field("")?;
+    let exit = match end.strip_prefix("signal=") {
+        Some(signal) => Exit::Signal(u8::try_from(number(signal)?).ok()?),
+        None => Exit::Code(u8::try_from(number(end.strip_prefix("exit=")?)?).ok()?),
     };
-    let deaths = values::number(field()?.1.as_bytes())?;
-    let time = Duration::from_millis(values::digits(field()?.1.trim_ascii().as_bytes())?);
+    let deaths = number(field("deaths=")?)?;
+    let millis = values::digits(field("milliseconds=")?.trim_ascii().as_bytes())?;
+    let time = Duration::from_millis(millis);
     let decision = match DECISIONS.split(' ').position(|known| known == what)? {
         0 => Decision::Restart,
         1 => Decision::BackOff { delay: time, deaths },

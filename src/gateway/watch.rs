@@ -53,8 +53,9 @@ pub(crate) fn watch(observer: &Observer<'_>, named: &[Profile], tell: Tell<'_>) 
         gateways.retain(|gateway| gateway.is_registered() || !named.is_empty());
 
         let mut heard = vec![(Some(watches.fifo()), Some(&stdout))];
-        let controls = gateways.iter().filter_map(|gateway| gateway.control.as_ref());
-        heard.extend(controls.map(|control| (None, Some(control))));
+        for gateway in &gateways {
+            heard.push((None, gateway.control.as_ref()));
+        }
         let told = poll::wait(&heard, None)?;
         if told[0].1 {
             return Ok(());

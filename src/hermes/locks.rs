@@ -12,6 +12,7 @@ use crate::model::values;
 use crate::sys::dir::{Dir, File};
 use crate::sys::if_there;
 use crate::sys::inotify::Watches;
+use crate::text::parts;
 
 const GATEWAY_LOCK: &[u8] = b"gateway.lock";
 const LOG_LOCK: &[u8] = b"lock";
@@ -125,7 +126,7 @@ fn find(locks: &[u8], inode: u64) -> Option<u64> {
         let colon = file.iter().rposition(|byte| *byte == b':')?;
         if values::digits(&file[colon + 1..])? == inode { values::digits(pid) } else { None }
     };
-    locks.split(|byte| *byte == b'\n').find_map(holder)
+    parts(locks, b'\n').find_map(holder)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::model::{calendar, values};
 use crate::sys::clock;
 use crate::sys::dir::Dir;
+use crate::text::parts;
 
 const MARKER: &[u8] = b".gateway-planned-stop.json";
 /// More than /proc/PID/stat ever has, in bytes.
@@ -35,7 +36,7 @@ pub(crate) fn take_back(home: &Dir) -> Result<()> {
 /// has none, nor one that this user may not look at: the marker then goes by the PID alone.
 fn start_time(pid: u64) -> Option<u64> {
     let stat = Dir::open(b"/proc").ok()?.read(format!("{pid}/stat").as_bytes(), MAX_STAT).ok()?;
-    values::digits(stat.split(|byte| *byte == b' ').nth(21)?)
+    values::digits(parts(&stat, b' ').nth(21)?)
 }
 
 #[cfg(test)]

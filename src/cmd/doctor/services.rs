@@ -9,7 +9,7 @@ use crate::model::profile::{self, PREFIX, Profile};
 use crate::model::tree::Tree;
 use crate::sys::dir::Dir;
 use crate::sys::{Name, descriptor_limit, identity, if_there};
-use crate::text::{Shown, shell_word};
+use crate::text::{Shown, parts, shell_word};
 
 /// Less than this, in bytes, is a file system that is as good as full.
 const LITTLE: u64 = 1 << 20;
@@ -218,7 +218,7 @@ impl Doctor<'_> {
         let mut count = 0;
         for pid in proc.names()?.iter().filter(|pid| pid[0].is_ascii_digit()) {
             let cmdline = container::cmdline(&proc, pid)?;
-            let mut args = cmdline.split(|&byte| byte == 0);
+            let mut args = parts(&cmdline, 0);
             let is_supervisor = args.next().is_some_and(|it| it.ends_with(b"s6-supervise"));
             let Some(name) = args.next().filter(|it| is_supervisor && is_slot(it)) else {
                 continue;
