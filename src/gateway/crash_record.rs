@@ -6,7 +6,7 @@ use crate::model::values;
 use crate::s6::service::Service;
 use crate::s6::tai64n::Tai64n;
 use crate::sys::if_there;
-use crate::text::parts;
+use crate::text::{part, parts};
 use std::time::Duration;
 
 /// Emptied by `run` when the gateway starts; once it has died, what `finish` has decided, if
@@ -143,7 +143,7 @@ fn line(record: &CrashRecord) -> Option<String> {
         Decision::Park(Reason::Terminated { times }) => (5, times, Duration::ZERO),
         Decision::Park(Reason::Deaths { deaths, window }) => (6, deaths, window),
     };
-    let what = DECISIONS.split(' ').nth(what)?;
+    let what = part(DECISIONS, ' ', what)?;
     let (key, number) = match record.exit {
         Exit::Code(code) => ("exit", code),
         Exit::Signal(signal) => ("signal", signal),

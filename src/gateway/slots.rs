@@ -45,6 +45,16 @@ impl Slots {
         Service::open(self.dir(), &profile.slot())
     }
 
+    /// Whether `profile` has a slot, or something that is called so.
+    pub(crate) fn has(&self, profile: &Profile) -> Result<bool> {
+        Ok(self.dir().kind(&profile.slot())?.is_some())
+    }
+
+    /// The path of the slot of `profile`.
+    pub(crate) fn path_of(&self, profile: &Profile) -> Vec<u8> {
+        self.dir().path_of(&profile.slot())
+    }
+
     /// Waits for the lock that every change to the scandir is made under; `waiting` is called
     /// if somebody holds it.
     pub(crate) fn lock(&self, waiting: &dyn Fn()) -> Result<Lock> {

@@ -100,8 +100,7 @@ pub(crate) fn remove_stale_lock(logs: Option<&Dir>, profile: &Profile) -> Result
 pub(crate) fn watch_loggers(slots: &Slots) -> Result<Watches> {
     let watches = Watches::new()?;
     for profile in &slots.profiles()? {
-        let log = [&profile.slot()[..], b"/log"].concat();
-        match watches.add(&slots.dir().path_of(&log)) {
+        match watches.add(&[&slots.path_of(profile)[..], b"/log"].concat()) {
             // It has gone meanwhile.
             Err(error) if error.kind == Kind::Missing => {}
             watched => drop(watched?),

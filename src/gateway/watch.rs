@@ -133,7 +133,7 @@ impl Watched {
     /// Has `watches` tell of it. Each time, for it may be another slot than before, and before
     /// anything is read.
     fn watch(&mut self, observer: &Observer<'_>, watches: &Watches) -> Result<()> {
-        let mut path = observer.slots.dir().path_of(&self.profile.slot());
+        let mut path = observer.slots.path_of(&self.profile);
         self.descriptors.clear();
         for part in [&b""[..], b"/supervise"] {
             path.extend_from_slice(part);

@@ -30,7 +30,7 @@ impl S6<'_> {
         let dir = self.slots.dir();
         let names = dir.names()?;
         self.context.output.warn_all(&retire::clean_up(&self.slots, &names));
-        let new = dir.kind(&profile.slot())?.is_none();
+        let new = !self.slots.has(profile)?;
         if !new && !how.if_missing {
             let why = "it is registered already";
             return Err(self.failed(WHAT, profile, Kind::Registered, why));
@@ -73,7 +73,7 @@ impl S6<'_> {
 
     /// Registers a profile that is on disk and has no slot, and says so.
     fn register_missing(&self, profile: &Profile) -> Result<()> {
-        if self.slots.dir().kind(&profile.slot())?.is_some() || !self.is_on_disk(profile)? {
+        if self.slots.has(profile)? || !self.is_on_disk(profile)? {
             return Ok(());
         }
         let how = Registration { if_missing: true, ..Registration::default() };
@@ -94,8 +94,8 @@ impl S6<'_> {
     }
 
     fn is_standing_by(&self, profile: &Profile) -> Result<bool> {
-        let slot = if_there(self.slots.dir().dir(&profile.slot()))?;
-        slot.map_or(Ok(false), |slot| slot::is_standing_by(&slot))
+        let slot = if_there(self.slots.service(profile))?;
+        slot.map_or(Ok(false), |slot| slot::is_standing_by(slot.dir()))
     }
 
     /// Refuses to start what another container runs, unless that is to be done all the same. What

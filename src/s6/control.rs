@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::sys::poll::FifoWriter;
+use tinyvec::ArrayVec;
 
 /// A letter for `supervise/control`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +64,7 @@ const SIGNALS: [Control; 12] = [
 
 /// Tells a supervisor `letters`, by the FIFO that it reads, in one piece.
 pub(crate) fn tell(control: &FifoWriter, letters: &[Control]) -> Result<()> {
-    let mut bytes = Vec::new();
+    let mut bytes = ArrayVec::<[u8; 8]>::new();
     for letter in letters {
         bytes.push(*letter as u8);
     }

@@ -116,7 +116,7 @@ impl Doctor<'_> {
                 (State::Parked | State::BackingOff, _) => findings.fail(text, logs),
                 (State::Unreadable, _) => {
                     // s6-supervise writes its status anew for any letter, and this does no harm.
-                    let slot = shell_word(&self.s6.slots.dir().path_of(&it.profile.slot()));
+                    let slot = shell_word(&self.s6.slots.path_of(&it.profile));
                     findings.fail(text, format_args!("/command/s6-svc -c {slot}"));
                 }
                 (State::Up, _) if main_is_default && it.profile == Profile::Default => {

@@ -109,7 +109,7 @@ impl Doctor<'_> {
         let mut sizes = Vec::new();
         for seen in &self.seen {
             let name = seen.observation.profile.name();
-            let path = shell_word(&self.s6.slots.dir().path_of(&seen.observation.profile.slot()));
+            let path = shell_word(&self.s6.slots.path_of(&seen.observation.profile));
             let slot = match &seen.slot {
                 Ok(slot) => slot,
                 Err(error) => {
