@@ -19,12 +19,6 @@ pub(crate) enum Asked {
     Version,
 }
 
-/// Names that the program is called by, with digits before them, and the verb that it is then.
-const ALIASES: [(&[u8], &[u8], Option<Opt>); 2] = [
-    (b"-reconcile-profiles", b"reconcile", Some(Opt::Boot)),
-    (b"-stop-gateways", b"shutdown", None),
-];
-
 const WHAT: &str = "parse arguments";
 
 /// Parses a command line. Called as `NN-reconcile-profiles` it is
@@ -95,10 +89,14 @@ fn parse_rest(
 fn alias(program: &[u8], options: &mut Options) -> Option<Verb> {
     let name = parts(program, b'/').last()?;
     let (digits, rest) = name.split_at(name.iter().position(|b| !b.is_ascii_digit())?);
-    let (_, verb, flag) =
-        ALIASES.iter().find(|(alias, ..)| !digits.is_empty() && *alias == rest)?;
-    flag.iter().for_each(|flag| options.set(*flag));
-    Verb::find(verb).ok()
+    let reconciles = rest == b"-reconcile-profiles";
+    if digits.is_empty() || !reconciles && rest != b"-stop-gateways" {
+        return None;
+    }
+    if reconciles {
+        options.set(Opt::Boot);
+    }
+    Verb::find(if reconciles { b"reconcile" } else { b"shutdown" }).ok()
 }
 
 /// Takes `option`, and its value, if it has one.

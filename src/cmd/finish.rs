@@ -15,6 +15,7 @@ use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
 use crate::sys::if_there;
 use crate::sys::inotify::Watches;
+use crate::sys::meta::Meta;
 use crate::sys::poll;
 use crate::sys::print;
 use std::time::Duration;
@@ -43,7 +44,7 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
     // What belongs to hermes is not written as root.
     let may_write = output.warn_unless(context.drop_root(&mut |_| Ok(())));
     let slot = Service::here()?;
-    if !becomes(&|| is_this(&slot), TIMEOUT)? {
+    if !becomes(&slot, None, TIMEOUT)? {
         // Another start would not help, whoever has started this.
         if exit == Exit::Code(backoff::CONFIGURATION) {
             return Ok(PARKED);
@@ -79,10 +80,9 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
         Decision::StandBy => standby::stand_by(&slot).map(|()| PARKED),
         Decision::Park(_) => Ok(PARKED),
         Decision::BackOff { delay, .. } => {
-            // Any letter makes for another status.
-            let told = || slot.dir().look(status::FILE) != first;
+            let delay = delay.saturating_sub(backoff::THROTTLE);
             // It may have come from another s6-supervise, for which this is not its finish.
-            let told = becomes(&told, delay.saturating_sub(backoff::THROTTLE))? && is_this(&slot);
+            let told = becomes(&slot, Some(&first), delay)? && is_this(&slot);
             if told && may_write {
                 output.warn_unless(crash_record::clear(&slot));
                 output.warn_unless(crash_record::intervene(&slot, status.stamp));
@@ -211,9 +211,18 @@ fn is_this(slot: &Service) -> bool {
     slot.status().is_ok_and(|status| status.finishing && status.pid == own)
 }
 
-/// Waits until something `is` so, `time` at most, and looks at each new status; whether it
-/// is so. s6 has no event for what it is told while finish runs.
-fn becomes(is: &dyn Fn() -> bool, time: Duration) -> Result<bool> {
+/// Waits until this is the finish of `slot`, or, where there is a `first` look at its status, until
+/// that is another one: any letter makes for one. `time` at most; whether it is so. s6 has no event
+/// for what it is told while finish runs.
+fn becomes(
+    slot: &Service,
+    first: Option<&Result<Option<Meta>>>,
+    time: Duration,
+) -> Result<bool> {
+    let is = || match first {
+        Some(first) => slot.dir().look(status::FILE) != *first,
+        None => is_this(slot),
+    };
     // Not one watch more than there must be: the end of one takes the kernel milliseconds.
     if is() || time.is_zero() {
         return Ok(is());

@@ -86,7 +86,7 @@ pub(crate) fn signal(context: &Context) -> Result<u8> {
         return Err(wrong("signal", "needs a signal"));
     };
     let signal = control::signal(word).ok_or_else(|| {
-        let why = ["unknown signal; known: ", control::NAMES].concat();
+        let why = String::from("unknown signal; known: ") + control::NAMES;
         Error::new(Kind::Usage, "parse signal", word, &why)
     })?;
     let s6 = manager::open_s6(context, Privilege::Control, SIGNAL)?;

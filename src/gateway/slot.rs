@@ -16,6 +16,7 @@ const DOWN: &[u8] = b"down";
 const LOGGER_DOWN: &[u8] = b"log/down";
 const RUN: &[u8] = b"run";
 const FINISH: &[u8] = b"finish";
+const LOG_FINISH: &[u8] = b"log/finish";
 /// Hermes' own layer makes no file of this name.
 const OURS: &[u8] = b"timeout-finish";
 
@@ -115,7 +116,7 @@ impl Files<'_> {
             // The most that s6 keeps: how many deaths park is a setting.
             (b"max-death-tally", 0o644, b"4096\n"),
             (FINISH, 0o755, script::FINISH),
-            (b"log/finish", 0o755, script::FINISH),
+            (LOG_FINISH, 0o755, script::FINISH),
             (b"log/run", 0o755, &self.scripts[self.run_ends..]),
             // After what s6 needs beside it: without it s6 starts nothing.
             (RUN, 0o755, &self.scripts[..self.run_ends]),
@@ -191,9 +192,9 @@ fn build(
             make(&slot, part)?;
         }
         for (name, mode, content) in &files.each() {
-            let original = match *name {
-                b"type" | b"max-death-tally" | OURS => last.as_ref().map(|it| (it, *name)),
-                b"log/finish" => Some((&slot, FINISH)),
+            let original = match *mode {
+                0o644 => last.as_ref().map(|it| (it, *name)),
+                _ if *name == LOG_FINISH => Some((&slot, FINISH)),
                 _ => None,
             };
             // Where it cannot be linked, it is written as the others are.

@@ -56,19 +56,18 @@ impl S6<'_> {
         }
         let one = slice::from_ref(profile);
         let adopted = adopt::adopt(&self.slots, one, user, settings.services_max);
-        let adopted = adopted.and_then(|mut adopted| match adopted.pop() {
-            Some(Ok(false)) | None => {
-                let why = adopt::why_not(&self.slots);
-                Err(self.failed(WHAT, profile, Kind::Unsupervised, &why))
+        let error = match adopted.and_then(|mut adopted| adopted.pop().unwrap_or(Ok(false))) {
+            Ok(true) => return Ok(new),
+            Ok(false) => {
+                self.failed(WHAT, profile, Kind::Unsupervised, &adopt::why_not(&self.slots))
             }
-            Some(taken) => taken.map(|_| new),
-        });
-        adopted.inspect_err(|_| {
-            // What was wrong first is worth more than what is wrong now.
-            if new {
-                retire::remove(&self.slots, one, &mut [Ok(())]);
-            }
-        })
+            Err(error) => error,
+        };
+        // What was wrong first is worth more than what is wrong now.
+        if new {
+            retire::remove(&self.slots, one, &mut [Ok(())]);
+        }
+        Err(error)
     }
 
     /// Registers a profile that is on disk and has no slot, and says so.

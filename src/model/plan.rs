@@ -195,8 +195,8 @@ pub(crate) fn plan(observed: Observed, policy: Policy) -> Vec<Action> {
     }
     let mut places = Places::new(&found, &wanted_up, capacity, strangers);
     let mut actions = Vec::with_capacity(found.len());
-    for (found, up) in found.into_iter().zip(wanted_up) {
-        actions.push(act(found, up, &mut places));
+    for (at, found) in found.into_iter().enumerate() {
+        actions.push(act(found, wanted_up[at], &mut places));
     }
     if let Some(default) = actions.first_mut() {
         default.seed = migrate && default.effect != Effect::Skipped;

@@ -70,6 +70,18 @@ impl Findings {
         self.fail(format_args!("{error}"), format_args!("{remedy}"));
     }
 
+    /// A warning of the gateway called `name`, against which `verb` of hermes-gw helps.
+    #[inline(never)]
+    pub(super) fn warn_at(&mut self, name: &str, text: &str, verb: &str) {
+        self.warn(format_args!("{name}: {text}"), format_args!("hermes-gw {verb} {name}"));
+    }
+
+    /// The same of a failure.
+    #[inline(never)]
+    pub(super) fn fail_at(&mut self, name: &str, text: &str, verb: &str) {
+        self.fail(format_args!("{name}: {text}"), format_args!("hermes-gw {verb} {name}"));
+    }
+
     /// From here on findings are those of `check`.
     pub(super) fn begin(&mut self, check: &'static str) {
         self.check = check;

@@ -33,7 +33,7 @@ impl Doctor<'_> {
             findings.fail_of(&error, &["ls -ld ", &shell_word(root), "/profiles"].concat());
         }
         let remedy = format!("as root: chown -R {} {}", self.user_name(), shell_word(root));
-        self.owned(findings, homes.root(), &[b".", b"logs", b"logs/gateways"], &remedy);
+        self.owned(findings, homes.root(), ". logs logs/gateways", &remedy);
         room(findings, homes.root())
     }
 
@@ -65,10 +65,7 @@ impl Doctor<'_> {
         for profile in &known {
             let name = profile.name();
             if !self.seen.iter().any(|it| it.observation.profile == *profile) {
-                findings.warn(
-                    format_args!("{name}: a profile without a slot"),
-                    format_args!("hermes-gw register --down {name}"),
-                );
+                findings.warn_at(name, "a profile without a slot", "register --down");
             }
             if let Some(error) = homes.last_known(profile).1 {
                 self.flaw(findings, profile, &error);
@@ -76,10 +73,7 @@ impl Doctor<'_> {
         }
         for seen in self.seen.iter().filter(|it| !known.contains(&it.observation.profile)) {
             let name = seen.observation.profile.name();
-            findings.warn(
-                format_args!("{name}: a slot without a profile"),
-                format_args!("hermes-gw unregister {name}"),
-            );
+            findings.warn_at(name, "a slot without a profile", "unregister");
         }
         format!("{}, each with a slot and a state file that can be read", known.len())
     }
@@ -108,32 +102,30 @@ impl Doctor<'_> {
         for seen in &self.seen {
             let it = &seen.observation;
             let (name, text) = (it.profile.name(), it.text());
-            let text = format_args!("{name}: {text}");
-            let start = format_args!("hermes-gw start {name}");
-            let logs = format_args!("hermes-gw logs {name}");
             match (it.state, it.last_exit) {
-                (State::Parked, Some(Exit::Code(0))) => findings.warn(text, start),
-                (State::Parked | State::BackingOff, _) => findings.fail(text, logs),
+                (State::Parked, Some(Exit::Code(0))) => findings.warn_at(name, &text, "start"),
+                (State::Parked | State::BackingOff, _) => findings.fail_at(name, &text, "logs"),
                 (State::Unreadable, _) => {
                     // s6-supervise writes its status anew for any letter, and this does no harm.
                     let slot = shell_word(&self.s6.slots.path_of(&it.profile));
-                    findings.fail(text, format_args!("/command/s6-svc -c {slot}"));
-                }
-                (State::Up, _) if main_is_default && it.profile == Profile::Default => {
-                    findings.warn(
-                        format_args!("default: up, and {MAIN_IS_DEFAULT}: two run"),
-                        format_args!("hermes-gw stop default"),
+                    findings.fail(
+                        format_args!("{name}: {text}"),
+                        format_args!("/command/s6-svc -c {slot}"),
                     );
                 }
+                (State::Up, _) if main_is_default && it.profile == Profile::Default => {
+                    let text = ["up, and ", MAIN_IS_DEFAULT, ": two run"].concat();
+                    findings.warn_at(name, &text, "stop");
+                }
                 // Two gateways use one token.
-                (State::Up, _) if it.served => {
-                    findings.warn(text, format_args!("hermes-gw stop {name}"));
+                (State::Up, _) if it.served => findings.warn_at(name, &text, "stop"),
+                _ if it.deaths.is_none_or(|deaths| deaths >= RESTLESS) => {
+                    findings.warn_at(name, &text, "logs");
                 }
-                _ if it.deaths.is_none_or(|deaths| deaths >= RESTLESS) => findings.warn(text, logs),
-                _ if !it.is_well() && it.state == State::Down => findings.warn(text, start),
-                _ if it.paused => {
-                    findings.warn(text, format_args!("hermes-gw signal CONT {name}"));
+                _ if !it.is_well() && it.state == State::Down => {
+                    findings.warn_at(name, &text, "start");
                 }
+                _ if it.paused => findings.warn_at(name, &text, "signal CONT"),
                 _ => {}
             }
             up += usize::from(it.state == State::Up);

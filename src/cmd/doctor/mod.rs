@@ -210,7 +210,7 @@ impl<'a> Doctor<'a> {
     fn tended(&self, gateway: &Gateway) -> Result<Tended> {
         let dir = gateway.service.dir();
         let mut strange = Vec::new();
-        for name in [&b"supervise/control"[..], b"event"] {
+        for name in ["supervise/control", "event"] {
             strange.extend(self.strange(dir, name)?);
         }
         Ok(Tended {
@@ -224,15 +224,16 @@ impl<'a> Doctor<'a> {
 
     /// The path of `name` in `dir`, and whose it is, if it is there and not the gateways'
     /// user's.
-    fn strange(&self, dir: &Dir, name: &[u8]) -> Result<Option<(Vec<u8>, u32)>> {
+    fn strange(&self, dir: &Dir, name: &str) -> Result<Option<(Vec<u8>, u32)>> {
+        let name = name.as_bytes();
         let (Some(uid), Some(meta)) = (self.uid(), dir.look(name)?) else { return Ok(None) };
         let path = if name == b"." { dir.path().to_vec() } else { dir.path_of(name) };
         Ok((meta.uid != uid).then_some((path, meta.uid)))
     }
 
-    /// Fails what is there and is not the gateways' user's.
-    fn owned(&self, findings: &mut Findings, dir: &Dir, names: &[&[u8]], remedy: &str) {
-        for name in names {
+    /// Fails what of `names`, with a blank between, is there and is not the gateways' user's.
+    fn owned(&self, findings: &mut Findings, dir: &Dir, names: &str, remedy: &str) {
+        for name in names.split(' ') {
             match self.strange(dir, name) {
                 Ok(strange) => self.not_owned(findings, strange.as_slice(), remedy),
                 Err(error) => findings.fail_of(&error, remedy),

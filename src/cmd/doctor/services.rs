@@ -27,7 +27,7 @@ impl Doctor<'_> {
     pub(super) fn s6(&self, findings: &mut Findings) -> String {
         match Supervisor::detect(PROC) {
             Ok(Supervisor::S6) => match self.context.main_is_default() {
-                Ok(true) => ["s6-svscan is PID 1; default: ", MAIN_IS_DEFAULT].concat(),
+                Ok(true) => String::from("s6-svscan is PID 1; default: ") + MAIN_IS_DEFAULT,
                 Ok(false) => "s6-svscan is PID 1".into(),
                 Err(error) => {
                     findings.warn(format_args!("{error}"), format_args!("mount /proc"));
@@ -98,8 +98,8 @@ impl Doctor<'_> {
 
     /// Whose the scandir is.
     pub(super) fn scandir(&self, findings: &mut Findings) -> String {
-        let names = [&b"."[..], b".s6-svscan/control"];
-        self.owned(findings, self.s6.slots.dir(), &names, "as root: hermes-gw reconcile");
+        let (dir, names) = (self.s6.slots.dir(), ". .s6-svscan/control");
+        self.owned(findings, dir, names, "as root: hermes-gw reconcile");
         "the gateways' user may add and remove slots".into()
     }
 
@@ -113,10 +113,7 @@ impl Doctor<'_> {
             let slot = match &seen.slot {
                 Ok(slot) => slot,
                 Err(error) => {
-                    findings.fail(
-                        format_args!("{name}: {error}"),
-                        format_args!("hermes-gw unregister {name}"),
-                    );
+                    findings.fail_at(name, &error.to_string(), "unregister");
                     continue;
                 }
             };
