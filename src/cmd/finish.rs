@@ -15,7 +15,6 @@ use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
 use crate::sys::if_there;
 use crate::sys::inotify::Watches;
-use crate::sys::meta::Meta;
 use crate::sys::poll;
 use crate::sys::print;
 use std::time::Duration;
@@ -53,7 +52,7 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
         let why = "no s6-supervise says that it has started this";
         return Err(Error::new(Kind::Unsupervised, "finish gateway", ".", why));
     }
-    let first = slot.dir().look(status::FILE);
+    let first = look(&slot);
     let status = slot.status()?;
     // What cannot be read is told, and counts as not there: then it is started again.
     let mut notes = Notes {
@@ -82,7 +81,7 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
         Decision::BackOff { delay, .. } => {
             let delay = delay.saturating_sub(backoff::THROTTLE);
             // It may have come from another s6-supervise, for which this is not its finish.
-            let told = becomes(&slot, Some(&first), delay)? && is_this(&slot);
+            let told = becomes(&slot, Some(first), delay)? && is_this(&slot);
             if told && may_write {
                 output.warn_unless(crash_record::clear(&slot));
                 output.warn_unless(crash_record::intervene(&slot, status.stamp));
@@ -211,18 +210,20 @@ fn is_this(slot: &Service) -> bool {
     slot.status().is_ok_and(|status| status.finishing && status.pid == own)
 }
 
+/// What tells one status from another: the inode of its file, and when that was written. `None` if
+/// it cannot be looked at.
+type Look = Option<(u64, Duration)>;
+
+fn look(slot: &Service) -> Look {
+    let status = slot.dir().look(status::FILE).ok().flatten();
+    status.map(|status| (status.inode, status.modified))
+}
+
 /// Waits until this is the finish of `slot`, or, where there is a `first` look at its status, until
 /// that is another one: any letter makes for one. `time` at most; whether it is so. s6 has no event
 /// for what it is told while finish runs.
-fn becomes(
-    slot: &Service,
-    first: Option<&Result<Option<Meta>>>,
-    time: Duration,
-) -> Result<bool> {
-    let is = || match first {
-        Some(first) => slot.dir().look(status::FILE) != *first,
-        None => is_this(slot),
-    };
+fn becomes(slot: &Service, first: Option<Look>, time: Duration) -> Result<bool> {
+    let is = || first.map_or_else(|| is_this(slot), |first| look(slot) != first);
     // Not one watch more than there must be: the end of one takes the kernel milliseconds.
     if is() || time.is_zero() {
         return Ok(is());
