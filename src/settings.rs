@@ -87,7 +87,9 @@ impl Settings {
         it.number("HERMES_GW_PARK_DEATHS", &mut limits.deaths);
         limits.deaths = limits.deaths.min(death_tally::MAX_DEATHS);
         it.number("HERMES_GW_SERVICES_MAX", &mut services_max);
-        it.set(POLICY, PolicySetting::WORDS, &mut |word| put(PolicySetting::parse(word), &mut policy));
+        it.set(POLICY, PolicySetting::WORDS, &mut |word| {
+            put(PolicySetting::parse(word), &mut policy)
+        });
         Settings {
             place,
             policy,
@@ -175,12 +177,7 @@ impl Reader {
     }
 
     /// Hands what `name` says to `take`, which tells whether that is something that it knows.
-    fn set(
-        &mut self,
-        name: &'static str,
-        why: &'static str,
-        take: &mut dyn FnMut(&[u8]) -> bool,
-    ) {
+    fn set(&mut self, name: &'static str, why: &'static str, take: &mut dyn FnMut(&[u8]) -> bool) {
         let error = match self.get(name) {
             Ok(None) => return,
             Ok(Some(word)) if take(&word) => return,

@@ -182,6 +182,7 @@ impl Job {
     }
 
     /// Takes notice of what [`poll::wait`] told of it, or that its time is over.
+    #[inline(never)]
     fn notice(&mut self, (event, gone): (bool, bool), time_is_over: bool) {
         if let (true, Ok(events)) = (event, &self.events) {
             events.fifo().drain();

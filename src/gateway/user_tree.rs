@@ -61,9 +61,7 @@ pub(crate) fn clear(slots: &Slots) -> Errors {
     let mut failures = Vec::new();
     for name in &names {
         let removed = match dir.kind(name) {
-            Ok(kind) if is_ours(name) && kind == Some(FileKind::Directory) => {
-                dir.remove_tree(name)
-            }
+            Ok(kind) if is_ours(name) && kind == Some(FileKind::Directory) => dir.remove_tree(name),
             Ok(_) if name == CONTROL_DIR => dir.remove_tree(name),
             other => other.map(drop),
         };

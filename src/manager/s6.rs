@@ -99,6 +99,7 @@ impl S6<'_> {
 
     /// Refuses to start what another container runs, unless that is to be done all the same. What
     /// stood by for nobody any more has a logger again.
+    #[inline(never)]
     fn may_start(&self, what: &'static str, profile: &Profile) -> Result<()> {
         let Some(gateway) = if_there(Gateway::open(&self.slots, profile))? else { return Ok(()) };
         if gateway.may_be_up() {

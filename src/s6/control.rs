@@ -72,6 +72,7 @@ pub(crate) fn tell(control: &FifoWriter, letters: &[Control]) -> Result<()> {
 }
 
 /// The signal called `name`: in any case, with `SIG` or without.
+#[inline(never)]
 pub(crate) fn signal(name: &[u8]) -> Option<Control> {
     let name = name.to_ascii_uppercase();
     let name = name.strip_prefix(b"SIG").unwrap_or(&name);

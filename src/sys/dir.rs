@@ -245,6 +245,8 @@ impl Dir {
     }
 
     /// Where the symbolic link `name` leads, as it is written.
+    // Inlined, its buffer would make the frame of who calls it large.
+    #[inline(never)]
     pub(crate) fn link(&self, name: &[u8]) -> Result<Vec<u8>> {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         match fs::readlinkat_raw(self.fd(), &*c(name), &mut buffer) {

@@ -89,7 +89,8 @@ impl Doctor<'_> {
     fn flaw(&self, findings: &mut Findings, profile: &Profile, error: &Error) {
         // Either writes it anew; what is so now is what is least of a surprise.
         let mut seen = self.seen.iter();
-        let up = seen.any(|it| it.observation.profile == *profile && it.observation.state == State::Up);
+        let up =
+            seen.any(|it| it.observation.profile == *profile && it.observation.state == State::Up);
         let verb = if up { "start" } else { "stop" };
         findings.warn(format_args!("{error}"), format_args!("hermes-gw {verb} {}", profile.name()));
     }

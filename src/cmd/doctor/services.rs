@@ -246,7 +246,10 @@ impl Doctor<'_> {
             let shown = Shown(&path);
             // It may have gone while slots were looked at.
             let is_there = || !matches!(self.s6.slots.dir().kind(name), Ok(None));
-            if is_slot(name) && !self.seen.iter().any(|it| is_named(&it.observation.profile)) && is_there() {
+            if is_slot(name)
+                && !self.seen.iter().any(|it| is_named(&it.observation.profile))
+                && is_there()
+            {
                 findings.fail(
                     format_args!("{shown} is no slot of a gateway"),
                     format_args!("rm -r {}", shell_word(&path)),
