@@ -76,10 +76,10 @@ impl Rest {
 }
 
 /// How a slot is to be made.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Registration {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Registration<'a> {
     /// Names and values, sorted, that the gateway gets besides the container's environment.
-    pub(crate) environment: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) environment: &'a [(Vec<u8>, Vec<u8>)],
     /// Whether it stays down at first.
     pub(crate) down: bool,
     /// Whether one that is there already does.

@@ -21,7 +21,7 @@ const START_UP: Timeout = Timeout::After(Duration::from_secs(5));
 
 impl S6<'_> {
     /// Registers under the lock, and waits until the slot is supervised; whether it is new.
-    fn register_only(&self, profile: &Profile, how: &Registration) -> Result<bool> {
+    fn register_only(&self, profile: &Profile, how: &Registration<'_>) -> Result<bool> {
         let elsewhere = self.is_elsewhere(profile)?;
         const WHAT: &str = "register gateway";
         let settings = &self.context.settings;
@@ -42,7 +42,7 @@ impl S6<'_> {
                 return Err(self.failed(WHAT, profile, Kind::Unusable, &why));
             }
             let rest = Rest { down: how.down, standing_by: elsewhere };
-            slot::publish(dir, profile, user, &how.environment, rest, &mut Batch::default())?;
+            slot::publish(dir, profile, user, how.environment, rest, &mut Batch::default())?;
             if elsewhere {
                 self.context.output.tell(profile.name(), STANDING_BY)?;
                 standby::wake();
@@ -169,7 +169,7 @@ impl ServiceManager for S6<'_> {
         self.slots.profiles()
     }
 
-    fn register(&self, profile: &Profile, how: &Registration) -> Result<bool> {
+    fn register(&self, profile: &Profile, how: &Registration<'_>) -> Result<bool> {
         let new = self.register_only(profile, how).map_err(|error| self.context.explain(error))?;
         if new && !how.down && !self.is_standing_by(profile)? {
             // s6 starts it by itself; whether it stays up is another matter.
