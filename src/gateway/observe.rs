@@ -17,8 +17,8 @@ use std::time::Duration;
 
 /// A slot that was opened.
 #[derive(Debug)]
-pub(crate) struct Gateway {
-    pub(crate) profile: Profile,
+pub(crate) struct Gateway<'a> {
+    pub(crate) profile: &'a Profile,
     pub(crate) service: Service,
     /// What tells its supervisor something; `None` if nobody supervises it.
     pub(crate) control: Option<FifoWriter>,
@@ -26,12 +26,12 @@ pub(crate) struct Gateway {
     pub(crate) status: Result<Option<Status>>,
 }
 
-impl Gateway {
+impl<'a> Gateway<'a> {
     /// Opens the slot of `profile`.
     ///
     /// # Errors
     /// [`Kind::Missing`] if there is none.
-    pub(crate) fn open(slots: &Slots, profile: &Profile) -> Result<Gateway> {
+    pub(crate) fn open(slots: &Slots, profile: &'a Profile) -> Result<Gateway<'a>> {
         let service = slots.service(profile)?;
         let control = match service.control() {
             // What is no FIFO is nobody's.
@@ -42,7 +42,7 @@ impl Gateway {
             Some(_) => if_there(service.status()),
             None => Ok(None),
         };
-        Ok(Gateway { profile: profile.clone(), service, control, status })
+        Ok(Gateway { profile, service, control, status })
     }
 
     /// Whether an s6-supervise runs on it.
@@ -104,7 +104,7 @@ impl Observer<'_> {
     /// How `gateway` stands, which had these `deaths`.
     pub(crate) fn observe_open(
         &self,
-        gateway: &Gateway,
+        gateway: &Gateway<'_>,
         deaths: &Result<Vec<Death>>,
     ) -> Observation {
         // Its supervisor has only just begun, where it says nothing.
@@ -113,9 +113,9 @@ impl Observer<'_> {
         match &gateway.status {
             Ok(Some(status)) => match self.add_status(&mut it, gateway, status, deaths) {
                 Ok(()) => it,
-                Err(error) => self.failed(&gateway.profile, &error),
+                Err(error) => self.failed(gateway.profile, &error),
             },
-            Err(error) => self.failed(&gateway.profile, error),
+            Err(error) => self.failed(gateway.profile, error),
             Ok(_) => it,
         }
     }
@@ -133,7 +133,7 @@ impl Observer<'_> {
     fn add_status(
         &self,
         it: &mut Observation,
-        gateway: &Gateway,
+        gateway: &Gateway<'_>,
         status: &Status,
         deaths: &Result<Vec<Death>>,
     ) -> Result<()> {

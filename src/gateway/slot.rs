@@ -230,8 +230,8 @@ pub(crate) fn observe(slots: &Slots, profile: &Profile, user: &[u8]) -> Slot {
 ///
 /// # Errors
 /// [`Kind::Unusable`] if what is wrong cannot be put right under a supervisor.
-pub(crate) fn is_current(gateway: &Gateway, user: &[u8]) -> Result<bool> {
-    check(gateway.service.dir(), &gateway.profile, user, gateway.is_supervised(), false)
+pub(crate) fn is_current(gateway: &Gateway<'_>, user: &[u8]) -> Result<bool> {
+    check(gateway.service.dir(), gateway.profile, user, gateway.is_supervised(), false)
 }
 
 /// Whether hermes-gw made `slot`, of whatever version, and not Hermes' own layer.

@@ -13,6 +13,7 @@ use crate::model::backoff::STANDING_BY;
 use crate::model::profile::Profile;
 use crate::options::{Opt, Verbosity};
 use crate::sys::if_there;
+use std::mem;
 use std::slice;
 use std::time::Duration;
 
@@ -149,9 +150,8 @@ impl S6<'_> {
 
     fn explain_all(&self, outcomes: &mut Outcomes) {
         for outcome in outcomes {
-            if let Err(error) = outcome {
-                *outcome = Err(self.context.explain(error.clone()));
-            }
+            let told = mem::replace(outcome, Ok(()));
+            *outcome = told.map_err(|error| self.context.explain(error));
         }
     }
 }

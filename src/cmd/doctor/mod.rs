@@ -207,7 +207,7 @@ impl<'a> Doctor<'a> {
         }
     }
 
-    fn tended(&self, gateway: &Gateway) -> Result<Tended> {
+    fn tended(&self, gateway: &Gateway<'_>) -> Result<Tended> {
         let dir = gateway.service.dir();
         let mut strange = Vec::new();
         for name in ["supervise/control", "event"] {
