@@ -69,6 +69,7 @@ pub(crate) struct Place {
 
 impl Settings {
     /// Reads them: from `options`, else the environment, else the container's environment.
+    #[inline(never)]
     pub(crate) fn read(options: &Options) -> Settings {
         let mut it = Reader { container: Container::open(), flaws: Vec::new() };
         let place = it.place(options);

@@ -100,6 +100,7 @@ fn alias(program: &[u8], options: &mut Options) -> Option<Verb> {
 }
 
 /// Takes `option`, and its value, if it has one.
+#[inline(never)]
 fn take(option: Opt, parser: &mut lexopt::Parser, options: &mut Options) -> Result<()> {
     match option {
         Opt::Home | Opt::Scandir | Opt::Env | Opt::Lines | Opt::Policy | Opt::Timeout => {
