@@ -193,6 +193,7 @@ fn build(
         }
         for (name, mode, content) in &files.each() {
             let original = match *mode {
+                // What is no script is the same in every slot.
                 0o644 => last.as_ref().map(|it| (it, *name)),
                 _ if *name == LOG_FINISH => Some((&slot, FINISH)),
                 _ => None,
