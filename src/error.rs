@@ -2,7 +2,6 @@
 //! when it is printed.
 
 use crate::text::Shown;
-use std::borrow::Cow;
 use std::fmt;
 
 /// What kind of failure it was; decides the exit code.
@@ -64,14 +63,10 @@ pub struct Error {
     pub kind: Kind,
     what: &'static str,
     path: Vec<u8>,
-    why: Why,
-    hints: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Why {
-    Errno(i32),
-    Text(Cow<'static, str>),
+    /// What the system said, if it was a system call that failed; else 0.
+    errno: i32,
+    /// The reason, if it was none; and what was added.
+    text: String,
 }
 
 /// A result whose error is ours; boxed, because every caller hands it on.
@@ -88,33 +83,30 @@ impl Error {
         kind: Kind,
         what: &'static str,
         path: &(impl AsRef<[u8]> + ?Sized),
-        why: impl Into<Cow<'static, str>>,
+        why: &str,
     ) -> Box<Error> {
-        Error::of(kind, what, path.as_ref().to_vec(), Why::Text(why.into()))
+        Error::of(kind, what, path.as_ref(), 0, why)
     }
 
     /// A system call that failed with `errno` during `what` on `path`.
     pub fn system(what: &'static str, path: &[u8], errno: i32) -> Box<Error> {
-        Error::of(Kind::of_errno(errno), what, path.to_vec(), Why::Errno(errno))
+        Error::of(Kind::of_errno(errno), what, path, errno, "")
     }
 
     #[inline(never)]
-    fn of(kind: Kind, what: &'static str, path: Vec<u8>, why: Why) -> Box<Error> {
-        Box::new(Error { kind, what, path, why, hints: String::new() })
+    fn of(kind: Kind, what: &'static str, path: &[u8], errno: i32, text: &str) -> Box<Error> {
+        Box::new(Error { kind, what, path: path.to_vec(), errno, text: text.into() })
     }
 
     /// What the system said, if it was a system call that failed.
     pub fn errno(&self) -> Option<i32> {
-        match self.why {
-            Why::Errno(errno) => Some(errno),
-            Why::Text(_) => None,
-        }
+        (self.errno != 0).then_some(self.errno)
     }
 
     /// The same error with what to do about it, or what follows from it.
     pub fn hint(mut self: Box<Self>, hint: &str) -> Box<Error> {
-        self.hints.push_str(": ");
-        self.hints.push_str(hint);
+        self.text += ": ";
+        self.text += hint;
         self
     }
 }
@@ -125,11 +117,10 @@ impl fmt::Display for Error {
         if !self.path.is_empty() {
             write!(f, "{}: ", Shown(&self.path))?;
         }
-        match &self.why {
-            Why::Errno(errno) => write_errno(*errno, f)?,
-            Why::Text(text) => f.write_str(text)?,
+        if self.errno != 0 {
+            write_errno(self.errno, f)?;
         }
-        f.write_str(&self.hints)
+        f.write_str(&self.text)
     }
 }
 

@@ -27,7 +27,7 @@ macro_rules! options {
             $(#[doc = $what] $name),*
         }
         const OPTIONS: [Opt; [$($usage),*].len()] = [$(Opt::$name),*];
-        const OPTION_ROWS: &str = concat!($("\x0c", $usage, "\t", $what),*);
+        const OPTION_ROWS: &str = concat!($($usage, "\t", $what, "\x0c"),*);
     };
 }
 
@@ -70,7 +70,7 @@ pub(crate) struct OptionRow {
 
 impl OptionRow {
     pub(crate) fn all() -> impl Iterator<Item = OptionRow> {
-        let rows = OPTION_ROWS.split('\x0c').skip(1);
+        let rows = OPTION_ROWS.split('\x0c');
         OPTIONS.iter().zip(rows).map(|(option, row)| OptionRow { option: *option, row })
     }
 

@@ -28,7 +28,6 @@ const SHUTDOWN: Duration = Duration::from_secs(6);
 const TREE: &str = "HERMES_GW_TREE";
 /// What forces a policy.
 pub(crate) const POLICY: &str = "HERMES_GW_POLICY";
-const NO_NUMBER: &str = "is not a number";
 
 /// All settings.
 #[derive(Clone, Debug)]
@@ -70,6 +69,7 @@ pub(crate) struct Place {
 
 impl Settings {
     /// Reads them: from `options`, else the environment, else the container's environment.
+    #[inline(never)]
     pub(crate) fn read(options: &Options) -> Settings {
         let mut it = Reader { container: Container::open(), flaws: Vec::new() };
         let place = it.place(options);
@@ -79,20 +79,18 @@ impl Settings {
         let mut services_max = place.as_ref().map_or(Tree::Root, |it| it.tree).services_max();
         let mut policy = PolicySetting::default();
         let (mut limits, mut shutdown) = (Limits::default(), SHUTDOWN);
-        for (name, seconds) in [
-            ("HERMES_GW_BACKOFF_FIRST", &mut limits.first),
-            ("HERMES_GW_BACKOFF_MAX", &mut limits.longest),
-            ("HERMES_GW_BACKOFF_RESET", &mut limits.steady),
-            ("HERMES_GW_EARLY_EXIT", &mut limits.early),
-            ("HERMES_GW_PARK_WINDOW", &mut limits.window),
-            ("HERMES_GW_SHUTDOWN_TIMEOUT", &mut shutdown),
-        ] {
-            it.set(name, seconds, values::seconds, "is not a time in seconds");
-        }
-        it.set("HERMES_GW_PARK_DEATHS", &mut limits.deaths, values::number, NO_NUMBER);
+        it.seconds("HERMES_GW_BACKOFF_FIRST", &mut limits.first);
+        it.seconds("HERMES_GW_BACKOFF_MAX", &mut limits.longest);
+        it.seconds("HERMES_GW_BACKOFF_RESET", &mut limits.steady);
+        it.seconds("HERMES_GW_EARLY_EXIT", &mut limits.early);
+        it.seconds("HERMES_GW_PARK_WINDOW", &mut limits.window);
+        it.seconds("HERMES_GW_SHUTDOWN_TIMEOUT", &mut shutdown);
+        it.number("HERMES_GW_PARK_DEATHS", &mut limits.deaths);
         limits.deaths = limits.deaths.min(death_tally::MAX_DEATHS);
-        it.set("HERMES_GW_SERVICES_MAX", &mut services_max, values::number, NO_NUMBER);
-        it.set(POLICY, &mut policy, PolicySetting::parse, PolicySetting::WORDS);
+        it.number("HERMES_GW_SERVICES_MAX", &mut services_max);
+        it.set(POLICY, PolicySetting::WORDS, &mut |word| {
+            put(PolicySetting::parse(word), &mut policy)
+        });
         Settings {
             place,
             policy,
@@ -179,22 +177,26 @@ impl Reader {
         Ok((!value.is_empty()).then_some(value))
     }
 
-    /// Takes over what `name` says, if it says something that `parse` knows.
-    fn set<T>(
-        &mut self,
-        name: &'static str,
-        setting: &mut T,
-        parse: fn(&[u8]) -> Option<T>,
-        why: &'static str,
-    ) {
-        match self.get(name) {
-            Ok(None) => {}
-            Ok(Some(word)) => match parse(&word) {
-                Some(value) => *setting = value,
-                None => self.forgive(flaw(name, &word, why), "the default counts"),
-            },
-            Err(error) => self.forgive(error, "the default counts"),
-        }
+    /// Hands what `name` says to `take`, which tells whether that is something that it knows.
+    fn set(&mut self, name: &'static str, why: &'static str, take: &mut dyn FnMut(&[u8]) -> bool) {
+        let error = match self.get(name) {
+            Ok(None) => return,
+            Ok(Some(word)) if take(&word) => return,
+            Ok(Some(word)) => flaw(name, &word, why),
+            Err(error) => error,
+        };
+        self.forgive(error, "the default counts");
+    }
+
+    #[inline(never)]
+    fn seconds(&mut self, name: &'static str, setting: &mut Duration) {
+        let why = "is not a time in seconds";
+        self.set(name, why, &mut |word| put(values::seconds(word), setting));
+    }
+
+    #[inline(never)]
+    fn number(&mut self, name: &'static str, setting: &mut usize) {
+        self.set(name, "is not a number", &mut |word| put(values::number(word), setting));
     }
 
     fn forgive(&mut self, error: Box<Error>, instead: &str) {
@@ -243,6 +245,11 @@ impl Reader {
             None
         })
     }
+}
+
+/// Takes over a value, if there is one; whether there is.
+fn put<T>(value: Option<T>, setting: &mut T) -> bool {
+    value.map(|value| *setting = value).is_some()
 }
 
 fn flaw(name: &str, word: &[u8], why: &'static str) -> Box<Error> {

@@ -45,6 +45,20 @@ pub(crate) fn is_unsafe(c: char) -> bool {
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// What stands between the bytes `separator` in `bytes`.
+pub(crate) fn parts(bytes: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    bytes.split(move |byte| *byte == separator)
+}
+
+/// What stands between the characters `separator` in `text`: the one `at` that place, from 0 on.
+pub(crate) fn part(text: &str, separator: char, at: usize) -> Option<&str> {
+    let mut parts = text.split(separator);
+    for _ in 0..at {
+        parts.next()?;
+    }
+    parts.next()
+}
+
 /// Whether `part` is somewhere in `bytes`.
 pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|it| it == part)

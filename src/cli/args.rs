@@ -5,6 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::policy::PolicySetting;
 use crate::model::values;
 use crate::options::{Opt, OptionRow, Options, Verbosity};
+use crate::text::parts;
 use lexopt::prelude::*;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -17,12 +18,6 @@ pub(crate) enum Asked {
     /// For the version.
     Version,
 }
-
-/// Names that the program is called by, with digits before them, and the verb that it is then.
-const ALIASES: [(&[u8], &[u8], Option<Opt>); 2] = [
-    (b"-reconcile-profiles", b"reconcile", Some(Opt::Boot)),
-    (b"-stop-gateways", b"shutdown", None),
-];
 
 const WHAT: &str = "parse arguments";
 
@@ -92,15 +87,20 @@ fn parse_rest(
 
 /// The verb that the program is when it is called by this path.
 fn alias(program: &[u8], options: &mut Options) -> Option<Verb> {
-    let name = program.rsplit(|&b| b == b'/').next()?;
+    let name = parts(program, b'/').last()?;
     let (digits, rest) = name.split_at(name.iter().position(|b| !b.is_ascii_digit())?);
-    let (_, verb, flag) =
-        ALIASES.iter().find(|(alias, ..)| !digits.is_empty() && *alias == rest)?;
-    flag.iter().for_each(|flag| options.set(*flag));
-    Verb::find(verb).ok()
+    let reconciles = rest == b"-reconcile-profiles";
+    if digits.is_empty() || !reconciles && rest != b"-stop-gateways" {
+        return None;
+    }
+    if reconciles {
+        options.set(Opt::Boot);
+    }
+    Verb::find(if reconciles { b"reconcile" } else { b"shutdown" }).ok()
 }
 
 /// Takes `option`, and its value, if it has one.
+#[inline(never)]
 fn take(option: Opt, parser: &mut lexopt::Parser, options: &mut Options) -> Result<()> {
     match option {
         Opt::Home | Opt::Scandir | Opt::Env | Opt::Lines | Opt::Policy | Opt::Timeout => {

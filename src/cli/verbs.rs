@@ -7,6 +7,7 @@ use crate::cmd;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::options::{Opt, OptionRow, words};
+use crate::text::part;
 
 /// What runs a verb; its exit code.
 pub(crate) type Run = fn(&Context) -> Result<u8>;
@@ -29,7 +30,7 @@ pub(super) const MANY: u8 = u8::MAX;
 macro_rules! verbs {
     ($($run:path, ($least:expr, $most:expr), $usage:literal, $summary:literal, $help:literal;)*) => {
         const RUNS: [(Run, u8, u8); [$($usage),*].len()] = [$(($run, $least, $most)),*];
-        const ROWS: &str = concat!($("\x0c", $usage, "\t", $summary, "\t", $help),*);
+        const ROWS: &str = concat!($($usage, "\t", $summary, "\t", $help, "\x0c"),*);
     };
 }
 
@@ -230,7 +231,7 @@ Exit codes: 0.
 impl Verb {
     /// All verbs, in the order of the table.
     pub(crate) fn all() -> impl Iterator<Item = Verb> {
-        let rows = ROWS.split('\x0c').skip(1);
+        let rows = ROWS.split('\x0c');
         RUNS.iter().zip(rows).map(|((run, least, most), row)| Verb {
             run: *run,
             words: (*least, *most),
@@ -249,7 +250,7 @@ impl Verb {
     }
 
     fn column(&self, number: usize) -> &'static str {
-        self.row.split('\t').nth(number).unwrap_or_default()
+        part(self.row, '\t', number).unwrap_or_default()
     }
 
     /// Its name, and what may follow it.

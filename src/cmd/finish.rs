@@ -43,7 +43,7 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
     // What belongs to hermes is not written as root.
     let may_write = output.warn_unless(context.drop_root(&mut |_| Ok(())));
     let slot = Service::here()?;
-    if !becomes(&|| is_this(&slot), TIMEOUT)? {
+    if !becomes(&slot, None, TIMEOUT)? {
         // Another start would not help, whoever has started this.
         if exit == Exit::Code(backoff::CONFIGURATION) {
             return Ok(PARKED);
@@ -52,7 +52,7 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
         let why = "no s6-supervise says that it has started this";
         return Err(Error::new(Kind::Unsupervised, "finish gateway", ".", why));
     }
-    let first = slot.dir().look(status::FILE);
+    let first = look(&slot);
     let status = slot.status()?;
     // What cannot be read is told, and counts as not there: then it is started again.
     let mut notes = Notes {
@@ -67,24 +67,21 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
     }
     if may_write {
         output.warn_unless(crash_record::write(&slot, &record));
-        match decision {
-            Decision::Restart => output.warn_unless(notes.add(&slot, status.stamp, false)),
-            Decision::BackOff { .. } if ending.terminated => {
-                output.warn_unless(notes.add(&slot, status.stamp, true))
-            }
-            Decision::BackOff { .. } => true,
-            _ => output.warn_unless(crash_record::intervene(&slot, status.stamp)),
-        };
+        output.warn_unless(match decision {
+            Decision::Restart => notes.add(&slot, status.stamp, false),
+            Decision::BackOff { .. } if ending.terminated => notes.add(&slot, status.stamp, true),
+            Decision::BackOff { .. } => Ok(()),
+            _ => crash_record::intervene(&slot, status.stamp),
+        });
     }
     match decision {
         Decision::AsTold | Decision::Restart => Ok(0),
         Decision::StandBy => standby::stand_by(&slot).map(|()| PARKED),
         Decision::Park(_) => Ok(PARKED),
         Decision::BackOff { delay, .. } => {
-            // Any letter makes for another status.
-            let told = || slot.dir().look(status::FILE) != first;
+            let delay = delay.saturating_sub(backoff::THROTTLE);
             // It may have come from another s6-supervise, for which this is not its finish.
-            let told = becomes(&told, delay.saturating_sub(backoff::THROTTLE))? && is_this(&slot);
+            let told = becomes(&slot, Some(first), delay)? && is_this(&slot);
             if told && may_write {
                 output.warn_unless(crash_record::clear(&slot));
                 output.warn_unless(crash_record::intervene(&slot, status.stamp));
@@ -142,7 +139,7 @@ fn decide(
 ) -> (Decision, Ending) {
     let (died, intervened) = (status.stamp, notes.intervened);
     let (mut earlier, mut counted, mut terminated) = (Tai64n::default(), Vec::new(), 0);
-    for death in told(context, slot.deaths()) {
+    for death in &told(context, slot.deaths()) {
         let counts = notes.counts(death.stamp);
         if counts {
             counted.push(death.stamp.since_unix());
@@ -162,7 +159,7 @@ fn decide(
         true => Ok(Some(Default::default())),
         false => look_at_home(context, exit, started),
     };
-    let home_gone = ending == Ok(None);
+    let home_gone = matches!(ending, Ok(None));
     let (ending, elsewhere) = told(context, ending).unwrap_or_default();
     let facts = Facts {
         exit,
@@ -213,9 +210,20 @@ fn is_this(slot: &Service) -> bool {
     slot.status().is_ok_and(|status| status.finishing && status.pid == own)
 }
 
-/// Waits until something `is` so, `time` at most, and looks at each new status; whether it
-/// is so. s6 has no event for what it is told while finish runs.
-fn becomes(is: &dyn Fn() -> bool, time: Duration) -> Result<bool> {
+/// What tells one status from another: the inode of its file, and when that was written. `None` if
+/// it cannot be looked at.
+type Look = Option<(u64, Duration)>;
+
+fn look(slot: &Service) -> Look {
+    let status = slot.dir().look(status::FILE).ok().flatten();
+    status.map(|status| (status.inode, status.modified))
+}
+
+/// Waits until this is the finish of `slot`, or, where there is a `first` look at its status, until
+/// that is another one: any letter makes for one. `time` at most; whether it is so. s6 has no event
+/// for what it is told while finish runs.
+fn becomes(slot: &Service, first: Option<Look>, time: Duration) -> Result<bool> {
+    let is = || first.map_or_else(|| is_this(slot), |first| look(slot) != first);
     // Not one watch more than there must be: the end of one takes the kernel milliseconds.
     if is() || time.is_zero() {
         return Ok(is());

@@ -76,7 +76,7 @@ fn change(context: &Context, target: Target) -> Result<u8> {
     })
 }
 
-fn wrong(verb: &str, why: &'static str) -> Box<Error> {
+fn wrong(verb: &str, why: &str) -> Box<Error> {
     Error::new(Kind::Usage, "parse arguments", verb, why)
 }
 
@@ -86,12 +86,8 @@ pub(crate) fn signal(context: &Context) -> Result<u8> {
         return Err(wrong("signal", "needs a signal"));
     };
     let signal = control::signal(word).ok_or_else(|| {
-        Error::new(
-            Kind::Usage,
-            "parse signal",
-            word,
-            ["unknown signal; known: ", control::NAMES].concat(),
-        )
+        let why = String::from("unknown signal; known: ") + control::NAMES;
+        Error::new(Kind::Usage, "parse signal", word, &why)
     })?;
     let s6 = manager::open_s6(context, Privilege::Control, SIGNAL)?;
     outcomes(context, targets(names), "signalled", &|profiles| {
@@ -111,7 +107,7 @@ fn send(s6: &S6<'_>, profile: &Profile, signal: Control) -> Result<()> {
     let control = service.control()?;
     match service.status()?.is_up() {
         true => control.write(&[signal as u8]),
-        false => Err(s6.failed(SIGNAL, profile, Kind::Unusable, "it is not up".into())),
+        false => Err(s6.failed(SIGNAL, profile, Kind::Unusable, "it is not up")),
     }
 }
 
@@ -136,9 +132,9 @@ pub(crate) fn wait(context: &Context) -> Result<u8> {
     let s6 = manager::open_s6(context, Privilege::Control, "wait for gateway")?;
     outcomes(context, targets(&options.words), done, &|profiles| {
         bring::command(&s6, target, profiles, timeout, &|profile, service| {
-            if target == Target::Ready && service.says_ready() == Ok(false) {
+            if target == Target::Ready && !service.says_ready().unwrap_or(true) {
                 let why = "it has no notification-fd, and never says that it is ready";
-                let error = s6.failed("wait for gateway", profile, Kind::Unusable, why.into());
+                let error = s6.failed("wait for gateway", profile, Kind::Unusable, why);
                 context.output.warn(&error);
             }
         })

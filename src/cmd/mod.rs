@@ -61,7 +61,7 @@ fn outcomes(
 /// The names of all profiles that are registered.
 fn all(manager: &dyn ServiceManager) -> Result<Vec<Vec<u8>>> {
     let mut names = Vec::new();
-    for profile in manager.list()? {
+    for profile in &manager.list()? {
         names.push(profile.name().into());
     }
     if !manager.supports_runtime_registration() {

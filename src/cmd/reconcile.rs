@@ -82,7 +82,7 @@ fn reason_to_skip(skipped: bool, role: Role) -> Option<String> {
 
 impl<'a> Run<'a> {
     /// Opens what it needs; `None` if this container is not to be reconciled, which is said.
-    pub(super) fn open(context: &'a Context) -> Result<Option<Run<'a>>> {
+    pub(super) fn open(context: &'a Context) -> Result<Option<Box<Run<'a>>>> {
         let (options, settings) = (&context.options, &context.settings);
         let skipped = settings.skip.clone()?;
         context.warn_of_settings();
@@ -108,7 +108,7 @@ impl<'a> Run<'a> {
         let logs = home::logs(homes.root());
         let prune = options.has(Opt::Prune);
         let user = &settings.place()?.user[..];
-        Ok(Some(Run { context, boot, dry, prune, user, role, homes, logs, s6 }))
+        Ok(Some(Box::new(Run { context, boot, dry, prune, user, role, homes, logs, s6 })))
     }
 
     /// Observes, plans and applies; what was done. Where `only_standing_by` is so, all other slots
@@ -177,7 +177,7 @@ impl<'a> Run<'a> {
     fn observe(&self, only_standing_by: bool) -> Result<(Observed, Vec<Option<Dir>>)> {
         let names = self.slots().dir().names()?;
         if !self.dry && !only_standing_by {
-            retire::clean_up(self.slots(), &names).iter().for_each(|error| self.warn(error));
+            self.context.output.warn_all(&retire::clean_up(self.slots(), &names));
         }
         let root = self.homes.root();
         let mut found = vec![self.found(&names, Profile::Default, root)];
@@ -186,7 +186,7 @@ impl<'a> Run<'a> {
         let migrate = matches!(self.role, Role::GatewayRun { .. })
             && !main_is_default
             // What cannot be looked at was told just now, and keeps nobody else from running.
-            && root.kind(state_file::STATE_FILE) == Ok(None);
+            && matches!(root.kind(state_file::STATE_FILE), Ok(None));
         let mut prune = self.prune;
         let most = OPEN_HOMES.min(sys::descriptor_limit() / 2);
         let listed = self.homes.each_named(&mut |name, entry| match entry {
@@ -267,6 +267,7 @@ impl<'a> Run<'a> {
     }
 
     /// Does what `action` says, or marks it failed; `home` is the profile's, if it stayed open.
+    #[inline(never)]
     fn apply(&self, action: &mut Action, home: Option<Dir>, batch: &mut Batch) {
         let Ok(profile) = &action.profile else { return };
         let rest = Rest { down: action.down, standing_by: action.standing_by };
@@ -289,6 +290,7 @@ impl<'a> Run<'a> {
 
     /// The part of `action` that concerns the profile's home. What cannot be written
     /// there is warned of: a slot that works is worth more than a tidy home.
+    #[inline(never)]
     fn prepare(&self, profile: &Profile, action: &Action, home: Option<Dir>) -> Result<()> {
         if !action.sweep && !action.seed {
             return Ok(());
@@ -310,6 +312,7 @@ impl<'a> Run<'a> {
     }
 
     /// Adds to the boot log what a boot did, or what was changed since.
+    #[inline(never)]
     fn log(&self, actions: &[Action]) {
         if !self.boot && !actions.iter().any(|action| action.effect.changes()) {
             return;
@@ -370,7 +373,7 @@ fn profiles(actions: &[Action], such: &dyn Fn(&Action) -> bool) -> Vec<Profile> 
 /// Notes that the action for `profile` has failed.
 fn fail(actions: &mut [Action], profile: &Profile, why: &str) {
     for action in actions {
-        if action.profile.as_ref() == Ok(profile) {
+        if matches!(&action.profile, Ok(it) if it == profile) {
             action.fail(why.into());
         }
     }

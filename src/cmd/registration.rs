@@ -19,7 +19,7 @@ pub(crate) fn register(context: &Context) -> Result<u8> {
     let options = &context.options;
     let profile = super::profile(options.words.first().map_or(&b""[..], |name| name))?;
     let mut how = Registration {
-        environment: options.environment.clone(),
+        environment: &options.environment,
         down: options.has(Opt::Down),
         if_missing: options.has(Opt::IfMissing),
     };
@@ -81,7 +81,7 @@ fn call(context: &Context, create: bool, name: &[u8]) -> Result<()> {
     let profile: Profile = super::profile(name)?;
     match create {
         true => {
-            let how = Registration { down: true, if_missing: true, environment: Vec::new() };
+            let how = Registration { down: true, if_missing: true, environment: &[] };
             manager.register(&profile, &how).map(drop)
         }
         false => {

@@ -62,17 +62,15 @@ fn descend(
     failures: &mut Errors,
 ) -> Result<()> {
     let mut jobs = Vec::new();
-    for name in slots.dir().names()? {
+    for name in &slots.dir().names()? {
         // What has such a name and is no directory is no slot; what cannot be looked at may
         // be one.
-        let kind = if is_slot(&name) { slots.dir().kind(&name) } else { Ok(None) };
+        let kind = if is_slot(name) { slots.dir().kind(name) } else { Ok(None) };
         if kind.is_ok_and(|kind| kind != Some(FileKind::Directory)) {
             continue;
         }
-        match Job::begin(Service::open(slots.dir(), &[&name, part].concat()), target) {
-            Ok(job) => jobs.extend(job),
-            Err(error) => failures.push(error),
-        }
+        let service = Service::open(slots.dir(), &[name, part].concat());
+        failures.extend(Job::begin(service, target, &mut jobs).err());
     }
     stop_ladder::descend(&mut jobs, rungs)?;
     let what = if target == Target::Rest { "stop gateway" } else { "send supervisor away from" };

@@ -132,24 +132,27 @@ pub(super) fn line(it: &Observation, at: Duration, colour: bool) -> String {
 /// what the times are counted back from.
 ///
 /// In 80 columns, whatever the names: one that is too long has a line of its own.
+#[inline(never)]
 pub(super) fn table(observations: &[Observation], now: Duration, colour: bool) -> String {
     const WIDTH: usize = 80;
-    let head = ["PROFILE", "PID", "SINCE", "STATE"];
-    let (mut rows, mut widths) = (Vec::new(), head.map(str::len));
+    let mut cells = Vec::new();
+    for head in ["PROFILE", "PID", "SINCE", "STATE"] {
+        cells.push(head.to_string());
+    }
     for it in observations {
-        let pid = it.pid.map_or("-".into(), |pid| pid.to_string());
-        let since = it.since.map_or("-".into(), |since| age(now.saturating_sub(since)));
-        let row = [it.profile.name().into(), pid, since, it.text()];
-        for (width, cell) in widths.iter_mut().zip(&row) {
-            *width = cell.len().max(*width);
-        }
-        rows.push(row);
+        cells.push(it.profile.name().into());
+        cells.push(it.pid.map_or("-".into(), |pid| pid.to_string()));
+        cells.push(it.since.map_or("-".into(), |since| age(now.saturating_sub(since))));
+        cells.push(it.text());
+    }
+    let mut widths = [0; 4];
+    for (at, cell) in cells.iter().enumerate() {
+        widths[at % 4] = cell.len().max(widths[at % 4]);
     }
     let [longest, pid, since, state] = widths;
     let name = longest.min(WIDTH.saturating_sub(pid + since + state + 6).max(16));
     let mut text = String::new();
-    rows.insert(0, head.map(str::to_string));
-    for (at, [profile, process, age, state]) in rows.iter().enumerate() {
+    for (at, [profile, process, age, state]) in cells.as_chunks().0.iter().enumerate() {
         text += profile;
         let mut used = profile.len();
         if used > name {
@@ -160,10 +163,23 @@ pub(super) fn table(observations: &[Observation], now: Duration, colour: bool) -
             Some(at) if colour => colours(observations[at].state),
             _ => ("", ""),
         };
-        let gap = name - used;
-        text += &format!("{:gap$}  {process:>pid$}  {age:>since$}  {on}{state}{off}\n", "");
+        right(process, name - used + 2 + pid, &mut text);
+        right(age, 2 + since, &mut text);
+        text += "  ";
+        text += on;
+        text += state;
+        text += off;
+        text += "\n";
     }
     text
+}
+
+/// Appends `cell` at the right of a column that is so wide.
+fn right(cell: &str, width: usize, text: &mut String) {
+    for _ in cell.len()..width {
+        text.push(' ');
+    }
+    *text += cell;
 }
 
 /// What begins and ends the colour of a state: green for what runs, yellow for what will, red
@@ -181,16 +197,18 @@ fn colours(state: State) -> (&'static str, &'static str) {
 /// A time as people read it, in its two largest units.
 fn age(time: Duration) -> String {
     const UNITS: [(u64, char); 4] = [(86_400, 'd'), (3600, 'h'), (60, 'm'), (1, 's')];
-    let mut rest = time.as_secs();
-    let largest = UNITS.iter().position(|(unit, _)| rest >= *unit).unwrap_or(3);
-    let mut text = String::new();
-    for (unit, name) in UNITS.iter().skip(largest).take(2) {
-        if text.is_empty() || rest >= *unit {
-            text += if text.is_empty() { "" } else { " " };
+    let (mut rest, mut text) = (time.as_secs(), String::new());
+    for (unit, name) in &UNITS {
+        let is_first = text.is_empty();
+        if rest >= *unit || is_first && *unit == 1 {
+            text += if is_first { "" } else { " " };
             text += &(rest / unit).to_string();
             text.push(*name);
         }
         rest %= unit;
+        if !is_first {
+            break;
+        }
     }
     text
 }

@@ -11,11 +11,10 @@ use std::iter;
 
 /// Runs the command, until it is interrupted or nobody reads it any more.
 pub(crate) fn run(context: &Context) -> Result<u8> {
-    let targets = super::targets(&context.options.words);
-    if let Some(Err(error)) = targets.iter().find(|target| target.is_err()) {
-        return Err(error.clone());
+    let mut profiles = Vec::new();
+    for target in super::targets(&context.options.words) {
+        profiles.push(target?);
     }
-    let profiles = super::profiles(&targets);
     let s6 = manager::open_s6(context, Privilege::Control, "watch gateways")?;
     let colour = context.output.colours();
     gateway::watch::watch(&s6.observer(), &profiles, &|mut it| {

@@ -55,20 +55,17 @@ pub(crate) fn adopt(
 }
 
 impl Adoption<'_> {
-    fn open(&self, profile: &Profile) -> Result<Service> {
-        Service::open(self.slots.dir(), &profile.slot())
-    }
-
     /// Waits until the slot of `profile` and its logger are supervised; whatever is puts
     /// off the deadline for the next.
     ///
     /// If a scan fails halfway, because of another entry, s6-svscan may never start what it first
     /// saw in that scan: such a slot is made anew, with a new inode.
+    #[inline(never)]
     fn wait_for(&mut self, profile: &Profile) -> Result<bool> {
         let mut renewed = false;
         loop {
             let stalled = Deadline::after(self.deadline.left_or(STALLED));
-            if wait(&self.open(profile)?, stalled)? {
+            if wait(&self.slots.service(profile)?, stalled)? {
                 break;
             }
             if self.has_progressed() {
@@ -81,14 +78,17 @@ impl Adoption<'_> {
             }
         }
         self.deadline = Deadline::after(TIMEOUT);
-        wait(&self.open(profile)?.logger()?, self.deadline)
+        wait(&self.slots.service(profile)?.logger()?, self.deadline)
     }
 
     /// Whether more is supervised than when this was last asked.
     fn has_progressed(&mut self) -> bool {
         // What is wrong with one of them is told when it is waited for.
-        let is_supervised = |it: &&Profile| self.open(it).and_then(|it| it.is_supervised());
-        let supervised = self.profiles.iter().filter(|it| is_supervised(it) == Ok(true)).count();
+        let mut supervised = 0;
+        for profile in self.profiles {
+            let is_supervised = self.slots.service(profile).and_then(|it| it.is_supervised());
+            supervised += usize::from(is_supervised.unwrap_or(false));
+        }
         supervised > std::mem::replace(&mut self.supervised, supervised)
     }
 
@@ -124,12 +124,9 @@ fn wait(service: &Service, deadline: Deadline) -> Result<bool> {
 /// What keeps s6-svscan from its scan, from 2.12 on: a link that leads nowhere.
 fn obstacle(slots: &Slots) -> Result<Option<Name>> {
     // Whatever makes our stat fail makes that of s6-svscan fail, too.
-    for name in slots.dir().names()? {
-        if !name.starts_with(b".") && slots.dir().leads(&name) != Ok(true) {
-            return Ok(Some(name));
-        }
-    }
-    Ok(None)
+    let is_in_the_way =
+        |name: &Name| !name.starts_with(b".") && !slots.dir().leads(name).unwrap_or(false);
+    Ok(slots.dir().names()?.into_iter().find(is_in_the_way))
 }
 
 /// Why a slot was not taken up, as far as that shows.

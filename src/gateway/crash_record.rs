@@ -6,6 +6,7 @@ use crate::model::values;
 use crate::s6::service::Service;
 use crate::s6::tai64n::Tai64n;
 use crate::sys::if_there;
+use crate::text::{part, parts};
 use std::time::Duration;
 
 /// Emptied by `run` when the gateway starts; once it has died, what `finish` has decided, if
@@ -21,6 +22,9 @@ const ENDINGS: &[u8] = b"endings";
 /// What such a death was: one that does not count, or one that counts.
 const ANNOUNCED: &str = "announced";
 const TERMINATED: &str = "terminated";
+/// What `finish` has decided, as its record calls it.
+const DECISIONS: &str = "restarting backing-off parked-configuration parked-finished \
+    parked-home-gone parked-terminated parked-deaths";
 /// The most that is kept of them: one that does not count was up for a while, so that
 /// those before are long ago.
 const MAX_ENDINGS: usize = 100;
@@ -87,7 +91,7 @@ impl Notes {
 pub(crate) fn endings(slot: &Service) -> Result<Vec<(Tai64n, bool)>> {
     let text = if_there(slot.dir().read(ENDINGS, MAX_ENDINGS_SIZE))?.unwrap_or_default();
     let mut endings = Vec::new();
-    for line in text.split(|byte| *byte == b'\n') {
+    for line in parts(&text, b'\n') {
         // What is no such line was not written by us, and says nothing.
         let Some((stamp, what)) = line.split_at_checked(24) else { continue };
         let what = what.trim_ascii();
@@ -131,16 +135,15 @@ pub(crate) fn clear(slot: &Service) -> Result<()> {
 fn line(record: &CrashRecord) -> Option<String> {
     let (what, deaths, time) = match record.decision {
         Decision::AsTold | Decision::StandBy => return None,
-        Decision::Restart => ("restarting", 0, Duration::ZERO),
-        Decision::BackOff { delay, deaths } => ("backing-off", deaths, delay),
-        Decision::Park(Reason::Configuration) => ("parked-configuration", 0, Duration::ZERO),
-        Decision::Park(Reason::Finished) => ("parked-finished", 0, Duration::ZERO),
-        Decision::Park(Reason::HomeGone) => ("parked-home-gone", 0, Duration::ZERO),
-        Decision::Park(Reason::Terminated { times }) => {
-            ("parked-terminated", times, Duration::ZERO)
-        }
-        Decision::Park(Reason::Deaths { deaths, window }) => ("parked-deaths", deaths, window),
+        Decision::Restart => (0, 0, Duration::ZERO),
+        Decision::BackOff { delay, deaths } => (1, deaths, delay),
+        Decision::Park(Reason::Configuration) => (2, 0, Duration::ZERO),
+        Decision::Park(Reason::Finished) => (3, 0, Duration::ZERO),
+        Decision::Park(Reason::HomeGone) => (4, 0, Duration::ZERO),
+        Decision::Park(Reason::Terminated { times }) => (5, times, Duration::ZERO),
+        Decision::Park(Reason::Deaths { deaths, window }) => (6, deaths, window),
     };
+    let what = part(DECISIONS, ' ', what)?;
     let (key, number) = match record.exit {
         Exit::Code(code) => ("exit", code),
         Exit::Signal(signal) => ("signal", signal),
@@ -151,26 +154,25 @@ fn line(record: &CrashRecord) -> Option<String> {
 
 fn parse(line: &str) -> Option<CrashRecord> {
     let mut words = line.split(' ');
-    let mut field = || words.next()?.split_once('=');
-    let ("decision", what) = field()? else { return None };
-    let (how, number) = field()?;
-    let number = u8::try_from(values::number(number.as_bytes())?).ok()?;
-    let exit = match how {
-        "exit" => Exit::Code(number),
-        "signal" => Exit::Signal(number),
-        _ => return None,
+    let mut field = |key| words.next()?.strip_prefix(key);
+    let number = |word: &str| values::number(word.as_bytes());
+    let what = field("decision=")?;
+    let end = field("")?;
+    let exit = match end.strip_prefix("signal=") {
+        Some(signal) => Exit::Signal(u8::try_from(number(signal)?).ok()?),
+        None => Exit::Code(u8::try_from(number(end.strip_prefix("exit=")?)?).ok()?),
     };
-    let deaths = values::number(field()?.1.as_bytes())?;
-    let time = Duration::from_millis(values::digits(field()?.1.trim_ascii().as_bytes())?);
-    let decision = match what {
-        "restarting" => Decision::Restart,
-        "backing-off" => Decision::BackOff { delay: time, deaths },
-        "parked-configuration" => Decision::Park(Reason::Configuration),
-        "parked-finished" => Decision::Park(Reason::Finished),
-        "parked-home-gone" => Decision::Park(Reason::HomeGone),
-        "parked-terminated" => Decision::Park(Reason::Terminated { times: deaths }),
-        "parked-deaths" => Decision::Park(Reason::Deaths { deaths, window: time }),
-        _ => return None,
+    let deaths = number(field("deaths=")?)?;
+    let millis = values::digits(field("milliseconds=")?.trim_ascii().as_bytes())?;
+    let time = Duration::from_millis(millis);
+    let decision = match DECISIONS.split(' ').position(|known| known == what)? {
+        0 => Decision::Restart,
+        1 => Decision::BackOff { delay: time, deaths },
+        2 => Decision::Park(Reason::Configuration),
+        3 => Decision::Park(Reason::Finished),
+        4 => Decision::Park(Reason::HomeGone),
+        5 => Decision::Park(Reason::Terminated { times: deaths }),
+        _ => Decision::Park(Reason::Deaths { deaths, window: time }),
     };
     Some(CrashRecord { exit, decision })
 }

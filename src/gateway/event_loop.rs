@@ -3,15 +3,13 @@
 use super::transition::{Step, Target, Transition};
 use crate::error::{Error, Kind, Result};
 use crate::model::backoff::{CONFIGURATION, Exit};
-use crate::s6::control::Control;
+use crate::s6::control::{self, Control};
 use crate::s6::events::Subscription;
 use crate::s6::service::Service;
 use crate::s6::status::Status;
 use crate::sys::clock::Deadline;
 use crate::sys::poll::{self, FifoWriter};
-use std::borrow::Cow;
 use std::time::Duration;
-use tinyvec::ArrayVec;
 
 /// How long to wait for what comes without an event: at first, and at most.
 const SHORTEST: Duration = Duration::from_micros(250);
@@ -70,17 +68,22 @@ impl Job {
         Ok(Job { service, control, events, transition, acknowledgement, outcome: None })
     }
 
-    /// The same, and tells it where to go. `None` if there is no such service, or nobody
-    /// supervises it.
-    pub(crate) fn begin(service: Result<Service>, target: Target) -> Result<Option<Job>> {
+    /// The same, tells it where to go, and adds it to `jobs`; not if there is no such service,
+    /// or nobody supervises it.
+    pub(crate) fn begin(
+        service: Result<Service>,
+        target: Target,
+        jobs: &mut Vec<Job>,
+    ) -> Result<()> {
         match service.and_then(|service| Job::open(service, target)) {
-            Err(error) if poll::means_no_reader(error.kind) => Ok(None),
+            Err(error) if poll::means_no_reader(error.kind) => {}
             job => {
                 let mut job = job?;
                 job.advance();
-                Ok(Some(job))
+                jobs.push(job);
             }
         }
+        Ok(())
     }
 
     /// The service.
@@ -109,6 +112,7 @@ impl Job {
     /// way is late.
     pub(crate) fn result(mut self, what: &'static str) -> Result<()> {
         let target = self.transition.target();
+        let died;
         let (kind, why) = match self.outcome.take() {
             Some(Outcome::Done) => return Ok(()),
             // A supervisor that goes has seen its gateway end.
@@ -117,10 +121,13 @@ impl Job {
             }
             Some(Outcome::Died(_)) if target == Target::Rest => return Ok(()),
             Some(Outcome::Failed(error)) => return Err(error),
-            Some(Outcome::Died(status)) => (Kind::Unusable, died_at_once(&status).into()),
-            Some(Outcome::Overruled) => (Kind::Unusable, "another caller overruled it".into()),
-            Some(Outcome::Abandoned) => (Kind::Unsupervised, "its s6-supervise has gone".into()),
-            None => (Kind::TimedOut, Cow::Borrowed(target.late())),
+            Some(Outcome::Died(status)) => {
+                died = died_at_once(&status);
+                (Kind::Unusable, &died[..])
+            }
+            Some(Outcome::Overruled) => (Kind::Unusable, "another caller overruled it"),
+            Some(Outcome::Abandoned) => (Kind::Unsupervised, "its s6-supervise has gone"),
+            None => (Kind::TimedOut, target.late()),
         };
         Err(Error::new(kind, what, self.service.dir().path(), why))
     }
@@ -163,10 +170,8 @@ impl Job {
                 Step::Died => Some(Outcome::Died(status)),
                 Step::Overruled => Some(Outcome::Overruled),
                 Step::Tell(letters) => {
-                    let mut bytes = ArrayVec::<[u8; 4]>::new();
-                    letters.iter().for_each(|letter| bytes.push(*letter as u8));
                     self.acknowledgement = Acknowledgement::Unread;
-                    match self.control.write(&bytes) {
+                    match control::tell(&self.control, letters) {
                         Ok(()) => None,
                         Err(error) if error.kind == Kind::Unsupervised => Some(Outcome::Abandoned),
                         Err(error) => Some(Outcome::Failed(error)),
@@ -177,6 +182,7 @@ impl Job {
     }
 
     /// Takes notice of what [`poll::wait`] told of it, or that its time is over.
+    #[inline(never)]
     fn notice(&mut self, (event, gone): (bool, bool), time_is_over: bool) {
         if let (true, Ok(events)) = (event, &self.events) {
             events.fifo().drain();

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 /// A slot that was opened.
 #[derive(Debug)]
-pub(crate) struct Gateway {
-    pub(crate) profile: Profile,
+pub(crate) struct Gateway<'a> {
+    pub(crate) profile: &'a Profile,
     pub(crate) service: Service,
     /// What tells its supervisor something; `None` if nobody supervises it.
     pub(crate) control: Option<FifoWriter>,
@@ -26,13 +26,13 @@ pub(crate) struct Gateway {
     pub(crate) status: Result<Option<Status>>,
 }
 
-impl Gateway {
+impl<'a> Gateway<'a> {
     /// Opens the slot of `profile`.
     ///
     /// # Errors
     /// [`Kind::Missing`] if there is none.
-    pub(crate) fn open(slots: &Slots, profile: &Profile) -> Result<Gateway> {
-        let service = Service::open(slots.dir(), &profile.slot())?;
+    pub(crate) fn open(slots: &Slots, profile: &'a Profile) -> Result<Gateway<'a>> {
+        let service = slots.service(profile)?;
         let control = match service.control() {
             // What is no FIFO is nobody's.
             Err(error) if matches!(error.kind, Kind::Unsupervised | Kind::Unusable) => None,
@@ -42,7 +42,7 @@ impl Gateway {
             Some(_) => if_there(service.status()),
             None => Ok(None),
         };
-        Ok(Gateway { profile: profile.clone(), service, control, status })
+        Ok(Gateway { profile, service, control, status })
     }
 
     /// Whether an s6-supervise runs on it.
@@ -104,19 +104,19 @@ impl Observer<'_> {
     /// How `gateway` stands, which had these `deaths`.
     pub(crate) fn observe_open(
         &self,
-        gateway: &Gateway,
+        gateway: &Gateway<'_>,
         deaths: &Result<Vec<Death>>,
     ) -> Observation {
-        let new = |state| Observation::new(gateway.profile.clone(), state, String::new());
+        // Its supervisor has only just begun, where it says nothing.
+        let state = if gateway.is_supervised() { State::Starting } else { State::NotSupervised };
+        let mut it = Observation::new(gateway.profile.clone(), state, String::new());
         match &gateway.status {
-            _ if !gateway.is_supervised() => new(State::NotSupervised),
-            // Its supervisor has only just begun.
-            Ok(None) => new(State::Starting),
-            Ok(Some(status)) => match self.told(gateway, status, deaths) {
-                Ok(told) => told,
-                Err(error) => self.failed(&gateway.profile, &error),
+            Ok(Some(status)) => match self.add_status(&mut it, gateway, status, deaths) {
+                Ok(()) => it,
+                Err(error) => self.failed(gateway.profile, &error),
             },
-            Err(error) => self.failed(&gateway.profile, error),
+            Err(error) => self.failed(gateway.profile, error),
+            Ok(_) => it,
         }
     }
 
@@ -129,46 +129,48 @@ impl Observer<'_> {
         Observation::new(profile.clone(), state, why)
     }
 
-    fn told(
+    /// Adds to `it` what the status of `gateway` says, and what is in its slot.
+    fn add_status(
         &self,
-        gateway: &Gateway,
+        it: &mut Observation,
+        gateway: &Gateway<'_>,
         status: &Status,
         deaths: &Result<Vec<Death>>,
-    ) -> Result<Observation> {
-        let service = &gateway.service;
-        let (mut crash, mut marked) = (None, false);
-        if !status.is_up() {
-            crash = crash_record::read(service)?;
+    ) -> Result<()> {
+        let (service, up) = (&gateway.service, status.is_up());
+        let mut marked = false;
+        if !up {
+            it.crash = crash_record::read(service)?;
             marked = slots::is_standing_by(service.dir())?;
         }
-        let up = status.is_up();
-        let state = State::of(up, status.finishing, status.want_up, marked, crash.as_ref());
-        let late = clock::time().saturating_sub(self.window);
-        let (count, last_exit) = match deaths {
+        it.state = State::of(up, status.finishing, status.want_up, marked, it.crash.as_ref());
+        it.pid = (status.pid != 0).then_some(status.pid);
+        it.since = Some(status.stamp.since_unix());
+        it.ready = status.ready && up;
+        it.paused = status.paused && up;
+        it.wanted = Some(status.want_up);
+        match deaths {
             // Most have never died.
-            Ok(deaths) if deaths.is_empty() => (Some(0), None),
+            Ok(deaths) if deaths.is_empty() => {}
             Ok(deaths) => {
-                let count = crash_record::Notes::read(service).ok().map(|notes| {
-                    let counts =
-                        |it: &&Death| notes.counts(it.stamp) && it.stamp.since_unix() > late;
-                    deaths.iter().filter(counts).count()
-                });
-                (count, Some(status.last_exit()))
+                it.deaths = self.count(service, deaths).ok();
+                it.last_exit = Some(status.last_exit());
             }
             // A number that is not known is shown as such: null, or nothing.
-            Err(_) => (None, None),
-        };
-        Ok(Observation {
-            crash,
-            pid: (status.pid != 0).then_some(status.pid),
-            since: Some(status.stamp.since_unix()),
-            ready: status.ready && status.is_up(),
-            paused: status.paused && status.is_up(),
-            wanted: Some(status.want_up),
-            deaths: count,
-            last_exit,
-            ..Observation::new(gateway.profile.clone(), state, String::new())
-        })
+            Err(_) => it.deaths = None,
+        }
+        Ok(())
+    }
+
+    /// How many of `deaths` were lately, and count.
+    fn count(&self, service: &Service, deaths: &[Death]) -> Result<usize> {
+        let late = clock::time().saturating_sub(self.window);
+        let notes = crash_record::Notes::read(service)?;
+        let mut count = 0;
+        for death in deaths {
+            count += usize::from(notes.counts(death.stamp) && death.stamp.since_unix() > late);
+        }
+        Ok(count)
     }
 }
 
@@ -179,20 +181,11 @@ pub(crate) fn wanted_at_boot(
     homes: &Homes,
     policy: Policy,
     profile: &Profile,
-    main_is_default: &dyn Fn() -> Result<bool>,
+    main_is_default: &dyn Fn() -> Option<bool>,
 ) -> Option<bool> {
     let (own, flaw) = homes.last_known(profile);
     if flaw.is_some_and(|flaw| flaw.kind == Kind::Denied) {
         return None;
     }
-    let (mut anyone, mut main) = (Ok(false), Ok(false));
-    let is_wanted = || {
-        anyone = homes.anyone_wants_up();
-        anyone == Ok(true)
-    };
-    let up = policy.wants_up(profile, &own, is_wanted, || {
-        main = main_is_default();
-        main == Ok(true)
-    });
-    (anyone.is_ok() && main.is_ok()).then_some(up)
+    policy.wants_up(profile, &own, &|| homes.anyone_wants_up().ok(), main_is_default)
 }

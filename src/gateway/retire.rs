@@ -9,7 +9,6 @@ use crate::model::profile::{self, Profile};
 use crate::s6::scandir::Request;
 use crate::s6::service::Service;
 use crate::sys::Name;
-use std::slice;
 use std::time::Duration;
 
 /// What a gateway that is unregistered gets to finish, by default.
@@ -20,8 +19,8 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) fn stop(slots: &Slots, profiles: &[Profile], timeout: Duration) -> Vec<Result<()>> {
     let (mut outcomes, mut jobs) = (Vec::new(), Vec::new());
     for profile in profiles {
-        let service = Service::open(slots.dir(), &profile.slot());
-        outcomes.push(Job::begin(service, Target::Rest).map(|job| jobs.extend(job)));
+        let service = slots.service(profile);
+        outcomes.push(Job::begin(service, Target::Rest, &mut jobs));
     }
     // What cannot be waited for together is removed all the same: `delete` waits for each.
     let _ = stop_ladder::descend(&mut jobs, &stop_ladder::down(timeout, KILLED));
@@ -68,10 +67,10 @@ pub(crate) fn send_away(slots: &Slots) {
 pub(crate) fn delete(slots: &Slots, name: &[u8]) -> Result<()> {
     let log = [name, b"/log"].concat();
     for (part, rungs) in [(name, &OF_REMOVED), (&log[..], &OF_REMOVED_LOGGER)] {
-        let service = Service::open(slots.dir(), part);
-        let Some(mut job) = Job::begin(service, Target::Gone)? else { continue };
-        stop_ladder::descend(slice::from_mut(&mut job), rungs)?;
-        job.result("remove slot")?;
+        let mut jobs = Vec::new();
+        Job::begin(Service::open(slots.dir(), part), Target::Gone, &mut jobs)?;
+        stop_ladder::descend(&mut jobs, rungs)?;
+        jobs.pop().map_or(Ok(()), |job| job.result("remove slot"))?;
     }
     slots.dir().remove_tree(name)
 }

@@ -13,6 +13,7 @@ use crate::sys::meta::FileKind;
 const DOWN: &[u8] = b"down";
 const RUN: &[u8] = b"run";
 const FINISH: &[u8] = b"finish";
+const LOG_FINISH: &[u8] = b"log/finish";
 /// Hermes' own layer makes no file of this name.
 const OURS: &[u8] = b"timeout-finish";
 
@@ -72,10 +73,10 @@ impl Rest {
 }
 
 /// How a slot is to be made.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Registration {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Registration<'a> {
     /// Names and values, sorted, that the gateway gets besides the container's environment.
-    pub(crate) environment: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) environment: &'a [(Vec<u8>, Vec<u8>)],
     /// Whether it stays down at first.
     pub(crate) down: bool,
     /// Whether one that is there already does.
@@ -107,7 +108,7 @@ impl Files<'_> {
             // The most that s6 keeps: how many deaths park is a setting.
             (b"max-death-tally", 0o644, b"4096\n"),
             (FINISH, 0o755, script::FINISH),
-            (b"log/finish", 0o755, script::FINISH),
+            (LOG_FINISH, 0o755, script::FINISH),
             (b"log/run", 0o755, &self.scripts[self.run_ends..]),
             // After what s6 needs beside it: without it s6 starts nothing.
             (RUN, 0o755, &self.scripts[..self.run_ends]),
@@ -183,9 +184,10 @@ fn build(
             make(&slot, part)?;
         }
         for (name, mode, content) in &files.each() {
-            let original = match *name {
-                b"type" | b"max-death-tally" | OURS => last.as_ref().map(|it| (it, *name)),
-                b"log/finish" => Some((&slot, FINISH)),
+            let original = match *mode {
+                // What is no script is the same in every slot.
+                0o644 => last.as_ref().map(|it| (it, *name)),
+                _ if *name == LOG_FINISH => Some((&slot, FINISH)),
                 _ => None,
             };
             // Where it cannot be linked, it is written as the others are.
@@ -221,8 +223,8 @@ pub(crate) fn observe(slots: &Slots, profile: &Profile, user: &[u8]) -> Slot {
 ///
 /// # Errors
 /// [`Kind::Unusable`] if what is wrong cannot be put right under a supervisor.
-pub(crate) fn is_current(gateway: &Gateway, user: &[u8]) -> Result<bool> {
-    check(gateway.service.dir(), &gateway.profile, user, gateway.is_supervised(), false)
+pub(crate) fn is_current(gateway: &Gateway<'_>, user: &[u8]) -> Result<bool> {
+    check(gateway.service.dir(), gateway.profile, user, gateway.is_supervised(), false)
 }
 
 /// Whether hermes-gw made `slot`, of whatever version, and not Hermes' own layer.
@@ -263,7 +265,7 @@ fn check(
             Some(found) if found == kind => continue,
             Some(found) if supervised => {
                 let why = format!("{}, and its supervisor runs", found.phrase());
-                return Err(slot.error(Kind::Unusable, "use slot", name, why));
+                return Err(slot.error(Kind::Unusable, "use slot", name, &why));
             }
             _ if !repair => return Ok(false),
             Some(_) => slot.remove_tree(name)?,

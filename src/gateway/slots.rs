@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::model::profile::{self, PREFIX, Profile};
 use crate::model::tree::Tree;
 use crate::s6::scandir::ScanDir;
+use crate::s6::service::Service;
 use crate::sys::dir::Dir;
 use crate::sys::lock::Lock;
 use crate::sys::meta::FileKind;
@@ -38,6 +39,22 @@ impl Slots {
         self.scandir.dir()
     }
 
+    /// The service of `profile`.
+    #[inline(never)]
+    pub(crate) fn service(&self, profile: &Profile) -> Result<Service> {
+        Service::open(self.dir(), &profile.slot())
+    }
+
+    /// Whether `profile` has a slot, or something that is called so.
+    pub(crate) fn has(&self, profile: &Profile) -> Result<bool> {
+        Ok(self.dir().kind(&profile.slot())?.is_some())
+    }
+
+    /// The path of the slot of `profile`.
+    pub(crate) fn path_of(&self, profile: &Profile) -> Vec<u8> {
+        self.dir().path_of(&profile.slot())
+    }
+
     /// Waits for the lock that every change to the scandir is made under; `waiting` is called
     /// if somebody holds it.
     pub(crate) fn lock(&self, waiting: &dyn Fn()) -> Result<Lock> {
@@ -52,10 +69,10 @@ impl Slots {
     /// The profiles that have a slot, in byte order.
     pub(crate) fn profiles(&self) -> Result<Vec<Profile>> {
         let mut profiles = Vec::new();
-        for name in self.dir().names()? {
+        for name in &self.dir().names()? {
             // What is no name of a profile is no slot either; doctor tells of it.
             let Some(Ok(profile)) = name.strip_prefix(PREFIX).map(Profile::parse) else { continue };
-            if self.dir().kind(&name)? == Some(FileKind::Directory) {
+            if self.dir().kind(name)? == Some(FileKind::Directory) {
                 profiles.push(profile);
             }
         }
@@ -69,7 +86,7 @@ impl Slots {
         let logger = |name: &Name| -> usize {
             // The service may be a link, as s6-rc's are; when in doubt it has a logger.
             let log = [name.as_slice(), b"/log"].concat();
-            (self.dir().kind(&log) != Ok(None)).into()
+            (!matches!(self.dir().kind(&log), Ok(None))).into()
         };
         let taken = others.map(|name| 1 + logger(name)).sum::<usize>();
         let room = services_max.saturating_sub(taken.max(self.tree.overlay_services())) / 2;

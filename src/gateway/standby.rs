@@ -9,7 +9,7 @@ use crate::hermes::home::{self, Homes};
 use crate::hermes::locks::Locks;
 use crate::model::observation::{Holder, Observation, State};
 use crate::model::profile::Profile;
-use crate::s6::control::Control;
+use crate::s6::control::{self, Control};
 use crate::s6::service::Service;
 use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
@@ -83,11 +83,9 @@ pub(crate) fn take_over(slots: &Slots, profile: &Profile, user: &[u8], up: bool)
 
 /// Tells the supervisor of `service` something. Where there is none yet, the files tell it.
 fn tell(service: &Service, letters: &[Control]) -> Result<()> {
-    let mut bytes = Vec::new();
-    letters.iter().for_each(|letter| bytes.push(*letter as u8));
     match service.control() {
         Err(error) if error.kind == Kind::Unsupervised => Ok(()),
-        control => control?.write(&bytes),
+        control => control::tell(&control?, letters),
     }
 }
 
@@ -119,9 +117,8 @@ pub(crate) fn any(slots: &Slots) -> Result<bool> {
 /// What tells that a slot begins to stand by.
 pub(crate) fn watch_loggers(slots: &Slots) -> Result<Watches> {
     let watches = Watches::new()?;
-    for profile in slots.profiles()? {
-        let log = [&profile.slot()[..], b"/log"].concat();
-        match watches.add(&slots.dir().path_of(&log)) {
+    for profile in &slots.profiles()? {
+        match watches.add(&[&slots.path_of(profile)[..], b"/log"].concat()) {
             // It has gone meanwhile.
             Err(error) if error.kind == Kind::Missing => {}
             watched => drop(watched?),
@@ -134,8 +131,8 @@ pub(crate) fn watch_loggers(slots: &Slots) -> Result<Watches> {
 /// `deadline` is over.
 pub(crate) fn wait(begins: &Watches, waiting: &[Locks], deadline: Deadline) -> Result<()> {
     let closes = Watches::new()?;
-    for file in waiting.iter().flat_map(Locks::files) {
-        closes.add_file(file)?;
+    for locks in waiting {
+        locks.watch(&closes)?;
     }
     // The locks stay open: to look at them closes no file, and so tells nobody of anything.
     let mut is_free = || Ok(waiting.iter().any(Locks::are_free));

@@ -121,6 +121,7 @@ impl Transition {
         }
     }
 
+    #[inline(never)]
     fn step(&mut self, now: &Status) -> Step {
         match (self.target, &mut self.phase) {
             (Target::Up, _) => Step::when(now.is_up()),

@@ -7,6 +7,7 @@ use crate::sys::dir::Dir;
 use crate::sys::identity::Ids;
 use crate::sys::if_there;
 use crate::sys::meta::FileKind;
+use crate::text::parts;
 
 /// s6-overlay empties this directory, and PID 1's scandir, when a container starts, whether
 /// or not the rest of /run outlives a restart.
@@ -23,7 +24,7 @@ pub(crate) fn make(path: &[u8], to: Option<&Ids>) -> Result<bool> {
     // Root is not to make anything where a link of the user's leads.
     let start = if way.starts_with(b"/") { &b"/"[..] } else { b"." };
     let mut above = Dir::open(start)?;
-    for part in way.split(|&b| b == b'/').filter(|part| !part.is_empty()) {
+    for part in parts(way, b'/').filter(|part| !part.is_empty()) {
         above = above.dir(part)?;
     }
     if above.kind(last)?.is_none() {
@@ -58,12 +59,10 @@ pub(crate) fn clear(slots: &Slots) -> Errors {
         Err(error) => return vec![error],
     };
     let mut failures = Vec::new();
-    for name in names {
-        let removed = match dir.kind(&name) {
-            Ok(kind) if is_ours(&name) && kind == Some(FileKind::Directory) => {
-                dir.remove_tree(&name)
-            }
-            Ok(_) if name == CONTROL_DIR => dir.remove_tree(&name),
+    for name in &names {
+        let removed = match dir.kind(name) {
+            Ok(kind) if is_ours(name) && kind == Some(FileKind::Directory) => dir.remove_tree(name),
+            Ok(_) if name == CONTROL_DIR => dir.remove_tree(name),
             other => other.map(drop),
         };
         failures.extend(removed.err());

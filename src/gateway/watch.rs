@@ -53,8 +53,9 @@ pub(crate) fn watch(observer: &Observer<'_>, named: &[Profile], tell: Tell<'_>) 
         gateways.retain(|gateway| gateway.is_registered() || !named.is_empty());
 
         let mut heard = vec![(Some(watches.fifo()), Some(&stdout))];
-        let controls = gateways.iter().filter_map(|gateway| gateway.control.as_ref());
-        heard.extend(controls.map(|control| (None, Some(control))));
+        for gateway in &gateways {
+            heard.push((None, gateway.control.as_ref()));
+        }
         let told = poll::wait(&heard, None)?;
         if told[0].1 {
             return Ok(());
@@ -88,6 +89,7 @@ impl Watched {
     }
 
     /// Looks at it, and tells what is new.
+    #[inline(never)]
     fn look(&mut self, observer: &Observer<'_>, watches: &Watches, tell: Tell<'_>) -> Result<()> {
         self.watch(observer, watches)?;
         let (now, deaths) = match Gateway::open(observer.slots, &self.profile) {
@@ -131,7 +133,7 @@ impl Watched {
     /// Has `watches` tell of it. Each time, for it may be another slot than before, and before
     /// anything is read.
     fn watch(&mut self, observer: &Observer<'_>, watches: &Watches) -> Result<()> {
-        let mut path = observer.slots.dir().path_of(&self.profile.slot());
+        let mut path = observer.slots.path_of(&self.profile);
         self.descriptors.clear();
         for part in [&b""[..], b"/supervise"] {
             path.extend_from_slice(part);

@@ -98,6 +98,11 @@ impl<'a> Reader<'a> {
         rest.iter().position(|byte| such(*byte)).map_or(self.text.len(), |count| from + count)
     }
 
+    /// Goes on to the first byte that is `such`, or to the end.
+    fn skip_to(&mut self, such: fn(u8) -> bool) {
+        self.at = self.find(self.at, such);
+    }
+
     fn read(&mut self) -> Result<()> {
         if str::from_utf8(self.text).is_err() {
             return Err(OTHER);
@@ -106,7 +111,7 @@ impl<'a> Reader<'a> {
             (self.at, self.line) = (3, 3);
         }
         loop {
-            self.at = self.find(self.at, is_no_space);
+            self.skip_to(is_no_space);
             match self.peek() {
                 None if self.depth > 0 => return Err(OTHER),
                 None => return Ok(()),
@@ -115,7 +120,7 @@ impl<'a> Reader<'a> {
                     self.line = self.at;
                     self.property = None;
                 }
-                Some(b'#') => self.at = self.find(self.at, is_break),
+                Some(b'#') => self.skip_to(is_break),
                 Some(byte) => self.token(byte)?,
             }
         }
@@ -161,12 +166,12 @@ impl<'a> Reader<'a> {
                     return Err(PROPERTY);
                 }
                 self.property.get_or_insert(column);
-                self.at = self.find(self.at, |byte| is_blank(byte) || is_flow(byte));
+                self.skip_to(|byte| is_blank(byte) || is_flow(byte));
             }
             b'|' | b'>' if !in_flow => self.skip_lines(),
             b'"' | b'\'' => {
                 let word = self.quoted(byte)?;
-                self.at = self.find(self.at, is_no_space);
+                self.skip_to(is_no_space);
                 if self.peek() == Some(b':') && (in_flow || self.is_blank(self.at + 1)) {
                     self.key(column, word)?;
                 }
@@ -198,7 +203,7 @@ impl<'a> Reader<'a> {
     /// Skips the rest of the line, and those that belong to it: all that are empty, or begin far
     /// enough to the right.
     fn skip_lines(&mut self) {
-        self.at = self.find(self.at, is_break);
+        self.skip_to(is_break);
         while self.peek().is_some() {
             let start = self.at + 1;
             let text = self.find(start, is_no_space);

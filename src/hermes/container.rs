@@ -8,6 +8,7 @@ use crate::error::{Kind, Result};
 use crate::model::values;
 use crate::sys::dir::{self, Dir};
 use crate::sys::{Name, if_there};
+use crate::text::parts;
 
 /// The kernel's own.
 pub(crate) const PROC: &[u8] = b"/proc";
@@ -97,7 +98,7 @@ impl Role {
                 }
                 let cmdline = cmdline(&proc, name)?;
                 let is_rc_init = |arg: &[u8]| arg.ends_with(RC_INIT);
-                if cmdline.split(|&b| b == 0).any(is_rc_init)
+                if parts(&cmdline, 0).any(is_rc_init)
                     && let Some(role) = Role::of_cmdline(&cmdline)
                 {
                     return Ok(role);
@@ -117,7 +118,7 @@ impl Role {
     /// `None` if it does not have the image's wrapper in it.
     fn of_cmdline(cmdline: &[u8]) -> Option<Role> {
         let cmdline = cmdline.strip_suffix(b"\0").unwrap_or(cmdline);
-        let mut args = cmdline.split(|&b| b == 0);
+        let mut args = parts(cmdline, 0);
         args.find(|arg| is_wrapper(arg))?;
         let mut verb = args.find(|arg| !is_wrapper(arg)).unwrap_or_default();
         if verb == b"hermes" || verb.ends_with(b"/hermes") {
@@ -176,7 +177,7 @@ impl Process {
 
     fn parse(status: &[u8]) -> Option<Process> {
         let value = |key| {
-            let mut lines = status.split(|&b| b == b'\n');
+            let mut lines = parts(status, b'\n');
             lines.find_map(|line| line.strip_prefix(key)).map(<[u8]>::trim_ascii)
         };
         let parent = values::number(value(&b"PPid:"[..])?)?;

@@ -123,6 +123,7 @@ impl Homes {
 
 /// The entry `name` of `profiles`; `None` if it is no profile, for it is no directory or has
 /// no SOUL.md.
+#[inline(never)]
 fn entry(profiles: &Dir, name: &[u8]) -> Option<Entry> {
     const NOT_FOLLOWED: &str = "is a symbolic link, which is not followed";
     let home = match profiles.dir(name) {

@@ -11,6 +11,8 @@ use crate::model::observation::Holder;
 use crate::model::values;
 use crate::sys::dir::{Dir, File};
 use crate::sys::if_there;
+use crate::sys::inotify::Watches;
+use crate::text::parts;
 
 const GATEWAY_LOCK: &[u8] = b"gateway.lock";
 const LOG_LOCK: &[u8] = b"lock";
@@ -96,13 +98,17 @@ impl Locks {
         self.log.as_ref().and_then(File::record_lock) == Some(None)
     }
 
-    /// Those that are there.
-    pub(crate) fn files(&self) -> impl Iterator<Item = &File> {
-        self.gateway.iter().chain(&self.log)
+    /// Has `watches` tell when one of them is let go, or goes.
+    pub(crate) fn watch(&self, watches: &Watches) -> Result<()> {
+        if let Some(file) = &self.gateway {
+            watches.add_file(file)?;
+        }
+        self.log.as_ref().map_or(Ok(()), |file| watches.add_file(file))
     }
 }
 
 /// The process that holds the flock(2) on a file with this inode, if it can be seen here.
+#[inline(never)]
 fn pid_of_flock(inode: u64) -> Result<Option<u64>> {
     let pid = pid_in_proc_locks(inode)?;
     if pid.is_some() {
@@ -111,9 +117,9 @@ fn pid_of_flock(inode: u64) -> Result<Option<u64>> {
     // That names who has locked it. A child of a holder that has died still holds it, and is
     // found by its descriptor.
     let proc = Dir::open(PROC)?;
-    for name in proc.names()? {
-        let pid = values::digits(&name);
-        if pid.is_some() && has_flock(&proc, &name, inode) == Ok(true) {
+    for name in &proc.names()? {
+        let pid = values::digits(name);
+        if pid.is_some() && has_flock(&proc, name, inode).unwrap_or(false) {
             return Ok(pid);
         }
     }
@@ -127,11 +133,12 @@ fn pid_in_proc_locks(inode: u64) -> Result<Option<u64>> {
 
 /// Whether a descriptor of process `pid` holds the flock(2) on a file with this inode. Another
 /// user's process does not tell.
+#[inline(never)]
 fn has_flock(proc: &Dir, pid: &[u8], inode: u64) -> Result<bool> {
     let descriptors = proc.dir(pid)?.dir(b"fdinfo")?;
-    for name in descriptors.names()? {
+    for name in &descriptors.names()? {
         // One that is closed meanwhile holds nothing.
-        if find(&descriptors.read(&name, MAX_LOCKS).unwrap_or_default(), inode).is_some() {
+        if find(&descriptors.read(name, MAX_LOCKS).unwrap_or_default(), inode).is_some() {
             return Ok(true);
         }
     }
@@ -143,19 +150,20 @@ fn has_flock(proc: &Dir, pid: &[u8], inode: u64) -> Result<bool> {
 fn find(locks: &[u8], inode: u64) -> Option<u64> {
     // NUMBER: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END; in fdinfo with a word before it,
     // and `->` before the kind for who waits.
-    for line in locks.split(|&b| b == b'\n') {
-        let mut words = Vec::new();
-        words.extend(line.split(|&b| b == b' ' || b == b'\t').filter(|word| !word.is_empty()));
-        if words.first() == Some(&&b"lock:"[..]) {
-            words.remove(0);
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let holder = |line: &[u8]| {
+        let mut words = line.split(is_blank).filter(|word| !word.is_empty());
+        if words.next()? == b"lock:" {
+            words.next()?;
         }
-        if let [_, b"FLOCK", _, _, pid, file, ..] = words[..]
-            && file.rsplit(|&b| b == b':').next().and_then(values::digits) == Some(inode)
-        {
-            return values::digits(pid);
+        if words.next()? != b"FLOCK" {
+            return None;
         }
-    }
-    None
+        let (pid, file) = (words.nth(2)?, words.next()?);
+        let colon = file.iter().rposition(|byte| *byte == b':')?;
+        if values::digits(&file[colon + 1..])? == inode { values::digits(pid) } else { None }
+    };
+    parts(locks, b'\n').find_map(holder)
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use crate::model::intent::{Intent, LastExit, LastKnown};
 use crate::sys::dir::Dir;
 use crate::sys::if_there;
 use crate::sys::meta::FileKind;
-use std::ops::Range;
 use std::time::Duration;
 
 /// The file in a profile's home that holds intent and state.
@@ -29,7 +28,7 @@ const TERM: Exit = Exit::Signal(15);
 /// What the state file in `home` says, and what is wrong with it, if anything. A profile that
 /// was never started has none.
 pub(crate) fn read(home: &Dir) -> (LastKnown, Option<Box<Error>>) {
-    let flaw = |why: String| home.error(Kind::Unusable, "read", STATE_FILE, why);
+    let flaw = |why: String| home.error(Kind::Unusable, "read", STATE_FILE, &why);
     let (known, error) = match home.read(STATE_FILE, MAX_STATE) {
         Err(error) if error.kind == Kind::Missing => return Default::default(),
         Err(error) => (LastKnown::Nothing, Some(error)),
@@ -65,7 +64,7 @@ pub(crate) fn parse_last_known(content: &[u8]) -> (LastKnown, Option<String>) {
 /// # Errors
 /// The file cannot be read or written, and is as it was.
 pub(crate) fn record(home: &Dir, desired: Intent) -> Result<Option<Box<Error>>> {
-    let flaw = |why| home.error(Kind::Unusable, "read", STATE_FILE, why);
+    let flaw = |why: String| home.error(Kind::Unusable, "read", STATE_FILE, &why);
     let (content, old, flaw) = match home.read_with_meta(STATE_FILE, MAX_STATE) {
         Ok((content, old)) => match with_desired(&content, desired) {
             Ok(None) => return Ok(None),
@@ -90,24 +89,23 @@ pub(crate) fn with_desired(
     desired: Intent,
 ) -> std::result::Result<Option<Vec<u8>>, String> {
     let (text, members) = parse(content)?;
-    let value = format!("\"{}\"", desired.word());
-    let start = content.len() - text.len();
-    let splice = |range: Range<usize>, new: &str| {
-        let (before, after) = (&content[..start + range.start], &content[start + range.end..]);
-        Some([before, new.as_bytes(), after].concat())
-    };
-    let same = |member: &Member| {
-        json::string(&text[member.value.clone()]).as_deref() == Some(desired.word())
-    };
-    Ok(match (find(text, &members, DESIRED).next_back(), members.last()) {
-        (Some(member), _) if same(member) => None,
-        (Some(member), _) => splice(member.value.clone(), &value),
+    let word = desired.word();
+    let (place, new) = match (find(text, &members, DESIRED), members.last()) {
+        (Some(member), _) => {
+            if json::string(&text[member.value.clone()]).as_deref() == Some(word) {
+                return Ok(None);
+            }
+            (member.value.clone(), format!("\"{word}\""))
+        }
         (None, Some(last)) => {
-            splice(last.value.end..last.value.end, &format!(",\"{DESIRED}\":{value}"))
+            (last.value.end..last.value.end, format!(",\"{DESIRED}\":\"{word}\""))
         }
         // An empty object: what may stand in it is white space.
-        (None, None) => Some(only_desired(desired)),
-    })
+        (None, None) => return Ok(Some(only_desired(desired))),
+    };
+    let start = content.len() - text.len();
+    let (before, after) = (&content[..start + place.start], &content[start + place.end..]);
+    Ok(Some([before, new.as_bytes(), after].concat()))
 }
 
 fn only_desired(desired: Intent) -> Vec<u8> {
@@ -121,8 +119,7 @@ pub(crate) fn served_profiles(home: &Dir) -> String {
 
 fn parse_served(content: &[u8]) -> String {
     let Ok((text, members)) = parse(content) else { return String::new() };
-    let value = find(text, &members, "served_profiles").next_back();
-    let value = value.map_or("", |member| &text[member.value.clone()]);
+    let value = value(text, &members, "served_profiles").unwrap_or_default();
     if value.starts_with('[') { value.into() } else { String::new() }
 }
 
@@ -195,7 +192,7 @@ fn is_since(dir: &Dir, name: &[u8], started: Duration) -> Result<bool> {
 /// What a state file with `content` says of an end in order, which was a `restart` or a shutdown.
 pub(crate) fn parse_ending(content: &[u8], restart: bool) -> Ending {
     let Ok((text, members)) = parse(content) else { return Ending::default() };
-    let value = |key| find(text, &members, key).next_back().map(|it| &text[it.value.clone()]);
+    let value = |key| value(text, &members, key);
     // Words of the gateway's own, which have nothing in them to escape.
     let state = value("gateway_state").unwrap_or_default();
     match restart {
@@ -220,28 +217,30 @@ fn parse(content: &[u8]) -> std::result::Result<(&str, Vec<Member>), String> {
     Ok((text, members))
 }
 
-/// The members called `key`.
-fn find<'a>(
-    text: &'a str,
-    members: &'a [Member],
-    key: &'a str,
-) -> impl DoubleEndedIterator<Item = &'a Member> {
-    members.iter().filter(move |member| {
-        let literal = &text[member.key.clone()];
-        literal[1..literal.len() - 1] == *key
-            || literal.contains('\\') && json::string(literal).as_deref() == Some(key)
-    })
+/// Whether `member` is called `key`.
+fn is_called(text: &str, member: &Member, key: &str) -> bool {
+    let literal = &text[member.key.clone()];
+    literal[1..literal.len() - 1] == *key
+        || literal.contains('\\') && json::string(literal).as_deref() == Some(key)
 }
 
-/// The string that `key` has, the last one as in Python, and what is wrong with it.
+/// The member called `key`: the last one, as in Python.
+fn find<'a>(text: &str, members: &'a [Member], key: &str) -> Option<&'a Member> {
+    members.iter().rfind(|member| is_called(text, member, key))
+}
+
+/// The value that `key` has, as it is written.
+fn value<'a>(text: &'a str, members: &[Member], key: &str) -> Option<&'a str> {
+    find(text, members, key).map(|member| &text[member.value.clone()])
+}
+
+/// The string that `key` has, and what is wrong with it.
 fn last(text: &str, members: &[Member], key: &str) -> (Option<String>, Option<String>) {
-    let mut found = find(text, members, key);
-    let Some(member) = found.next_back() else { return (None, None) };
-    let value = &text[member.value.clone()];
+    let Some(value) = value(text, members, key) else { return (None, None) };
     let word = json::string(value);
     let flaw = if word.is_none() && value != "null" {
         Some(format!("{key} is not a string"))
-    } else if found.next().is_some() {
+    } else if members.iter().filter(|member| is_called(text, member, key)).count() > 1 {
         Some(format!("has {key} more than once: the last one counts"))
     } else {
         None

@@ -1,9 +1,10 @@
 //! The planned-stop marker: tells a gateway that the coming SIGTERM is an operator's.
 
 use crate::error::Result;
-use crate::model::calendar;
+use crate::model::{calendar, values};
 use crate::sys::clock;
 use crate::sys::dir::Dir;
+use crate::text::parts;
 
 const MARKER: &[u8] = b".gateway-planned-stop.json";
 /// More than /proc/PID/stat ever has, in bytes.
@@ -14,8 +15,9 @@ const MAX_STAT: usize = 4096;
 ///
 /// Everybody may read it: a gateway that cannot would take the stop for a crash. Only under the
 /// lock on the home.
+#[inline(never)]
 pub(crate) fn leave(home: &Dir, target: u64) -> Result<()> {
-    let start = start_time(target).unwrap_or_else(|| "null".into());
+    let start = start_time(target).map_or("null".into(), |start| start.to_string());
     let (stopper, now) = (std::process::id(), calendar::iso(clock::now()));
     let content = format!(
         "{{\"target_pid\":{target},\"target_start_time\":{start},\
@@ -32,11 +34,9 @@ pub(crate) fn take_back(home: &Dir) -> Result<()> {
 /// When the process was started, as the gateway itself finds it: the 22nd word of its
 /// /proc/PID/stat, even where the process's name has spaces in it. One that has gone
 /// has none, nor one that this user may not look at: the marker then goes by the PID alone.
-fn start_time(pid: u64) -> Option<String> {
+fn start_time(pid: u64) -> Option<u64> {
     let stat = Dir::open(b"/proc").ok()?.read(format!("{pid}/stat").as_bytes(), MAX_STAT).ok()?;
-    let word = stat.split(|byte| *byte == b' ').nth(21)?;
-    let is_number = word.iter().all(u8::is_ascii_digit);
-    is_number.then(|| String::from_utf8_lossy(word).into_owned())
+    values::digits(parts(&stat, b' ').nth(21)?)
 }
 
 #[cfg(test)]

@@ -19,7 +19,6 @@ use crate::sys::identity::Ids;
 use crate::sys::lock::Lock;
 use crate::sys::{self, identity, if_there};
 use crate::text::contains;
-use std::borrow::Cow;
 
 /// How much a verb does as root before it becomes the gateways' user; each more than the one
 /// before.
@@ -70,7 +69,7 @@ impl<'a> S6<'a> {
         })?;
         let slots = opened.map_or_else(|| context.slots(), Ok)?;
         if stale {
-            user_tree::clear(&slots).iter().for_each(|error| context.output.warn(error));
+            context.output.warn_all(&user_tree::clear(&slots));
         }
         Ok(S6 { context, slots })
     }
@@ -97,11 +96,11 @@ impl<'a> S6<'a> {
         // A home that cannot be opened is not known to want anything.
         let Ok(homes) = self.context.homes() else { return };
         let policy = self.context.policy(&homes).policy;
-        let serves = policy == Policy::Root && self.is_running(&Profile::Default) == Ok(true);
+        let serves = policy == Policy::Root && self.is_running(&Profile::Default).unwrap_or(false);
         let names = if serves { state_file::served_profiles(homes.root()) } else { String::new() };
         let logs = home::logs(homes.root());
         for it in observations {
-            let main = || self.context.main_is_default();
+            let main = || self.context.main_is_default().ok();
             it.wanted_at_boot = wanted_at_boot(&homes, policy, &it.profile, &main);
             it.served = serves && policy.folds(&it.profile) && is_in(&names, it.profile.name());
             standby::add_holder(&homes, logs.as_ref(), it);
@@ -114,7 +113,7 @@ impl<'a> S6<'a> {
         what: &'static str,
         profile: &Profile,
         kind: Kind,
-        why: Cow<'static, str>,
+        why: &str,
     ) -> Box<Error> {
         self.slots.dir().error(kind, what, &profile.slot(), why)
     }
@@ -134,7 +133,7 @@ impl<'a> S6<'a> {
             _ => "hermes profile create",
         };
         let why = format!("no such gateway '{name}': {makes} {name} makes it");
-        self.failed(what, profile, Kind::NotRegistered, why.into())
+        self.failed(what, profile, Kind::NotRegistered, &why)
     }
 
     /// Brings the files of `profile`'s slot up to date, as `reconcile` does, if Hermes' own
@@ -180,9 +179,7 @@ fn hand_over(context: &Context, slots: &Slots, ids: &Ids, privilege: Privilege) 
     handover::give_scandir(&slots.scandir, ids, &is_slot)?;
     if privilege == Privilege::Boot {
         let kept = |name: &[u8]| KEPT.split(' ').any(|it| name.starts_with(it.as_bytes()));
-        for error in handover::give_services(STATIC_SERVICES, ids, &kept) {
-            context.output.warn(&error);
-        }
+        context.output.warn_all(&handover::give_services(STATIC_SERVICES, ids, &kept));
     }
     Ok(())
 }

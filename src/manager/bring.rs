@@ -61,7 +61,7 @@ pub(crate) fn bring(
     let others = RefCell::new(Vec::new());
     let outcomes = command(s6, target, profiles, timeout, &|profile, service| {
         // What another container has is that one's affair.
-        if intent == Intent::Stopped && slots::is_standing_by(service.dir()) == Ok(true) {
+        if intent == Intent::Stopped && slots::is_standing_by(service.dir()).unwrap_or(false) {
             let why = [profile.name(), ": ", STANDING_BY, ": nothing is recorded"].concat();
             s6.context.output.warn_of(&why);
             return others.borrow_mut().push(profile.clone());
@@ -158,7 +158,7 @@ fn begin(
 
 /// The service of `profile`.
 pub(crate) fn open(s6: &S6<'_>, what: &'static str, profile: &Profile) -> Result<Service> {
-    Service::open(s6.slots.dir(), &profile.slot()).map_err(|error| match error.kind {
+    s6.slots.service(profile).map_err(|error| match error.kind {
         Kind::Missing => s6.not_registered(what, profile),
         _ => error,
     })
@@ -218,7 +218,7 @@ fn settle(
 ) -> Result<Option<Box<Error>>> {
     // Looked at under the lock: of two calls the second sees what has become.
     let home = home?;
-    let service = Service::open(s6.slots.dir(), &profile.slot())?;
+    let service = s6.slots.service(profile)?;
     if service.status()?.want_up != (intent == Intent::Running) {
         return Ok(None);
     }

@@ -45,7 +45,7 @@ impl ServiceManager for Host {
         Ok(Vec::new())
     }
 
-    fn register(&self, _: &Profile, _: &Registration) -> Result<bool> {
+    fn register(&self, _: &Profile, _: &Registration<'_>) -> Result<bool> {
         Err(self.unsupported("register gateway"))
     }
 

@@ -31,7 +31,7 @@ pub(crate) trait ServiceManager {
     /// The profiles that are registered, in byte order.
     fn list(&self) -> Result<Vec<Profile>>;
     /// Makes a slot and has it supervised, or leaves nothing behind; whether it is new.
-    fn register(&self, profile: &Profile, how: &Registration) -> Result<bool>;
+    fn register(&self, profile: &Profile, how: &Registration<'_>) -> Result<bool>;
     /// Stops gateways and takes their slots away; those not there are gone already.
     /// What is not down in time is killed.
     fn unregister(&self, profiles: &[Profile], timeout: Duration) -> Outcomes;

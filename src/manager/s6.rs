@@ -12,8 +12,8 @@ use crate::hermes::container::Supervisor;
 use crate::model::backoff::STANDING_BY;
 use crate::model::profile::Profile;
 use crate::options::{Opt, Verbosity};
-use crate::s6::service::Service;
 use crate::sys::if_there;
+use std::mem;
 use std::slice;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const START_UP: Timeout = Timeout::After(Duration::from_secs(5));
 
 impl S6<'_> {
     /// Registers under the lock, and waits until the slot is supervised; whether it is new.
-    fn register_only(&self, profile: &Profile, how: &Registration) -> Result<bool> {
+    fn register_only(&self, profile: &Profile, how: &Registration<'_>) -> Result<bool> {
         let elsewhere = self.is_elsewhere(profile)?;
         const WHAT: &str = "register gateway";
         let settings = &self.context.settings;
@@ -30,28 +30,26 @@ impl S6<'_> {
         let _lock = self.lock()?;
         let dir = self.slots.dir();
         let names = dir.names()?;
-        for error in retire::clean_up(&self.slots, &names) {
-            self.context.output.warn(&error);
-        }
-        let new = dir.kind(&profile.slot())?.is_none();
+        self.context.output.warn_all(&retire::clean_up(&self.slots, &names));
+        let new = !self.slots.has(profile)?;
         if !new && !how.if_missing {
             let why = "it is registered already";
-            return Err(self.failed(WHAT, profile, Kind::Registered, why.into()));
+            return Err(self.failed(WHAT, profile, Kind::Registered, why));
         }
         if new {
             let capacity = self.slots.capacity(&names, settings.services_max);
             if slots::count(&names) >= capacity {
                 let why = format!("s6-svscan can hold no more than {capacity} gateways");
-                return Err(self.failed(WHAT, profile, Kind::Unusable, why.into()));
+                return Err(self.failed(WHAT, profile, Kind::Unusable, &why));
             }
             let rest = Rest { down: how.down, standing_by: elsewhere };
-            slot::publish(dir, profile, user, &how.environment, rest, &mut Batch::default())?;
+            slot::publish(dir, profile, user, how.environment, rest, &mut Batch::default())?;
             if elsewhere {
                 self.context.output.tell(profile.name(), STANDING_BY)?;
                 standby::wake();
             }
         } else {
-            let service = Service::open(dir, &profile.slot())?;
+            let service = self.slots.service(profile)?;
             self.make_ours(profile, &service, true);
             if service.is_supervised()? {
                 return Ok(false);
@@ -59,24 +57,23 @@ impl S6<'_> {
         }
         let one = slice::from_ref(profile);
         let adopted = adopt::adopt(&self.slots, one, user, settings.services_max);
-        let adopted = adopted.and_then(|mut adopted| match adopted.pop() {
-            Some(Ok(false)) | None => {
-                let why = adopt::why_not(&self.slots);
-                Err(self.failed(WHAT, profile, Kind::Unsupervised, why.into()))
+        let error = match adopted.and_then(|mut adopted| adopted.pop().unwrap_or(Ok(false))) {
+            Ok(true) => return Ok(new),
+            Ok(false) => {
+                self.failed(WHAT, profile, Kind::Unsupervised, &adopt::why_not(&self.slots))
             }
-            Some(taken) => taken.map(|_| new),
-        });
-        adopted.inspect_err(|_| {
-            // What was wrong first is worth more than what is wrong now.
-            if new {
-                retire::remove(&self.slots, one, &mut [Ok(())]);
-            }
-        })
+            Err(error) => error,
+        };
+        // What was wrong first is worth more than what is wrong now.
+        if new {
+            retire::remove(&self.slots, one, &mut [Ok(())]);
+        }
+        Err(error)
     }
 
     /// Registers a profile that is on disk and has no slot, and says so.
     fn register_missing(&self, profile: &Profile) -> Result<()> {
-        if self.slots.dir().kind(&profile.slot())?.is_some() || !self.is_on_disk(profile)? {
+        if self.slots.has(profile)? || !self.is_on_disk(profile)? {
             return Ok(());
         }
         let how = Registration { if_missing: true, ..Registration::default() };
@@ -104,12 +101,13 @@ impl S6<'_> {
     }
 
     fn is_standing_by(&self, profile: &Profile) -> Result<bool> {
-        let slot = if_there(self.slots.dir().dir(&profile.slot()))?;
-        slot.map_or(Ok(false), |slot| slots::is_standing_by(&slot))
+        let slot = if_there(self.slots.service(profile))?;
+        slot.map_or(Ok(false), |slot| slots::is_standing_by(slot.dir()))
     }
 
     /// Refuses to start what another container runs, unless that is to be done all the same. What
     /// stood by for nobody any more has a logger again.
+    #[inline(never)]
     fn may_start(&self, what: &'static str, profile: &Profile) -> Result<()> {
         let Some(gateway) = if_there(Gateway::open(&self.slots, profile))? else { return Ok(()) };
         if gateway.may_be_up() {
@@ -161,9 +159,8 @@ impl S6<'_> {
 
     fn explain_all(&self, outcomes: &mut Outcomes) {
         for outcome in outcomes {
-            if let Err(error) = outcome {
-                *outcome = Err(self.context.explain(error.clone()));
-            }
+            let told = mem::replace(outcome, Ok(()));
+            *outcome = told.map_err(|error| self.context.explain(error));
         }
     }
 }
@@ -181,7 +178,7 @@ impl ServiceManager for S6<'_> {
         self.slots.profiles()
     }
 
-    fn register(&self, profile: &Profile, how: &Registration) -> Result<bool> {
+    fn register(&self, profile: &Profile, how: &Registration<'_>) -> Result<bool> {
         let new = self.register_only(profile, how).map_err(|error| self.context.explain(error))?;
         if new && !how.down && !self.is_standing_by(profile)? {
             // s6 starts it by itself; whether it stays up is another matter.

@@ -205,26 +205,32 @@ pub(crate) struct CrashRecord {
 impl fmt::Display for CrashRecord {
     /// As people read it; empty if there is nothing to say.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let exit = self.exit;
         match self.decision {
-            Decision::AsTold => Ok(()),
-            Decision::StandBy => f.write_str(STANDING_BY),
+            Decision::AsTold => return Ok(()),
+            Decision::StandBy => return f.write_str(STANDING_BY),
             Decision::BackOff { delay, deaths } => {
-                write!(f, "backing off {}, {}: {exit}", Seconds(delay), Deaths(deaths))
+                let (delay, deaths) = (Seconds(delay), Deaths(deaths));
+                return write!(f, "backing off {delay}, {deaths}: {}", self.exit);
             }
-            Decision::Park(Reason::Configuration) => write!(f, "parked: {exit} (configuration)"),
-            Decision::Restart => write!(f, "restarting: {exit} (it ended in order)"),
-            Decision::Park(Reason::Finished) => write!(f, "parked: {exit} (it ended by itself)"),
-            Decision::Park(Reason::HomeGone) => write!(f, "parked: {exit} (its home is gone)"),
+            Decision::Restart => f.write_str("restarting")?,
+            Decision::Park(_) => f.write_str("parked")?,
+        }
+        write!(f, ": {} (", self.exit)?;
+        match self.decision {
+            Decision::Park(Reason::Configuration) => f.write_str("configuration")?,
+            Decision::Park(Reason::Finished) => f.write_str("it ended by itself")?,
+            Decision::Park(Reason::HomeGone) => f.write_str("its home is gone")?,
             Decision::Park(Reason::Terminated { times }) => write!(
                 f,
-                "parked: {exit} (ended by SIGTERM from another process, {times} times in a row: \
-                 does another gateway use the same token?)"
-            ),
+                "ended by SIGTERM from another process, {times} times in a row: does another \
+                 gateway use the same token?"
+            )?,
             Decision::Park(Reason::Deaths { deaths, window }) => {
-                write!(f, "parked: {exit} ({} within {})", Deaths(deaths), Seconds(window))
+                write!(f, "{} within {}", Deaths(deaths), Seconds(window))?;
             }
+            _ => f.write_str("it ended in order")?,
         }
+        f.write_str(")")
     }
 }
 

@@ -56,9 +56,11 @@ impl LastKnown {
         let (LastKnown::Desired(word) | LastKnown::State(word)) = self else {
             return "none".into();
         };
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-        let safe = |c| if plain(c) { c } else { '?' };
-        let token: String = word.chars().take(32).map(safe).collect();
+        let mut token = String::new();
+        for c in word.chars().take(32) {
+            let is_plain = c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+            token.push(if is_plain { c } else { '?' });
+        }
         if token.is_empty() { "?".into() } else { token }
     }
 }

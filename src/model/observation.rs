@@ -157,18 +157,11 @@ impl Observation {
             _ => self.state.word().into(),
         };
         if self.state == State::Up {
-            let facts = [
-                (self.wanted == Some(false), ", wanted down"),
-                (self.ready, ", ready"),
-                (self.paused, ", paused (SIGSTOP)"),
-                (
-                    self.wanted == Some(true) && self.wanted_at_boot == Some(false),
-                    ", wanted down at next boot",
-                ),
-            ];
-            for (_, fact) in facts.iter().filter(|(is_so, _)| *is_so) {
-                text += fact;
-            }
+            let down_at_boot = self.wanted == Some(true) && self.wanted_at_boot == Some(false);
+            text += if self.wanted == Some(false) { ", wanted down" } else { "" };
+            text += if self.ready { ", ready" } else { "" };
+            text += if self.paused { ", paused (SIGSTOP)" } else { "" };
+            text += if down_at_boot { ", wanted down at next boot" } else { "" };
         }
         match self.holder {
             Some(Holder::Here(pid)) => text += &format!(", runs outside s6 (pid {pid})"),

@@ -180,7 +180,10 @@ pub(crate) fn plan(observed: Observed, policy: Policy) -> Vec<Action> {
     let (mut wanted_up, mut folded) = (Vec::with_capacity(found.len()), Vec::new());
     for found in &found {
         wanted_up.push(match &found.profile {
-            Ok(profile) => policy.wants_up(profile, &found.prior, || anyone, || main_is_default),
+            Ok(profile) => {
+                let main = || Some(main_is_default);
+                policy.wants_up(profile, &found.prior, &|| Some(anyone), &main) == Some(true)
+            }
             Err(_) => false,
         });
         if let Ok(profile) = &found.profile
@@ -192,8 +195,8 @@ pub(crate) fn plan(observed: Observed, policy: Policy) -> Vec<Action> {
     }
     let mut places = Places::new(&found, &wanted_up, capacity, strangers);
     let mut actions = Vec::with_capacity(found.len());
-    for (found, up) in found.into_iter().zip(wanted_up) {
-        actions.push(act(found, up, &mut places));
+    for (at, found) in found.into_iter().enumerate() {
+        actions.push(act(found, wanted_up[at], &mut places));
     }
     if let Some(default) = actions.first_mut() {
         default.seed = migrate && default.effect != Effect::Skipped;
@@ -227,46 +230,38 @@ fn prune(profile: Profile) -> Action {
     }
 }
 
+#[inline(never)]
 fn act(found: Found, up: bool, places: &mut Places) -> Action {
     let Found { profile, prior, exit, elsewhere, slot } = found;
-    let present = matches!(slot, Slot::Present { .. });
-    let marked = matches!(slot, Slot::Present { standing_by: true, .. });
-    let (effect, reason) = match (&profile, &slot) {
-        (Err((_, why)), _) => (Effect::Skipped, Some(why.clone())),
-        (Ok(_), Slot::Unusable(why)) => (Effect::Skipped, Some(why.clone())),
-        (Ok(profile), Slot::Absent) if !places.take(profile, up) => {
-            let why = format!("s6-svscan can hold no more than {} gateways", places.capacity);
-            (Effect::Skipped, Some(why))
+    let (present, current, was_down, marked, supervised, running) = match slot {
+        Slot::Present { current, down, standing_by, supervised, up } => {
+            (true, current, down, standing_by, supervised, up)
         }
-        (Ok(_), Slot::Absent) if elsewhere => (Effect::StandingBy, None),
-        // What its own supervisor may have started, its own finish has to sort out.
-        (Ok(_), Slot::Present { standing_by: false, supervised: false, .. }) if elsewhere => {
-            (Effect::StandingBy, None)
-        }
-        (Ok(_), Slot::Present { standing_by: true, current: true, .. }) if elsewhere => {
-            (Effect::Kept, None)
-        }
-        (Ok(_), Slot::Present { standing_by: true, .. }) if elsewhere => (Effect::Updated, None),
-        (Ok(_), Slot::Absent | Slot::Present { standing_by: true, .. }) if up => {
-            (Effect::Started, None)
-        }
-        (Ok(_), Slot::Absent | Slot::Present { standing_by: true, .. }) => {
-            (Effect::Registered, None)
-        }
-        // On a live slot `down` is the operator's latest wish, newer than any state file.
-        (Ok(_), Slot::Present { current: true, supervised: true, .. }) => (Effect::Kept, None),
-        (Ok(_), Slot::Present { current: true, down, .. }) if *down != up => (Effect::Kept, None),
-        (Ok(_), Slot::Present { .. }) => (Effect::Updated, None),
+        _ => (false, false, false, false, false, false),
     };
-    let (down, supervised, running) = match slot {
-        Slot::Present { standing_by: true, supervised, up: running, .. } => {
-            (elsewhere || !up, supervised, elsewhere || running)
+    let reason = match (&profile, slot) {
+        (Err((_, why)), _) => Some(why.clone()),
+        (Ok(_), Slot::Unusable(why)) => Some(why),
+        (Ok(profile), Slot::Absent) if !places.take(profile, up) => {
+            Some(format!("s6-svscan can hold no more than {} gateways", places.capacity))
         }
-        Slot::Present { down, supervised: true, up, .. } => (down, true, up),
-        Slot::Present { up: running, .. } => (!up, false, running),
-        Slot::Absent | Slot::Unusable(_) => (!up, false, false),
+        _ => None,
+    };
+    let skipped = reason.is_some();
+    let effect = match () {
+        () if skipped => Effect::Skipped,
+        // What its own supervisor may have started, its own finish has to sort out.
+        () if elsewhere && !marked && !supervised => Effect::StandingBy,
+        () if elsewhere && marked && current => Effect::Kept,
+        () if elsewhere && marked => Effect::Updated,
+        () if (marked || !present) && up => Effect::Started,
+        () if marked || !present => Effect::Registered,
+        // On a live slot `down` is the operator's latest wish, newer than any state file.
+        () if current && (supervised || was_down != up) => Effect::Kept,
+        () => Effect::Updated,
     };
     let standing_by = effect == Effect::StandingBy || marked && elsewhere;
+    let down = if supervised && !marked { was_down } else { !up };
     Action {
         profile: profile.map_err(|(name, _)| name),
         prior,
@@ -276,9 +271,9 @@ fn act(found: Found, up: bool, places: &mut Places) -> Action {
         down: down || standing_by,
         standing_by,
         present,
-        sweep: effect != Effect::Skipped && !running && !standing_by,
+        sweep: !skipped && !running && !standing_by,
         seed: false,
-        unsupervised: effect != Effect::Skipped && !supervised,
+        unsupervised: !skipped && !supervised,
         folded: Vec::new(),
     }
 }

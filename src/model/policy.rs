@@ -54,20 +54,20 @@ impl Policy {
     /// Whether the gateway of `profile` is to be up after a start of the container. `own` is
     /// what is known of its intent; `anyone` tells whether any profile at all wants to run, and
     /// `main_is_default` whether the container's main program is default's gateway: there are
-    /// never two.
+    /// never two. `None` if it depends on what is not known.
     pub(crate) fn wants_up(
         self,
         profile: &Profile,
         own: &LastKnown,
-        anyone: impl FnOnce() -> bool,
-        main_is_default: impl FnOnce() -> bool,
-    ) -> bool {
+        anyone: &dyn Fn() -> Option<bool>,
+        main_is_default: &dyn Fn() -> Option<bool>,
+    ) -> Option<bool> {
         let up = match (self, profile) {
             (Policy::Profiles, _) => own.wants_up(),
             (Policy::Root, Profile::Named(_)) => false,
-            (Policy::Root, Profile::Default) => anyone(),
+            (Policy::Root, Profile::Default) => anyone()?,
         };
-        up && (*profile != Profile::Default || !main_is_default())
+        Some(up && (*profile != Profile::Default || !main_is_default()?))
     }
 }
 
@@ -93,8 +93,8 @@ mod tests {
         for (policy, profile, own, anyone, up) in table {
             for main in [false, true] {
                 let up = up && !(main && *profile == Profile::Default);
-                let got = policy.wants_up(profile, own, || anyone, || main);
-                assert_eq!(got, up, "{policy:?} {profile:?} {main}");
+                let got = policy.wants_up(profile, own, &|| Some(anyone), &|| Some(main));
+                assert_eq!(got, Some(up), "{policy:?} {profile:?} {main}");
             }
         }
     }

@@ -1,14 +1,9 @@
 //! A profile's name, validated once.
 
-use tinyvec::ArrayVec;
-
 /// s6-svscan skips directory names over 251 bytes, and `gateway-` has 8.
 pub const MAX_NAME: usize = 243;
 /// What the service directory of every gateway is named with first.
 pub const PREFIX: &[u8] = b"gateway-";
-
-/// A name in the scandir, without heap.
-pub type SlotName = ArrayVec<[u8; 256]>;
 
 /// A valid profile: `[a-z0-9][a-z0-9_-]*`, at most [`MAX_NAME`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +50,10 @@ impl Profile {
             [b'-' | b'_', ..] => Err(Invalid::Start),
             name if name.len() > MAX_NAME => Err(Invalid::TooLong),
             // Only ASCII got so far.
-            name => Ok(Profile::Named(name.iter().map(|&b| char::from(b)).collect())),
+            name => match str::from_utf8(name) {
+                Ok(name) => Ok(Profile::Named(name.into())),
+                Err(_) => Err(Invalid::Byte),
+            },
         }
     }
 
@@ -69,26 +67,26 @@ impl Profile {
     }
 
     /// The name of its service directory.
-    pub fn slot(&self) -> SlotName {
-        joined(&[PREFIX, self.name().as_bytes()])
+    pub fn slot(&self) -> Vec<u8> {
+        [PREFIX, self.name().as_bytes()].concat()
     }
 
     /// Where its service directory is built: s6-svscan skips a leading dot.
     ///
     /// The longest names are cut, for a file name has at most 255 bytes;
     /// the scandir's lock keeps two of them apart.
-    pub fn staging(&self) -> SlotName {
+    pub fn staging(&self) -> Vec<u8> {
         self.hidden(STAGING_END)
     }
 
     /// What its service directory is called while its supervisor is sent away.
-    pub fn leaving(&self) -> SlotName {
+    pub fn leaving(&self) -> Vec<u8> {
         self.hidden(LEAVING_END)
     }
 
-    fn hidden(&self, end: &[u8]) -> SlotName {
+    fn hidden(&self, end: &[u8]) -> Vec<u8> {
         let name = self.name().as_bytes();
-        joined(&[HIDDEN_START, &name[..name.len().min(240)], end])
+        [HIDDEN_START, &name[..name.len().min(240)], end].concat()
     }
 }
 
@@ -104,12 +102,6 @@ pub fn is_staging(name: &[u8]) -> bool {
 /// Whether `name` is that of a slot that is being removed.
 pub fn is_leaving(name: &[u8]) -> bool {
     name.starts_with(HIDDEN_START) && name.ends_with(LEAVING_END)
-}
-
-fn joined(parts: &[&[u8]]) -> SlotName {
-    let mut all = SlotName::new();
-    parts.iter().for_each(|part| all.extend_from_slice(part));
-    all
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 /// Yes or no: `1`, `true`, `yes`, `on`; or `0`, `false`, `no`, `off` and nothing; in any case.
 pub(crate) fn boolean(word: &[u8]) -> Option<bool> {
+    let word = word.trim_ascii();
     // The last word is nothing at all.
     for (at, known) in "1 true yes on 0 false no off ".split(' ').enumerate() {
-        if known.as_bytes().eq_ignore_ascii_case(word.trim_ascii()) {
+        if known.as_bytes().eq_ignore_ascii_case(word) {
             return Some(at < 4);
         }
     }

@@ -1,5 +1,9 @@
 //! What s6-supervise can be told: one letter each.
 
+use crate::error::Result;
+use crate::sys::poll::FifoWriter;
+use tinyvec::ArrayVec;
+
 /// A letter for `supervise/control`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -58,7 +62,17 @@ const SIGNALS: [Control; 12] = [
     Control::Window,
 ];
 
+/// Tells a supervisor `letters`, by the FIFO that it reads, in one piece.
+pub(crate) fn tell(control: &FifoWriter, letters: &[Control]) -> Result<()> {
+    let mut bytes = ArrayVec::<[u8; 8]>::new();
+    for letter in letters {
+        bytes.push(*letter as u8);
+    }
+    control.write(&bytes)
+}
+
 /// The signal called `name`: in any case, with `SIG` or without.
+#[inline(never)]
 pub(crate) fn signal(name: &[u8]) -> Option<Control> {
     let name = name.to_ascii_uppercase();
     let name = name.strip_prefix(b"SIG").unwrap_or(&name);

@@ -66,7 +66,7 @@ impl Service {
         let bytes = self.dir.read(status::FILE, status::MAX_SIZE)?;
         Status::parse(&bytes).ok_or_else(|| {
             let why = format!("has {} bytes, which no known s6 writes", bytes.len());
-            self.dir.error(Kind::Unusable, "read", status::FILE, why)
+            self.dir.error(Kind::Unusable, "read", status::FILE, &why)
         })
     }
 

@@ -12,7 +12,6 @@ use super::{Name, Opened, c, failed, if_there, retry};
 use crate::error::{Error, Kind, Result};
 use rustix::fs::{self, AtFlags, Mode, OFlags, RawDir};
 use rustix::io::Errno;
-use std::borrow::Cow;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -41,7 +40,7 @@ impl Dir {
         let fd = self.open_at(WHAT, name, OPEN_DIR | OFlags::NOFOLLOW, 0).map_err(|error| {
             // The kernel says of a link, too, that it is no directory.
             let no_dir = error.errno() == Some(Errno::NOTDIR.raw_os_error());
-            match no_dir && self.kind(name) == Ok(Some(FileKind::Symlink)) {
+            match no_dir && matches!(self.kind(name), Ok(Some(FileKind::Symlink))) {
                 true => self.failed(WHAT, name, Errno::LOOP),
                 false => error,
             }
@@ -85,23 +84,13 @@ impl Dir {
     }
 
     /// An error of `kind` about `name` in this directory: `what` failed because of `why`.
+    #[inline(never)]
     pub(crate) fn error(
         &self,
         kind: Kind,
         what: &'static str,
         name: &[u8],
-        why: impl Into<Cow<'static, str>>,
-    ) -> Box<Error> {
-        self.error_of(kind, what, name, why.into())
-    }
-
-    #[inline(never)]
-    fn error_of(
-        &self,
-        kind: Kind,
-        what: &'static str,
-        name: &[u8],
-        why: Cow<'static, str>,
+        why: &str,
     ) -> Box<Error> {
         Error::new(kind, what, &self.path_of(name), why)
     }
@@ -189,7 +178,7 @@ impl Dir {
             }
         }
         let why = format!("is larger than {limit} bytes");
-        Err(self.error(Kind::Unusable, WHAT, name, why))
+        Err(self.error(Kind::Unusable, WHAT, name, &why))
     }
 
     /// Opens the regular file `name`; never blocks. Anything else is [`Kind::Unusable`].
@@ -224,7 +213,7 @@ impl Dir {
         }
         let wanted = if kind == FileKind::Fifo { "FIFO" } else { "regular file" };
         let why = format!("{}, not a {wanted}", meta.kind.phrase());
-        Err(self.error(Kind::Unusable, what, name, why))
+        Err(self.error(Kind::Unusable, what, name, &why))
     }
 
     /// Opens the FIFO `name` for writing, without blocking.
@@ -258,6 +247,8 @@ impl Dir {
     }
 
     /// Where the symbolic link `name` leads, as it is written.
+    // Inlined, its buffer would make the frame of who calls it large.
+    #[inline(never)]
     pub(crate) fn link(&self, name: &[u8]) -> Result<Vec<u8>> {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         match fs::readlinkat_raw(self.fd(), &*c(name), &mut buffer) {

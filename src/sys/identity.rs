@@ -4,6 +4,7 @@ use super::dir::Dir;
 use super::{failed, if_there};
 use crate::error::{Error, Kind, Result};
 use crate::model::values;
+use crate::text::parts;
 use rustix::fs::Mode;
 use rustix::process::{self, Gid, Uid};
 use rustix::thread;
@@ -82,14 +83,14 @@ pub(crate) fn look_up(name: &[u8]) -> Result<Ids> {
 /// The ids of `name` according to the texts of passwd(5) and group(5).
 fn find(name: &[u8], passwd: &[u8], group: &[u8]) -> Option<Ids> {
     let is_entry = |line: &&[u8]| field(line, 0) == Some(name);
-    let entry = passwd.split(|&b| b == b'\n').find(is_entry)?;
+    let entry = parts(passwd, b'\n').find(is_entry)?;
     let (uid, gid) = (number(field(entry, 2)?)?, number(field(entry, 3)?)?);
     let mut groups = vec![gid];
-    for line in group.split(|&b| b == b'\n') {
+    for line in parts(group, b'\n') {
         let (Some(id), Some(members)) = (field(line, 2).and_then(number), field(line, 3)) else {
             continue;
         };
-        if !groups.contains(&id) && members.split(|&b| b == b',').any(|member| member == name) {
+        if !groups.contains(&id) && parts(members, b',').any(|member| member == name) {
             groups.push(id);
         }
     }
@@ -98,7 +99,7 @@ fn find(name: &[u8], passwd: &[u8], group: &[u8]) -> Option<Ids> {
 
 /// The field `at` of a line of passwd(5) or group(5), from 0 on.
 fn field(line: &[u8], at: usize) -> Option<&[u8]> {
-    line.split(|&b| b == b':').nth(at)
+    parts(line, b':').nth(at)
 }
 
 fn number(digits: &[u8]) -> Option<u32> {

@@ -59,6 +59,7 @@ impl Watches {
 
     /// The watch descriptors of the directories that something has happened in; -1 among them if
     /// events were lost.
+    #[inline(never)]
     pub(crate) fn take(&self) -> Vec<i32> {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut reader = inotify::Reader::new(&self.fifo.fd, &mut buffer);
@@ -78,5 +79,5 @@ fn unwatched(path: &[u8], errno: Errno) -> Box<Error> {
         errno => return failed("watch", path, errno),
     };
     let why = format!("no inotify watch is left: on the host: sysctl fs.inotify.max_user_{bound}");
-    Error::new(Kind::Unusable, "watch", path, why)
+    Error::new(Kind::Unusable, "watch", path, &why)
 }

@@ -60,9 +60,13 @@ pub(crate) type Heard<'a> = (Option<&'a Fifo>, Option<&'a FifoWriter>);
 pub(crate) fn wait(all: &[Heard<'_>], timeout: Option<Duration>) -> Result<Vec<(bool, bool)>> {
     let mut fds = Vec::with_capacity(2 * all.len());
     for (fifo, writer) in all {
-        fds.extend(fifo.map(|fifo| PollFd::new(&fifo.fd, PollFlags::IN)));
+        if let Some(fifo) = fifo {
+            fds.push(PollFd::new(&fifo.fd, PollFlags::IN));
+        }
         // That its reader has gone is told unasked.
-        fds.extend(writer.map(|writer| PollFd::new(&writer.0.fd, PollFlags::empty())));
+        if let Some(writer) = writer {
+            fds.push(PollFd::new(&writer.0.fd, PollFlags::empty()));
+        }
     }
     match poll(&mut fds, timeout) {
         Ok(_) | Err(Errno::INTR) => {}
@@ -70,7 +74,11 @@ pub(crate) fn wait(all: &[Heard<'_>], timeout: Option<Duration>) -> Result<Vec<(
     }
     let mut fds = fds.iter();
     let mut told = |there| there && fds.next().is_some_and(|fd| !fd.revents().is_empty());
-    Ok(all.iter().map(|(fifo, writer)| (told(fifo.is_some()), told(writer.is_some()))).collect())
+    let mut heard = Vec::with_capacity(all.len());
+    for (fifo, writer) in all {
+        heard.push((told(fifo.is_some()), told(writer.is_some())));
+    }
+    Ok(heard)
 }
 
 /// Waits until `is` so, at the latest at `deadline`; whether it is. It is looked again each

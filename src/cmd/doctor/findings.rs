@@ -1,7 +1,7 @@
 //! What doctor has found, a line or an object each.
 
 use super::Doctor;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::options::Verbosity;
 use crate::output::{self, Output, Row};
 use std::fmt;
@@ -64,6 +64,24 @@ impl Findings {
         self.add(Severity::Failure, text, remedy);
     }
 
+    /// Something failed with `error`.
+    #[inline(never)]
+    pub(super) fn fail_of(&mut self, error: &Error, remedy: &str) {
+        self.fail(format_args!("{error}"), format_args!("{remedy}"));
+    }
+
+    /// A warning of the gateway called `name`, against which `verb` of hermes-gw helps.
+    #[inline(never)]
+    pub(super) fn warn_at(&mut self, name: &str, text: &str, verb: &str) {
+        self.warn(format_args!("{name}: {text}"), format_args!("hermes-gw {verb} {name}"));
+    }
+
+    /// The same of a failure.
+    #[inline(never)]
+    pub(super) fn fail_at(&mut self, name: &str, text: &str, verb: &str) {
+        self.fail(format_args!("{name}: {text}"), format_args!("hermes-gw {verb} {name}"));
+    }
+
     /// From here on findings are those of `check`.
     pub(super) fn begin(&mut self, check: &'static str) {
         self.check = check;
@@ -87,6 +105,7 @@ impl Findings {
     }
 
     /// Prints them.
+    #[inline(never)]
     pub(super) fn print(&self, output: &Output) -> Result<()> {
         let (colour, quiet) = (output.colours(), output.verbosity == Verbosity::Quiet);
         let (mut rows, mut text) = (Vec::new(), String::new());
@@ -102,6 +121,7 @@ impl Findings {
 }
 
 impl Finding {
+    #[inline(never)]
     fn line(&self, colour: bool) -> String {
         let (word, code) = match self.severity {
             Severity::Ok => ("ok  ", "32"),

@@ -26,16 +26,15 @@ impl Doctor<'_> {
         let homes = match self.context.homes() {
             Ok(homes) => homes,
             Err(error) => {
-                findings.fail(format_args!("{error}"), format_args!("HERMES_HOME=DIR"));
+                findings.fail_of(&error, "HERMES_HOME=DIR");
                 return String::new();
             }
         };
         if let Err(error) = homes.profiles() {
-            let remedy = format_args!("ls -ld {}/profiles", shell_word(root));
-            findings.fail(format_args!("{error}"), remedy);
+            findings.fail_of(&error, &["ls -ld ", &shell_word(root), "/profiles"].concat());
         }
         let remedy = format!("as root: chown -R {} {}", self.user_name(), shell_word(root));
-        self.owned(findings, homes.root(), &[b".", b"logs", b"logs/gateways"], &remedy);
+        self.owned(findings, homes.root(), ". logs logs/gateways", &remedy);
         room(findings, homes.root())
     }
 
@@ -66,22 +65,16 @@ impl Doctor<'_> {
         unusable.iter().for_each(|entry| self.unusable(findings, entry));
         for profile in &known {
             let name = profile.name();
-            if !self.seen.iter().any(|it| it.profile == *profile) {
-                findings.warn(
-                    format_args!("{name}: a profile without a slot"),
-                    format_args!("hermes-gw register --down {name}"),
-                );
+            if !self.seen.iter().any(|it| it.observation.profile == *profile) {
+                findings.warn_at(name, "a profile without a slot", "register --down");
             }
             if let Some(error) = homes.last_known(profile).1 {
                 self.flaw(findings, profile, &error);
             }
         }
-        for seen in self.seen.iter().filter(|it| !known.contains(&it.profile)) {
-            let name = seen.profile.name();
-            findings.warn(
-                format_args!("{name}: a slot without a profile"),
-                format_args!("hermes-gw unregister {name}"),
-            );
+        for seen in self.seen.iter().filter(|it| !known.contains(&it.observation.profile)) {
+            let name = seen.observation.profile.name();
+            findings.warn_at(name, "a slot without a profile", "unregister");
         }
         format!("{}, each with a slot and a state file that can be read", known.len())
     }
@@ -97,7 +90,8 @@ impl Doctor<'_> {
     fn flaw(&self, findings: &mut Findings, profile: &Profile, error: &Error) {
         // Either writes it anew; what is so now is what is least of a surprise.
         let mut seen = self.seen.iter();
-        let up = seen.any(|it| it.profile == *profile && it.observation.state == State::Up);
+        let up =
+            seen.any(|it| it.observation.profile == *profile && it.observation.state == State::Up);
         let verb = if up { "start" } else { "stop" };
         findings.warn(format_args!("{error}"), format_args!("hermes-gw {verb} {}", profile.name()));
     }
@@ -106,40 +100,38 @@ impl Doctor<'_> {
     pub(super) fn gateways(&self, findings: &mut Findings) -> String {
         let mut up = 0;
         // What cannot be read was told above.
-        let main_is_default = self.context.main_is_default() == Ok(true);
+        let main_is_default = self.context.main_is_default().unwrap_or(false);
         for seen in &self.seen {
             let it = &seen.observation;
             let (name, text) = (it.profile.name(), it.text());
-            let text = format_args!("{name}: {text}");
-            let start = format_args!("hermes-gw start {name}");
-            let logs = format_args!("hermes-gw logs {name}");
             match (it.state, it.last_exit) {
-                (State::Parked, Some(Exit::Code(0))) => findings.warn(text, start),
-                (State::Parked | State::BackingOff, _) => findings.fail(text, logs),
+                (State::Parked, Some(Exit::Code(0))) => findings.warn_at(name, &text, "start"),
+                (State::Parked | State::BackingOff, _) => findings.fail_at(name, &text, "logs"),
                 (State::Unreadable, _) => {
                     // s6-supervise writes its status anew for any letter, and this does no harm.
-                    let slot = shell_word(&self.s6.slots.dir().path_of(&it.profile.slot()));
-                    findings.fail(text, format_args!("/command/s6-svc -c {slot}"));
-                }
-                (State::Up, _) if main_is_default && it.profile == Profile::Default => {
-                    findings.warn(
-                        format_args!("default: up, and {MAIN_IS_DEFAULT}: two run"),
-                        format_args!("hermes-gw stop default"),
+                    let slot = shell_word(&self.s6.slots.path_of(&it.profile));
+                    findings.fail(
+                        format_args!("{name}: {text}"),
+                        format_args!("/command/s6-svc -c {slot}"),
                     );
                 }
                 (State::StandingBy, _) if !standby::has_longrun() => findings.warn(
-                    format_args!("{text}; nothing here waits for it to end"),
+                    format_args!("{name}: {text}; nothing here waits for it to end"),
                     format_args!("hermes-gw reconcile"),
                 ),
+                (State::Up, _) if main_is_default && it.profile == Profile::Default => {
+                    let text = ["up, and ", MAIN_IS_DEFAULT, ": two run"].concat();
+                    findings.warn_at(name, &text, "stop");
+                }
                 // Two gateways use one token.
-                (State::Up, _) if it.served => {
-                    findings.warn(text, format_args!("hermes-gw stop {name}"));
+                (State::Up, _) if it.served => findings.warn_at(name, &text, "stop"),
+                _ if it.deaths.is_none_or(|deaths| deaths >= RESTLESS) => {
+                    findings.warn_at(name, &text, "logs");
                 }
-                _ if it.deaths.is_none_or(|deaths| deaths >= RESTLESS) => findings.warn(text, logs),
-                _ if !it.is_well() && it.state == State::Down => findings.warn(text, start),
-                _ if it.paused => {
-                    findings.warn(text, format_args!("hermes-gw signal CONT {name}"));
+                _ if !it.is_well() && it.state == State::Down => {
+                    findings.warn_at(name, &text, "start");
                 }
+                _ if it.paused => findings.warn_at(name, &text, "signal CONT"),
                 _ => {}
             }
             up += usize::from(it.state == State::Up);

@@ -5,7 +5,7 @@ mod homes;
 mod services;
 
 use crate::context::Context;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::gateway::observe::Gateway;
 use crate::gateway::{slot, slots};
 use crate::hermes::container::Supervisor;
@@ -44,7 +44,6 @@ struct Doctor<'a> {
 
 /// What one look at a slot has shown.
 struct Seen {
-    profile: Profile,
     slot: Result<Tended>,
     observation: Observation,
 }
@@ -79,21 +78,20 @@ fn examine(context: &Context, findings: &mut Findings) {
         Ok(Supervisor::S6) => {}
         Ok(Supervisor::Systemd) => return not_ours("systemd", "hermes gateway", findings),
         Ok(Supervisor::None) => return not_ours("nothing", "hermes gateway run", findings),
-        Err(error) => return findings.fail(format_args!("{error}"), format_args!("mount /proc")),
+        Err(error) => return findings.fail_of(&error, "mount /proc"),
     }
     let place = match context.settings.place() {
         Ok(place) => place,
         Err(error) => {
             findings.begin("settings");
-            findings.fail(format_args!("{error}"), format_args!("man hermes-gw"));
+            findings.fail_of(&error, "man hermes-gw");
             return services::warn_of_settings(findings, &context.settings.flaws);
         }
     };
     let mut doctor = match Doctor::new(context, place) {
         Ok(doctor) => doctor,
         Err(error) => {
-            let remedy = format_args!("as root: hermes-gw reconcile --boot");
-            return findings.fail(format_args!("{error}"), remedy);
+            return findings.fail_of(&error, "as root: hermes-gw reconcile --boot");
         }
     };
     findings.run(&doctor, Doctor::ENTITLED);
@@ -102,7 +100,7 @@ fn examine(context: &Context, findings: &mut Findings) {
     }
     if let Err(error) = doctor.look() {
         findings.begin("slots");
-        return told(findings, &error);
+        return findings.fail_of(&error, "");
     }
     findings.run(&doctor, Doctor::OUTSIDE);
     let mut observations = doctor.seen.iter_mut().map(|it| &mut it.observation);
@@ -171,41 +169,48 @@ impl<'a> Doctor<'a> {
 
     /// Looks at each slot once; at those that are not tended again, for a while.
     fn look(&mut self) -> Result<()> {
-        for profile in self.s6.slots.profiles()? {
-            self.seen.extend(self.look_at(profile));
+        for profile in &self.s6.slots.profiles()? {
+            if let Some(seen) = self.look_at(profile) {
+                self.seen.push(seen);
+            }
         }
         let mut looks = 1;
         while looks < LOOKS && !self.seen.iter().all(Seen::is_tended) {
             poll::pause(PAUSE);
             looks += 1;
-            for seen in std::mem::take(&mut self.seen) {
-                let again = if seen.is_tended() { Some(seen) } else { self.look_at(seen.profile) };
-                self.seen.extend(again);
+            // From the end on, for one that has gone is removed.
+            for at in (0..self.seen.len()).rev() {
+                if !self.seen[at].is_tended() {
+                    match self.look_at(&self.seen[at].observation.profile) {
+                        Some(seen) => self.seen[at] = seen,
+                        None => drop(self.seen.remove(at)),
+                    }
+                }
             }
         }
         Ok(())
     }
 
     /// One look at the slot of `profile`; `None` if it has gone meanwhile.
-    fn look_at(&self, profile: Profile) -> Option<Seen> {
+    fn look_at(&self, profile: &Profile) -> Option<Seen> {
         let observer = self.s6.observer();
-        match Gateway::open(&self.s6.slots, &profile) {
+        match Gateway::open(&self.s6.slots, profile) {
             Ok(gateway) => {
                 let observation = observer.observe_open(&gateway, &gateway.deaths());
-                Some(Seen { profile, slot: self.tended(&gateway), observation })
+                Some(Seen { slot: self.tended(&gateway), observation })
             }
             Err(error) if error.kind == Kind::Missing => None,
             Err(error) => {
-                let observation = observer.failed(&profile, &error);
-                Some(Seen { profile, slot: Err(error), observation })
+                let observation = observer.failed(profile, &error);
+                Some(Seen { slot: Err(error), observation })
             }
         }
     }
 
-    fn tended(&self, gateway: &Gateway) -> Result<Tended> {
+    fn tended(&self, gateway: &Gateway<'_>) -> Result<Tended> {
         let dir = gateway.service.dir();
         let mut strange = Vec::new();
-        for name in [&b"supervise/control"[..], b"event"] {
+        for name in ["supervise/control", "event"] {
             strange.extend(self.strange(dir, name)?);
         }
         Ok(Tended {
@@ -220,18 +225,19 @@ impl<'a> Doctor<'a> {
 
     /// The path of `name` in `dir`, and whose it is, if it is there and not the gateways'
     /// user's.
-    fn strange(&self, dir: &Dir, name: &[u8]) -> Result<Option<(Vec<u8>, u32)>> {
+    fn strange(&self, dir: &Dir, name: &str) -> Result<Option<(Vec<u8>, u32)>> {
+        let name = name.as_bytes();
         let (Some(uid), Some(meta)) = (self.uid(), dir.look(name)?) else { return Ok(None) };
         let path = if name == b"." { dir.path().to_vec() } else { dir.path_of(name) };
         Ok((meta.uid != uid).then_some((path, meta.uid)))
     }
 
-    /// Fails what is there and is not the gateways' user's.
-    fn owned(&self, findings: &mut Findings, dir: &Dir, names: &[&[u8]], remedy: &str) {
-        for name in names {
+    /// Fails what of `names`, with a blank between, is there and is not the gateways' user's.
+    fn owned(&self, findings: &mut Findings, dir: &Dir, names: &str, remedy: &str) {
+        for name in names.split(' ') {
             match self.strange(dir, name) {
                 Ok(strange) => self.not_owned(findings, strange.as_slice(), remedy),
-                Err(error) => findings.fail(format_args!("{error}"), format_args!("{remedy}")),
+                Err(error) => findings.fail_of(&error, remedy),
             }
         }
     }
@@ -266,9 +272,4 @@ fn has_logger(service: &Service) -> Result<bool> {
         Err(error) if matches!(error.kind, Kind::Missing | Kind::Unusable) => Ok(false),
         known => known,
     }
-}
-
-/// An error as a finding of its own.
-fn told(findings: &mut Findings, error: &Error) {
-    findings.fail(format_args!("{error}"), format_args!(""));
 }

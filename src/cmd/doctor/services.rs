@@ -1,6 +1,6 @@
 //! What is looked at as who calls: s6's side.
 
-use super::{Doctor, Findings, told};
+use super::{Doctor, Findings};
 use crate::error::{Errors, Kind, Result};
 use crate::gateway::slots::{self, is_slot};
 use crate::hermes::container::{self, PROC, Supervisor};
@@ -9,7 +9,7 @@ use crate::model::profile::{self, PREFIX, Profile};
 use crate::model::tree::Tree;
 use crate::sys::dir::Dir;
 use crate::sys::{Name, descriptor_limit, identity, if_there};
-use crate::text::{Shown, shell_word};
+use crate::text::{Shown, parts, shell_word};
 
 /// Less than this, in bytes, is a file system that is as good as full.
 const LITTLE: u64 = 1 << 20;
@@ -27,7 +27,7 @@ impl Doctor<'_> {
     pub(super) fn s6(&self, findings: &mut Findings) -> String {
         match Supervisor::detect(PROC) {
             Ok(Supervisor::S6) => match self.context.main_is_default() {
-                Ok(true) => ["s6-svscan is PID 1; default: ", MAIN_IS_DEFAULT].concat(),
+                Ok(true) => String::from("s6-svscan is PID 1; default: ") + MAIN_IS_DEFAULT,
                 Ok(false) => "s6-svscan is PID 1".into(),
                 Err(error) => {
                     findings.warn(format_args!("{error}"), format_args!("mount /proc"));
@@ -55,7 +55,7 @@ impl Doctor<'_> {
         match &self.ids {
             Ok(ids) => format!("gateways run as {}, user {}", self.user_name(), ids.uid),
             Err(error) => {
-                findings.fail(format_args!("{error}"), format_args!("HERMES_GW_USER=NAME"));
+                findings.fail_of(error, "HERMES_GW_USER=NAME");
                 String::new()
             }
         }
@@ -69,7 +69,7 @@ impl Doctor<'_> {
     /// What gateways and boots need of the image.
     pub(super) fn image(&self, findings: &mut Findings) -> String {
         if let Err(error) = look_at_image(findings) {
-            told(findings, &error);
+            findings.fail_of(&error, "");
         }
         "programs and boot entry are there".into()
     }
@@ -86,22 +86,20 @@ impl Doctor<'_> {
             Ok(true) => {}
             Ok(false) => findings
                 .fail(format_args!("no s6-svscan runs on {path}"), format_args!("{restart}")),
-            Err(error) => {
-                findings.fail(format_args!("{error}"), format_args!("as root: hermes-gw reconcile"))
-            }
+            Err(error) => findings.fail_of(&error, "as root: hermes-gw reconcile"),
         }
         if other.path().as_bytes() != self.s6.slots.dir().path()
             && let Err(error) = look_at_other_tree(other, findings)
         {
-            told(findings, &error);
+            findings.fail_of(&error, "");
         }
         format!("{}: {}, {path}", tree.word(), tree.whose())
     }
 
     /// Whose the scandir is.
     pub(super) fn scandir(&self, findings: &mut Findings) -> String {
-        let names = [&b"."[..], b".s6-svscan/control"];
-        self.owned(findings, self.s6.slots.dir(), &names, "as root: hermes-gw reconcile");
+        let (dir, names) = (self.s6.slots.dir(), ". .s6-svscan/control");
+        self.owned(findings, dir, names, "as root: hermes-gw reconcile");
         "the gateways' user may add and remove slots".into()
     }
 
@@ -110,15 +108,12 @@ impl Doctor<'_> {
         let user = self.user_name();
         let mut sizes = Vec::new();
         for seen in &self.seen {
-            let name = seen.profile.name();
-            let path = shell_word(&self.s6.slots.dir().path_of(&seen.profile.slot()));
+            let name = seen.observation.profile.name();
+            let path = shell_word(&self.s6.slots.path_of(&seen.observation.profile));
             let slot = match &seen.slot {
                 Ok(slot) => slot,
                 Err(error) => {
-                    findings.fail(
-                        format_args!("{name}: {error}"),
-                        format_args!("hermes-gw unregister {name}"),
-                    );
+                    findings.fail_at(name, &error.to_string(), "unregister");
                     continue;
                 }
             };
@@ -209,7 +204,7 @@ impl Doctor<'_> {
         match self.count_supervisors(findings) {
             Ok(count) => format!("{count}, each on its slot"),
             Err(error) => {
-                told(findings, &error);
+                findings.fail_of(&error, "");
                 String::new()
             }
         }
@@ -220,7 +215,7 @@ impl Doctor<'_> {
         let mut count = 0;
         for pid in proc.names()?.iter().filter(|pid| pid[0].is_ascii_digit()) {
             let cmdline = container::cmdline(&proc, pid)?;
-            let mut args = cmdline.split(|&byte| byte == 0);
+            let mut args = parts(&cmdline, 0);
             let is_supervisor = args.next().is_some_and(|it| it.ends_with(b"s6-supervise"));
             let Some(name) = args.next().filter(|it| is_supervisor && is_slot(it)) else {
                 continue;
@@ -250,8 +245,11 @@ impl Doctor<'_> {
             let is_named = |it: &Profile| it.slot()[..] == name[..];
             let shown = Shown(&path);
             // It may have gone while slots were looked at.
-            let is_there = || self.s6.slots.dir().kind(name) != Ok(None);
-            if is_slot(name) && !self.seen.iter().any(|it| is_named(&it.profile)) && is_there() {
+            let is_there = || !matches!(self.s6.slots.dir().kind(name), Ok(None));
+            if is_slot(name)
+                && !self.seen.iter().any(|it| is_named(&it.observation.profile))
+                && is_there()
+            {
                 findings.fail(
                     format_args!("{shown} is no slot of a gateway"),
                     format_args!("rm -r {}", shell_word(&path)),
@@ -274,7 +272,7 @@ pub(super) fn room(findings: &mut Findings, dir: &Dir) -> String {
     let (bytes, files) = match dir.room() {
         Ok(room) => room,
         Err(error) => {
-            told(findings, &error);
+            findings.fail_of(&error, "");
             return String::new();
         }
     };
