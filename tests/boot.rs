@@ -419,8 +419,16 @@ fn where_the_main_program_is_its_gateway_default_stays_down() {
             let state = container.volume().read("default", "gateway_state.json");
             assert!(state.contains(r#""desired_state":"running""#), "{state}");
         }
+        // Another one would end it, and so the container.
+        for verb in ["start", "restart"] {
+            let refused = gw(&container, &[verb, "default"]);
+            assert_eq!(refused.code, 1, "{refused:?}");
+            assert!(refused.stderr.contains("main program is its gateway"), "{refused:?}");
+            gw(&container, &[verb, "--all"]).ok();
+            assert_eq!(container.state("default"), "down");
+        }
         // Started in spite of that, it is told.
-        gw(&container, &["start", "default"]).ok();
+        gw(&container, &["start", "--force", "default"]).ok();
         container.wait_up("default");
         let doctor = gw(&container, &["-q", "doctor"]);
         let line = "warn  gateways     default: up, and the container's main program is its gateway: two run; \

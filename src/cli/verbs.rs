@@ -81,8 +81,8 @@ Exit codes: 0 nothing fails, 1 something does.
 that they are to run. A profile on disk that has no slot is registered first. It ends a
 delay, and starts what was parked.
 
-Only with --force it starts what another container runs, or, under policy root, what
-default serves.
+Only with --force it starts what another container runs, what default serves (under
+policy root), or default where the main program is its gateway.
 
 Exit codes: 0 up, 1 it died at once, or is not started, 3 no such gateway, 99 not up in
 time.
@@ -100,7 +100,8 @@ Exit codes: 0 down, 3 no such gateway, 99 not down in time.
 seconds at most. What is down is started. Records that they are to run. With --no-wait
 s6 starts them anew, a second later. --force is as with start.
 
-Exit codes: 0 up, 1 it died at once, 3 no such gateway, 99 not up in time.
+Exit codes: 0 up, 1 it died at once, or is not started, 3 no such gateway, 99 not up in
+time.
 ";
     cmd::lifecycle::signal, (2, MANY), "signal SIGNAL PROFILE...",
     "send a signal to gateways",

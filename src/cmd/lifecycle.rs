@@ -4,6 +4,7 @@ use super::{outcomes, targets};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::transition::Target;
+use crate::hermes::container::Supervisor;
 use crate::manager::access::{Privilege, S6};
 use crate::manager::bring::{self, open};
 use crate::manager::{self, Outcomes, Timeout};
@@ -56,12 +57,18 @@ fn change(context: &Context, target: Target) -> Result<u8> {
     let is_refused = target != Target::Stop
         && !options.has(Opt::Force)
         && super::default_serves_all(context, &*manager);
-    let mut named = match (all, is_refused) {
-        (false, _) => targets(&options.words),
-        (true, false) => targets(&super::all(&*manager)?),
-        // Nobody has asked for one of the others.
-        (true, true) => vec![Ok(Profile::Default)],
+    let mut named = match all {
+        false => targets(&options.words),
+        true => targets(&super::all(&*manager)?),
     };
+    if all && target != Target::Stop && !options.has(Opt::Force) {
+        let main_is_default = manager.kind() == Supervisor::S6 && context.main_is_default()?;
+        // Nobody has asked for one that is not to be started.
+        named.retain(|it| match it {
+            Ok(Profile::Default) => !main_is_default,
+            _ => !is_refused,
+        });
+    }
     for it in named.iter_mut().filter(|_| is_refused) {
         if let Ok(Profile::Named(name)) = it {
             let why = "policy root: default serves it, and a second gateway would use the same \

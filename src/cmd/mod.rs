@@ -31,8 +31,13 @@ fn profile(name: &[u8]) -> Result<Profile> {
 /// Whether default serves all profiles: then others are not to be started. Where the homes
 /// cannot be opened nothing is known. Only once root is dropped.
 fn default_serves_all(context: &Context, manager: &dyn ServiceManager) -> bool {
-    manager.kind() == Supervisor::S6
-        && context.homes().is_ok_and(|homes| context.policy(&homes).policy == Policy::Root)
+    let Ok(homes) = context.homes() else { return false };
+    if manager.kind() != Supervisor::S6 {
+        return false;
+    }
+    let resolved = context.policy(&homes);
+    context.output.warn_all(&resolved.flaws);
+    resolved.policy == Policy::Root
 }
 
 /// Does something to all profiles that `named` are; the others are failures too. What

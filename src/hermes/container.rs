@@ -97,6 +97,10 @@ impl Role {
                     continue;
                 }
                 let cmdline = cmdline(&proc, name)?;
+                // PID 1 begins rc.init before it becomes s6-svscan: none comes after these.
+                if cmdline.starts_with(b"s6-supervise\0") {
+                    return Ok(Role::Ordinary);
+                }
                 let is_rc_init = |arg: &[u8]| arg.ends_with(RC_INIT);
                 if parts(&cmdline, 0).any(is_rc_init)
                     && let Some(role) = Role::of_cmdline(&cmdline)

@@ -1,9 +1,10 @@
 //! .env in a home, read as python-dotenv reads it, by which Hermes loads it.
 
 /// What `text` sets `name` to: the last line of that name counts, and one without `=` sets
-/// nothing. Escapes and `${...}` stand in it as they are written.
+/// nothing. Escapes and `${...}` stand in it as they are written. A byte order mark belongs to the
+/// first name, which is then another one.
 pub(super) fn value<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let mut reader = Reader(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text));
+    let mut reader = Reader(text);
     let mut found = None;
     loop {
         reader.0 = reader.0.trim_ascii_start();
@@ -111,11 +112,12 @@ pub(super) mod tests {
     }
 
     /// Lines, with N for the name, and what they set it to.
-    const TABLE: [(&str, Option<&str>); 34] = [
+    const TABLE: [(&str, Option<&str>); 35] = [
         ("", None),
         ("N=1", Some("1")),
         ("N=1\n", Some("1")),
-        ("\u{feff}N=1\n", Some("1")),
+        ("\u{feff}N=1\n", None),
+        ("\u{feff}#\nN=1\n", Some("1")),
         ("A=2\r\nN=1\r\nB=3\r\n", Some("1")),
         ("  export\tN =  yes  # a comment\n", Some("yes")),
         ("N=a#b", Some("a#b")),
@@ -167,7 +169,7 @@ pub(super) mod tests {
         texts.extend(peer::texts(&parts, 4000).iter().map(|text| named(text)));
         let script = "from dotenv import dotenv_values\n\
             def answer(text):\n\
-            \x20   return dotenv_values(stream=io.StringIO(text.lstrip('\\ufeff')), interpolate=False)\
+            \x20   return dotenv_values(stream=io.StringIO(text), interpolate=False)\
             .get('GATEWAY_MULTIPLEX_PROFILES')\n";
         let Some(answers) = peer::ask(script, &texts) else { return };
         for (text, answer) in texts.iter().zip(answers) {

@@ -6,12 +6,13 @@ use crate::error::{Errors, Kind};
 use crate::model::policy::{Policy, PolicySetting};
 use crate::model::values;
 use crate::sys::dir::Dir;
-use crate::text::Shown;
+use crate::text::{Shown, contains};
 
 /// Hermes' variable for it.
 pub(crate) const VARIABLE: &str = "GATEWAY_MULTIPLEX_PROFILES";
 const DOTENV: &[u8] = b".env";
 const CONFIG: &[u8] = b"config.yaml";
+const REFERENCE: &str = "sets GATEWAY_MULTIPLEX_PROFILES by another variable";
 /// Larger ones are not read, in bytes.
 const MAX_FILE: usize = 1 << 20;
 /// What follows from a file that says nothing for sure. Where no other one does, it is profiles.
@@ -62,6 +63,9 @@ fn by_variable(variable: Option<&[u8]>, root: &Dir, flaws: &mut Errors) -> Optio
     let content = read(root, DOTENV, flaws);
     let line = dotenv::value(&content, VARIABLE.as_bytes());
     let value = line.or(variable)?.trim_ascii();
+    if line.is_some() && contains(value, b"${") {
+        flaws.push(root.error(Kind::Unusable, "read", DOTENV, REFERENCE).hint(INSTEAD));
+    }
     // Nothing at all is no to a setting of ours, and not to Hermes.
     let yes = if value.is_empty() { None } else { values::boolean(value) };
     Some((yes?, VARIABLE, line.map(|_| DOTENV)))

@@ -96,7 +96,12 @@ impl<'a> S6<'a> {
         // A home that cannot be opened is not known to want anything.
         let Ok(homes) = self.context.homes() else { return };
         let policy = self.context.policy(&homes).policy;
-        let serves = policy == Policy::Root && self.is_running(&Profile::Default).unwrap_or(false);
+        // What cannot be looked at serves nobody.
+        let is_up = || {
+            self.is_running(&Profile::Default).unwrap_or(false)
+                || self.context.main_is_default().unwrap_or(false)
+        };
+        let serves = policy == Policy::Root && is_up();
         let names = if serves { state_file::served_profiles(homes.root()) } else { String::new() };
         let logs = home::logs(homes.root());
         for it in observations {

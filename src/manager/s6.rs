@@ -113,11 +113,20 @@ impl S6<'_> {
         if gateway.may_be_up() {
             return Ok(());
         }
+        let forced = self.context.options.has(Opt::Force);
+        let refused = |why| Err(self.failed(what, profile, Kind::Unusable, why));
+        if *profile == Profile::Default && !forced && self.context.main_is_default()? {
+            return refused(
+                "the container's main program is its gateway, and would be ended by another one: \
+                 --force starts that all the same",
+            );
+        }
         let homes = self.context.homes()?;
         if standby::locks_in(&homes, profile)?.are_held_elsewhere() {
-            if !self.context.options.has(Opt::Force) {
-                let why = "another container runs it: start and stop it there, or give --force";
-                return Err(self.failed(what, profile, Kind::Unusable, why.into()));
+            if !forced {
+                return refused(
+                    "another container runs it: start and stop it there, or give --force",
+                );
             }
             standby::take_log(&homes, profile)?;
         }

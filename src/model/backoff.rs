@@ -140,9 +140,9 @@ pub(crate) fn decide(facts: &Facts<'_>, limits: &Limits) -> Decision {
     let lasted = facts.uptime.is_some_and(|uptime| uptime >= limits.early);
     match facts.exit {
         _ if facts.planned => Decision::AsTold,
+        Exit::Code(CONFIGURATION) => Decision::Park(Reason::Configuration),
         _ if facts.home_gone => Decision::Park(Reason::HomeGone),
         _ if facts.elsewhere => Decision::StandBy,
-        Exit::Code(CONFIGURATION) => Decision::Park(Reason::Configuration),
         // Two that end each other at once are never up for so long.
         _ if facts.announced && lasted => Decision::Restart,
         Exit::Code(0) if lasted => Decision::Park(Reason::Finished),

@@ -202,7 +202,8 @@ pub(crate) fn plan(observed: Observed, policy: Policy) -> Vec<Action> {
         default.seed = migrate && default.effect != Effect::Skipped;
         // Once the main program runs, the pid files are its own.
         default.sweep &= boot || !main_is_default;
-        if main_is_default && default.down && default.effect != Effect::Skipped {
+        let says_why = !default.standing_by && default.effect != Effect::Skipped;
+        if main_is_default && default.down && says_why {
             default.reason = Some(MAIN_IS_DEFAULT.into());
         }
         default.folded = folded;
