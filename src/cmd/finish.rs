@@ -76,7 +76,8 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
     }
     match decision {
         Decision::AsTold | Decision::Restart => Ok(0),
-        Decision::StandBy => standby::stand_by(&slot).map(|()| PARKED),
+        // It is told to stay down by that; whoever tells it something else later is not overruled.
+        Decision::StandBy => standby::stand_by(&slot).map(|()| 0),
         Decision::Park(_) => Ok(PARKED),
         Decision::BackOff { delay, .. } => {
             let delay = delay.saturating_sub(backoff::THROTTLE);
@@ -109,8 +110,7 @@ fn logger(context: &Context, profile: &Profile, exit: Exit) -> Result<u8> {
         return Ok(0);
     }
     context.output.tell(profile.name(), STANDING_BY)?;
-    standby::stand_by(&Service::open(&Dir::open(b"..")?, b".")?)?;
-    Ok(PARKED)
+    standby::stand_by(&Service::open(&Dir::open(b"..")?, b".")?).map(|()| 0)
 }
 
 /// `EXIT_CODE SIGNAL NAME [PGID]`: what s6-supervise passes to the script.
@@ -184,7 +184,7 @@ fn look_at_home(
     let Some(home) = home(context)? else { return Ok(None) };
     // Where `run` did not get that far, nothing in there is of that run.
     let started = started.unwrap_or(Duration::MAX);
-    let elsewhere = standby::runs_elsewhere(&home);
+    let elsewhere = standby::runs_elsewhere(&home)?;
     Ok(Some((state_file::read_ending(&home, exit, started)?, elsewhere)))
 }
 

@@ -40,7 +40,7 @@ pub(super) struct Run<'a> {
     role: Role,
     homes: Homes,
     /// The directory of all logs, if it is there.
-    logs: Option<Dir>,
+    logs: Result<Option<Dir>>,
     s6: S6<'a>,
 }
 
@@ -131,6 +131,9 @@ impl<'a> Run<'a> {
             for (at, action) in actions.iter_mut().enumerate() {
                 self.apply(action, homes.get_mut(at).and_then(Option::take), &mut batch);
             }
+            if !only_standing_by && actions.iter().any(|it| it.effect == Effect::StandingBy) {
+                standby::wake();
+            }
             let asked = self.adopt(&mut actions);
             self.log(&actions);
             if let Err(error) = asked {
@@ -146,23 +149,25 @@ impl<'a> Run<'a> {
         standby::watch_loggers(self.slots())
     }
 
-    /// Takes over what is free, and says what was changed; the locks of what stands by now.
-    pub(super) fn take_over(&self) -> Result<Vec<Locks>> {
-        let (mut changed, mut waiting) = (Vec::new(), Vec::new());
+    /// Takes over what is free, and says what was changed; the locks of what stands by now, and
+    /// whether all went well.
+    pub(super) fn take_over(&self) -> Result<(Vec<Locks>, bool)> {
+        let (mut changed, mut waiting, mut well) = (Vec::new(), Vec::new(), true);
         // Nobody else is kept waiting for the lock where there is nothing to do under it.
         if !standby::any(self.slots())? {
-            return Ok(waiting);
+            return Ok((waiting, well));
         }
         for action in self.act(true)? {
             if let (Ok(profile), true) = (&action.profile, action.standing_by) {
                 waiting.push(standby::locks_in(&self.homes, profile)?);
             }
+            well &= action.effect != Effect::Failed;
             if action.effect.changes() {
                 changed.push(action);
             }
         }
         self.say(&changed)?;
-        Ok(waiting)
+        Ok((waiting, well))
     }
 
     fn warn(&self, error: &Error) {
@@ -229,24 +234,31 @@ impl<'a> Run<'a> {
             self.warn(&flaw);
         }
         let present = slots.binary_search_by(|name| name[..].cmp(&profile.slot()[..])).is_ok();
-        let slot = match present {
+        let mut slot = match present {
             false => Slot::Absent,
             true => slot::observe(self.slots(), &profile, self.user),
         };
         // What is up here, or may be, has its locks itself.
         let elsewhere = match slot {
             Slot::Present { supervised: true, standing_by: false, .. } | Slot::Unusable(_) => false,
-            _ => {
-                let locks = standby::locks_of(home, self.logs.as_ref(), &profile);
-                let elsewhere = locks.are_held_elsewhere();
-                if !elsewhere && !self.dry {
-                    self.context.output.warn_unless(locks.remove_stale());
-                }
-                elsewhere
-            }
+            _ => self.is_elsewhere(home, &profile).unwrap_or_else(|error| {
+                // Whoever has it is not to be disturbed.
+                slot = Slot::Unusable(error.to_string());
+                false
+            }),
         };
         let exit = state_file::read_exit(home);
         Found { profile: Ok(profile), prior, exit, elsewhere, slot }
+    }
+
+    /// Whether another container has `profile`. If not, a stale lock of its log goes.
+    fn is_elsewhere(&self, home: &Dir, profile: &Profile) -> Result<bool> {
+        let locks = standby::locks_of(home, &self.logs, profile)?;
+        let elsewhere = locks.are_held_elsewhere();
+        if !elsewhere && !self.dry {
+            self.context.output.warn_unless(locks.remove_stale());
+        }
+        Ok(elsewhere)
     }
 
     /// Takes away the slots that are to go, first of all: there is room for others then.

@@ -2,7 +2,7 @@
 
 use super::observe::Gateway;
 use super::script;
-use super::slots::{LOGGER_DOWN, Slots, is_standing_by};
+use super::slots::{DOWN, LOGGER_DOWN, Slots, is_standing_by};
 use crate::error::{Error, Kind, Result};
 use crate::model::plan::Slot;
 use crate::model::profile::Profile;
@@ -10,7 +10,6 @@ use crate::s6::service::EVENT_MODE;
 use crate::sys::dir::Dir;
 use crate::sys::meta::FileKind;
 
-const DOWN: &[u8] = b"down";
 const RUN: &[u8] = b"run";
 const FINISH: &[u8] = b"finish";
 const LOG_FINISH: &[u8] = b"log/finish";

@@ -103,6 +103,8 @@ pub(crate) const fn descriptors(gateways: usize) -> usize {
     DESCRIPTORS * gateways + SPARE
 }
 
+/// Keeps the gateway down when its supervisor starts.
+pub(super) const DOWN: &[u8] = b"down";
 /// Keeps the logger down, as `down` does the gateway: the mark of a slot that stands by. Two
 /// s6-log do not write to one directory.
 pub(super) const LOGGER_DOWN: &[u8] = b"log/down";

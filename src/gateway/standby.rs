@@ -1,9 +1,8 @@
 //! Slots that stand by while another container on the same volume has their profile: how one comes
 //! to that, what it waits for, and how it takes over.
 
-use super::observe::Gateway;
 use super::slot::{self, Rest};
-use super::slots::{self, Slots};
+use super::slots::{self, DOWN, LOGGER_DOWN, Slots};
 use crate::error::{Kind, Result};
 use crate::hermes::home::{self, Homes};
 use crate::hermes::locks::Locks;
@@ -14,7 +13,7 @@ use crate::s6::service::Service;
 use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
 use crate::sys::inotify::Watches;
-use crate::sys::{if_there, poll};
+use crate::sys::{if_there, if_usable, poll};
 use std::time::Duration;
 
 /// Where the longrun is that takes over what has become free.
@@ -24,43 +23,37 @@ const LET_GO: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The locks of `profile`, whose `home` it is; `logs` is the directory of all logs, if it is there.
-pub(crate) fn locks_of(home: &Dir, logs: Option<&Dir>, profile: &Profile) -> Locks {
-    // A log directory that cannot be opened has no lock that can.
-    let log = logs.and_then(|logs| logs.dir(profile.name().as_bytes()).ok());
+pub(crate) fn locks_of(home: &Dir, logs: &Result<Option<Dir>>, profile: &Profile) -> Result<Locks> {
+    let log = match logs.as_ref().map_err(Clone::clone)? {
+        Some(logs) => if_usable(logs.dir(profile.name().as_bytes()))?,
+        None => None,
+    };
     Locks::open(home, log)
 }
 
 /// The same, from the homes of all. A profile without a home has none.
 pub(crate) fn locks_in(homes: &Homes, profile: &Profile) -> Result<Locks> {
     match if_there(homes.of(profile))? {
-        Some(home) => Ok(locks_of(&home, home::logs(homes.root()).as_ref(), profile)),
+        Some(home) => locks_of(&home, &home::logs(homes.root()), profile),
         None => Ok(Locks::default()),
-    }
-}
-
-/// Takes the log of `profile` from the logger that has it, so that one here can write it, too.
-pub(crate) fn take_log(homes: &Homes, profile: &Profile) -> Result<()> {
-    let log = home::logs(homes.root()).map(|logs| logs.dir(profile.name().as_bytes()));
-    match log.map_or(Ok(None), if_there)? {
-        Some(log) => Locks::remove_log_lock(&log),
-        None => Ok(()),
     }
 }
 
 /// Adds to `it` who holds the lock of its gateway, where that should be nobody; `logs` is the
 /// directory of all logs, if it is there.
-pub(crate) fn add_holder(homes: &Homes, logs: Option<&Dir>, it: &mut Observation) {
+pub(crate) fn add_holder(homes: &Homes, logs: &Result<Option<Dir>>, it: &mut Observation) {
     use State::{BackingOff, Down, Parked, StandingBy};
     if matches!(it.state, BackingOff | Down | Parked | StandingBy) {
-        // A home that cannot be opened does not tell.
-        let home = homes.of(&it.profile).ok();
-        it.holder = home.and_then(|home| locks_of(&home, logs, &it.profile).seen_holder());
+        // What cannot be opened does not tell.
+        let home = homes.of(&it.profile);
+        let locks = home.and_then(|home| locks_of(&home, logs, &it.profile));
+        it.holder = locks.ok().and_then(|locks| locks.seen_holder());
     }
 }
 
 /// Whether another container runs the gateway with this `home`, which is not up here.
-pub(crate) fn runs_elsewhere(home: &Dir) -> bool {
-    Locks::open(home, None).gateway_holder() == Some(Holder::Elsewhere)
+pub(crate) fn runs_elsewhere(home: &Dir) -> Result<bool> {
+    Ok(Locks::open(home, None)?.gateway_holder() == Some(Holder::Elsewhere))
 }
 
 /// Has the service `slot` stand by: it and its logger stay down, or go down.
@@ -75,10 +68,17 @@ pub(crate) fn stand_by(slot: &Service) -> Result<()> {
 
 /// Has the slot of `profile`, which stood by, run here: up if it is to be. Only under the lock.
 pub(crate) fn take_over(slots: &Slots, profile: &Profile, user: &[u8], up: bool) -> Result<()> {
-    slot::amend(slots, profile, user, Some(Rest { down: !up, standing_by: false }))?;
-    let gateway = Gateway::open(slots, profile)?;
-    tell(&gateway.service.logger()?, &[Control::Up])?;
-    if up { tell(&gateway.service, &[Control::Up]) } else { Ok(()) }
+    slot::amend(slots, profile, user, None)?;
+    let service = slots.service(profile)?;
+    if up {
+        service.dir().remove(DOWN)?;
+    }
+    tell(&service.logger()?, &[Control::Up])?;
+    if up {
+        tell(&service, &[Control::Up])?;
+    }
+    // The mark goes last: as long as it is there, the next run does all this again.
+    service.dir().remove(LOGGER_DOWN).map(drop)
 }
 
 /// Tells the supervisor of `service` something. Where there is none yet, the files tell it.
@@ -97,9 +97,13 @@ pub(crate) fn wake() {
         .and_then(|dir| dir.open_fifo_writer(b"control")?.write(&[Control::Up as u8]));
 }
 
-/// Whether this image has the longrun.
+/// Whether the longrun waits. Who may not know takes it for granted.
 pub(crate) fn has_longrun() -> bool {
-    Dir::open(LONGRUN).is_ok()
+    let status = Dir::open(LONGRUN).and_then(|dir| Service::open(&dir, b".")?.status());
+    match status {
+        Ok(status) => status.is_up(),
+        Err(error) => error.kind == Kind::Denied,
+    }
 }
 
 /// Whether any slot stands by.

@@ -9,7 +9,7 @@ use crate::model::intent::LastKnown;
 use crate::model::profile::Profile;
 use crate::sys::dir::Dir;
 use crate::sys::meta::FileKind;
-use crate::sys::{Name, if_there};
+use crate::sys::{Name, if_there, if_usable};
 
 /// The home where none is set.
 pub(crate) const DEFAULT: &str = "/opt/data";
@@ -149,8 +149,8 @@ fn entry(profiles: &Dir, name: &[u8]) -> Option<Entry> {
 
 /// The directory that holds the logs of all gateways, below the root home; `None` if there is
 /// none that can be opened: s6-log is told so as well, and says it.
-pub(crate) fn logs(root: &Dir) -> Option<Dir> {
-    root.dir(b"logs").and_then(|logs| logs.dir(b"gateways")).ok()
+pub(crate) fn logs(root: &Dir) -> Result<Option<Dir>> {
+    if_usable(root.dir(b"logs").and_then(|logs| logs.dir(b"gateways")))
 }
 
 /// Removes the pid files of a gateway that cannot be running.

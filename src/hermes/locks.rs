@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::model::observation::Holder;
 use crate::model::values;
 use crate::sys::dir::{Dir, File};
-use crate::sys::if_there;
+use crate::sys::if_usable;
 use crate::sys::inotify::Watches;
 use crate::text::parts;
 
@@ -24,38 +24,48 @@ const MAX_LOCKS: usize = 1 << 20;
 pub(crate) struct Locks {
     gateway: Option<File>,
     log: Option<File>,
-    /// The log directory, if its lock is there and s6-log cannot open it.
-    stale: Option<Dir>,
+    /// The log directory, if it is there.
+    dir: Option<Dir>,
 }
 
 impl Locks {
     /// Opens those of the profile with this `home`, and with this log directory, if it has one.
-    pub(crate) fn open(home: &Dir, log: Option<Dir>) -> Locks {
-        // What is no file that can be opened is nobody's lock: Hermes opens it first, too.
-        let mut locks = Locks { gateway: home.file(GATEWAY_LOCK).ok(), log: None, stale: None };
-        if let Some(log) = log {
-            match if_there(log.file_to_write(LOG_LOCK)) {
-                Ok(lock) => locks.log = lock,
-                Err(_) => locks.stale = Some(log),
-            }
-        }
-        locks
+    ///
+    /// # Errors
+    /// One is there, and it cannot be told who holds it.
+    pub(crate) fn open(home: &Dir, dir: Option<Dir>) -> Result<Locks> {
+        // What can be no lock of theirs is not held: Hermes and s6-log open it first, too.
+        let gateway = if_usable(home.file(GATEWAY_LOCK))?;
+        let log = match &dir {
+            Some(dir) => if_usable(dir.file(LOG_LOCK))?,
+            None => None,
+        };
+        Ok(Locks { gateway, log, dir })
     }
 
     /// Removes the log's lock, whoever holds it: two loggers then write to one directory.
-    pub(crate) fn remove_log_lock(log: &Dir) -> Result<()> {
-        log.remove(LOG_LOCK).map(drop)
+    pub(crate) fn remove_log_lock(&self) -> Result<()> {
+        self.dir.as_ref().map_or(Ok(()), |dir| dir.remove(LOG_LOCK).map(drop))
     }
 
     /// Removes a lock that would keep s6-log from its work, though nobody holds it.
     pub(crate) fn remove_stale(&self) -> Result<()> {
-        self.stale.as_ref().map_or(Ok(()), Locks::remove_log_lock)
+        let Some(dir) = &self.dir else { return Ok(()) };
+        if self.logger().is_some() || if_usable(dir.file_to_write(LOG_LOCK))?.is_some() {
+            return Ok(());
+        }
+        self.remove_log_lock()
+    }
+
+    /// Who holds the log's lock: `Some(None)` is a process of another container.
+    fn logger(&self) -> Option<Option<u64>> {
+        self.log.as_ref().and_then(File::record_lock)
     }
 
     /// Who holds the gateway's, as far as that is seen: it is tried only where no logger here has
     /// the log. A try may be in the way of a gateway that starts at this moment.
     pub(crate) fn seen_holder(&self) -> Option<Holder> {
-        let logger = self.log.as_ref().and_then(File::record_lock);
+        let logger = self.logger();
         if logger == Some(None) {
             return Some(Holder::Elsewhere);
         }
@@ -95,7 +105,7 @@ impl Locks {
 
     /// Whether another container has the log.
     fn is_logged_elsewhere(&self) -> bool {
-        self.log.as_ref().and_then(File::record_lock) == Some(None)
+        self.logger() == Some(None)
     }
 
     /// Has `watches` tell when one of them is let go, or goes.
@@ -196,10 +206,10 @@ mod tests {
     fn a_holder_in_this_container_is_seen_and_nobody_is_none() {
         let dir = tempfile::tempdir().unwrap();
         let home = || Dir::open(dir.path().as_os_str().as_encoded_bytes()).unwrap();
-        assert_eq!(Locks::open(&home(), Some(home())).gateway_holder(), None);
+        assert_eq!(Locks::open(&home(), Some(home())).unwrap().gateway_holder(), None);
         let path = dir.path().join("gateway.lock");
         let file = std::fs::File::create(&path).unwrap();
-        let locks = Locks::open(&home(), Some(home()));
+        let locks = Locks::open(&home(), Some(home())).unwrap();
         assert_eq!(locks.gateway_holder(), None);
         file.lock().unwrap();
         let own = u64::from(std::process::id());
@@ -223,7 +233,7 @@ mod tests {
     fn only_a_lock_that_cannot_be_opened_is_stale() {
         let dir = tempfile::tempdir().unwrap();
         let home = || Dir::open(dir.path().as_os_str().as_encoded_bytes()).unwrap();
-        let remove_stale = || Locks::open(&home(), Some(home())).remove_stale().unwrap();
+        let remove_stale = || Locks::open(&home(), Some(home())).unwrap().remove_stale().unwrap();
         remove_stale();
         let path = dir.path().join("lock");
         std::fs::write(&path, "").unwrap();

@@ -108,7 +108,7 @@ impl<'a> S6<'a> {
             let main = || self.context.main_is_default().ok();
             it.wanted_at_boot = wanted_at_boot(&homes, policy, &it.profile, &main);
             it.served = serves && policy.folds(&it.profile) && is_in(&names, it.profile.name());
-            standby::add_holder(&homes, logs.as_ref(), it);
+            standby::add_holder(&homes, &logs, it);
         }
     }
 

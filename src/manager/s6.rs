@@ -121,14 +121,17 @@ impl S6<'_> {
                  --force starts that all the same",
             );
         }
-        let homes = self.context.homes()?;
-        if standby::locks_in(&homes, profile)?.are_held_elsewhere() {
-            if !forced {
-                return refused(
-                    "another container runs it: start and stop it there, or give --force",
-                );
+        // Where the homes cannot be opened nothing is known; the intent's record tells of that.
+        if let Ok(homes) = self.context.homes() {
+            let locks = standby::locks_in(&homes, profile)?;
+            if locks.are_held_elsewhere() {
+                if !forced {
+                    return refused(
+                        "another container runs it: start and stop it there, or give --force",
+                    );
+                }
+                locks.remove_log_lock()?;
             }
-            standby::take_log(&homes, profile)?;
         }
         match slots::is_standing_by(gateway.service.dir())? {
             true => {

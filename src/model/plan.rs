@@ -152,9 +152,10 @@ impl Action {
 
     /// The same action, if it is about a slot that stands by, or did; else none.
     pub(crate) fn leave_unless_standing_by(&mut self) {
-        let stood_by = self.present && matches!(self.effect, Effect::Started | Effect::Registered);
-        if !self.standing_by && !stood_by {
-            (self.effect, self.seed) = (Effect::Kept, false);
+        let stood_by =
+            self.standing_by || matches!(self.effect, Effect::Started | Effect::Registered);
+        if !self.present || !stood_by {
+            (self.effect, self.seed, self.standing_by) = (Effect::Kept, false, false);
             (self.sweep, self.unsupervised) = (false, false);
         }
     }

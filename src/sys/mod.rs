@@ -79,3 +79,17 @@ pub(crate) fn if_there<T>(result: Result<T>) -> Result<Option<T>> {
         Err(error) => Err(error),
     }
 }
+
+/// A result for who has no use for what cannot be opened: what is not there, is something else,
+/// or may not be opened is `None`, all else an error.
+pub(crate) fn if_usable<T>(result: Result<T>) -> Result<Option<T>> {
+    use crate::error::Kind::{Denied, Missing, Unusable};
+    match result {
+        Ok(it) => Ok(Some(it)),
+        Err(error) if matches!(error.kind, Denied | Missing | Unusable) => Ok(None),
+        Err(error) => match error.errno().map(Errno::from_raw_os_error) {
+            Some(Errno::LOOP | Errno::NOTDIR | Errno::ISDIR) => Ok(None),
+            _ => Err(error),
+        },
+    }
+}
