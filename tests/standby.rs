@@ -90,22 +90,9 @@ fn what_another_container_runs_stands_by_and_is_taken_over() {
     ] {
         assert!(console.contains(line), "{line}{console}");
     }
-    // All is well with that, as long as something waits for the other one to end.
-    let doctor = |filter: &str| {
-        let json = container.as_root(&["/command/hermes-gw", "--json", "doctor"]).stdout;
-        support::jq(filter, &json)
-    };
-    assert_eq!(doctor(".[] | select(.level != \"ok\") | .text"), "");
-    container.as_root(&["mv", "/run//service/hermes-standby", "/run//service/.away"]).ok();
-    assert_eq!(
-        doctor(".[] | select(.level != \"ok\") | .text + \"; \" + .remedy"),
-        ["coder", "writer"]
-            .map(|it| format!(
-                "{it}: {STANDING_BY}; nothing here waits for it to end; hermes-gw reconcile"
-            ))
-            .join("\n")
-    );
-    container.as_root(&["mv", "/run//service/.away", "/run//service/hermes-standby"]).ok();
+    // All is well with that, also without a logger.
+    let doctor = container.as_root(&["/command/hermes-gw", "-q", "doctor"]);
+    assert_eq!((doctor.code, doctor.stdout.as_str()), (0, ""));
 
     // Nothing is started or written for it, but if it is forced.
     let refused = gw(&container, &["start", "coder"]);

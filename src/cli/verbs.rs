@@ -190,10 +190,9 @@ Exit codes: 0.
 "Says how services come and go under s6. There is nothing to uninstall.
 ";
     cmd::standby::run, (0, 0), "standby",
-    "take over what another container ran; what the longrun hermes-standby runs",
-"Waits, without looking again and again, until another container on the same volume lets
-go of a profile that stands by for it, and then does what reconcile does. It ends when
-nothing has stood by for ten seconds.
+    "take over what another container ran: what the longrun hermes-standby runs",
+"Waits until another container on the same volume lets go of a profile that stands by
+here, and takes it over. It ends when nothing has stood by for ten seconds.
 
 Exit codes: 0 nothing stands by, 102 no s6-svscan runs.
 ";

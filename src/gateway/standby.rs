@@ -92,18 +92,8 @@ fn tell(service: &Service, letters: &[Control]) -> Result<()> {
 /// Has the longrun look after what stands by. Where it is not there, or this user may not tell it
 /// anything, `reconcile` takes over what is free.
 pub(crate) fn wake() {
-    let _ = Dir::open(LONGRUN)
-        .and_then(|dir| dir.dir(b"supervise"))
-        .and_then(|dir| dir.open_fifo_writer(b"control")?.write(&[Control::Up as u8]));
-}
-
-/// Whether the longrun waits. Who may not know takes it for granted.
-pub(crate) fn has_longrun() -> bool {
-    let status = Dir::open(LONGRUN).and_then(|dir| Service::open(&dir, b".")?.status());
-    match status {
-        Ok(status) => status.is_up(),
-        Err(error) => error.kind == Kind::Denied,
-    }
+    let service = Dir::open(LONGRUN).and_then(|dir| Service::open(&dir, b"."));
+    let _ = service.and_then(|service| tell(&service, &[Control::Up]));
 }
 
 /// Whether any slot stands by.

@@ -10,6 +10,7 @@ use crate::gateway::transition::Target;
 use crate::gateway::{adopt, retire, slots, standby};
 use crate::hermes::container::Supervisor;
 use crate::model::backoff::STANDING_BY;
+use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::Profile;
 use crate::options::{Opt, Verbosity};
 use crate::sys::if_there;
@@ -116,10 +117,7 @@ impl S6<'_> {
         let forced = self.context.options.has(Opt::Force);
         let refused = |why| Err(self.failed(what, profile, Kind::Unusable, why));
         if *profile == Profile::Default && !forced && self.context.main_is_default()? {
-            return refused(
-                "the container's main program is its gateway, and would be ended by another one: \
-                 --force starts that all the same",
-            );
+            return refused(MAIN_IS_DEFAULT);
         }
         // Where the homes cannot be opened nothing is known; the intent's record tells of that.
         if let Ok(homes) = self.context.homes() {

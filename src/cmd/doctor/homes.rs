@@ -3,7 +3,6 @@
 use super::services::{room, warn_of_settings};
 use super::{Doctor, Findings};
 use crate::error::Error;
-use crate::gateway::standby;
 use crate::hermes::home::Homes;
 use crate::model::backoff::Exit;
 use crate::model::observation::State;
@@ -115,10 +114,6 @@ impl Doctor<'_> {
                         format_args!("/command/s6-svc -c {slot}"),
                     );
                 }
-                (State::StandingBy, _) if !standby::has_longrun() => findings.warn(
-                    format_args!("{name}: {text}; nothing here waits for it to end"),
-                    format_args!("hermes-gw reconcile"),
-                ),
                 (State::Up, _) if main_is_default && it.profile == Profile::Default => {
                     let text = ["up, and ", MAIN_IS_DEFAULT, ": two run"].concat();
                     findings.warn_at(name, &text, "stop");
