@@ -211,6 +211,42 @@ fn what_is_stopped_in_the_container_that_has_the_log_can_be_forced_in_the_other(
 }
 
 #[test]
+fn a_longrun_that_is_killed_while_it_takes_over_does_it_the_next_time() {
+    // Two pid files, `down`, the logger's letter, the gateway's, `log/down`.
+    for call in [
+        "unlinkat:signal=KILL:when=3",
+        "write:signal=KILL:when=1",
+        "write:signal=KILL:when=2",
+        "unlinkat:signal=KILL:when=4",
+        "unlinkat:error=EIO:when=3",
+    ] {
+        let volume = Volume::new();
+        volume.wanted("coder", "running");
+        let holder = Holder::of(&volume, "coder");
+        let container = Container::boot(volume.clone(), Spec::default());
+        assert_eq!(text(&container, "coder"), STANDING_BY);
+        let processes = container.as_root(&["ps", "-eo", "pid=,args="]).ok();
+        let waits = processes.lines().find(|line| line.ends_with("/command/hermes-gw standby"));
+        let pid = waits.unwrap().trim_start().split(' ').next().unwrap();
+        let inject = format!("inject={call}");
+        let strace = ["strace", "-qq", "-o", "/dev/null", "-e", &inject, "-p", pid];
+        let mut strace = container.root_command(&strace).spawn().unwrap();
+        let status = container.inside(&format!("/proc/{pid}/status"));
+        wait_until("strace to be there", || {
+            !fs::read_to_string(&status).unwrap_or_default().contains("TracerPid:\t0\n")
+        });
+        drop(holder);
+        container.wait_up("coder");
+        wait_until(&format!("{call}: its files"), || files(&container, "coder") == [false; 2]);
+        wait_until("its logger", || {
+            gw(&container, &["logs", "coder"]).stdout.contains("gateway coder: running")
+        });
+        let _ = strace.kill();
+        strace.wait().unwrap();
+    }
+}
+
+#[test]
 fn a_holder_in_this_container_is_told_as_what_it_is() {
     let volume = Volume::new();
     volume.wanted("coder", "stopped");
