@@ -566,7 +566,7 @@ fn hooks_register_down_and_unregister_and_never_fail() {
     assert_eq!(hook("profile-delete", "one"), "");
     let stranger = ["/command/hermes-gw", "hook", "profile-create", "one"];
     let output = container.as_stranger(&stranger);
-    assert_eq!((output.code, output.stderr.lines().count()), (0, 1));
+    assert_eq!((output.code, output.stderr.lines().count()), (0, 1), "{output:?}");
     assert!(output.stderr.starts_with("hermes-gw: warning: lock: /run/service/"), "{output:?}");
     let guidance = gw(&container, &["uninstall"]).ok();
     assert!(guidance.contains("hermes profile create"), "{guidance}");

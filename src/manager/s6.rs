@@ -24,7 +24,6 @@ const START_UP: Timeout = Timeout::After(Duration::from_secs(5));
 impl S6<'_> {
     /// Registers under the lock, and waits until the slot is supervised; whether it is new.
     fn register_only(&self, profile: &Profile, how: &Registration<'_>) -> Result<bool> {
-        let elsewhere = self.is_elsewhere(profile)?;
         const WHAT: &str = "register gateway";
         let settings = &self.context.settings;
         let user = &settings.place()?.user;
@@ -43,6 +42,7 @@ impl S6<'_> {
                 let why = format!("s6-svscan can hold no more than {capacity} gateways");
                 return Err(self.failed(WHAT, profile, Kind::Unusable, &why));
             }
+            let elsewhere = self.is_elsewhere(profile)?;
             let rest = Rest { down: how.down, standing_by: elsewhere };
             slot::publish(dir, profile, user, how.environment, rest, &mut Batch::default())?;
             if elsewhere {
