@@ -22,7 +22,8 @@ use std::time::Duration;
 const START_UP: Timeout = Timeout::After(Duration::from_secs(5));
 
 impl S6<'_> {
-    /// Registers under the lock, and waits until the slot is supervised; whether it is new.
+    /// Registers under the lock, and waits until the slot is supervised; whether it is new, and
+    /// this container's to start.
     fn register_only(&self, profile: &Profile, how: &Registration<'_>) -> Result<bool> {
         const WHAT: &str = "register gateway";
         let settings = &self.context.settings;
@@ -31,7 +32,7 @@ impl S6<'_> {
         let dir = self.slots.dir();
         let names = dir.names()?;
         self.context.output.warn_all(&retire::clean_up(&self.slots, &names));
-        let new = !self.slots.has(profile)?;
+        let (new, mut elsewhere) = (!self.slots.has(profile)?, false);
         if !new && !how.if_missing {
             let why = "it is registered already";
             return Err(self.failed(WHAT, profile, Kind::Registered, why));
@@ -42,7 +43,7 @@ impl S6<'_> {
                 let why = format!("s6-svscan can hold no more than {capacity} gateways");
                 return Err(self.failed(WHAT, profile, Kind::Unusable, &why));
             }
-            let elsewhere = self.is_elsewhere(profile)?;
+            elsewhere = self.is_elsewhere(profile)?;
             let rest = Rest { down: how.down, standing_by: elsewhere };
             slot::publish(dir, profile, user, how.environment, rest, &mut Batch::default())?;
             if elsewhere {
@@ -59,7 +60,7 @@ impl S6<'_> {
         let one = slice::from_ref(profile);
         let adopted = adopt::adopt(&self.slots, one, user, settings.services_max);
         let error = match adopted.and_then(|mut adopted| adopted.pop().unwrap_or(Ok(false))) {
-            Ok(true) => return Ok(new),
+            Ok(true) => return Ok(new && !elsewhere),
             Ok(false) => {
                 self.failed(WHAT, profile, Kind::Unsupervised, &adopt::why_not(&self.slots))
             }
@@ -99,11 +100,6 @@ impl S6<'_> {
             }
             None => Ok(false),
         }
-    }
-
-    fn is_standing_by(&self, profile: &Profile) -> Result<bool> {
-        let slot = if_there(self.slots.service(profile))?;
-        slot.map_or(Ok(false), |slot| slots::is_standing_by(slot.dir()))
     }
 
     /// Refuses to start what another container runs, unless that is to be done all the same. What
@@ -190,7 +186,7 @@ impl ServiceManager for S6<'_> {
 
     fn register(&self, profile: &Profile, how: &Registration<'_>) -> Result<bool> {
         let new = self.register_only(profile, how).map_err(|error| self.context.explain(error))?;
-        if new && !how.down && !self.is_standing_by(profile)? {
+        if new && !how.down {
             // s6 starts it by itself; whether it stays up is another matter.
             let one = slice::from_ref(profile);
             for up in bring::command(self, Target::Start, one, START_UP, &|_, _| ()) {
