@@ -218,7 +218,8 @@ stays down.
     cmd::detect, (0, 0), "detect",
     "print who supervises services here: s6, systemd or none",
 "Prints who supervises services here: s6, systemd or none. It is s6 if PID 1 is
-s6-svscan and /run/s6/basedir is a directory.
+s6-svscan and /run/s6/basedir is a directory. Where /proc hides PID 1 (hidepid), an
+s6-svscan on /run/service tells.
 
 Exit codes: 0.
 ";

@@ -2,10 +2,13 @@
 //!
 //! Both are read from a /proc that the caller names, and only of processes that nobody but
 //! PID 1's user can make: PID 1 itself, and its child rc.init, by which s6-overlay runs the
-//! container's main program.
+//! container's main program. Where /proc hides them, as its option hidepid asks for, what s6 and
+//! root's boot have left below /run tells instead.
 
 use crate::error::{Kind, Result};
+use crate::model::tree::Tree;
 use crate::model::values;
+use crate::s6::scandir::CONTROL_FIFO;
 use crate::sys::dir::{self, Dir};
 use crate::sys::{Name, if_there};
 use crate::text::parts;
@@ -25,14 +28,18 @@ pub(crate) enum Supervisor {
 }
 
 impl Supervisor {
-    /// Detects it, for any uid: s6 needs both signs, so that it is never found by accident.
+    /// Detects it, for any uid: s6 needs both signs, so that it is never found by accident. Where
+    /// nothing tells what PID 1 is, its s6-svscan is known by its scandir.
     pub(crate) fn detect(proc: &[u8]) -> Result<Supervisor> {
         let comm = match if_there(Dir::open(proc))? {
             Some(proc) => of_process(proc.read(b"1/comm", 64))?,
             None => None,
         };
-        let s6_svscan = comm.is_some_and(|comm| comm.trim_ascii_end() == b"s6-svscan");
-        Ok(if s6_svscan && dir::is_dir(b"/run/s6/basedir")? {
+        let is_s6_svscan = || match comm {
+            Some(comm) => Ok(comm.trim_ascii_end() == b"s6-svscan"),
+            None => is_scanned(),
+        };
+        Ok(if dir::is_dir(b"/run/s6/basedir")? && is_s6_svscan()? {
             Supervisor::S6
         } else if dir::is_dir(b"/run/systemd/system")? {
             Supervisor::Systemd
@@ -49,6 +56,25 @@ impl Supervisor {
             Supervisor::None => "none",
         }
     }
+}
+
+/// Whether an s6-svscan runs on PID 1's scandir.
+fn is_scanned() -> Result<bool> {
+    let scandir = Dir::open(Tree::Root.path().as_bytes());
+    scandir.and_then(|scandir| scandir.fifo_has_reader(CONTROL_FIFO)).or_else(|error| {
+        match error.kind {
+            // It is there, and not this user's to ask.
+            Kind::Denied => Ok(true),
+            Kind::Missing => Ok(false),
+            _ => Err(error),
+        }
+    })
+}
+
+/// Notes, for users whom /proc hides PID 1 from, that the main program is the root profile's
+/// gateway. Only as root.
+pub(crate) fn note_main_is_default() -> Result<()> {
+    Dir::open(OF_THIS_BOOT)?.replace(IS_DEFAULT, 0o644, b"")
 }
 
 /// What the container's main program is.
@@ -74,6 +100,10 @@ const NO_GATEWAYS: &str = "dashboard serve gui desktop";
 /// More digits than any pid has.
 const MAX_DIGITS: usize = 10;
 const RC_INIT: &[u8] = b"/rc.init";
+/// s6-overlay empties this directory when a container starts; only root writes there.
+const OF_THIS_BOOT: &[u8] = b"/run/s6";
+/// There where a boot has found that the main program is the root profile's gateway.
+const IS_DEFAULT: &[u8] = b"hermes-gw.main-is-default";
 
 impl Role {
     /// Finds the main program in `proc`: in PID 1's command line, else in that of its child
@@ -83,7 +113,7 @@ impl Role {
     /// /proc is there and cannot be read: then nothing is known.
     pub(crate) fn detect(proc: &[u8]) -> Result<Role> {
         let Some(proc) = if_there(Dir::open(proc))? else { return Ok(Role::Ordinary) };
-        let Some(init) = Process::read(&proc, b"1")? else { return Ok(Role::Ordinary) };
+        let Some(init) = Process::read(&proc, b"1")? else { return Role::noted() };
         if let Some(role) = Role::of_cmdline(&cmdline(&proc, b"1")?) {
             return Ok(role);
         }
@@ -110,6 +140,15 @@ impl Role {
             }
         }
         Ok(Role::Ordinary)
+    }
+
+    /// What root's boot has noted, for users whom /proc hides PID 1 from.
+    fn noted() -> Result<Role> {
+        let noted = Dir::open(OF_THIS_BOOT).and_then(|dir| dir.kind(IS_DEFAULT));
+        Ok(match if_there(noted)?.flatten() {
+            Some(_) => Role::GatewayRun { unsupervised: true },
+            None => Role::Ordinary,
+        })
     }
 
     /// Whether the main program is itself the root profile's gateway; `no_supervise` is the

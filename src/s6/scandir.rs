@@ -9,7 +9,8 @@ use std::time::Duration;
 /// s6-svscan's own directory in a scandir.
 pub(crate) const CONTROL_DIR: &[u8] = b".s6-svscan";
 pub(super) const CONTROL: &[u8] = b"control";
-const CONTROL_FIFO: &[u8] = b".s6-svscan/control";
+/// The FIFO that s6-svscan is asked by, in a scandir.
+pub(crate) const CONTROL_FIFO: &[u8] = b".s6-svscan/control";
 
 /// What s6-svscan can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -202,7 +202,8 @@ impl Doctor<'_> {
     /// Whether there are supervisors without a slot.
     pub(super) fn supervisors(&self, findings: &mut Findings) -> String {
         match self.count_supervisors(findings) {
-            Ok(count) => format!("{count}, each on its slot"),
+            Ok(None) => "not looked at: /proc hides them from this user".into(),
+            Ok(Some(count)) => format!("{count}, each on its slot"),
             Err(error) => {
                 findings.fail_of(&error, "");
                 String::new()
@@ -210,11 +211,14 @@ impl Doctor<'_> {
         }
     }
 
-    fn count_supervisors(&self, findings: &mut Findings) -> Result<usize> {
+    /// How many there are; `None` if that cannot be seen.
+    fn count_supervisors(&self, findings: &mut Findings) -> Result<Option<usize>> {
         let proc = Dir::open(PROC)?;
-        let mut count = 0;
+        // Those of the user tree are its user's own.
+        let (mut count, mut sees_them) = (0, self.s6.slots.tree == Tree::User);
         for pid in proc.names()?.iter().filter(|pid| pid[0].is_ascii_digit()) {
             let cmdline = container::cmdline(&proc, pid)?;
+            sees_them |= pid == b"1" && !cmdline.is_empty();
             let mut args = parts(&cmdline, 0);
             let is_supervisor = args.next().is_some_and(|it| it.ends_with(b"s6-supervise"));
             let Some(name) = args.next().filter(|it| is_supervisor && is_slot(it)) else {
@@ -233,7 +237,7 @@ impl Doctor<'_> {
                 );
             }
         }
-        Ok(count)
+        Ok(sees_them.then_some(count))
     }
 
     pub(super) fn leftovers(&self, findings: &mut Findings) -> String {

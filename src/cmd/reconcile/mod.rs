@@ -8,7 +8,7 @@ use crate::gateway::observe::may_run;
 use crate::gateway::slot::{self, Batch, Rest};
 use crate::gateway::slots::{self, Slots};
 use crate::gateway::{adopt, retire, standby};
-use crate::hermes::container::{PROC, Role};
+use crate::hermes::container::{self, PROC, Role};
 use crate::hermes::home::{self, Homes};
 use crate::hermes::locks::Locks;
 use crate::hermes::{boot_log, state_file};
@@ -85,10 +85,13 @@ impl<'a> Run<'a> {
         let skipped = settings.skip.clone()?;
         context.warn_of_settings();
         let role = Role::detect(PROC)?;
+        let (boot, dry) = (options.has(Opt::Boot), options.has(Opt::DryRun));
         if let Some(why) = reason_to_skip(skipped, role) {
             return skip(context, &why).map(|()| None);
         }
-        let (boot, dry) = (options.has(Opt::Boot), options.has(Opt::DryRun));
+        if boot && !dry && identity::is_root() && role.is_default(settings.no_supervise) {
+            context.output.warn_unless(container::note_main_is_default());
+        }
         let privilege = match (dry, boot) {
             (true, _) => Privilege::Control,
             (false, false) => Privilege::Register,
