@@ -45,6 +45,9 @@ impl Context {
             return as_root(None);
         }
         let ids = identity::look_up(&self.settings.place()?.user)?;
+        if let Some(flaw) = &ids.flaw {
+            self.output.warn(flaw);
+        }
         as_root(Some(&ids))?;
         identity::become_user(&ids)?;
         self.dropped.set(true);

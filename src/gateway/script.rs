@@ -1,6 +1,7 @@
 //! The scripts of a slot: rendering and quoting.
 
 use crate::model::profile::Profile;
+use crate::sys::identity::Ids;
 use crate::text::quote;
 
 /// The `type` file.
@@ -12,6 +13,30 @@ HERMES_HOME="${HERMES_HOME%/}"
 case "${HERMES_HOME%/*}" in */profiles) HERMES_HOME="${HERMES_HOME%/profiles/*}" ;; esac
 : "${HERMES_HOME:=/}"
 "#;
+
+/// What the name of the file begins with, below /, that says what the scripts drop to; the user's
+/// follows. Root writes it at each boot, and the scripts are the same whoever makes them.
+const IDS: &str = "run/hermes-gw.ids.";
+
+/// The name of that file for `user`, below /.
+pub(crate) fn ids_of(user: &[u8]) -> Vec<u8> {
+    [IDS.as_bytes(), user].concat()
+}
+
+/// Its content: options of s6-applyuidgid.
+pub(crate) fn ids(Ids { uid, gid, groups, .. }: &Ids) -> String {
+    let mut text = String::new();
+    let mut add = |before, id: &u32| {
+        text += before;
+        text += &u64::from(*id).to_string();
+    };
+    add("-u ", uid);
+    add(" -g ", gid);
+    for (at, group) in groups.iter().enumerate() {
+        add(if at == 0 { " -G " } else { "," }, group);
+    }
+    text + "\n"
+}
 
 const ENV_BEGIN: &[u8] = b"# extra environment\n";
 const ENV_END: &[u8] = b"# end of extra environment\n";
@@ -73,19 +98,26 @@ exit 0
 const TO_THE_LOG: &[u8] = b"exec 2>&1\n";
 
 /// What `run` and `log/run` begin with, `first` before all else: they drop to `user`, once and
-/// even if that is root too, before they touch anything. Without `id` they go no further.
+/// even if that is root too, before they touch anything. Without `id` they go no further. Where
+/// nothing says which ids those are, the user database's groups are all they get.
 fn head(profile: &Profile, user: &[u8], first: &[u8], script: &mut Vec<u8>) {
     for part in [
         b"#!/command/with-contenv sh\n# Profile ",
         profile.name().as_bytes(),
         b"; written by hermes-gw, which may replace it.\n",
         first,
-        b"set -e\nuid=$(id -u)\nif [ \"$uid\" = 0 ] && [ \"$1\" != dropped ]; then exec s6-setuidgid ",
+        b"set -e\nuid=$(id -u)\nif [ \"$uid\" = 0 ] && [ \"$1\" != dropped ]; then\n\
+          if read -r ids 2>/dev/null </",
+        IDS.as_bytes(),
     ] {
         script.extend_from_slice(part);
     }
     quote(user, script);
-    script.extend_from_slice(b" sh \"$0\" dropped; fi\n");
+    script.extend_from_slice(
+        b"; then exec s6-applyuidgid $ids sh \"$0\" dropped; fi\nexec s6-setuidgid ",
+    );
+    quote(user, script);
+    script.extend_from_slice(b" sh \"$0\" dropped\nfi\n");
     script.extend_from_slice(HOME.as_bytes());
 }
 
@@ -146,14 +178,32 @@ mod tests {
         assert!(named.ends_with("\nexec hermes -p coder gateway run --replace\n"), "{named}");
         for script in [default, named] {
             assert!(script.starts_with("#!/command/with-contenv sh\n"));
-            assert!(script.contains("then exec s6-setuidgid hermes sh \"$0\" dropped; fi\n"));
+            let ids = "if read -r ids 2>/dev/null </run/hermes-gw.ids.hermes; then exec s6-applyuidgid $ids sh \"$0\" dropped; fi\n";
+            assert!(
+                script
+                    .contains(&[ids, "exec s6-setuidgid hermes sh \"$0\" dropped\nfi\n"].concat()),
+                "{script}"
+            );
         }
+    }
+
+    #[test]
+    fn ids_are_options_of_s6_applyuidgid_which_has_always_a_list_to_set() {
+        let table: [(u32, u32, &[u32], &str); 2] = [
+            (10000, 10001, &[10001, 44, 0], "-u 10000 -g 10001 -G 10001,44,0\n"),
+            (1001, 0, &[0], "-u 1001 -g 0 -G 0\n"),
+        ];
+        for (uid, gid, groups, text) in table {
+            assert_eq!(ids(&Ids { uid, gid, groups: groups.to_vec(), flaw: None }), text);
+        }
+        assert_eq!(ids_of(b"hermes"), b"run/hermes-gw.ids.hermes");
     }
 
     #[test]
     fn the_logger_writes_below_the_home_of_the_moment() {
         let script = String::from_utf8(log_run(&coder(), b"o'neil")).unwrap();
         assert!(script.contains("exec s6-setuidgid 'o'\\''neil' sh \"$0\""), "{script}");
+        assert!(script.contains("</run/hermes-gw.ids.'o'\\''neil'; then"), "{script}");
         assert!(script.contains("dir=\"$HERMES_HOME/logs/gateways/coder\"\n"));
         assert!(script.ends_with("\nexec s6-log -p 1 n10 s1000000 T \"$dir\"\n"));
     }

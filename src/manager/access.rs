@@ -4,6 +4,7 @@ use super::ServiceManager;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::observe::{Observer, wanted_at_boot};
+use crate::gateway::script;
 use crate::gateway::slot;
 use crate::gateway::slots::{Slots, is_slot};
 use crate::gateway::standby;
@@ -15,6 +16,7 @@ use crate::model::profile::Profile;
 use crate::model::tree::Tree;
 use crate::s6::handover;
 use crate::s6::service::Service;
+use crate::sys::dir::Dir;
 use crate::sys::identity::Ids;
 use crate::sys::lock::Lock;
 use crate::sys::{self, identity, if_there};
@@ -58,6 +60,9 @@ impl<'a> S6<'a> {
         let (mut opened, mut stale) = (None, false);
         context.drop_root(&mut |ids| {
             let place = context.settings.place()?;
+            if privilege >= Privilege::Register {
+                context.output.warn_unless(leave_ids(context, ids));
+            }
             if privilege == Privilege::Boot && place.tree == Tree::User {
                 stale = user_tree::make(&place.scandir, ids)?;
             }
@@ -174,6 +179,13 @@ fn is_in(names: &str, name: &str) -> bool {
     // No name has anything in it that JSON escapes.
     let name = ["\"", name, "\""].concat();
     names.is_empty() || contains(names.as_bytes(), name.as_bytes())
+}
+
+/// Leaves for the scripts that drop root which `ids` to drop to, if this is root.
+pub(crate) fn leave_ids(context: &Context, ids: Option<&Ids>) -> Result<()> {
+    let Some(ids) = ids else { return Ok(()) };
+    let name = script::ids_of(&context.settings.place()?.user);
+    Dir::open(b"/")?.replace(&name, 0o644, script::ids(ids).as_bytes())
 }
 
 /// Gives to `ids` what hermes needs of PID 1's tree. The user tree is its user's already.

@@ -1,4 +1,5 @@
-//! Who this process is, and who the gateways' user is by the image's user database.
+//! Who this process is, and who the gateways' user is: by the image's user database, and by the
+//! groups that the container's runtime has given PID 1.
 
 use super::dir::Dir;
 use super::{failed, if_there};
@@ -9,8 +10,10 @@ use rustix::fs::Mode;
 use rustix::process::{self, Gid, Uid};
 use rustix::thread;
 
-/// Bounds what a strange /etc can make us read, in bytes.
+/// Bounds what a strange /etc can make us read, in bytes; the kernel's most groups need less.
 const MAX_DATABASE: usize = 1 << 20;
+/// What the kernel shows instead of a group that has no number in this user namespace.
+const OVERFLOW: u32 = 65534;
 
 /// The ids of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +22,10 @@ pub(crate) struct Ids {
     pub(crate) uid: u32,
     /// The primary group id.
     pub(crate) gid: u32,
-    /// All supplementary group ids.
+    /// All supplementary group ids; the primary one is the first, as initgroups(3) has it.
     pub(crate) groups: Vec<u32>,
+    /// Why the groups of PID 1 are not among them, if they could not be read.
+    pub(crate) flaw: Option<Box<Error>>,
 }
 
 impl Ids {
@@ -65,7 +70,8 @@ pub(crate) fn clear_umask() {
     process::umask(Mode::empty());
 }
 
-/// Looks up `name` in /etc/passwd and its groups in /etc/group.
+/// Looks up `name` in /etc/passwd and its groups in /etc/group, and adds those that the runtime
+/// has given PID 1, if this user may know them.
 ///
 /// # Errors
 /// [`Kind::Unusable`] if there is no such user.
@@ -74,27 +80,56 @@ pub(crate) fn look_up(name: &[u8]) -> Result<Ids> {
     let passwd = etc.read(b"passwd", MAX_DATABASE)?;
     // An image without /etc/group has no supplementary groups.
     let group = if_there(etc.read(b"group", MAX_DATABASE))?.unwrap_or_default();
-    find(name, &passwd, &group).ok_or_else(|| {
+    let (init, flaw) = match Dir::open(b"/proc").and_then(|it| it.read(b"1/status", MAX_DATABASE)) {
+        Ok(status) => (status, None),
+        Err(error) => (Vec::new(), Some(error.hint("PID 1's groups are not known"))),
+    };
+    let ids = find(name, &passwd, &group, &init);
+    let ids = ids.map(|ids| Ids { flaw, ..ids });
+    ids.ok_or_else(|| {
         Error::new(Kind::Unusable, "look up user", name, "not in /etc/passwd")
             .hint("name the gateways' user in HERMES_GW_USER")
     })
 }
 
-/// The ids of `name` according to the texts of passwd(5) and group(5).
-fn find(name: &[u8], passwd: &[u8], group: &[u8]) -> Option<Ids> {
+/// The ids of `name` according to the texts of passwd(5) and group(5), and of PID 1's `status`
+/// in /proc.
+///
+/// What the image's author gives the user by name counts, but never 0: its members may write
+/// /etc/passwd in some images. Of PID 1's groups those do not count that list root, either:
+/// runtimes give it root's own, such as disk.
+fn find(name: &[u8], passwd: &[u8], group: &[u8], status: &[u8]) -> Option<Ids> {
     let is_entry = |line: &&[u8]| field(line, 0) == Some(name);
     let entry = parts(passwd, b'\n').find(is_entry)?;
     let (uid, gid) = (number(field(entry, 2)?)?, number(field(entry, 3)?)?);
-    let mut groups = vec![gid];
+    // Those that count, if they are not 0; and root's own.
+    let (mut named, mut of_root) = (Vec::new(), vec![OVERFLOW]);
     for line in parts(group, b'\n') {
         let (Some(id), Some(members)) = (field(line, 2).and_then(number), field(line, 3)) else {
             continue;
         };
-        if !groups.contains(&id) && parts(members, b',').any(|member| member == name) {
+        for member in parts(members, b',') {
+            if member == name {
+                named.push(id);
+            }
+            if member == b"root" {
+                of_root.push(id);
+            }
+        }
+    }
+    let granted = parts(status, b'\n').find_map(|line| line.strip_prefix(b"Groups:"));
+    for id in parts(granted.unwrap_or_default().trim_ascii(), b' ').filter_map(number) {
+        if !of_root.contains(&id) {
+            named.push(id);
+        }
+    }
+    let mut groups = vec![gid];
+    for id in named {
+        if id != 0 && !groups.contains(&id) {
             groups.push(id);
         }
     }
-    Some(Ids { uid, gid, groups })
+    Some(Ids { uid, gid, groups, flaw: None })
 }
 
 /// The field `at` of a line of passwd(5) or group(5), from 0 on.
@@ -112,22 +147,45 @@ mod tests {
     use super::*;
 
     const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/bash\n# note\nherme:x:1:1::/:\n\
-        hermes:x:10000:10001:Hermes:/opt/data:/bin/sh\nbad:x:-1:4294967295::/:\nshort:x:7\n";
-    const GROUP: &[u8] = b"root:x:0:\nhermes:x:10001:\nvideo:x:44:root,hermes\nodd\n\
-        nope:x:45:hermesx\ndocker:x:999:hermes\nbig:x:4294967295:hermes\n";
+        hermes:x:10000:10001:Hermes:/opt/data:/bin/sh\nbad:x:-1:4294967295::/:\nshort:x:7\n\
+        pod:x:1001:0::/:\n";
+    const GROUP: &[u8] = b"root:x:0:hermes\ndisk:x:6:root\nwheel:x:10:bin,root,adm\n\
+        hermes:x:10001:\nvideo:x:44:root,hermes\nodd\nrooty:x:46:rooter\nnope:x:45:hermesx\n\
+        docker:x:999:hermes\nbig:x:4294967295:hermes\n";
 
     #[test]
-    fn ids_and_groups_come_from_the_databases() {
-        let hermes = Ids { uid: 10000, gid: 10001, groups: vec![10001, 44, 999] };
-        assert_eq!(find(b"hermes", PASSWD, GROUP), Some(hermes));
-        let alone = Ids { uid: 1, gid: 1, groups: vec![1] };
-        assert_eq!(find(b"herme", PASSWD, b""), Some(alone));
+    fn groups_are_those_of_the_databases_and_those_of_pid_1_that_are_not_roots_own() {
+        let table: &[(&str, &[u8], &str, &[u32])] = &[
+            // whose, the text of group(5), what follows `Groups:`; the groups
+            ("hermes", GROUP, "", &[10001, 44, 999]),
+            ("herme", b"", "", &[1]),
+            ("hermes", GROUP, "\t2775 46 \n", &[10001, 44, 999, 2775, 46]),
+            // Neither 0 nor what lists root, and none twice.
+            ("hermes", GROUP, "\t0 6 10 44 999 10001 3000 3000 \n", &[10001, 44, 999, 3000]),
+            // video is hermes' by name, not herme's.
+            ("herme", GROUP, "\t44 45 \n", &[1, 45]),
+            // Without a database nobody knows what is root's but 0.
+            ("herme", b"", "\t0 6 \n", &[1, 6]),
+            // The primary group is what the database says.
+            ("pod", GROUP, "\t0 6 7 \n", &[0, 7]),
+            // One without a number here, and what is none.
+            ("herme", GROUP, "\t65534 4294967295 -1 x 7", &[1, 7]),
+            ("herme", GROUP, "", &[1]),
+        ];
+        for (name, group, granted, groups) in table {
+            let status = format!("Name:\ts6-svscan\nGroups:{granted}\nNStgid:\t1\n");
+            let found = find(name.as_bytes(), PASSWD, group, status.as_bytes()).unwrap();
+            assert_eq!(&found.groups, groups, "{name} {granted:?}");
+        }
+        let found = find(b"hermes", PASSWD, GROUP, b"").unwrap();
+        let groups = vec![10001, 44, 999];
+        assert_eq!(found, Ids { uid: 10000, gid: 10001, groups, flaw: None });
     }
 
     #[test]
     fn an_unknown_or_malformed_user_is_none() {
         for name in ["her", "", "bad", "short", "# note"] {
-            assert_eq!(find(name.as_bytes(), PASSWD, GROUP), None, "{name}");
+            assert_eq!(find(name.as_bytes(), PASSWD, GROUP, b""), None, "{name}");
         }
     }
 }

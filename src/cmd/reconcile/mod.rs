@@ -12,7 +12,7 @@ use crate::hermes::container::{self, PROC, Role};
 use crate::hermes::home::{self, Homes};
 use crate::hermes::locks::Locks;
 use crate::hermes::{boot_log, state_file};
-use crate::manager::access::{Privilege, S6};
+use crate::manager::access::{self, Privilege, S6};
 use crate::model::plan::{self, Action, Effect, Found, Observed, Slot};
 use crate::model::profile::Profile;
 use crate::model::tree::Tree;
@@ -87,6 +87,11 @@ impl<'a> Run<'a> {
         let role = Role::detect(PROC)?;
         let (boot, dry) = (options.has(Opt::Boot), options.has(Opt::DryRun));
         if let Some(why) = reason_to_skip(skipped, role) {
+            if boot && !dry {
+                // The dashboard may run all the same.
+                let left = context.drop_root(&mut |ids| access::leave_ids(context, ids));
+                context.output.warn_unless(left);
+            }
             return skip(context, &why).map(|()| None);
         }
         if boot && !dry && identity::is_root() && role.is_default(settings.no_supervise) {
