@@ -94,6 +94,10 @@ pub struct Spec {
     pub descriptors: Option<u32>,
     /// Files and directories of the machine that are in the container at the same place.
     pub mounts: Vec<PathBuf>,
+    /// Groups that PID 1 has besides root's, with commas between: `docker run --group-add`.
+    pub groups: &'static str,
+    /// Whether /proc hides from each user the processes of others: the number of proc(5).
+    pub hidepid: u8,
 }
 
 impl Default for Spec {
@@ -107,6 +111,8 @@ impl Default for Spec {
             services: Vec::new(),
             descriptors: None,
             mounts: Vec::new(),
+            groups: "",
+            hidepid: 0,
         }
     }
 }
@@ -227,7 +233,12 @@ impl Container {
         let console = fs::File::create(self.dir.path().join("console")).unwrap();
         let mut command = self.limited("setpriv");
         command
-            .args(["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--ipc", "--uts", "--net"])
+            .args(["--pdeathsig", "KILL"])
+            .args(match self.spec.groups {
+                "" => vec!["--clear-groups"],
+                groups => vec!["--groups", groups],
+            })
+            .args(["unshare", "--mount", "--pid", "--ipc", "--uts", "--net"])
             .args(["--fork", "--kill-child=KILL", "--"])
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/enter.sh"))
             .args([&self.root(), self.volume.path()])
@@ -238,6 +249,7 @@ impl Container {
             let wrapper = (!first.starts_with('/')).then_some("/opt/hermes/docker/main-wrapper.sh");
             command.args(wrapper).args(&self.spec.main);
         }
+        command.env("PROC_OPTIONS", format!("hidepid={}", self.spec.hidepid));
         command.stdin(Stdio::null()).stdout(console.try_clone().unwrap()).stderr(console);
         let keeper = command.spawn().unwrap();
         let children = format!("/proc/{0}/task/{0}/children", keeper.id());

@@ -1,14 +1,15 @@
 #!/bin/sh
 # enter.sh ROOT VOLUME HOME MOUNTS [MAIN-PROGRAM...]: in fresh mount and PID namespaces,
 # becomes PID 1 of the container whose files are ROOT, with VOLUME mounted at HOME, and
-# MOUNTS, colons between them, where they are on the machine too.
+# MOUNTS, colons between them, where they are on the machine too; /proc is mounted with
+# $PROC_OPTIONS.
 set -e
 root=$1 volume=$2 home=$3 mounts=$4
 shift 4
 mount --make-rprivate /
 mount --bind "$root" "$root"
 cd "$root"
-mount -t proc proc proc
+mount -t proc -o "$PROC_OPTIONS" proc proc
 [ -e run/survives ] || mount -t tmpfs -o mode=755 tmpfs run
 mount -t tmpfs -o mode=755 tmpfs dev
 for device in null zero full random urandom; do
