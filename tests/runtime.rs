@@ -260,7 +260,7 @@ fn under_hidepid_hermes_knows_of_a_main_program_that_is_the_root_profiles_gatewa
 
 /// PID 1 of a container without s6-overlay.
 const BARE: &str = "#!/bin/sh -e
-PATH=/command:/usr/local/bin:/usr/bin:/bin
+export PATH=/command:/usr/local/bin:/usr/bin:/bin
 umask 022
 mkdir -p /run/service /run/s6
 cp -R /etc/container_environment /run/s6/
