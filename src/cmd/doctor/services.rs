@@ -1,12 +1,13 @@
-//! What is looked at as who calls: s6's side.
+//! What is looked at outside of the homes: the image, and s6's side.
 
 use super::{Doctor, Findings};
-use crate::error::{Errors, Kind, Result};
+use crate::error::{Error, Errors, Kind, Result};
 use crate::gateway::slots::{self, is_slot};
 use crate::hermes::container::{self, PROC, Supervisor};
 use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::{self, PREFIX, Profile};
 use crate::model::tree::Tree;
+use crate::s6::service::Service;
 use crate::sys::dir::Dir;
 use crate::sys::{Name, descriptor_limit, identity, if_there};
 use crate::text::{Shown, parts, shell_word};
@@ -39,26 +40,42 @@ impl Doctor<'_> {
         }
     }
 
-    /// Whether who calls may see and do what there is to see and do.
+    /// Whether who calls may see and do anything of what there is to see and do.
     pub(super) fn caller(&self, findings: &mut Findings) -> String {
-        let (own, user) = (identity::user_id(), self.user_name());
-        if own != 0 && self.uid() != Some(own) {
+        let own = identity::user_id();
+        if own == 0 {
+            return "root".into();
+        }
+        // What is kept from the gateways' user is told one by one.
+        if !self.is_named() && self.is_refused_all() {
+            let user = Shown(&self.place.user);
             findings.fail(
                 format_args!("user {own} may neither look at gateways nor control them"),
                 format_args!("docker exec -u {user}"),
             );
         }
-        if own == 0 { "root".into() } else { user }
+        self.user_name()
     }
 
+    /// Whether who calls may not change the scandir, not ask for a scan, and not control any
+    /// slot.
+    fn is_refused_all(&self) -> bool {
+        let slots = &self.s6.slots;
+        let is_denied = |error: Option<Box<Error>>| error.is_some_and(|it| it.kind == Kind::Denied);
+        let control = |name: &Name| Service::open(slots.dir(), name)?.control();
+        is_denied(self.refusal(slots.dir(), b"."))
+            && is_denied(slots.scandir.is_scanned().err())
+            && self.names.iter().filter(|name| is_slot(name)).all(|it| is_denied(control(it).err()))
+    }
+
+    /// Becomes the gateways' user, where root has called.
     pub(super) fn user(&self, findings: &mut Findings) -> String {
-        match &self.ids {
-            Ok(ids) => format!("gateways run as {}, user {}", self.user_name(), ids.uid),
-            Err(error) => {
-                findings.fail_of(error, "HERMES_GW_USER=NAME");
-                String::new()
-            }
+        if let Err(error) = self.context.drop_root(&mut |_| Ok(())) {
+            let remedy = if error.kind == Kind::Unusable { "HERMES_GW_USER=NAME" } else { "" };
+            findings.fail_of(&error, remedy);
         }
+        let name = if self.is_named() { self.user_name() + ", " } else { String::new() };
+        format!("gateways run as {name}user {}", identity::user_id())
     }
 
     pub(super) fn settings(&self, findings: &mut Findings) -> String {
@@ -86,7 +103,7 @@ impl Doctor<'_> {
             Ok(true) => {}
             Ok(false) => findings
                 .fail(format_args!("no s6-svscan runs on {path}"), format_args!("{restart}")),
-            Err(error) => findings.fail_of(&error, "as root: hermes-gw reconcile"),
+            Err(error) => findings.fail_of(&error, &self.hand_over()),
         }
         if other.path().as_bytes() != self.s6.slots.dir().path()
             && let Err(error) = look_at_other_tree(other, findings)
@@ -96,22 +113,41 @@ impl Doctor<'_> {
         format!("{}: {}, {path}", tree.word(), tree.whose())
     }
 
-    /// Whose the scandir is.
+    /// Whether slots can be added and removed.
     pub(super) fn scandir(&self, findings: &mut Findings) -> String {
-        let (dir, names) = (self.s6.slots.dir(), ". .s6-svscan/control");
-        self.owned(findings, dir, names, "as root: hermes-gw reconcile");
+        let dir = self.s6.slots.dir();
+        if let Some(error) = self.refusal(dir, b".") {
+            findings.fail_of(&error, &self.hand_over());
+        }
         "the gateways' user may add and remove slots".into()
+    }
+
+    /// What gives the scandir to the gateways' user.
+    fn hand_over(&self) -> String {
+        match self.s6.slots.tree {
+            Tree::Root => "as root: hermes-gw reconcile".into(),
+            Tree::User => self.chown(self.s6.slots.dir().path()),
+        }
     }
 
     /// Whether each slot is one, and supervised with its logger.
     pub(super) fn slots(&self, findings: &mut Findings) -> String {
-        let user = self.user_name();
         let mut sizes = Vec::new();
         for seen in &self.seen {
             let name = seen.observation.profile.name();
-            let path = shell_word(&self.s6.slots.path_of(&seen.observation.profile));
+            let path = self.s6.slots.path_of(&seen.observation.profile);
+            let refused = |error: &Error, findings: &mut Findings| {
+                findings.fail(
+                    format_args!("{name}: {error}"),
+                    format_args!("{}", self.chown(&path)),
+                );
+            };
             let slot = match &seen.slot {
                 Ok(slot) => slot,
+                Err(error) if error.kind == Kind::Denied => {
+                    refused(error, findings);
+                    continue;
+                }
                 Err(error) => {
                     findings.fail_at(name, &error.to_string(), "unregister");
                     continue;
@@ -132,14 +168,15 @@ impl Doctor<'_> {
                     format_args!("hermes-gw reconcile"),
                 );
             }
-            let remedy = format!("as root: chown -R {user} {path}");
-            self.not_owned(findings, &slot.strange, &remedy);
+            if let Some(error) = &slot.refused {
+                refused(error, findings);
+            }
             if !slot.logged && !half {
                 findings.fail(
                     format_args!(
                         "{name}: its logger is not up, and it hangs once it has said too much"
                     ),
-                    format_args!("/command/s6-svc -u {path}/log"),
+                    format_args!("/command/s6-svc -u {}/log", shell_word(&path)),
                 );
             }
             if let Some(size) = slot.status_size {
