@@ -2,7 +2,7 @@
 
 use super::services::{room, warn_of_settings};
 use super::{Doctor, Findings};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::hermes::home::{self, Homes};
 use crate::hermes::state_file::{self, STATE_FILE};
 use crate::model::backoff::Exit;
@@ -126,7 +126,11 @@ impl Doctor<'_> {
         let up =
             seen.any(|it| it.observation.profile == *profile && it.observation.state == State::Up);
         let verb = if up { "start" } else { "stop" };
-        findings.warn(format_args!("{error}"), format_args!("hermes-gw {verb} {}", profile.name()));
+        let remedy = match error.kind {
+            Kind::Denied => self.chown(self.root()),
+            _ => format!("hermes-gw {verb} {}", profile.name()),
+        };
+        findings.warn(format_args!("{error}"), format_args!("{remedy}"));
     }
 
     /// Whether each gateway does what it is meant to do.

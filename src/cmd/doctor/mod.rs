@@ -41,6 +41,10 @@ struct Doctor<'a> {
     /// Whether slots came or went while it was looked what there is.
     was_changing: bool,
     names: Vec<Name>,
+    /// How many supervisors of gateways there are, and which of them have no slot.
+    supervisors: Result<(usize, Vec<String>)>,
+    /// Whether this process could become the gateways' user, if it was root.
+    became_user: Result<()>,
     seen: Vec<Seen>,
 }
 
@@ -100,7 +104,9 @@ fn examine(context: &Context, findings: &mut Findings) {
     if findings.any_failure() {
         return;
     }
-    findings.run(&doctor, Doctor::AS_CALLER);
+    // Only root may know where each of root's processes is.
+    doctor.supervisors = doctor.find_supervisors();
+    doctor.became_user = context.drop_root(&mut |_| Ok(()));
     if let Err(error) = doctor.look() {
         findings.begin("slots");
         return findings.fail_of(&error, "");
@@ -118,21 +124,18 @@ impl<'a> Doctor<'a> {
     /// Who calls, and where: nobody else is told more.
     const ENTITLED: Checks<'a> = ("s6 caller", &[Doctor::s6, Doctor::caller]);
 
-    /// What is looked at as who calls. To find the gateways' user is the last of it: from there
-    /// on this process is that user.
-    const AS_CALLER: Checks<'a> = (
-        "settings image supervisors user",
-        &[Doctor::settings, Doctor::image, Doctor::supervisors, Doctor::user],
-    );
-
     /// s6's side, tried as the gateways' user; root that cannot become that one only looks.
     const OUTSIDE: Checks<'a> = (
-        "tree scandir slots capacity leftovers room",
+        "user settings image tree scandir slots capacity supervisors leftovers room",
         &[
+            Doctor::user,
+            Doctor::settings,
+            Doctor::image,
             Doctor::tree,
             Doctor::scandir,
             Doctor::slots,
             Doctor::capacity,
+            Doctor::supervisors,
             Doctor::leftovers,
             |it, findings| room(findings, it.s6.slots.dir()),
         ],
@@ -152,6 +155,8 @@ impl<'a> Doctor<'a> {
             // Before the names, which are of no use then.
             was_changing: s6.slots.is_changing(),
             names: s6.slots.dir().names()?,
+            supervisors: Ok(Default::default()),
+            became_user: Ok(()),
             seen: Vec::new(),
             context,
             s6,

@@ -68,11 +68,10 @@ impl Doctor<'_> {
             && self.names.iter().filter(|name| is_slot(name)).all(|it| is_denied(control(it).err()))
     }
 
-    /// Becomes the gateways' user, where root has called.
     pub(super) fn user(&self, findings: &mut Findings) -> String {
-        if let Err(error) = self.context.drop_root(&mut |_| Ok(())) {
+        if let Err(error) = &self.became_user {
             let remedy = if error.kind == Kind::Unusable { "HERMES_GW_USER=NAME" } else { "" };
-            findings.fail_of(&error, remedy);
+            findings.fail_of(error, remedy);
         }
         let name = if self.is_named() { self.user_name() + ", " } else { String::new() };
         format!("gateways run as {name}user {}", identity::user_id())
@@ -238,18 +237,27 @@ impl Doctor<'_> {
 
     /// Whether there are supervisors without a slot.
     pub(super) fn supervisors(&self, findings: &mut Findings) -> String {
-        match self.count_supervisors(findings) {
-            Ok(count) => format!("{count}, each on its slot"),
+        match &self.supervisors {
+            Ok((count, orphans)) => {
+                for orphan in orphans {
+                    findings.fail(
+                        format_args!("{orphan}, which is no slot any more"),
+                        format_args!("hermes-gw reconcile --prune"),
+                    );
+                }
+                format!("{count}, each on its slot")
+            }
             Err(error) => {
-                findings.fail_of(&error, "");
+                findings.fail_of(error, "");
                 String::new()
             }
         }
     }
 
-    fn count_supervisors(&self, findings: &mut Findings) -> Result<usize> {
+    /// How many supervisors there are, and which of them have no slot.
+    pub(super) fn find_supervisors(&self) -> Result<(usize, Vec<String>)> {
         let proc = Dir::open(PROC)?;
-        let mut count = 0;
+        let (mut count, mut orphans) = (0, Vec::new());
         for pid in proc.names()?.iter().filter(|pid| pid[0].is_ascii_digit()) {
             let cmdline = container::cmdline(&proc, pid)?;
             let mut args = parts(&cmdline, 0);
@@ -263,14 +271,10 @@ impl Doctor<'_> {
             let is_here =
                 self.s6.slots.dir().leads(name)? && at.map_or(true, |at| at.ends_with(name));
             if !is_here && !self.is_changing() {
-                let (pid, name) = (Shown(pid), Shown(name));
-                findings.fail(
-                    format_args!("process {pid} supervises {name}, which is no slot any more"),
-                    format_args!("hermes-gw reconcile --prune"),
-                );
+                orphans.push(format!("process {} supervises {}", Shown(pid), Shown(name)));
             }
         }
-        Ok(count)
+        Ok((count, orphans))
     }
 
     pub(super) fn leftovers(&self, findings: &mut Findings) -> String {
