@@ -237,30 +237,39 @@ fn what_the_image_lacks() {
 }
 
 #[test]
-fn whose_the_scandir_and_its_fifos_are() {
+fn what_the_gateways_user_may_not_do_with_scandir_and_slots() {
     let container = container(&[("coder", "slow 0")]);
     container.wait_up("coder");
     let (scandir, svscan) = ("/run/service", "/run/service/.s6-svscan/control");
-    let (control, event) =
-        (format!("{}/supervise/control", slot("coder")), format!("{}/event", slot("coder")));
-    sh(&container, &format!("chown root {scandir} {svscan} {control} {event}"));
-    let uid = support::HERMES;
-    let not = |check: &str, path: &str, remedy: &str| {
-        format!("fail: {check}: {path} belongs to user 0, not to user {uid}; {remedy}")
+    let slot = slot("coder");
+    let reconcile = match support::tree() {
+        Tree::Root => "as root: hermes-gw reconcile",
+        Tree::User => "as root: chown -R hermes /run/service",
     };
-    let found = bad(&container.as_root(&DOCTOR));
-    let chown = format!("as root: chown -R hermes {}", slot("coder"));
-    assert_eq!(
-        found,
-        [
-            not("scandir", scandir, "as root: hermes-gw reconcile"),
-            not("scandir", svscan, "as root: hermes-gw reconcile"),
-            not("slots", &control, &chown),
-            not("slots", &event, &chown),
-        ]
-    );
-    sh(&container, &format!("chown hermes {scandir} {svscan}; chown -R hermes {}", slot("coder")));
-    expect(&container, &[]);
+    let chown = format!("as root: chown -R hermes {slot}");
+    // What is root's, and what fails then.
+    let table = [
+        (svscan.to_string(), format!("fail: tree: open: {svscan}"), reconcile),
+        (scandir.into(), format!("fail: scandir: write to: {scandir}"), reconcile),
+        (format!("{slot}/supervise/control"), "fail: slots: coder: open: ".into(), &chown),
+        (format!("{slot}/supervise"), "fail: slots: coder: open: ".into(), &chown),
+        (format!("{slot}/event"), "fail: slots: coder: write to: ".into(), &chown),
+        (slot.clone(), "fail: slots: coder: write to: ".into(), &chown),
+    ];
+    for (path, what, remedy) in table {
+        let what = match what.strip_suffix(": ") {
+            Some(_) if path.ends_with("supervise") => format!("{what}{path}/control"),
+            Some(_) => what + &path,
+            None => what,
+        };
+        // Its group may write to event/, too.
+        sh(&container, &format!("chown root:root {path}"));
+        let found = findings(&container);
+        assert_eq!(found, [format!("{what}: Permission denied (EACCES); {remedy}")], "{path}");
+        let remedy = remedy.strip_prefix("as root: ").unwrap();
+        sh(&container, &format!("PATH=/command:$PATH; {remedy}"));
+        expect(&container, &[]);
+    }
 
     sh(&container, "rm /run/service/.s6-svscan/control");
     let restart = match support::tree() {
@@ -475,11 +484,8 @@ fn homes_and_profiles_that_are_not_what_they_should_be() {
     expect(
         &container,
         &[
-            &format!(
-                "fail: home: /opt/data/logs belongs to user 0, not to user {}; \
-             as root: chown -R hermes /opt/data",
-                support::HERMES
-            ),
+            "fail: home: write to: /opt/data/logs: Permission denied (EACCES): what gateways say is \
+         lost; as root: chown -R hermes /opt/data",
             "warn: profiles: /opt/data/profiles/Bad Name: invalid name: only a-z, 0-9, _ and - are \
          allowed; mv -n '/opt/data/profiles/Bad Name' /opt/data",
             "warn: profiles: /opt/data/profiles/linked: is a symbolic link, which is not followed; \

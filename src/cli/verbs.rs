@@ -62,9 +62,10 @@ Exit codes: 0 nobody reads it any more, 1 the kernel has no watch left, 102 no s
     "say what is wrong, why, and what to do about it",
 "Checks the container and prints a line for each finding: ok, warn or FAIL, what was
 checked, what is so, and what to type or to set against it. Looks at who calls, settings,
-the image, layout and s6-svscan, owners, slots and their loggers, capacity, leftovers,
-room in file systems, homes, the policy and what says so, and gateways that do not stay
-up. Changes nothing.
+the image, layout and s6-svscan, slots and their loggers, capacity, leftovers, room in
+file systems, homes, the policy and what says so, and gateways that do not stay up. What
+can be written to is tried, as the user that does it, by a directory that goes at once.
+Else it changes nothing.
 
 With --json an array of objects: check, level (ok, warn, fail), text, remedy. With -q
 what is ok is left out.
@@ -84,15 +85,16 @@ delay, and starts what was parked.
 Only with --force it starts what another container runs, what default serves (under
 policy root), or default where the main program is its gateway.
 
-Exit codes: 0 up, 1 it died at once, or is not started, 3 no such gateway, 99 not up in
-time.
+Exit codes: 0 up, 1 it died at once, is not started, or up but that cannot be recorded,
+3 no such gateway, 99 not up in time.
 ";
     cmd::lifecycle::stop, (0, MANY), "stop PROFILE...|--all [--no-wait] [--timeout SECONDS]",
     "bring gateways down, now and after each restart of the container",
 "Brings gateways down, all at once, waits until they are, 60 seconds at most, and
 records that they are to stay down. Each is told that an operator stops it.
 
-Exit codes: 0 down, 3 no such gateway, 99 not down in time.
+Exit codes: 0 down, 1 down but that cannot be recorded, 3 no such gateway, 99 not down
+in time.
 ";
     cmd::lifecycle::restart, (0, MANY), "restart PROFILE...|--all [--no-wait] [--force] [--timeout SECONDS]",
     "have gateways run in a new process; start those that are down",
@@ -100,8 +102,8 @@ Exit codes: 0 down, 3 no such gateway, 99 not down in time.
 seconds at most. What is down is started. Records that they are to run. With --no-wait
 s6 starts them anew, a second later. --force is as with start.
 
-Exit codes: 0 up, 1 it died at once, or is not started, 3 no such gateway, 99 not up in
-time.
+Exit codes: 0 up, 1 it died at once, is not started, or up but that cannot be recorded,
+3 no such gateway, 99 not up in time.
 ";
     cmd::lifecycle::signal, (2, MANY), "signal SIGNAL PROFILE...",
     "send a signal to gateways",

@@ -58,16 +58,17 @@ pub(crate) fn bring(
         let home = homes.as_ref().map_err(Clone::clone)?.of(profile)?;
         home.lock_whole().map(|()| home)
     };
-    let others = RefCell::new(Vec::new());
-    let outcomes = command(s6, target, profiles, timeout, &|profile, service| {
+    // Whose wish was to be recorded, and why it could not be.
+    let wishes = RefCell::new(Vec::new());
+    let mut outcomes = command(s6, target, profiles, timeout, &|profile, service| {
         // What another container has is that one's affair.
         if intent == Intent::Stopped && slots::is_standing_by(service.dir()).unwrap_or(false) {
             let why = [profile.name(), ": ", STANDING_BY, ": nothing is recorded"].concat();
-            s6.context.output.warn_of(&why);
-            return others.borrow_mut().push(profile.clone());
+            return s6.context.output.warn_of(&why);
         }
         let home = home(profile);
-        warn_of(s6, record(&home, intent));
+        let unrecorded = unrecorded(s6, record(&home, intent));
+        wishes.borrow_mut().push((profile.clone(), unrecorded));
         // Before the letters: finish looks for it when it reads them. And by the status of now:
         // to record may take a while.
         match service.status().and_then(|status| {
@@ -81,11 +82,16 @@ pub(crate) fn bring(
             _ => {}
         }
     });
-    if timeout != Timeout::NoWait {
-        for (profile, outcome) in profiles.iter().zip(&outcomes) {
-            if outcome.is_ok() && !others.borrow().contains(profile) {
-                warn_of(s6, settle(s6, home(profile), profile, intent));
-            }
+    for (profile, mut error) in wishes.into_inner() {
+        let at = profiles.iter().position(|it| *it == profile);
+        let Some(outcome) = at.and_then(|at| outcomes.get_mut(at)) else { continue };
+        if outcome.is_ok() && timeout != Timeout::NoWait {
+            error = unrecorded(s6, settle(s6, home(&profile), &profile, intent));
+        }
+        match error {
+            Some(error) if outcome.is_ok() => *outcome = Err(not_kept(error, target, timeout)),
+            Some(error) => s6.context.output.warn(&error.hint("the intent is not recorded")),
+            None => {}
         }
     }
     outcomes
@@ -169,16 +175,31 @@ fn record(home: &Result<Dir>, intent: Intent) -> Result<Option<Box<Error>>> {
     state_file::record(home.as_ref().map_err(Clone::clone)?, intent)
 }
 
-/// Warns of an intent that is not recorded, or of a file that was written anew. Control goes
-/// on without it.
-fn warn_of(s6: &S6<'_>, recorded: Result<Option<Box<Error>>>) {
+/// Why an intent is not recorded, if it is not. A file that was written anew is warned of.
+fn unrecorded(s6: &S6<'_>, recorded: Result<Option<Box<Error>>>) -> Option<Box<Error>> {
     match recorded {
-        Ok(None) => {}
+        Ok(None) => None,
         // A slot without a profile has no intent to keep.
-        Err(error) if error.kind == Kind::Missing => {}
-        Ok(Some(error)) => s6.context.output.warn(&error),
-        Err(error) => s6.context.output.warn(&error.hint("the intent is not recorded")),
+        Err(error) if error.kind == Kind::Missing => None,
+        Ok(Some(error)) => {
+            s6.context.output.warn(&error);
+            None
+        }
+        Err(error) => Some(error),
     }
+}
+
+/// What was asked for is done, but because of `error` it is not recorded: it ends with the
+/// container.
+fn not_kept(mut error: Box<Error>, target: Target, timeout: Timeout) -> Box<Error> {
+    let done = match (timeout, target) {
+        (Timeout::NoWait, _) => "its supervisor is told",
+        (_, Target::Start) => "the gateway is started",
+        (_, Target::Stop) => "the gateway is stopped",
+        _ => "the gateway is restarted",
+    };
+    error.kind = Kind::Unusable;
+    error.hint(&[done, ", but this is not recorded: the next container start will not know"].concat())
 }
 
 /// Notes for finish in which run, or after which death, an operator intervenes.

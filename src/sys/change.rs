@@ -8,10 +8,13 @@ use crate::error::{Kind, Result};
 use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use rustix::process::Gid;
+use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 
 /// Directories nested deeper than anything of ours are not removed.
 const REMOVE_DEPTH: u8 = 8;
+/// What is made in a directory to see whether that works: nobody minds a name with a dot.
+const TRIAL: &[u8] = b"/.hermes-gw.trial";
 
 impl Dir {
     /// Makes the directory `name`. The process's umask applies, but not to setgid.
@@ -128,8 +131,34 @@ impl Dir {
         match fs::unlinkat(self.fd(), &*c(name), AtFlags::empty()) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
+            // So the kernel says also of what is not there.
+            Err(Errno::ROFS) if self.kind(name)?.is_none() => Ok(false),
             Err(errno) => Err(self.failed("remove", name, errno)),
         }
+    }
+
+    /// Tries whether this user may make and remove something in `name`, this directory (`.`) or
+    /// one below it. What it makes is gone on return; the next try removes what a killed one has
+    /// left.
+    pub(crate) fn try_in(&self, name: &[u8]) -> Result<()> {
+        let path = c(&[name, TRIAL].concat());
+        let attempt = || {
+            for _ in 0..2 {
+                match fs::mkdirat(self.fd(), &*path, Mode::RWXU) {
+                    // Left by one that was killed, or of one at this moment.
+                    Err(Errno::EXIST) => remove_dir(self, &path)?,
+                    made => {
+                        made?;
+                        break;
+                    }
+                }
+            }
+            remove_dir(self, &path)
+        };
+        attempt().map_err(|errno| match name {
+            b"." => failed("write to", self.path(), errno),
+            _ => self.failed("write to", name, errno),
+        })
     }
 
     /// Removes `name` and all below it, at most eight levels deep.
@@ -176,5 +205,13 @@ impl Dir {
         let (uid, gid) = to.raw();
         fs::chownat(&fd, "", uid, gid, AtFlags::EMPTY_PATH)
             .map_err(|errno| self.failed(WHAT, name, errno))
+    }
+}
+
+/// Removes an empty directory, if it is there.
+fn remove_dir(dir: &Dir, path: &CStr) -> rustix::io::Result<()> {
+    match fs::unlinkat(dir.fd(), path, AtFlags::REMOVEDIR) {
+        Err(Errno::NOENT) => Ok(()),
+        removed => removed,
     }
 }

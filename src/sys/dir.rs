@@ -10,7 +10,7 @@ use super::meta::{FileKind, Meta};
 use super::poll::{Fifo, FifoWriter};
 use super::{Name, Opened, c, failed, if_there, retry};
 use crate::error::{Error, Kind, Result};
-use rustix::fs::{self, AtFlags, Mode, OFlags, RawDir};
+use rustix::fs::{self, AtFlags, Mode, OFlags, RawDir, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -131,6 +131,14 @@ impl Dir {
     /// The kind of `name`; `None` if it is not there.
     pub(crate) fn kind(&self, name: &[u8]) -> Result<Option<FileKind>> {
         Ok(self.look(name)?.map(|meta| meta.kind))
+    }
+
+    /// Whether something is mounted on `name`, which nothing can replace then. Kernels before
+    /// 5.8 do not tell.
+    pub(crate) fn is_mount(&self, name: &[u8]) -> bool {
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        let looked = fs::statx(self.fd(), &*c(name), flags, StatxFlags::empty());
+        looked.is_ok_and(|it| it.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
     }
 
     /// What this directory is now.

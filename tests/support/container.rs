@@ -86,6 +86,8 @@ pub struct Spec {
     pub tree: Tree,
     pub home: String,
     pub uid: u32,
+    /// The user and the group that PID 1 and all commands are, if not root: `docker run --user`.
+    pub user: Option<(u32, u32)>,
     /// The main program; what is no path is run by the image's wrapper.
     pub main: Vec<String>,
     /// Names of the image's static services.
@@ -107,6 +109,7 @@ impl Default for Spec {
             tree: tree(),
             home: "/opt/data".into(),
             uid: HERMES,
+            user: None,
             main: Vec::new(),
             services: Vec::new(),
             descriptors: None,
@@ -243,7 +246,10 @@ impl Container {
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/enter.sh"))
             .args([&self.root(), self.volume.path()])
             .arg(&self.spec.home)
-            .arg(std::env::join_paths(&self.spec.mounts).unwrap());
+            .arg(std::env::join_paths(&self.spec.mounts).unwrap())
+            .arg(self.spec.user.map_or(String::new(), |(uid, gid)| {
+                format!("/bin/sh /usr/lib/container/as-user {uid} {gid}")
+            }));
         if let Some(first) = self.spec.main.first() {
             // A newer image has another script before it, and its own path.
             let wrapper = (!first.starts_with('/')).then_some("/opt/hermes/docker/main-wrapper.sh");
@@ -364,9 +370,10 @@ impl Container {
         Output::of(self.root_command(args).output().unwrap())
     }
 
-    /// `docker exec -u hermes`, likewise.
+    /// `docker exec -u hermes`, likewise; with `--user`, `docker exec`.
     pub fn hermes_command(&self, args: &[&str]) -> Command {
-        self.command(self.spec.uid, args)
+        let (uid, gid) = self.spec.user.unwrap_or((self.spec.uid, self.spec.uid));
+        self.command_as(uid, gid, args)
     }
 
     /// Runs a command as the hermes user, as `docker exec -u` does.
@@ -385,6 +392,10 @@ impl Container {
     }
 
     fn command(&self, uid: u32, args: &[&str]) -> Command {
+        self.command_as(uid, uid, args)
+    }
+
+    fn command_as(&self, uid: u32, gid: u32, args: &[&str]) -> Command {
         let init = self.init.as_ref().expect("it does not run");
         let mut command = self.limited("nsenter");
         command
@@ -392,7 +403,7 @@ impl Container {
             .args([
                 format!("--target={}", init.pid),
                 format!("--setuid={uid}"),
-                format!("--setgid={uid}"),
+                format!("--setgid={gid}"),
             ])
             .args(["--", "/usr/bin/env", "--chdir=/", "-i", "PATH=/usr/local/bin:/usr/bin:/bin"])
             .args(self.spec.environment.iter().map(|(name, value)| format!("{name}={value}")))

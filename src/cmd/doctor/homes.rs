@@ -2,17 +2,24 @@
 
 use super::services::{room, warn_of_settings};
 use super::{Doctor, Findings};
-use crate::error::Error;
-use crate::hermes::home::Homes;
+use crate::error::{Error, Kind};
+use crate::hermes::home::{self, Homes};
+use crate::hermes::state_file::{self, STATE_FILE};
 use crate::model::backoff::Exit;
 use crate::model::observation::State;
 use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::Profile;
-use crate::sys::Name;
+use crate::sys::dir::Dir;
+use crate::sys::{Name, if_there};
 use crate::text::{Shown, shell_word};
 
 /// From so many deaths on, a gateway that is up is one that does not stay up.
 const RESTLESS: usize = 3;
+/// What does not work where a home cannot be written to.
+const NO_STATE: &str =
+    "its gateway cannot keep its state, and what start and stop want ends with the container";
+/// The same of the logs.
+const NO_LOG: &str = "what gateways say is lost";
 
 impl Doctor<'_> {
     fn root(&self) -> &[u8] {
@@ -32,8 +39,11 @@ impl Doctor<'_> {
         if let Err(error) = homes.profiles() {
             findings.fail_of(&error, &["ls -ld ", &shell_word(root), "/profiles"].concat());
         }
-        let remedy = format!("as root: chown -R {} {}", self.user_name(), shell_word(root));
-        self.owned(findings, homes.root(), ". logs logs/gateways", &remedy);
+        if self.may_write(findings, (homes.root(), b"."), NO_STATE, root) {
+            for name in [&b"logs"[..], b"logs/gateways"] {
+                self.may_write(findings, (homes.root(), name), NO_LOG, root);
+            }
+        }
         room(findings, homes.root())
     }
 
@@ -67,8 +77,10 @@ impl Doctor<'_> {
             if !self.seen.iter().any(|it| it.observation.profile == *profile) {
                 findings.warn_at(name, "a profile without a slot", "register --down");
             }
-            if let Some(error) = homes.last_known(profile).1 {
-                self.flaw(findings, profile, &error);
+            match if_there(homes.of(profile)) {
+                Ok(Some(home)) => self.home_of(findings, profile, (&homes, &home)),
+                Ok(None) => {}
+                Err(error) => self.flaw(findings, profile, &error),
             }
         }
         for seen in self.seen.iter().filter(|it| !known.contains(&it.observation.profile)) {
@@ -76,6 +88,28 @@ impl Doctor<'_> {
             findings.warn_at(name, "a slot without a profile", "unregister");
         }
         format!("{}, each with a slot and a state file that can be read", known.len())
+    }
+
+    /// Whether the `home` of `profile`, one of `homes`, can be used, and its log.
+    fn home_of(&self, findings: &mut Findings, profile: &Profile, (homes, home): (&Homes, &Dir)) {
+        // Where the root home cannot be written to, that was told above.
+        if *profile != Profile::Default && self.refusal(homes.root(), b".").is_none() {
+            self.may_write(findings, (home, b"."), NO_STATE, home.path());
+        }
+        if let Ok(Some(logs)) = home::logs(homes.root()) {
+            let name = profile.name().as_bytes();
+            self.may_write(findings, (&logs, name), NO_LOG, &logs.path_of(name));
+        }
+        let state = home.path_of(STATE_FILE);
+        if home.is_mount(STATE_FILE) {
+            findings.fail(
+                format_args!("{} is mounted alone and cannot be replaced: {NO_STATE}", Shown(&state)),
+                format_args!("mount the directory instead"),
+            );
+        }
+        if let Some(error) = state_file::read(home).1 {
+            self.flaw(findings, profile, &error);
+        }
     }
 
     fn unusable(&self, findings: &mut Findings, (name, why): &(Name, String)) {
@@ -92,7 +126,11 @@ impl Doctor<'_> {
         let up =
             seen.any(|it| it.observation.profile == *profile && it.observation.state == State::Up);
         let verb = if up { "start" } else { "stop" };
-        findings.warn(format_args!("{error}"), format_args!("hermes-gw {verb} {}", profile.name()));
+        let remedy = match error.kind {
+            Kind::Denied => self.chown(self.root()),
+            _ => format!("hermes-gw {verb} {}", profile.name()),
+        };
+        findings.warn(format_args!("{error}"), format_args!("{remedy}"));
     }
 
     /// Whether each gateway does what it is meant to do.

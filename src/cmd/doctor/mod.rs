@@ -1,11 +1,12 @@
-//! `doctor`: what is wrong here, why, and what to do about it. It changes nothing.
+//! `doctor`: what is wrong here, why, and what to do about it. It tries what it judges, as the
+//! user that does it, and leaves nothing of that behind.
 
 mod findings;
 mod homes;
 mod services;
 
 use crate::context::Context;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::gateway::observe::Gateway;
 use crate::gateway::{slot, slots};
 use crate::hermes::container::Supervisor;
@@ -17,28 +18,33 @@ use crate::s6::service::Service;
 use crate::s6::status;
 use crate::settings::Place;
 use crate::sys::dir::Dir;
-use crate::sys::identity::{self, Ids};
+use crate::sys::identity;
 use crate::sys::{Name, poll, raise_descriptor_limit};
-use crate::text::Shown;
+use crate::text::{Shown, shell_word};
 use findings::{Checks, Findings};
 use services::room;
 use std::time::Duration;
 
 /// How often slots are looked at that are not tended, and with which pause: a scan may be under
 /// way, as it is at the end of a boot. To hear of its end would take FIFOs in event/, and
-/// doctor makes nothing.
+/// doctor makes nothing that it does not take away at once.
 const LOOKS: usize = 40;
 const PAUSE: Duration = Duration::from_millis(50);
+/// EROFS, on every Linux.
+const READ_ONLY: i32 = 30;
 
 /// All that the checks look at.
 struct Doctor<'a> {
     context: &'a Context,
     s6: S6<'a>,
     place: &'a Place,
-    ids: Result<Ids>,
     /// Whether slots came or went while it was looked what there is.
     was_changing: bool,
     names: Vec<Name>,
+    /// How many supervisors of gateways there are, and which of them have no slot.
+    supervisors: Result<Option<(usize, Vec<String>)>>,
+    /// Whether this process could become the gateways' user, if it was root.
+    became_user: Result<()>,
     seen: Vec<Seen>,
 }
 
@@ -55,8 +61,8 @@ struct Tended {
     current: bool,
     /// Whether what the gateway says goes somewhere.
     logged: bool,
-    /// What is not the gateways' user's, and whose it is.
-    strange: Vec<(Vec<u8>, u32)>,
+    /// What cannot be written to in it, and why.
+    refused: Option<Box<Error>>,
     /// How long the status is, in bytes.
     status_size: Option<u64>,
 }
@@ -98,6 +104,9 @@ fn examine(context: &Context, findings: &mut Findings) {
     if findings.any_failure() {
         return;
     }
+    // Only root may know where each of root's processes is.
+    doctor.supervisors = doctor.find_supervisors();
+    doctor.became_user = context.drop_root(&mut |_| Ok(()));
     if let Err(error) = doctor.look() {
         findings.begin("slots");
         return findings.fail_of(&error, "");
@@ -115,7 +124,7 @@ impl<'a> Doctor<'a> {
     /// Who calls, and where: nobody else is told more.
     const ENTITLED: Checks<'a> = ("s6 caller", &[Doctor::s6, Doctor::caller]);
 
-    /// What is looked at as who calls: s6's side.
+    /// s6's side, tried as the gateways' user; root that cannot become that one only looks.
     const OUTSIDE: Checks<'a> = (
         "user settings image tree scandir slots capacity supervisors leftovers room",
         &[
@@ -142,11 +151,12 @@ impl<'a> Doctor<'a> {
         raise_descriptor_limit();
         let s6 = S6::open(context, Privilege::Read)?;
         Ok(Doctor {
-            ids: identity::look_up(&place.user),
             place,
             // Before the names, which are of no use then.
             was_changing: s6.slots.is_changing(),
             names: s6.slots.dir().names()?,
+            supervisors: Ok(Default::default()),
+            became_user: Ok(()),
             seen: Vec::new(),
             context,
             s6,
@@ -158,13 +168,50 @@ impl<'a> Doctor<'a> {
         self.was_changing || self.s6.slots.is_changing()
     }
 
-    fn uid(&self) -> Option<u32> {
-        self.ids.as_ref().ok().map(|ids| ids.uid)
+    /// Whether this process is the user that is called so in the user database. It need not
+    /// have one: where PID 1 is not root, gateways run as who that is.
+    fn is_named(&self) -> bool {
+        identity::look_up(&self.place.user).is_ok_and(|ids| ids.uid == identity::user_id())
     }
 
-    /// The name of the gateways' user, to be shown.
+    /// What the gateways' user is called, to be shown.
     fn user_name(&self) -> String {
-        Shown(&self.place.user).to_string()
+        match self.is_named() {
+            true => Shown(&self.place.user).to_string(),
+            false => identity::user_id().to_string(),
+        }
+    }
+
+    /// What gives `path` to the gateways' user.
+    fn chown(&self, path: &[u8]) -> String {
+        format!("as root: chown -R {} {}", self.user_name(), shell_word(path))
+    }
+
+    /// Why the gateways' user cannot write to `name` in `dir`, if so. What is not there is made
+    /// when it is needed.
+    fn refusal(&self, dir: &Dir, name: &[u8]) -> Option<Box<Error>> {
+        // Root makes nothing where the gateways' user does, and what it may tells nothing.
+        let tried = if self.context.is_user() { dir.try_in(name) } else { Ok(()) };
+        tried.err().filter(|error| error.kind != Kind::Missing)
+    }
+
+    /// The same as a finding, with what does not work `without`; whether there is none. Where it
+    /// is denied, `path` is to be given to the gateways' user.
+    fn may_write(
+        &self,
+        findings: &mut Findings,
+        (dir, name): (&Dir, &[u8]),
+        without: &str,
+        path: &[u8],
+    ) -> bool {
+        let Some(error) = self.refusal(dir, name) else { return true };
+        let remedy = match (error.kind, error.errno()) {
+            (Kind::Denied, _) => self.chown(path),
+            (_, Some(READ_ONLY)) => "mount it without :ro or readOnly".into(),
+            _ => String::from("df -a ") + &shell_word(path),
+        };
+        findings.fail_of(&error.hint(without), &remedy);
+        false
     }
 
     /// Looks at each slot once; at those that are not tended again, for a while.
@@ -209,48 +256,14 @@ impl<'a> Doctor<'a> {
 
     fn tended(&self, gateway: &Gateway<'_>) -> Result<Tended> {
         let dir = gateway.service.dir();
-        let mut strange = Vec::new();
-        for name in ["supervise/control", "event"] {
-            strange.extend(self.strange(dir, name)?);
-        }
         Ok(Tended {
             supervised: gateway.is_supervised(),
-            current: self.ids.is_err() || slot::is_current(gateway, &self.place.user)?,
+            current: !self.context.is_user() || slot::is_current(gateway, &self.place.user)?,
             // Where another container's logger writes, this one's is to stay down.
             logged: slots::is_standing_by(dir)? || has_logger(&gateway.service)?,
-            strange,
+            refused: self.refusal(dir, b".").or_else(|| self.refusal(dir, b"event")),
             status_size: dir.look(status::FILE)?.map(|status| status.size),
         })
-    }
-
-    /// The path of `name` in `dir`, and whose it is, if it is there and not the gateways'
-    /// user's.
-    fn strange(&self, dir: &Dir, name: &str) -> Result<Option<(Vec<u8>, u32)>> {
-        let name = name.as_bytes();
-        let (Some(uid), Some(meta)) = (self.uid(), dir.look(name)?) else { return Ok(None) };
-        let path = if name == b"." { dir.path().to_vec() } else { dir.path_of(name) };
-        Ok((meta.uid != uid).then_some((path, meta.uid)))
-    }
-
-    /// Fails what of `names`, with a blank between, is there and is not the gateways' user's.
-    fn owned(&self, findings: &mut Findings, dir: &Dir, names: &str, remedy: &str) {
-        for name in names.split(' ') {
-            match self.strange(dir, name) {
-                Ok(strange) => self.not_owned(findings, strange.as_slice(), remedy),
-                Err(error) => findings.fail_of(&error, remedy),
-            }
-        }
-    }
-
-    fn not_owned(&self, findings: &mut Findings, strange: &[(Vec<u8>, u32)], remedy: &str) {
-        let uid = self.uid().unwrap_or_default();
-        for (path, owner) in strange {
-            let path = Shown(path);
-            findings.fail(
-                format_args!("{path} belongs to user {owner}, not to user {uid}"),
-                format_args!("{remedy}"),
-            );
-        }
     }
 }
 

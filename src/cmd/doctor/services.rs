@@ -1,12 +1,13 @@
-//! What is looked at as who calls: s6's side.
+//! What is looked at outside of the homes: the image, and s6's side.
 
 use super::{Doctor, Findings};
-use crate::error::{Errors, Kind, Result};
+use crate::error::{Error, Errors, Kind, Result};
 use crate::gateway::slots::{self, is_slot};
 use crate::hermes::container::{self, PROC, Supervisor};
 use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::{self, PREFIX, Profile};
 use crate::model::tree::Tree;
+use crate::s6::service::Service;
 use crate::sys::dir::Dir;
 use crate::sys::{Name, descriptor_limit, identity, if_there};
 use crate::text::{Shown, parts, shell_word};
@@ -39,26 +40,41 @@ impl Doctor<'_> {
         }
     }
 
-    /// Whether who calls may see and do what there is to see and do.
+    /// Whether who calls may see and do anything of what there is to see and do.
     pub(super) fn caller(&self, findings: &mut Findings) -> String {
-        let (own, user) = (identity::user_id(), self.user_name());
-        if own != 0 && self.uid() != Some(own) {
+        let own = identity::user_id();
+        if own == 0 {
+            return "root".into();
+        }
+        // What is kept from the gateways' user is told one by one.
+        if !self.is_named() && self.is_refused_all() {
+            let user = Shown(&self.place.user);
             findings.fail(
                 format_args!("user {own} may neither look at gateways nor control them"),
                 format_args!("docker exec -u {user}"),
             );
         }
-        if own == 0 { "root".into() } else { user }
+        self.user_name()
+    }
+
+    /// Whether who calls may not change the scandir, not ask for a scan, and not control any
+    /// slot.
+    fn is_refused_all(&self) -> bool {
+        let slots = &self.s6.slots;
+        let is_denied = |error: Option<Box<Error>>| error.is_some_and(|it| it.kind == Kind::Denied);
+        let control = |name: &Name| Service::open(slots.dir(), name)?.control();
+        is_denied(self.refusal(slots.dir(), b"."))
+            && is_denied(slots.scandir.is_scanned().err())
+            && self.names.iter().filter(|name| is_slot(name)).all(|it| is_denied(control(it).err()))
     }
 
     pub(super) fn user(&self, findings: &mut Findings) -> String {
-        match &self.ids {
-            Ok(ids) => format!("gateways run as {}, user {}", self.user_name(), ids.uid),
-            Err(error) => {
-                findings.fail_of(error, "HERMES_GW_USER=NAME");
-                String::new()
-            }
+        if let Err(error) = &self.became_user {
+            let remedy = if error.kind == Kind::Unusable { "HERMES_GW_USER=NAME" } else { "" };
+            findings.fail_of(error, remedy);
         }
+        let name = if self.is_named() { self.user_name() + ", " } else { String::new() };
+        format!("gateways run as {name}user {}", identity::user_id())
     }
 
     pub(super) fn settings(&self, findings: &mut Findings) -> String {
@@ -86,7 +102,7 @@ impl Doctor<'_> {
             Ok(true) => {}
             Ok(false) => findings
                 .fail(format_args!("no s6-svscan runs on {path}"), format_args!("{restart}")),
-            Err(error) => findings.fail_of(&error, "as root: hermes-gw reconcile"),
+            Err(error) => findings.fail_of(&error, &self.hand_over()),
         }
         if other.path().as_bytes() != self.s6.slots.dir().path()
             && let Err(error) = look_at_other_tree(other, findings)
@@ -96,22 +112,41 @@ impl Doctor<'_> {
         format!("{}: {}, {path}", tree.word(), tree.whose())
     }
 
-    /// Whose the scandir is.
+    /// Whether slots can be added and removed.
     pub(super) fn scandir(&self, findings: &mut Findings) -> String {
-        let (dir, names) = (self.s6.slots.dir(), ". .s6-svscan/control");
-        self.owned(findings, dir, names, "as root: hermes-gw reconcile");
+        let dir = self.s6.slots.dir();
+        if let Some(error) = self.refusal(dir, b".") {
+            findings.fail_of(&error, &self.hand_over());
+        }
         "the gateways' user may add and remove slots".into()
+    }
+
+    /// What gives the scandir to the gateways' user.
+    fn hand_over(&self) -> String {
+        match self.s6.slots.tree {
+            Tree::Root => "as root: hermes-gw reconcile".into(),
+            Tree::User => self.chown(self.s6.slots.dir().path()),
+        }
     }
 
     /// Whether each slot is one, and supervised with its logger.
     pub(super) fn slots(&self, findings: &mut Findings) -> String {
-        let user = self.user_name();
         let mut sizes = Vec::new();
         for seen in &self.seen {
             let name = seen.observation.profile.name();
-            let path = shell_word(&self.s6.slots.path_of(&seen.observation.profile));
+            let path = self.s6.slots.path_of(&seen.observation.profile);
+            let refused = |error: &Error, findings: &mut Findings| {
+                findings.fail(
+                    format_args!("{name}: {error}"),
+                    format_args!("{}", self.chown(&path)),
+                );
+            };
             let slot = match &seen.slot {
                 Ok(slot) => slot,
+                Err(error) if error.kind == Kind::Denied => {
+                    refused(error, findings);
+                    continue;
+                }
                 Err(error) => {
                     findings.fail_at(name, &error.to_string(), "unregister");
                     continue;
@@ -132,14 +167,15 @@ impl Doctor<'_> {
                     format_args!("hermes-gw reconcile"),
                 );
             }
-            let remedy = format!("as root: chown -R {user} {path}");
-            self.not_owned(findings, &slot.strange, &remedy);
+            if let Some(error) = &slot.refused {
+                refused(error, findings);
+            }
             if !slot.logged && !half {
                 findings.fail(
                     format_args!(
                         "{name}: its logger is not up, and it hangs once it has said too much"
                     ),
-                    format_args!("/command/s6-svc -u {path}/log"),
+                    format_args!("/command/s6-svc -u {}/log", shell_word(&path)),
                 );
             }
             if let Some(size) = slot.status_size {
@@ -201,21 +237,31 @@ impl Doctor<'_> {
 
     /// Whether there are supervisors without a slot.
     pub(super) fn supervisors(&self, findings: &mut Findings) -> String {
-        match self.count_supervisors(findings) {
+        match &self.supervisors {
             Ok(None) => "not looked at: /proc hides them from this user".into(),
-            Ok(Some(count)) => format!("{count}, each on its slot"),
+            Ok(Some((count, orphans))) => {
+                for orphan in orphans {
+                    findings.fail(
+                        format_args!("{orphan}, which is no slot any more"),
+                        format_args!("hermes-gw reconcile --prune"),
+                    );
+                }
+                format!("{count}, each on its slot")
+            }
             Err(error) => {
-                findings.fail_of(&error, "");
+                findings.fail_of(error, "");
                 String::new()
             }
         }
     }
 
-    /// How many there are; `None` if that cannot be seen.
-    fn count_supervisors(&self, findings: &mut Findings) -> Result<Option<usize>> {
+    /// How many supervisors there are, and which of them have no slot; `None` if that cannot be
+    /// seen.
+    pub(super) fn find_supervisors(&self) -> Result<Option<(usize, Vec<String>)>> {
         let proc = Dir::open(PROC)?;
         // Those of the user tree are its user's own.
-        let (mut count, mut sees_them) = (0, self.s6.slots.tree == Tree::User);
+        let mut sees_them = self.s6.slots.tree == Tree::User;
+        let (mut count, mut orphans) = (0, Vec::new());
         for pid in proc.names()?.iter().filter(|pid| pid[0].is_ascii_digit()) {
             let cmdline = container::cmdline(&proc, pid)?;
             sees_them |= pid == b"1" && !cmdline.is_empty();
@@ -230,14 +276,10 @@ impl Doctor<'_> {
             let is_here =
                 self.s6.slots.dir().leads(name)? && at.map_or(true, |at| at.ends_with(name));
             if !is_here && !self.is_changing() {
-                let (pid, name) = (Shown(pid), Shown(name));
-                findings.fail(
-                    format_args!("process {pid} supervises {name}, which is no slot any more"),
-                    format_args!("hermes-gw reconcile --prune"),
-                );
+                orphans.push(format!("process {} supervises {}", Shown(pid), Shown(name)));
             }
         }
-        Ok(sees_them.then_some(count))
+        Ok(sees_them.then_some((count, orphans)))
     }
 
     pub(super) fn leftovers(&self, findings: &mut Findings) -> String {
