@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::gateway::crash_record::{self, Notes};
+use crate::gateway::crash_record::{self, Intervened, Notes};
 use crate::gateway::standby;
 use crate::hermes::state_file;
 use crate::model::backoff::{self, CrashRecord, Decision, Ending, Exit, Facts, STANDING_BY};
@@ -10,7 +10,6 @@ use crate::model::profile::{PREFIX, Profile};
 use crate::model::values;
 use crate::s6::service::Service;
 use crate::s6::status::{self, Status};
-use crate::s6::tai64n::Tai64n;
 use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
 use crate::sys::if_there;
@@ -71,7 +70,7 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
             Decision::Restart => notes.add(&slot, status.stamp, false),
             Decision::BackOff { .. } if ending.terminated => notes.add(&slot, status.stamp, true),
             Decision::BackOff { .. } => Ok(()),
-            _ => crash_record::intervene(&slot, status.stamp),
+            _ => crash_record::intervene(&slot, after(&status)),
         });
     }
     match decision {
@@ -85,7 +84,7 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
             let told = becomes(&slot, Some(first), delay)? && is_this(&slot);
             if told && may_write {
                 output.warn_unless(crash_record::clear(&slot));
-                output.warn_unless(crash_record::intervene(&slot, status.stamp));
+                output.warn_unless(crash_record::intervene(&slot, after(&status)));
             }
             Ok(0)
         }
@@ -128,6 +127,11 @@ fn exit(words: &[Vec<u8>]) -> Result<Exit> {
     })
 }
 
+/// What is noted after the death that `status` is of.
+fn after(status: &Status) -> Intervened {
+    Intervened { after: status.stamp, in_run: false }
+}
+
 /// What is done about the gateway in `slot`, which ended with `exit`, and what it has recorded
 /// of its end; `status` is that of its death.
 fn decide(
@@ -138,22 +142,20 @@ fn decide(
     notes: &Notes,
 ) -> (Decision, Ending) {
     let (died, intervened) = (status.stamp, notes.intervened);
-    let (mut earlier, mut counted, mut terminated) = (Tai64n::default(), Vec::new(), 0);
-    for death in &told(context, slot.deaths()) {
-        let counts = notes.counts(death.stamp);
-        if counts {
-            counted.push(death.stamp.since_unix());
-        }
-        if death.stamp != died {
-            earlier = death.stamp;
-            if counts {
-                terminated = if notes.was_terminated(death.stamp) { terminated + 1 } else { 0 };
-            }
+    let deaths = told(context, slot.deaths());
+    let (mut is_first, mut terminated) = (true, 0);
+    for death in notes.later(&deaths).iter().filter(|death| death.stamp != died) {
+        is_first = false;
+        if notes.counts(death.stamp) {
+            terminated = if notes.was_terminated(death.stamp) { terminated + 1 } else { 0 };
         }
     }
-    let started = told(context, crash_record::started(slot));
+    // Where the clock was set back meanwhile, it does not tell how long ago that was.
+    let is_before = |started: &Duration| *started <= died.since_unix();
+    let started = told(context, crash_record::started(slot)).filter(is_before);
     // Asked for in this run, or after its death.
-    let planned = !status.want_up || earlier < intervened && intervened <= died;
+    let planned =
+        !status.want_up || intervened.after == died || intervened.in_run && is_first;
     // Whatever is in its home then makes no difference.
     let ending = match planned || exit == Exit::Code(backoff::CONFIGURATION) {
         true => Ok(Some(Default::default())),
@@ -163,13 +165,13 @@ fn decide(
     let (ending, elsewhere) = told(context, ending).unwrap_or_default();
     let facts = Facts {
         exit,
-        uptime: started.map(|started| died.since_unix().saturating_sub(started)),
+        uptime: started.map(|started| died.since_unix() - started),
         planned,
         home_gone,
         elsewhere,
         announced: ending.announced,
         terminated: if ending.terminated { terminated + 1 } else { 0 },
-        deaths: &counted,
+        deaths: &notes.counted(&deaths),
     };
     (backoff::decide(&facts, &context.settings.limits), ending)
 }

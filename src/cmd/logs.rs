@@ -102,7 +102,8 @@ fn open<'a>(
         }
         let (kind, why) = match homes.has(profile) {
             Ok(true) => (Kind::Unusable, "it has no log yet"),
-            _ => (Kind::NotRegistered, "no such gateway"),
+            Ok(false) => (Kind::NotRegistered, "no such gateway"),
+            Err(error) => return error,
         };
         Error::new(kind, "show log of gateway", profile.name(), why)
     })?;

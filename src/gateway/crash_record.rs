@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::model::backoff::{CrashRecord, Decision, Exit, Reason};
 use crate::model::values;
+use crate::s6::death_tally::Death;
 use crate::s6::service::Service;
 use crate::s6::tai64n::Tai64n;
 use crate::sys::if_there;
@@ -12,12 +13,14 @@ use std::time::Duration;
 /// Emptied by `run` when the gateway starts; once it has died, what `finish` has decided, if
 /// there is something to say: a line of fields.
 const RECORD: &[u8] = b"crash-record";
-/// A TAI64N stamp from s6's status: when the run began, or when the death was, in which an
-/// operator last sent a stop, a start or a restart, or after which `finish` did not delay the
-/// next start. Deaths up to it do not count, and the end of a run that began at it is planned.
+/// After which death an operator last sent a stop, a start or a restart, or `finish` did not
+/// delay the next start: its stamp in s6's tally, or zeros, and [`IN_RUN`] if it was in the run
+/// after that. Found again in the tally, whose order counts and not what a clock said: that may
+/// be set back. Deaths up to it do not count, and the end of that run is planned.
 const INTERVENED: &[u8] = b"intervened";
-/// The deaths since then that were more than crashes, the newest last: a line each, with its
-/// stamp in s6's tally and what it was. s6's tally itself tells an exit code, and no more.
+const IN_RUN: &[u8] = b" run";
+/// Late deaths that were more than crashes, the newest last: a line each, with its stamp in s6's
+/// tally and what it was. s6's tally itself tells an exit code, and no more.
 const ENDINGS: &[u8] = b"endings";
 /// What such a death was: one that does not count, or one that counts.
 const ANNOUNCED: &str = "announced";
@@ -33,25 +36,36 @@ const MAX_SIZE: usize = 256;
 /// The most that the endings have.
 const MAX_ENDINGS_SIZE: usize = MAX_ENDINGS * 40;
 
-/// Notes that an operator intervenes in the run that began `at`, or after the death that was
-/// `at`.
-pub(crate) fn intervene(slot: &Service, at: Tai64n) -> Result<()> {
-    slot.dir().replace(INTERVENED, 0o644, format!("{}\n", at.hex()).as_bytes())
+/// When an operator last intervened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Intervened {
+    /// The stamp of the last death before; zero for none.
+    pub(crate) after: Tai64n,
+    /// It was in the run after it, and not while it was down.
+    pub(crate) in_run: bool,
 }
 
-/// When an operator last intervened; long ago if never.
-pub(crate) fn intervened(slot: &Service) -> Result<Tai64n> {
+/// Notes that an operator intervenes.
+pub(crate) fn intervene(slot: &Service, it: Intervened) -> Result<()> {
+    let run = if it.in_run { IN_RUN } else { b"" };
+    slot.dir().replace(INTERVENED, 0o644, &[it.after.hex().as_bytes(), run, b"\n"].concat())
+}
+
+/// When an operator last intervened; before all deaths if never.
+pub(crate) fn intervened(slot: &Service) -> Result<Intervened> {
     let note = if_there(slot.dir().read(INTERVENED, MAX_SIZE))?.unwrap_or_default();
     // What is no stamp was not written by us, and says nothing.
-    Ok(Tai64n::parse(note.trim_ascii()).unwrap_or_default())
+    let (stamp, run) = note.trim_ascii_end().split_at_checked(24).unwrap_or_default();
+    let noted = Tai64n::parse(stamp).map(|after| Intervened { after, in_run: run == IN_RUN });
+    Ok(noted.unwrap_or_default())
 }
 
 /// What was noted of deaths: from when on they count, and what they were.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Notes {
     /// Deaths up to then do not count.
-    pub(crate) intervened: Tai64n,
-    /// Stamps of those since then that were not mere crashes, and whether they count.
+    pub(crate) intervened: Intervened,
+    /// Stamps of those that were not mere crashes, and whether they count.
     pub(crate) endings: Vec<(Tai64n, bool)>,
 }
 
@@ -61,9 +75,28 @@ impl Notes {
         Ok(Notes { intervened: intervened(slot)?, endings: endings(slot)? })
     }
 
-    /// Whether the death that was `at` counts.
+    /// Those of `deaths`, all that s6 knows of, that were after an operator last intervened. If
+    /// the one before is not among them, they are those of another supervisor, or so many that
+    /// it was forgotten.
+    pub(crate) fn later<'a>(&self, deaths: &'a [Death]) -> &'a [Death] {
+        let before = deaths.iter().rposition(|death| death.stamp == self.intervened.after);
+        &deaths[before.map_or(0, |before| before + 1)..]
+    }
+
+    /// Whether a later death, which was `at`, counts.
     pub(crate) fn counts(&self, at: Tai64n) -> bool {
-        at > self.intervened && !self.endings.contains(&(at, false))
+        !self.endings.contains(&(at, false))
+    }
+
+    /// When those of `deaths` were that count, since 1970 UTC.
+    pub(crate) fn counted(&self, deaths: &[Death]) -> Vec<Duration> {
+        let mut counted = Vec::new();
+        for death in self.later(deaths) {
+            if self.counts(death.stamp) {
+                counted.push(death.stamp.since_unix());
+            }
+        }
+        counted
     }
 
     /// Whether it counts, and was by another process's SIGTERM.
@@ -71,17 +104,14 @@ impl Notes {
         self.endings.contains(&(at, true))
     }
 
-    /// Notes of the death `at` what it was, for later ones, and forgets those that do not
-    /// matter any more.
+    /// Notes of the death `at` what it was, for later ones, and forgets what was long ago.
     pub(crate) fn add(&mut self, slot: &Service, at: Tai64n, counts: bool) -> Result<()> {
         self.endings.push((at, counts));
         let before = self.endings.len().saturating_sub(MAX_ENDINGS);
         let mut text = String::new();
         for (at, counts) in &self.endings[before..] {
-            if *at > self.intervened {
-                let what = if *counts { TERMINATED } else { ANNOUNCED };
-                text += &[&at.hex(), " ", what, "\n"].concat();
-            }
+            let what = if *counts { TERMINATED } else { ANNOUNCED };
+            text += &[&at.hex(), " ", what, "\n"].concat();
         }
         slot.dir().replace(ENDINGS, 0o644, text.as_bytes())
     }
@@ -221,24 +251,65 @@ mod tests {
             let mut notes = Notes::read(&slot).unwrap();
             notes.add(&slot, at(second), second % 3 > 0).unwrap();
         }
-        let notes = Notes::read(&slot).unwrap();
+        let mut notes = Notes::read(&slot).unwrap();
         assert_eq!(notes.endings.len(), MAX_ENDINGS);
         assert!(!notes.counts(at(297)) && notes.counts(at(298)) && notes.counts(at(3000)));
         assert!(!notes.was_terminated(at(297)) && notes.was_terminated(at(298)));
-        intervene(&slot, at(298)).unwrap();
-        let mut notes = Notes::read(&slot).unwrap();
-        assert!(!notes.counts(at(298)) && notes.counts(at(299)));
         notes.add(&slot, at(301), false).unwrap();
-        let kept = |endings: Vec<(Tai64n, bool)>| -> Vec<_> {
-            endings.iter().map(|(at, counts)| (at.unix(), *counts)).collect()
+        let kept = || -> Vec<_> {
+            let all = endings(&slot).unwrap();
+            all[all.len() - 2..].iter().map(|(at, counts)| (at.unix(), *counts)).collect()
         };
-        assert_eq!(kept(endings(&slot).unwrap()), [(299, true), (301, false)]);
+        assert_eq!(kept(), [(299, true), (301, false)]);
         // What was not written by us is no ending.
         let path = dir.path().join("endings");
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.ends_with(" terminated\n400000000000015200000005 announced\n"), "{text}");
         std::fs::write(&path, text + "x\n400000000000015300000005 pardoned\nno announced").unwrap();
-        assert_eq!(kept(endings(&slot).unwrap()), [(299, true), (301, false)]);
+        assert_eq!(kept(), [(299, true), (301, false)]);
+    }
+
+    #[test]
+    fn deaths_are_late_by_their_order_and_not_by_what_the_clock_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let scandir = Dir::open(dir.path().as_os_str().as_encoded_bytes()).unwrap();
+        let slot = Service::open(&scandir, b".").unwrap();
+        let at = |seconds| Tai64n::from_unix(seconds, 5);
+        // The tally; after which death an operator intervened; those that count from then on.
+        let table: [(&[u64], u64, &[u64]); 9] = [
+            (&[], 0, &[]),
+            (&[10, 20, 30], 20, &[30]),
+            (&[10, 20, 30], 30, &[]),
+            // The clock was set back after it, or has also been ahead before.
+            (&[9010, 9020, 30, 31], 9020, &[30, 31]),
+            (&[9010, 20, 9030, 9040, 50], 20, &[9030, 9040, 50]),
+            (&[9010, 20, 9030, 9040, 50], 9040, &[50]),
+            // Twice the same moment: the later one was meant.
+            (&[10, 20, 10, 30], 10, &[30]),
+            // A stamp that no death has: from the future, forgotten, or of another supervisor.
+            (&[10, 20], 99_999, &[10, 20]),
+            (&[10, 20], 5, &[10, 20]),
+        ];
+        for (tally, after, counted) in table {
+            for in_run in [false, true] {
+                let it = Intervened { after: at(after), in_run };
+                intervene(&slot, it).unwrap();
+                let notes = Notes::read(&slot).unwrap();
+                assert_eq!(notes.intervened, it);
+                let death = |seconds: &u64| Death { stamp: at(*seconds), exit_code: 1, signal: 0 };
+                let deaths: Vec<_> = tally.iter().map(death).collect();
+                let got = notes.counted(&deaths);
+                let got: Vec<_> = got.iter().map(|at| at.as_secs()).collect();
+                assert_eq!(got, counted, "{tally:?} {after}");
+            }
+        }
+        // What was not written by us says nothing.
+        for note in ["", "soon\n", "4000000000000152000000", "400000000000015200000005x run"] {
+            std::fs::write(dir.path().join("intervened"), note).unwrap();
+            let it = intervened(&slot).unwrap();
+            assert!(!it.in_run, "{note}");
+            assert_eq!(it.after == Tai64n::default(), !note.contains("5x"), "{note}");
+        }
     }
 
     #[test]

@@ -4,7 +4,8 @@
 use super::crash_record;
 use super::slots::{self, Slots};
 use crate::error::{Error, Kind, Result};
-use crate::hermes::home::Homes;
+use crate::hermes::home::{Homes, Names};
+use crate::model::backoff;
 use crate::model::observation::{Observation, State};
 use crate::model::policy::Policy;
 use crate::model::profile::Profile;
@@ -63,8 +64,12 @@ impl<'a> Gateway<'a> {
     pub(crate) fn deaths(&self) -> Result<Vec<Death>> {
         let Ok(Some(status)) = &self.status else { return Ok(Vec::new()) };
         let mut deaths = self.service.deaths()?;
-        // s6-supervise counts a death first, and then says in its status what it was.
-        deaths.retain(|death| death.stamp <= status.stamp);
+        // s6-supervise counts a death first, and then says in its status what it was. One that is
+        // later than now is from before the clock was set back.
+        let is_ahead = |death: &mut Death| {
+            death.stamp > status.stamp && death.stamp.since_unix() <= clock::time()
+        };
+        deaths.pop_if(is_ahead);
         Ok(deaths)
     }
 }
@@ -164,25 +169,24 @@ impl Observer<'_> {
 
     /// How many of `deaths` were lately, and count.
     fn count(&self, service: &Service, deaths: &[Death]) -> Result<usize> {
-        let late = clock::time().saturating_sub(self.window);
-        let notes = crash_record::Notes::read(service)?;
-        let mut count = 0;
-        for death in deaths {
-            count += usize::from(notes.counts(death.stamp) && death.stamp.since_unix() > late);
-        }
-        Ok(count)
+        let counted = crash_record::Notes::read(service)?.counted(deaths);
+        Ok(backoff::recent(&counted, clock::time(), self.window))
     }
 }
 
 /// Whether the gateway of `profile` comes up when the container starts the next time, as
-/// reconcile decides it; `None` if this user may not know. `main_is_default` looks whether the
-/// container's main program is default's gateway.
+/// reconcile decides it, which skips those of `names` that are second ones; `None` if this user may
+/// not know. `main_is_default` looks whether the container's main program is default's gateway.
 pub(crate) fn wanted_at_boot(
     homes: &Homes,
+    names: &Names,
     policy: Policy,
     profile: &Profile,
     main_is_default: &dyn Fn() -> Option<bool>,
 ) -> Option<bool> {
+    if names.check(profile).is_err() {
+        return Some(false);
+    }
     let (own, flaw) = homes.last_known(profile);
     if flaw.is_some_and(|flaw| flaw.kind == Kind::Denied) {
         return None;

@@ -58,10 +58,10 @@ impl Rest {
         [(LOGGER_DOWN, self.standing_by), (DOWN, self.down || self.standing_by)]
     }
 
-    /// Makes the files in `slot` what they should be.
-    pub(crate) fn put(self, slot: &Dir) -> Result<()> {
+    /// Makes the files in `slot` what they should be; where it is `new`, they are not there yet.
+    pub(crate) fn put(self, slot: &Dir, new: bool) -> Result<()> {
         for (name, wanted) in self.files() {
-            match (wanted, slot.kind(name)?.is_some()) {
+            match (wanted, !new && slot.kind(name)?.is_some()) {
                 (true, false) => slot.create(name, 0o644, b"")?,
                 (false, true) => drop(slot.remove(name)?),
                 _ => {}
@@ -195,7 +195,7 @@ fn build(
                 slot.create(name, *mode, content)?;
             }
         }
-        rest.put(&slot)?;
+        rest.put(&slot, true)?;
         Ok(slot)
     };
     scandir.make_dir(&profile.staging(), 0o755)?;
@@ -243,7 +243,7 @@ pub(crate) fn amend(
     let gateway = Gateway::open(slots, profile)?;
     let slot = gateway.service.dir();
     check(slot, profile, user, gateway.is_supervised(), true)?;
-    rest.map_or(Ok(()), |rest| rest.put(slot))
+    rest.map_or(Ok(()), |rest| rest.put(slot, false))
 }
 
 /// Whether the slot is what it should be, `down` aside; with `repair` it is then.

@@ -58,7 +58,7 @@ pub(crate) fn runs_elsewhere(home: &Dir) -> Result<bool> {
 
 /// Has the service `slot` stand by: it and its logger stay down, or go down.
 pub(crate) fn stand_by(slot: &Service) -> Result<()> {
-    Rest { down: true, standing_by: true }.put(slot.dir())?;
+    Rest { down: true, standing_by: true }.put(slot.dir(), false)?;
     // s6-log ignores SIGTERM, for it reads on until nobody can write any more.
     tell(&slot.logger()?, &[Control::Down, Control::HangUp])?;
     tell(slot, &[Control::Down])?;

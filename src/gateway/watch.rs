@@ -112,7 +112,9 @@ impl Watched {
                 (now, Vec::new())
             }
         };
-        let new = deaths.iter().filter(|death| death.stamp > self.died);
+        // By their order: clocks are set back.
+        let known = deaths.iter().rposition(|death| death.stamp == self.died);
+        let new = deaths.iter().skip(known.map_or(0, |known| known + 1));
         for death in new.filter(|_| self.told.is_some()) {
             let died = died(&self.profile, death);
             if now.state != State::Finishing || now.since != died.since {

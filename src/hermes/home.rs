@@ -1,7 +1,8 @@
 //! The Hermes home, and the homes of its profiles.
 //!
-//! All of it can be written by the hermes user, so every open is beneath the
-//! home, one component at a time, and follows no symbolic link.
+//! All of it can be written by the hermes user, so it is opened as nobody but that user, one
+//! component at a time. `profiles` and a profile's own directory may be symbolic links, as they
+//! are for Hermes itself: they may be on another disk. What is in a home may not.
 
 use super::state_file;
 use crate::error::{Error, Kind, Result};
@@ -10,6 +11,7 @@ use crate::model::profile::Profile;
 use crate::sys::dir::Dir;
 use crate::sys::meta::FileKind;
 use crate::sys::{Name, if_there, if_usable};
+use crate::text::Shown;
 
 /// The home where none is set.
 pub(crate) const DEFAULT: &str = "/opt/data";
@@ -43,15 +45,61 @@ pub(crate) struct Homes {
     profiles: Result<Option<Dir>>,
 }
 
-/// An entry of `profiles/` that looks like a profile: one with its home, or why it cannot be
-/// used.
-pub(crate) type Entry = std::result::Result<(Profile, Dir), String>;
+/// An entry of `profiles/` that looks like a profile.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    /// It is one, with its home.
+    Home(Profile, Dir),
+    /// Its directory is also that of the name that follows, which comes before it. Two gateways in
+    /// one home would end each other, so only that one has it.
+    Twin(Profile, Name),
+    /// Why it cannot be used.
+    Unusable(String),
+}
+
+/// The names in `profiles/`, in their order, and which directory each leads to.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    names: Vec<Name>,
+    /// Device and inode, the root home's first; for one that leads nowhere what no other has.
+    directories: Vec<(u64, u64)>,
+}
+
+impl Names {
+    /// The name before the one at `at` that leads to the same directory, if there is one.
+    fn twin(&self, at: usize) -> Option<&[u8]> {
+        let directory = self.directories[at + 1];
+        if directory == self.directories[0] {
+            return Some(b"default");
+        }
+        let is_first = |(name, it): &(&Name, &(u64, u64))| {
+            **it == directory && matches!(Profile::parse(name), Ok(Profile::Named(_)))
+        };
+        let mut before = self.names[..at].iter().zip(&self.directories[1..]);
+        before.find(is_first).map(|(name, _)| &name[..])
+    }
+
+    /// Refuses `which` if its home is that of a name before.
+    pub(crate) fn check(&self, which: &Profile) -> Result<()> {
+        let Profile::Named(which) = which else { return Ok(()) };
+        let at = self.names.iter().position(|name| name[..] == *which.as_bytes());
+        match at.and_then(|at| self.twin(at)) {
+            Some(other) => Err(Error::new(Kind::Unusable, "find profile", &**which, &is_twin_of(other))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why a name is skipped whose directory is also that of `other`.
+pub(crate) fn is_twin_of(other: &[u8]) -> String {
+    format!("its directory is the home of {}", Shown(other))
+}
 
 impl Homes {
     /// Opens the root home, and what is below it.
     pub(crate) fn open(root: &[u8]) -> Result<Homes> {
         let root = Dir::open(root)?;
-        Ok(Homes { profiles: root.dir_if_there(PROFILES), root })
+        Ok(Homes { profiles: if_there(root.dir_followed(PROFILES)), root })
     }
 
     /// The directory `profiles/`, if there is one.
@@ -75,27 +123,47 @@ impl Homes {
         match which {
             Profile::Default => self.root.dir(b"."),
             Profile::Named(name) => match self.profiles()? {
-                Some(profiles) => profiles.dir(name.as_bytes()),
+                Some(profiles) => profiles.dir_followed(name.as_bytes()),
                 None => self.root.dir(PROFILES),
             },
         }
     }
 
     /// Whether `which` is a profile on disk; the root profile is, where the home is.
+    ///
+    /// # Errors
+    /// It is there, and cannot be used.
     pub(crate) fn has(&self, which: &Profile) -> Result<bool> {
         match (which, if_there(self.of(which))?) {
             (_, None) => Ok(false),
             (Profile::Default, _) => Ok(true),
-            (Profile::Named(_), Some(home)) => Ok(home.kind(MARKER)?.is_some()),
+            (Profile::Named(_), Some(home)) if home.kind(MARKER)?.is_none() => Ok(false),
+            _ => self.names()?.check(which).map(|()| true),
         }
+    }
+
+    /// The names of the named profiles.
+    pub(crate) fn names(&self) -> Result<Names> {
+        let root = self.root.meta()?;
+        let mut all = Names { names: Vec::new(), directories: vec![(root.device, root.inode)] };
+        let Some(profiles) = self.profiles()? else { return Ok(all) };
+        all.names = profiles.names()?;
+        for name in &all.names {
+            // One that cannot be looked at cannot be opened either, which tells why.
+            let home = profiles.look_followed(name).ok().flatten();
+            let none = (0, all.directories.len() as u64);
+            all.directories.push(home.map_or(none, |home| (home.device, home.inode)));
+        }
+        Ok(all)
     }
 
     /// Hands each entry of `profiles/` that looks like a profile to `found`, in name order.
     pub(crate) fn each_named(&self, found: &mut dyn FnMut(Name, Entry)) -> Result<()> {
         let Some(profiles) = self.profiles()? else { return Ok(()) };
-        for name in profiles.names()? {
-            if let Some(entry) = entry(profiles, &name) {
-                found(name, entry);
+        let all = self.names()?;
+        for (at, name) in all.names.iter().enumerate() {
+            if let Some(entry) = entry(profiles, name, all.twin(at)) {
+                found(name.clone(), entry);
             }
         }
         Ok(())
@@ -115,7 +183,9 @@ impl Homes {
     pub(crate) fn anyone_wants_up(&self) -> Result<bool> {
         let mut anyone = state_file::read(&self.root).0.wants_up();
         self.each_named(&mut |_, entry| {
-            anyone = anyone || entry.is_ok_and(|(_, home)| state_file::read(&home).0.wants_up());
+            if let Entry::Home(_, home) = entry {
+                anyone = anyone || state_file::read(&home).0.wants_up();
+            }
         })?;
         Ok(anyone)
     }
@@ -124,27 +194,25 @@ impl Homes {
 /// The entry `name` of `profiles`; `None` if it is no profile, for it is no directory or has
 /// no SOUL.md.
 #[inline(never)]
-fn entry(profiles: &Dir, name: &[u8]) -> Option<Entry> {
-    const NOT_FOLLOWED: &str = "is a symbolic link, which is not followed";
-    let home = match profiles.dir(name) {
-        Ok(home) => home,
-        Err(error) => {
-            return match profiles.kind(name) {
-                Ok(Some(FileKind::Symlink)) => Some(Err(NOT_FOLLOWED.into())),
-                Ok(Some(FileKind::Directory)) | Err(_) => Some(Err(error.to_string())),
-                Ok(_) => None,
-            };
+fn entry(profiles: &Dir, name: &[u8], twin: Option<&[u8]>) -> Option<Entry> {
+    let looked = profiles.dir_followed(name).map(|home| (home.kind(MARKER), home));
+    let error = match looked {
+        Ok((Ok(None), _)) => return None,
+        Ok((Ok(Some(_)), home)) => {
+            return Some(match (Profile::parse(name), twin) {
+                (Ok(Profile::Default), _) => Entry::Unusable("default is the root profile".into()),
+                (Ok(profile), Some(other)) => Entry::Twin(profile, other.into()),
+                (Ok(profile), None) => Entry::Home(profile, home),
+                (Err(invalid), _) => Entry::Unusable(invalid.why().into()),
+            });
         }
+        Ok((Err(error), _)) => error,
+        Err(error) => match profiles.kind(name) {
+            Ok(Some(FileKind::Directory | FileKind::Symlink)) | Err(_) => error,
+            Ok(_) => return None,
+        },
     };
-    match home.kind(MARKER) {
-        Ok(None) => None,
-        Err(error) => Some(Err(error.to_string())),
-        Ok(Some(_)) => Some(match Profile::parse(name) {
-            Ok(Profile::Default) => Err("default is the root profile".into()),
-            Ok(profile) => Ok((profile, home)),
-            Err(invalid) => Err(invalid.why().into()),
-        }),
-    }
+    Some(Entry::Unusable(error.to_string()))
 }
 
 /// The directory that holds the logs of all gateways, below the root home; `None` if there is

@@ -107,12 +107,14 @@ impl<'a> S6<'a> {
                 || self.context.main_is_default().unwrap_or(false)
         };
         let serves = policy == Policy::Root && is_up();
-        let names = if serves { state_file::served_profiles(homes.root()) } else { String::new() };
+        let served = if serves { state_file::served_profiles(homes.root()) } else { String::new() };
         let logs = home::logs(homes.root());
+        // Where they cannot be listed, nothing is known of them.
+        let names = homes.names().unwrap_or_default();
         for it in observations {
             let main = || self.context.main_is_default().ok();
-            it.wanted_at_boot = wanted_at_boot(&homes, policy, &it.profile, &main);
-            it.served = serves && policy.folds(&it.profile) && is_in(&names, it.profile.name());
+            it.wanted_at_boot = wanted_at_boot(&homes, &names, policy, &it.profile, &main);
+            it.served = serves && policy.folds(&it.profile) && is_in(&served, it.profile.name());
             standby::add_holder(&homes, &logs, it);
         }
     }
@@ -128,7 +130,8 @@ impl<'a> S6<'a> {
         self.slots.dir().error(kind, what, &profile.slot(), why)
     }
 
-    /// Whether `profile` is on disk; nobody is where there is no home.
+    /// Whether `profile` is on disk; nobody is where there is no home. One that is there and that
+    /// a boot skips is an error.
     pub(super) fn is_on_disk(&self, profile: &Profile) -> Result<bool> {
         if_there(self.context.homes())?.map_or(Ok(false), |homes| homes.has(profile))
     }
@@ -137,12 +140,12 @@ impl<'a> S6<'a> {
     /// so root is to be dropped by now.
     pub(crate) fn not_registered(&self, what: &'static str, profile: &Profile) -> Box<Error> {
         let name = profile.name();
-        // When in doubt: to make the profile, which registers it too, does no harm.
         let makes = match self.is_on_disk(profile) {
-            Ok(true) => "hermes-gw register",
-            _ => "hermes profile create",
+            Ok(true) => format!("hermes-gw register {name} makes it"),
+            Ok(false) => format!("hermes profile create {name} makes it"),
+            Err(error) => error.to_string(),
         };
-        let why = format!("no such gateway '{name}': {makes} {name} makes it");
+        let why = format!("no such gateway '{name}': {makes}");
         self.failed(what, profile, Kind::NotRegistered, &why)
     }
 

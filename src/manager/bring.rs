@@ -6,13 +6,15 @@ use super::{Outcomes, Timeout};
 use crate::error::{Error, Kind, Result};
 use crate::gateway::event_loop::{self, Job, LONGEST};
 use crate::gateway::transition::Target;
-use crate::gateway::{crash_record, slots};
+use crate::gateway::crash_record::{self, Intervened};
+use crate::gateway::slots;
 use crate::hermes::{state_file, stop_marker};
 use crate::model::backoff::STANDING_BY;
 use crate::model::intent::Intent;
 use crate::model::profile::Profile;
 use crate::s6::service::Service;
 use crate::s6::status::Status;
+use crate::s6::tai64n::Tai64n;
 use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
 use std::cell::RefCell;
@@ -71,11 +73,13 @@ pub(crate) fn bring(
         wishes.borrow_mut().push((profile.clone(), unrecorded));
         // Before the letters: finish looks for it when it reads them. And by the status of now:
         // to record may take a while.
-        match service.status().and_then(|status| {
+        // After the deaths: the run that it says is up is the one after the last of them.
+        let looked = service.last_death().and_then(|died| Ok((died, service.status()?)));
+        match looked.and_then(|(died, status)| {
             if intent == Intent::Stopped && status.is_up() {
                 announce_stop(s6, &home, &status);
             }
-            intervene(target, service, &status)
+            intervene(target, service, died, &status)
         }) {
             // The slot goes at this moment; that will be told.
             Err(error) if error.kind != Kind::Missing => s6.context.output.warn(&error),
@@ -202,19 +206,27 @@ fn not_kept(mut error: Box<Error>, target: Target, timeout: Timeout) -> Box<Erro
     error.hint(&[done, ", but this is not recorded: the next container start will not know"].concat())
 }
 
-/// Notes for finish in which run, or after which death, an operator intervenes.
-fn intervene(target: Target, service: &Service, status: &Status) -> Result<()> {
+/// Notes for finish in which run, or after which death, an operator intervenes; `died` is the
+/// stamp of the last one.
+fn intervene(
+    target: Target,
+    service: &Service,
+    died: Option<Tai64n>,
+    status: &Status,
+) -> Result<()> {
     if status.is_down() && target == Target::Stop {
         // From now on it is down because it was stopped, not parked.
         crash_record::clear(service)?;
     }
-    let at = match status.is_down() {
-        true => service.deaths()?.last().map(|death| death.stamp),
+    let (after, in_run) = match (status.is_up(), died) {
         // Where nothing is to end, a later end is not what the operator asked for.
-        false if target == Target::Start && status.is_up() && status.want_up => None,
-        false => Some(status.stamp),
+        (true, _) if target == Target::Start && status.want_up => return Ok(()),
+        (true, died) => (died.unwrap_or_default(), true),
+        (false, _) if status.finishing => (status.stamp, false),
+        (false, Some(died)) => (died, false),
+        (false, None) => return Ok(()),
     };
-    at.map_or(Ok(()), |at| crash_record::intervene(service, at))
+    crash_record::intervene(service, Intervened { after, in_run })
 }
 
 /// Tells a gateway that is up that an operator stops it.

@@ -9,6 +9,7 @@ use crate::gateway::slot::{self, Batch, Registration, Rest};
 use crate::gateway::transition::Target;
 use crate::gateway::{adopt, retire, slots, standby};
 use crate::hermes::container::Supervisor;
+use crate::hermes::home::{Homes, Names};
 use crate::model::backoff::STANDING_BY;
 use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::Profile;
@@ -37,6 +38,8 @@ impl S6<'_> {
             let why = "it is registered already";
             return Err(self.failed(WHAT, profile, Kind::Registered, why));
         }
+        // Nor does this make a slot that a boot would not; a profile that is yet to come gets one.
+        self.is_on_disk(profile)?;
         if new {
             let capacity = self.slots.capacity(&names, settings.services_max);
             if slots::count(&names) >= capacity {
@@ -102,10 +105,18 @@ impl S6<'_> {
         }
     }
 
-    /// Refuses to start what another container runs, unless that is to be done all the same. What
-    /// stood by for nobody any more has a logger again.
+    /// Refuses to start a second gateway in a home, by `names`, and what another container runs,
+    /// unless that is to be done all the same. What stood by for nobody any more has a logger
+    /// again.
     #[inline(never)]
-    fn may_start(&self, what: &'static str, profile: &Profile) -> Result<()> {
+    fn may_start(
+        &self,
+        what: &'static str,
+        profile: &Profile,
+        homes: &Result<Homes>,
+        names: &Names,
+    ) -> Result<()> {
+        names.check(profile)?;
         let Some(gateway) = if_there(Gateway::open(&self.slots, profile))? else { return Ok(()) };
         if gateway.may_be_up() {
             return Ok(());
@@ -116,8 +127,8 @@ impl S6<'_> {
             return refused(MAIN_IS_DEFAULT);
         }
         // Where the homes cannot be opened nothing is known; the intent's record tells of that.
-        if let Ok(homes) = self.context.homes() {
-            let locks = standby::locks_in(&homes, profile)?;
+        if let Ok(homes) = homes {
+            let locks = standby::locks_in(homes, profile)?;
             if locks.are_held_elsewhere() {
                 if !forced {
                     return refused(
@@ -146,10 +157,13 @@ impl S6<'_> {
         timeout: Timeout,
         mut outcomes: Outcomes,
     ) -> Outcomes {
-        let mut allowed = Vec::new();
+        let (mut allowed, homes) = (Vec::new(), self.context.homes());
+        let names = homes.as_ref().map_or_else(|_| Ok(Names::default()), Homes::names);
+        // Where the profiles cannot be listed, each is told when it is opened.
+        let names = names.unwrap_or_default();
         for (profile, outcome) in profiles.iter().zip(&mut outcomes) {
             if outcome.is_ok() {
-                *outcome = self.may_start(target.what(), profile);
+                *outcome = self.may_start(target.what(), profile, &homes, &names);
             }
             if outcome.is_ok() {
                 allowed.push(profile.clone());

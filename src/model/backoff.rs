@@ -136,7 +136,8 @@ pub(crate) enum Reason {
 
 /// Decides: the first line that fits counts.
 pub(crate) fn decide(facts: &Facts<'_>, limits: &Limits) -> Decision {
-    let deaths = limits.recent(facts.deaths);
+    let last = facts.deaths.last().copied().unwrap_or_default();
+    let deaths = recent(facts.deaths, last, limits.window);
     let lasted = facts.uptime.is_some_and(|uptime| uptime >= limits.early);
     match facts.exit {
         _ if facts.planned => Decision::AsTold,
@@ -162,13 +163,22 @@ pub(crate) fn decide(facts: &Facts<'_>, limits: &Limits) -> Decision {
     }
 }
 
-impl Limits {
-    /// How many of `deaths` were within the window before the last.
-    fn recent(&self, deaths: &[Duration]) -> usize {
-        let last = deaths.last().copied().unwrap_or_default();
-        deaths.iter().filter(|at| last.saturating_sub(**at) < self.window).count()
+/// How many of `deaths`, the newest last, were within `window` before `now`. How long ago each
+/// was is the sum of the times in between: where the clock was set back, that one is not known,
+/// and counts as none.
+pub(crate) fn recent(deaths: &[Duration], now: Duration, window: Duration) -> usize {
+    let (mut later, mut ago, mut count) = (now, Duration::ZERO, 0);
+    for at in deaths.iter().rev() {
+        ago = ago.saturating_add(later.saturating_sub(*at));
+        if ago >= window {
+            break;
+        }
+        (later, count) = (*at, count + 1);
     }
+    count
+}
 
+impl Limits {
     /// How many of `deaths`, up to the last, were in a row.
     fn row(&self, deaths: &[Duration]) -> usize {
         let mut row = 1;
@@ -443,7 +453,63 @@ mod tests {
         }
     }
 
+    #[test]
+    #[rustfmt::skip]
+    fn a_clock_that_is_set_back_or_forward_neither_forgives_deaths_nor_adds_old_ones() {
+        let limits = Limits { deaths: 5, ..Limits::default() };
+        // When it died; what is said of the last death.
+        let table: [(&[u64], &str); 9] = [
+            // Set back in the middle of a row: it goes on, and ends as it would have.
+            (&[9000, 9001, 9003, 100], "backing off 8s, 4 deaths: exit 1"),
+            (&[9000, 9001, 9003, 100, 108], "parked: exit 1 (5 deaths within 600s)"),
+            // Set back each time.
+            (&[9000, 8000, 7000, 6000], "backing off 8s, 4 deaths: exit 1"),
+            (&[9000, 8000, 7000, 6000, 5000], "parked: exit 1 (5 deaths within 600s)"),
+            // Ahead for a while, and then right again: what was before is long ago, for a while.
+            (&[100, 101, 9003, 107], "backing off 2s, 2 deaths: exit 1"),
+            (&[100, 101, 9003, 107, 115], "backing off 4s, 3 deaths: exit 1"),
+            // Deaths of days before it was set back are as old as they were to each other.
+            (&[100_000, 200_000, 300_000, 400_000, 1000], "backing off 2s, 2 deaths: exit 1"),
+            (&[400_000, 400_001, 400_003, 400_007, 1000], "parked: exit 1 (5 deaths within 600s)"),
+            // Nor do those that are said to be yet to come count for ever.
+            (&[400_000, 400_001, 400_003, 1000, 9000], "backing off 1s, 1 death: exit 1"),
+        ];
+        for (deaths, text) in table {
+            let deaths: Vec<_> = deaths.iter().map(|at| s(*at)).collect();
+            let facts = facts(Exit::Code(1), &deaths);
+            let record = CrashRecord { exit: Exit::Code(1), decision: decide(&facts, &limits) };
+            assert_eq!(record.to_string(), text, "{deaths:?}");
+        }
+        // (deaths, now, those within ten minutes before)
+        let table: [(&[u64], u64, usize); 7] = [
+            (&[], 1000, 0),
+            (&[100, 900, 1000], 1000, 2),
+            (&[400, 401], 1000, 1),
+            (&[400, 401], 1001, 0),
+            // As seen after the clock was set back, and later.
+            (&[9000, 9001], 1000, 2),
+            (&[9000, 9001, 1000], 1200, 3),
+            (&[9000, 9001, 1000], 1600, 0),
+        ];
+        for (deaths, now, count) in table {
+            let all: Vec<_> = deaths.iter().map(|at| s(*at)).collect();
+            assert_eq!(recent(&all, s(now), limits.window), count, "{deaths:?} {now}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn where_the_clock_is_right_the_time_since_each_death_counts(
+            mut at in proptest::collection::vec(0..5000u64, 0..30), now in 0..2000u64,
+        ) {
+            at.sort_unstable();
+            let now = s(at.last().unwrap_or(&0) + now);
+            let all: Vec<_> = at.into_iter().map(s).collect();
+            let window = s(600);
+            let expected = all.iter().filter(|at| now - **at < window).count();
+            prop_assert_eq!(recent(&all, now, window), expected);
+        }
+
         #[test]
         fn a_delay_is_between_the_bounds_and_grows_with_the_row(
             first in 0..100_000u64, longest in 0..u64::MAX, row in 1..10_000usize,

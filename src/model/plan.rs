@@ -85,7 +85,7 @@ pub(crate) enum Effect {
     Kept,
     /// Nothing can be done for it.
     Skipped,
-    /// Its slot goes, for there is no such profile.
+    /// Its slot goes, for there is no such profile, or its home is another one's.
     Pruned,
     /// It was tried and did not work.
     Failed,

@@ -2,6 +2,7 @@
 
 use super::death_tally;
 use super::status::{self, Status};
+use super::tai64n::Tai64n;
 use crate::error::{Kind, Result};
 use crate::sys::dir::Dir;
 use crate::sys::if_there;
@@ -75,6 +76,15 @@ impl Service {
     pub(crate) fn deaths(&self) -> Result<Vec<death_tally::Death>> {
         let bytes = if_there(self.dir.read(death_tally::FILE, death_tally::MAX_SIZE))?;
         Ok(death_tally::parse(&bytes.unwrap_or_default()).unwrap_or_default())
+    }
+
+    /// When it last died, if it ever did.
+    pub(crate) fn last_death(&self) -> Result<Option<Tai64n>> {
+        // Most never did, and there is nothing to read.
+        match self.dir.look(death_tally::FILE)? {
+            Some(tally) if tally.size > 0 => Ok(self.deaths()?.last().map(|death| death.stamp)),
+            _ => Ok(None),
+        }
     }
 
     /// Whether the service will ever say that it is ready.

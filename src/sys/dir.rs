@@ -3,13 +3,14 @@
 //! Every operation is relative to an open directory, takes one path component or a path of
 //! our own making, and follows no symbolic link. Only [`Dir::open`], [`is_dir`] and
 //! [`read_followed`], for paths that the image's author chose, follow them, and
-//! [`Dir::read_followed`], for files that may well be links and are read as nobody but the
-//! gateways' user.
+//! [`Dir::read_followed`], [`Dir::dir_followed`] and [`Dir::look_followed`], for what may well be
+//! a link and is looked at as nobody but the gateways' user.
 
 use super::meta::{FileKind, Meta};
 use super::poll::{Fifo, FifoWriter};
 use super::{Name, Opened, c, failed, if_there, retry};
 use crate::error::{Error, Kind, Result};
+use crate::text::Shown;
 use rustix::fs::{self, AtFlags, Mode, OFlags, RawDir, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use std::mem::MaybeUninit;
@@ -18,6 +19,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 pub(super) const OPEN_FILE: OFlags =
     OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+/// What is done, in words, for errors.
+const OPENING: &str = "open directory";
 
 /// What a file is read into at first whose size is not known, in bytes: enough for most.
 const UNKNOWN_SIZE: usize = 512;
@@ -30,21 +34,54 @@ impl Dir {
     /// Opens the directory at `path`, following symbolic links.
     pub(crate) fn open(path: &[u8]) -> Result<Dir> {
         let fd = fs::open(&*c(path), OPEN_DIR, Mode::empty())
-            .map_err(|errno| failed("open directory", path, errno))?;
+            .map_err(|errno| failed(OPENING, path, errno))?;
         Ok(Dir(Box::new(Opened { fd, path: path.to_vec() })))
     }
 
     /// Opens the directory `name` in this one; a symbolic link is an error.
     pub(crate) fn dir(&self, name: &[u8]) -> Result<Dir> {
-        const WHAT: &str = "open directory";
-        let fd = self.open_at(WHAT, name, OPEN_DIR | OFlags::NOFOLLOW, 0).map_err(|error| {
+        self.dir_as(name, OPEN_DIR | OFlags::NOFOLLOW).map_err(|error| {
             // The kernel says of a link, too, that it is no directory.
             let no_dir = error.errno() == Some(Errno::NOTDIR.raw_os_error());
             match no_dir && matches!(self.kind(name), Ok(Some(FileKind::Symlink))) {
-                true => self.failed(WHAT, name, Errno::LOOP),
+                true => self.failed(OPENING, name, Errno::LOOP),
                 false => error,
             }
-        })?;
+        })
+    }
+
+    /// Opens the directory `name` in this one, or the one that a symbolic link of this name leads
+    /// to.
+    ///
+    /// # Errors
+    /// [`Kind::Missing`] only where nothing is called so: a link that leads to no directory is
+    /// [`Kind::Unusable`].
+    pub(crate) fn dir_followed(&self, name: &[u8]) -> Result<Dir> {
+        self.dir_as(name, OPEN_DIR).map_err(|error| match self.kind(name) {
+            Ok(Some(FileKind::Symlink)) => self.is_bad_link(name, error),
+            // It cannot be told that nothing is there.
+            Err(unknown) => unknown,
+            _ => error,
+        })
+    }
+
+    /// What is wrong with the link `name` that `error` came of.
+    #[inline(never)]
+    fn is_bad_link(&self, name: &[u8], mut error: Box<Error>) -> Box<Error> {
+        match error.errno().map(Errno::from_raw_os_error) {
+            Some(Errno::NOENT | Errno::NOTDIR) => error.kind = Kind::Unusable,
+            Some(Errno::LOOP) => {
+                error = self.error(Kind::Unusable, OPENING, name, "leads in a circle (ELOOP)");
+            }
+            _ => {}
+        }
+        // Where that cannot be read, the rest says enough.
+        let target = self.link(name).unwrap_or_default();
+        error.hint(&format!("a symbolic link to {}", Shown(&target)))
+    }
+
+    fn dir_as(&self, name: &[u8], flags: OFlags) -> Result<Dir> {
+        let fd = self.open_at(OPENING, name, flags, 0)?;
         Ok(Dir(Box::new(Opened { fd, path: self.path_of(name) })))
     }
 
@@ -118,11 +155,17 @@ impl Dir {
         self.look_as(name, AtFlags::SYMLINK_NOFOLLOW)
     }
 
-    /// Whether `name` leads somewhere: a link may lead nowhere.
-    pub(crate) fn leads(&self, name: &[u8]) -> Result<bool> {
-        Ok(self.look_as(name, AtFlags::empty())?.is_some())
+    /// The same of what a link of this name leads to; `None` if that is not there.
+    pub(crate) fn look_followed(&self, name: &[u8]) -> Result<Option<Meta>> {
+        self.look_as(name, AtFlags::empty())
     }
 
+    /// Whether `name` leads somewhere: a link may lead nowhere.
+    pub(crate) fn leads(&self, name: &[u8]) -> Result<bool> {
+        Ok(self.look_followed(name)?.is_some())
+    }
+
+    #[inline(never)]
     fn look_as(&self, name: &[u8], flags: AtFlags) -> Result<Option<Meta>> {
         let looked = fs::statat(self.fd(), &*c(name), flags);
         if_there(looked.map(Meta::from).map_err(|errno| self.failed("look at", name, errno)))

@@ -56,6 +56,8 @@ pub(crate) struct Meta {
     pub(crate) size: u64,
     /// Its inode, which a file that takes its place does not have at first.
     pub(crate) inode: u64,
+    /// The file system that the inode is one of.
+    pub(crate) device: u64,
     /// Whether it has no name left: it is open still, but deleted.
     pub(crate) deleted: bool,
     /// When its content was last changed, since 1970 UTC, by the clock's last tick.
@@ -70,6 +72,7 @@ impl From<Stat> for Meta {
             gid: stat.st_gid,
             size: u64::try_from(stat.st_size).unwrap_or(0),
             inode: stat.st_ino,
+            device: stat.st_dev,
             deleted: stat.st_nlink == 0,
             modified: Duration::new(
                 u64::try_from(stat.st_mtime).unwrap_or(0),

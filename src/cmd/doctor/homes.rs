@@ -3,13 +3,14 @@
 use super::services::{room, warn_of_settings};
 use super::{Doctor, Findings};
 use crate::error::{Error, Kind};
-use crate::hermes::home::{self, Homes};
+use crate::hermes::home::{self, Entry, Homes};
 use crate::hermes::state_file::{self, STATE_FILE};
 use crate::model::backoff::Exit;
 use crate::model::observation::State;
 use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::Profile;
 use crate::sys::dir::Dir;
+use crate::sys::meta::FileKind;
 use crate::sys::{Name, if_there};
 use crate::text::{Shown, shell_word};
 
@@ -20,6 +21,9 @@ const NO_STATE: &str =
     "its gateway cannot keep its state, and what start and stop want ends with the container";
 /// The same of the logs.
 const NO_LOG: &str = "what gateways say is lost";
+
+/// An entry of `profiles/` that is skipped, why, and whether that is for another one's sake.
+type Skipped = (Name, String, bool);
 
 impl Doctor<'_> {
     fn root(&self) -> &[u8] {
@@ -62,8 +66,9 @@ impl Doctor<'_> {
         let mut unusable = Vec::new();
         let each = |homes: Homes| {
             homes.each_named(&mut |name, entry| match entry {
-                Ok((profile, _)) => known.push(profile),
-                Err(why) => unusable.push((name, why)),
+                Entry::Home(profile, _) => known.push(profile),
+                Entry::Twin(_, other) => unusable.push((name, home::is_twin_of(&other), true)),
+                Entry::Unusable(why) => unusable.push((name, why, false)),
             })?;
             Ok(homes)
         };
@@ -71,7 +76,7 @@ impl Doctor<'_> {
         let Ok(homes) = self.context.homes().and_then(each) else {
             return "not looked at".into();
         };
-        unusable.iter().for_each(|entry| self.unusable(findings, entry));
+        unusable.iter().for_each(|entry| self.unusable(findings, &homes, entry));
         for profile in &known {
             let name = profile.name();
             if !self.seen.iter().any(|it| it.observation.profile == *profile) {
@@ -85,7 +90,11 @@ impl Doctor<'_> {
         }
         for seen in self.seen.iter().filter(|it| !known.contains(&it.observation.profile)) {
             let name = seen.observation.profile.name();
-            findings.warn_at(name, "a slot without a profile", "unregister");
+            // A home that cannot be used is not gone.
+            let is_there = |(it, _, twin): &Skipped| !twin && it[..] == *name.as_bytes();
+            if !unusable.iter().any(is_there) {
+                findings.warn_at(name, "a slot without a profile", "unregister");
+            }
         }
         format!("{}, each with a slot and a state file that can be read", known.len())
     }
@@ -112,11 +121,18 @@ impl Doctor<'_> {
         }
     }
 
-    fn unusable(&self, findings: &mut Findings, (name, why): &(Name, String)) {
-        let path = [self.root(), b"/profiles/", name].concat();
-        // Not over what is there: a link can be called anything.
-        let (from, to) = (shell_word(&path), shell_word(self.root()));
-        findings.warn(format_args!("{}: {why}", Shown(&path)), format_args!("mv -n {from} {to}"));
+    fn unusable(&self, findings: &mut Findings, homes: &Homes, (name, why, twin): &Skipped) {
+        let at = [b"profiles/", &name[..]].concat();
+        let path = homes.root().path_of(&at);
+        let is_link = matches!(homes.root().kind(&at), Ok(Some(FileKind::Symlink)));
+        let (shown, word, root) = (Shown(&path), shell_word(&path), shell_word(self.root()));
+        let text = format_args!("{shown}: {why}");
+        match is_link || *twin {
+            // It shows where a path leads, link by link.
+            true => findings.warn(text, format_args!("namei -l {word}")),
+            // Not over what is there.
+            false => findings.warn(text, format_args!("mv -n {word} {root}")),
+        }
     }
 
     /// A state file that is not what it should be.

@@ -9,7 +9,7 @@ use crate::gateway::slot::{self, Batch, Rest};
 use crate::gateway::slots::{self, Slots};
 use crate::gateway::{adopt, retire, standby};
 use crate::hermes::container::{self, PROC, Role};
-use crate::hermes::home::{self, Homes};
+use crate::hermes::home::{self, Entry, Homes};
 use crate::hermes::locks::Locks;
 use crate::hermes::{boot_log, state_file};
 use crate::manager::access::{self, Privilege, S6};
@@ -198,17 +198,26 @@ impl<'a> Run<'a> {
             && !main_is_default
             // What cannot be looked at was told just now, and keeps nobody else from running.
             && matches!(root.kind(state_file::STATE_FILE), Ok(None));
-        let mut prune = self.prune;
+        let (mut prune, mut orphans) = (self.prune, Vec::new());
         let most = OPEN_HOMES.min(sys::descriptor_limit() / 2);
-        let listed = self.homes.each_named(&mut |name, entry| match entry {
-            Ok((profile, home)) => {
-                found.push(self.found(&names, profile, &home));
-                homes.push((homes.len() <= most && !self.dry).then_some(home));
-            }
-            Err(why) => {
-                found.push(unusable(name, why));
-                homes.push(None);
-            }
+        let listed = self.homes.each_named(&mut |name, entry| {
+            let why = match entry {
+                Entry::Home(profile, home) => {
+                    found.push(self.found(&names, profile, &home));
+                    homes.push((homes.len() <= most && !self.dry).then_some(home));
+                    return;
+                }
+                Entry::Twin(profile, other) => {
+                    // Two gateways in one home would end each other.
+                    if !matches!(self.slots().has(&profile), Ok(false)) {
+                        orphans.push(profile);
+                    }
+                    home::is_twin_of(&other)
+                }
+                Entry::Unusable(why) => why,
+            };
+            found.push(unusable(name, why));
+            homes.push(None);
         });
         if let Err(error) = listed {
             self.warn(&error);
@@ -216,7 +225,6 @@ impl<'a> Run<'a> {
             prune = false;
         }
         let known = found.iter().filter(|f| f.profile.is_ok() && f.slot != Slot::Absent).count();
-        let mut orphans = Vec::new();
         for profile in if prune { self.slots().profiles()? } else { Vec::new() } {
             if !found.iter().any(|found| found.name() == profile.name().as_bytes()) {
                 orphans.push(profile);
@@ -267,14 +275,14 @@ impl<'a> Run<'a> {
         Ok(elsewhere)
     }
 
-    /// Takes away the slots that are to go, first of all: there is room for others then.
-    /// Supervisors whose slot somebody has deleted go too.
+    /// Takes away the slots that are to go, first of all: there is room for others then, and
+    /// nobody in their homes. With `--prune` supervisors whose slot somebody has deleted go too.
     fn prune(&self, actions: &mut [Action]) {
-        if !self.prune {
-            return;
-        }
         let is_pruned = |action: &Action| action.effect == Effect::Pruned;
         let profiles = profiles(actions, &is_pruned);
+        if !self.prune && profiles.is_empty() {
+            return;
+        }
         let mut outcomes = retire::stop(self.slots(), &profiles, retire::TIMEOUT);
         retire::remove(self.slots(), &profiles, &mut outcomes);
         for (profile, outcome) in profiles.iter().zip(outcomes) {
