@@ -7,9 +7,10 @@ use super::state_file;
 use crate::error::{Error, Kind, Result};
 use crate::model::intent::LastKnown;
 use crate::model::profile::Profile;
-use crate::sys::dir::Dir;
+use crate::sys::dir::{self, Dir};
 use crate::sys::meta::FileKind;
 use crate::sys::{Name, if_there, if_usable};
+use crate::text::Shown;
 
 /// The home where none is set.
 pub(crate) const DEFAULT: &str = "/opt/data";
@@ -50,7 +51,12 @@ pub(crate) type Entry = std::result::Result<(Profile, Dir), String>;
 impl Homes {
     /// Opens the root home, and what is below it.
     pub(crate) fn open(root: &[u8]) -> Result<Homes> {
-        let root = Dir::open(root)?;
+        let root = Dir::open(root).map_err(|error| match dir::impassable(root) {
+            Some(at) if error.kind == Kind::Denied => {
+                error.hint(&format!("{} may not be passed", Shown(at)))
+            }
+            _ => error,
+        })?;
         Ok(Homes { profiles: root.dir_if_there(PROFILES), root })
     }
 
@@ -131,6 +137,8 @@ fn entry(profiles: &Dir, name: &[u8]) -> Option<Entry> {
         Err(error) => {
             return match profiles.kind(name) {
                 Ok(Some(FileKind::Symlink)) => Some(Err(NOT_FOLLOWED.into())),
+                // A file system has directories of its own in its root: lost+found.
+                _ if error.kind == Kind::Denied && Profile::parse(name).is_err() => None,
                 Ok(Some(FileKind::Directory)) | Err(_) => Some(Err(error.to_string())),
                 Ok(_) => None,
             };

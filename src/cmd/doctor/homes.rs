@@ -2,13 +2,14 @@
 
 use super::services::{room, warn_of_settings};
 use super::{Doctor, Findings};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::hermes::home::Homes;
 use crate::model::backoff::Exit;
 use crate::model::observation::State;
 use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::Profile;
 use crate::sys::Name;
+use crate::sys::dir::{self, Dir};
 use crate::text::{Shown, shell_word};
 
 /// From so many deaths on, a gateway that is up is one that does not stay up.
@@ -25,7 +26,11 @@ impl Doctor<'_> {
         let homes = match self.context.homes() {
             Ok(homes) => homes,
             Err(error) => {
-                findings.fail_of(&error, "HERMES_HOME=DIR");
+                let remedy = match dir::impassable(root) {
+                    Some(at) => ["as root: chmod a+x ", &shell_word(at)].concat(),
+                    None => "HERMES_HOME=DIR".into(),
+                };
+                findings.fail_of(&error, &remedy);
                 return String::new();
             }
         };
@@ -61,7 +66,9 @@ impl Doctor<'_> {
         let Ok(homes) = self.context.homes().and_then(each) else {
             return "not looked at".into();
         };
-        unusable.iter().for_each(|entry| self.unusable(findings, entry));
+        for (name, why) in &unusable {
+            self.unusable(findings, name, why);
+        }
         for profile in &known {
             let name = profile.name();
             if !self.seen.iter().any(|it| it.observation.profile == *profile) {
@@ -78,8 +85,13 @@ impl Doctor<'_> {
         format!("{}, each with a slot and a state file that can be read", known.len())
     }
 
-    fn unusable(&self, findings: &mut Findings, (name, why): &(Name, String)) {
+    fn unusable(&self, findings: &mut Findings, name: &Name, why: &str) {
         let path = [self.root(), b"/profiles/", name].concat();
+        if Dir::open(&path).is_err_and(|error| error.kind == Kind::Denied) {
+            let (user, path) = (self.user_name(), shell_word(&path));
+            return findings
+                .warn(format_args!("{why}"), format_args!("as root: chown -R {user} {path}"));
+        }
         // Not over what is there: a link can be called anything.
         let (from, to) = (shell_word(&path), shell_word(self.root()));
         findings.warn(format_args!("{}: {why}", Shown(&path)), format_args!("mv -n {from} {to}"));

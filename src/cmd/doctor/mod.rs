@@ -2,6 +2,8 @@
 
 mod findings;
 mod homes;
+mod image;
+mod loggers;
 mod services;
 
 use crate::context::Context;
@@ -13,7 +15,6 @@ use crate::manager;
 use crate::manager::access::{Privilege, S6};
 use crate::model::observation::Observation;
 use crate::model::profile::Profile;
-use crate::s6::service::Service;
 use crate::s6::status;
 use crate::settings::Place;
 use crate::sys::dir::Dir;
@@ -21,6 +22,7 @@ use crate::sys::identity::{self, Ids};
 use crate::sys::{Name, poll, raise_descriptor_limit};
 use crate::text::Shown;
 use findings::{Checks, Findings};
+use loggers::Logger;
 use services::room;
 use std::time::Duration;
 
@@ -39,6 +41,8 @@ struct Doctor<'a> {
     /// Whether slots came or went while it was looked what there is.
     was_changing: bool,
     names: Vec<Name>,
+    /// The PATH that the container's programs are found by, as far as this user may know it.
+    path: Vec<u8>,
     seen: Vec<Seen>,
 }
 
@@ -53,8 +57,8 @@ struct Tended {
     supervised: bool,
     /// Whether its files are what we would write.
     current: bool,
-    /// Whether what the gateway says goes somewhere.
-    logged: bool,
+    /// What reads what the gateway says.
+    logger: Logger,
     /// What is not the gateways' user's, and whose it is.
     strange: Vec<(Vec<u8>, u32)>,
     /// How long the status is, in bytes.
@@ -117,11 +121,12 @@ impl<'a> Doctor<'a> {
 
     /// What is looked at as who calls: s6's side.
     const OUTSIDE: Checks<'a> = (
-        "user settings image tree scandir slots capacity supervisors leftovers room",
+        "user settings image exec tree scandir slots capacity supervisors leftovers room",
         &[
             Doctor::user,
             Doctor::settings,
             Doctor::image,
+            Doctor::exec,
             Doctor::tree,
             Doctor::scandir,
             Doctor::slots,
@@ -134,8 +139,15 @@ impl<'a> Doctor<'a> {
 
     /// What is looked at as the gateways' user: the homes, and what comes of both.
     const INSIDE: Checks<'a> = (
-        "home policy profiles gateways",
-        &[Doctor::home, Doctor::policy, Doctor::profiles, Doctor::gateways],
+        "home root policy profiles gateways loggers",
+        &[
+            Doctor::home,
+            Doctor::rights,
+            Doctor::policy,
+            Doctor::profiles,
+            Doctor::gateways,
+            Doctor::loggers,
+        ],
     );
 
     fn new(context: &'a Context, place: &'a Place) -> Result<Doctor<'a>> {
@@ -147,6 +159,7 @@ impl<'a> Doctor<'a> {
             // Before the names, which are of no use then.
             was_changing: s6.slots.is_changing(),
             names: s6.slots.dir().names()?,
+            path: image::path()?,
             seen: Vec::new(),
             context,
             s6,
@@ -217,7 +230,10 @@ impl<'a> Doctor<'a> {
             supervised: gateway.is_supervised(),
             current: self.ids.is_err() || slot::is_current(gateway, &self.place.user)?,
             // Where another container's logger writes, this one's is to stay down.
-            logged: slots::is_standing_by(dir)? || has_logger(&gateway.service)?,
+            logger: match slots::is_standing_by(dir)? {
+                true => Logger::Works,
+                false => Logger::of(&gateway.service)?,
+            },
             strange,
             status_size: dir.look(status::FILE)?.map(|status| status.size),
         })
@@ -257,19 +273,6 @@ impl<'a> Doctor<'a> {
 impl Seen {
     /// Whether all is there for a gateway that s6-svscan starts.
     fn is_tended(&self) -> bool {
-        self.slot.as_ref().is_ok_and(|slot| slot.supervised && slot.logged)
-    }
-}
-
-/// Whether what `service` says goes somewhere.
-fn has_logger(service: &Service) -> Result<bool> {
-    let logs = || -> Result<bool> {
-        let logger = service.logger()?;
-        Ok(logger.is_supervised()? && logger.status()?.is_up())
-    };
-    match logs() {
-        // There is no log/, or its supervisor has only just begun.
-        Err(error) if matches!(error.kind, Kind::Missing | Kind::Unusable) => Ok(false),
-        known => known,
+        self.slot.as_ref().is_ok_and(|slot| slot.supervised && slot.logger == Logger::Works)
     }
 }
