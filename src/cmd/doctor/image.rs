@@ -6,7 +6,8 @@ use crate::error::Result;
 use crate::gateway::slots::EXECUTABLE;
 use crate::model::tree::Tree;
 use crate::settings::CONTAINER_ENVIRONMENT;
-use crate::sys::{dir, if_usable};
+use crate::sys::dir::{self, Dir};
+use crate::sys::if_usable;
 use crate::text::{Shown, parts};
 
 /// More than any PATH has, in bytes.
@@ -14,8 +15,8 @@ const MAX_PATH: usize = 1 << 17;
 
 /// The PATH that the container's programs are found by; empty where this user may not know it.
 pub(super) fn path() -> Result<Vec<u8>> {
-    let path = dir::read_followed(&[CONTAINER_ENVIRONMENT, b"/PATH"].concat(), MAX_PATH);
-    Ok(if_usable(path)?.unwrap_or_default())
+    let read = Dir::open(CONTAINER_ENVIRONMENT).and_then(|dir| dir.read(b"PATH", MAX_PATH));
+    Ok(if_usable(read)?.unwrap_or_default())
 }
 
 /// Whether this user decides what is found in the directory `part` of PATH: it may write to it,
@@ -41,6 +42,13 @@ impl Doctor<'_> {
         if self.s6.slots.tree == Tree::Root {
             return user + " can become root, as s6 works";
         }
+        let path = self.path.as_ref().map_or_else(
+            |error| {
+                findings.fail_of(error, "");
+                &b""[..]
+            },
+            |path| path.trim_ascii_end(),
+        );
         let mut found = |at: &[u8], what: &str, remedy: &str| {
             let at = Shown(at);
             findings.fail(
@@ -55,9 +63,11 @@ impl Doctor<'_> {
                 found(&script, ", which gives away root's services", "RUN rm ");
             }
         }
-        let before = |part: &&[u8]| *part != b"/usr/bin" && *part != b"/bin";
-        for part in parts(self.path.trim_ascii_end(), b':').take_while(before) {
-            if !self.path.is_empty() && decides(part) {
+        for part in parts(path, b':') {
+            if path.is_empty() || part == b"/usr/bin" || part == b"/bin" {
+                break;
+            }
+            if decides(part) {
                 found(part, ", which is in PATH before /usr/bin", "ENV PATH= without ");
             }
         }

@@ -41,8 +41,8 @@ struct Doctor<'a> {
     /// Whether slots came or went while it was looked what there is.
     was_changing: bool,
     names: Vec<Name>,
-    /// The PATH that the container's programs are found by, as far as this user may know it.
-    path: Vec<u8>,
+    /// The PATH that the container's programs are found by; empty if this user may not know it.
+    path: Result<Vec<u8>>,
     seen: Vec<Seen>,
 }
 
@@ -159,7 +159,7 @@ impl<'a> Doctor<'a> {
             // Before the names, which are of no use then.
             was_changing: s6.slots.is_changing(),
             names: s6.slots.dir().names()?,
-            path: image::path()?,
+            path: image::path(),
             seen: Vec::new(),
             context,
             s6,
@@ -273,6 +273,6 @@ impl<'a> Doctor<'a> {
 impl Seen {
     /// Whether all is there for a gateway that s6-svscan starts.
     fn is_tended(&self) -> bool {
-        self.slot.as_ref().is_ok_and(|slot| slot.supervised && slot.logger == Logger::Works)
+        self.slot.as_ref().is_ok_and(|slot| slot.supervised && slot.logger != Logger::IsDown)
     }
 }
