@@ -124,8 +124,8 @@ impl fmt::Display for Error {
     }
 }
 
-/// The errnos that files, FIFOs and processes give, with their names and the words of
-/// strerror(3), whose whole table would cost 5 kB.
+/// The errnos that files, FIFOs and processes give, those of network and damaged file systems
+/// among them, with their names and the words of strerror(3), whose whole table would cost 5 kB.
 const ERRNOS: &str = "
 1 EPERM Operation not permitted
 2 ENOENT No such file or directory
@@ -147,13 +147,22 @@ const ERRNOS: &str = "
 28 ENOSPC No space left on device
 30 EROFS Read-only file system
 32 EPIPE Broken pipe
+35 EDEADLK Resource deadlock avoided
 36 ENAMETOOLONG File name too long
+37 ENOLCK No locks available
 38 ENOSYS Function not implemented
 39 ENOTEMPTY Directory not empty
 40 ELOOP is a symbolic link, which is not followed
+74 EBADMSG Bad message
 95 EOPNOTSUPP Operation not supported
+107 ENOTCONN Transport endpoint is not connected
+110 ETIMEDOUT Connection timed out
+112 EHOSTDOWN Host is down
 116 ESTALE Stale file handle
+117 EUCLEAN Structure needs cleaning
+121 EREMOTEIO Remote I/O error
 122 EDQUOT Disk quota exceeded
+126 ENOKEY Required key not available
 ";
 
 fn write_errno(errno: i32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -178,6 +187,18 @@ mod tests {
         assert_eq!(error.errno(), None);
         assert_eq!(error.hint("try c").to_string(), "open directory: /a\\x0ab\\xff\\\\: no: try c");
         assert_eq!(Error::new(Kind::Usage, "parse x", b"", "no").to_string(), "parse x: no");
+    }
+
+    #[test]
+    fn the_words_are_those_of_strerror() {
+        for line in ERRNOS.trim().lines() {
+            let mut parts = line.splitn(3, ' ');
+            let [number, _, words] = [(); 3].map(|()| parts.next().unwrap());
+            let strerror = std::io::Error::from_raw_os_error(number.parse().unwrap()).to_string();
+            // Where a link is met, it is one that is not followed.
+            let same = strerror == format!("{words} (os error {number})");
+            assert_eq!(same, number != "40", "{line}: {strerror}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::sys::{Name, if_there};
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
-const CONTAINER_ENVIRONMENT: &[u8] = b"/run/s6/container_environment";
+pub(crate) const CONTAINER_ENVIRONMENT: &[u8] = b"/run/s6/container_environment";
 /// The most that Linux allows for one string of an environment, in bytes.
 const MAX_VALUE: usize = 128 * 1024;
 /// What the gateways get to finish at a container stop: with s6's own three seconds of

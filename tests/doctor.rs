@@ -83,13 +83,13 @@ fn a_healthy_container_has_a_line_for_each_check_and_nothing_else() {
     let checks = jq("map(.check) | join(\" \")", &container.as_hermes(&DOCTOR).stdout);
     assert_eq!(
         checks,
-        "s6 caller user settings image tree scandir slots capacity supervisors leftovers room \
-         home policy profiles gateways"
+        "s6 caller user settings image exec tree scandir slots capacity supervisors leftovers room \
+         home root policy profiles gateways loggers"
     );
     let text = gw(&container, &["doctor"]);
     assert_eq!((text.code, text.stderr.as_str()), (0, ""));
     assert!(text.stdout.lines().all(|line| line.starts_with("ok    ")), "{}", text.stdout);
-    assert_eq!(text.stdout.lines().count(), 16);
+    assert_eq!(text.stdout.lines().count(), 19);
     let tree = match support::tree() {
         Tree::Root => "ok    tree         root: PID 1's, /run/service\n",
         Tree::User => "ok    tree         user: the gateways' user's own, /run/service\n",
@@ -212,8 +212,10 @@ fn what_the_image_lacks() {
     let blind = bad(&container.as_root(&[&strace[..], &DOCTOR].concat()));
     assert!(
         blind.len() == 1
-            && blind[0]
-                .starts_with("fail: image: open directory: /: Too many open files (EMFILE); "),
+            && blind[0].starts_with(
+                "fail: image: open directory: /: Too many open files (EMFILE): no more \
+                     than "
+            ),
         "{blind:?}"
     );
     // As in an image of s6-overlay before 3.2.3.1.
@@ -601,4 +603,148 @@ fn which_policy_counts_what_says_so_and_who_runs_beside_it() {
         &["warn: policy: read: /opt/data/config.yaml: has an anchor, an alias or a tag: it does \
            not count: set HERMES_GW_POLICY; man hermes-gw"],
     );
+}
+
+#[test]
+fn a_logger_that_does_not_stay_up_is_found_at_every_look() {
+    let container = container(&[("coder", "slow 0"), ("writer", "slow 0")]);
+    ["coder", "writer"].iter().for_each(|profile| container.wait_up(profile));
+    let dir = |name: &str| format!("/opt/data/logs/gateways/{name}");
+    let logs = ["coder", "writer"].map(dir);
+    // Somebody has run it as root; somebody has put a file there.
+    sh(&container, &format!("chown root {0}/current; chmod 600 {0}/current", logs[0]));
+    sh(&container, &format!("mv {0} {0}.old; echo >{0}", logs[1]));
+    for name in ["coder", "writer"] {
+        let tally = container.inside(&slot(name)).join("log/supervise/death_tally");
+        container.as_hermes(&["/command/s6-svc", "-k", &format!("{}/log", slot(name))]).ok();
+        wait_until("three deaths of the logger", || {
+            fs::metadata(&tally).is_ok_and(|tally| tally.len() >= 3 * 14)
+        });
+    }
+    let expected = [
+        format!(
+            "fail: loggers: coder: its logger does not stay up, exit 111: open: {0}/current: \
+             Permission denied (EACCES); as root: chown -R hermes {0}",
+            logs[0]
+        ),
+        format!(
+            "fail: loggers: writer: its logger does not stay up, exit 1: open directory: {0}: \
+             Not a directory (ENOTDIR); ls -ld {0}",
+            logs[1]
+        ),
+    ];
+    for _ in 0..10 {
+        assert_eq!(findings(&container), expected);
+    }
+    sh(&container, &format!("chown -R hermes {}; rm {1}; mv {1}.old {1}", logs[0], logs[1]));
+    expect(&container, &[]);
+
+    // One that is told nothing wrong about where it writes.
+    let run = container.inside(&slot("coder")).join("log/run");
+    let right = fs::read(&run).unwrap();
+    fs::write(&run, "#!/bin/sh\nexit 3\n").unwrap();
+    container.as_hermes(&["/command/s6-svc", "-k", &format!("{}/log", slot("coder"))]).ok();
+    let own = format!(
+        "fail: loggers: coder: its logger does not stay up, exit 3: docker logs has its last \
+         words; ls -ld {}",
+        logs[0]
+    );
+    let edited =
+        "warn: slots: coder: its files are not those of this hermes-gw; hermes-gw reconcile";
+    expect(&container, &[edited, &own]);
+    fs::write(&run, right).unwrap();
+    expect(&container, &[]);
+}
+
+#[test]
+fn a_directory_of_the_file_systems_own_is_no_profile() {
+    let container = container(&[]);
+    sh(&container, "mkdir -p /opt/data/profiles; chown hermes /opt/data/profiles");
+    for dir in ["/opt/data", "/opt/data/profiles"] {
+        sh(&container, &format!("mkdir -m 700 {dir}/lost+found"));
+    }
+    expect(&container, &[]);
+    let said = gw(&container, &["reconcile"]);
+    assert!(!(said.stdout + &said.stderr).contains("lost+found"));
+    // One that could be a profile is another matter, and stays where it is.
+    sh(&container, "mkdir -m 700 /opt/data/profiles/coder; touch /opt/data/profiles/coder/SOUL.md");
+    let chown = "chown -R hermes /opt/data/profiles/coder";
+    let closed = format!(
+        "warn: profiles: open directory: /opt/data/profiles/coder: Permission denied (EACCES); \
+         as root: {chown}"
+    );
+    expect(&container, &[&closed]);
+    sh(&container, chown);
+    gw(&container, &["register", "--down", "coder"]).ok();
+    expect(&container, &[]);
+}
+
+#[test]
+fn scripts_that_may_not_be_executed() {
+    let container = container(&[]);
+    sh(&container, "mount -o remount,noexec /run");
+    let flaw = "execute in: /run/service: is mounted noexec: no script of a slot can run";
+    let remedy = "docker run --tmpfs /run:exec";
+    expect(&container, &[&format!("fail: exec: {flaw}; {remedy}")]);
+    let said = container.as_root(&["/command/hermes-gw", "reconcile"]).stderr;
+    assert_eq!(said, format!("hermes-gw: warning: {flaw}: {remedy}\n"));
+    sh(&container, "mount -o remount,exec /run");
+    expect(&container, &[]);
+}
+
+#[test]
+fn a_home_that_there_is_no_way_to() {
+    let volume = Volume::new();
+    volume.wanted("default", "running");
+    let container = Container::boot(volume, Spec { home: "/root/data".into(), ..Spec::default() });
+    container.wait_up("default");
+    expect(&container, &[]);
+    sh(&container, "chmod 700 /root");
+    let denied = "open directory: /root/data: Permission denied (EACCES): /root may not be passed";
+    expect(&container, &[&format!("fail: home: {denied}; as root: chmod a+x /root")]);
+    let said = container.as_root(&["/command/hermes-gw", "reconcile"]).stderr;
+    assert_eq!(said, format!("hermes-gw: {denied}: set HERMES_HOME or --home\n"));
+    sh(&container, "chmod a+x /root");
+    expect(&container, &[]);
+}
+
+#[test]
+fn ways_by_which_who_is_hermes_becomes_root() {
+    let volume = Volume::new();
+    volume.wanted("default", "running");
+    // One is not there yet, and may be made; others are root's.
+    let path = "/usr/local/sbin:/opt/data/.local/bin:/usr/local/bin:/usr/bin:/opt/data/bin";
+    let environment = vec![("PATH".to_string(), path.to_string())];
+    let container = Container::boot(volume, Spec { environment, ..Spec::default() });
+    container.wait_up("default");
+    let script = "/etc/cont-init.d/015-supervise-perms";
+    sh(&container, &format!("echo '#!/bin/sh' >{script}; chmod 755 {script}"));
+    let ways = [
+        format!(
+            "fail: root: hermes can become root by {script}, which gives away root's services; \
+             RUN rm {script}"
+        ),
+        "fail: root: hermes can become root by /opt/data/.local/bin, which is in PATH before \
+         /usr/bin; ENV PATH= without /opt/data/.local/bin"
+            .into(),
+    ];
+    match support::tree() {
+        Tree::Root => expect(&container, &[]),
+        Tree::User => expect(&container, &[&ways[0], &ways[1]]),
+    }
+    sh(&container, &format!("rm {script}"));
+    for (path, found) in [
+        ("/usr/bin:/opt/data/bin", false),
+        ("/usr/local/bin:bin:/usr/bin", true),
+        ("/usr/local/bin::/usr/bin", true),
+        ("/tmp/bin:/usr/bin", true),
+        ("/usr/local/none:/usr/bin", false),
+    ] {
+        sh(
+            &container,
+            &format!("chmod 1777 /tmp; printf %s {path} >/run/s6/container_environment/PATH"),
+        );
+        let found = found && support::tree() == Tree::User;
+        assert_eq!(findings(&container).len(), usize::from(found), "{path}");
+    }
 }

@@ -3,6 +3,7 @@
 
 mod support;
 
+use hermes_gw::model::backoff::Exit;
 use hermes_gw::s6::status::Status;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -896,4 +897,94 @@ fn where_default_serves_all_others_start_by_force_only() {
     // Without that setting it is as before.
     container.as_root(&["mv", "/opt/data/.env", "/opt/data/env"]).ok();
     gw(&container, &["start", "coder"]).ok();
+}
+
+#[test]
+fn few_descriptors_are_enough_for_many_gateways() {
+    let volume = Volume::new();
+    let names: Vec<_> = (0..150).map(|at| format!("p{at:03}")).collect();
+    for name in &names {
+        volume.wanted(name, "running");
+    }
+    volume.wanted("default", "running").file("p000", "behave", "deaf\n");
+    let container = Container::boot(volume, Spec::default());
+    let limited = |limit: &str, args: &[&str]| {
+        let limit = format!("--nofile={limit}:{limit}");
+        container.as_root(&[&["prlimit", &limit, "/command/hermes-gw"], args].concat())
+    };
+    let gw = |args: &[&str]| {
+        let output = limited("256", args);
+        assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{args:?}: {}", output.stdout);
+        output.stdout
+    };
+    let status = |name: &str| {
+        let file = container.inside(&slot(name)).join("supervise/status");
+        Status::parse(&fs::read(file).unwrap()).unwrap()
+    };
+    let all: Vec<_> = names.iter().map(String::as_str).chain(["default"]).collect();
+    let wait = |what| gw(&[&["wait", what, "--timeout", "60"], &all[..]].concat());
+    wait("--up");
+
+    // What follows each of them: a FIFO of its own would be left in event/.
+    let is_as = |up: bool| {
+        for name in &all {
+            let status = status(name);
+            assert_eq!((status.is_up(), status.want_up), (up, up), "{name}");
+        }
+        let left = container.as_root(&["find", "/run/service", "-name", "*ftrig1*"]).ok();
+        assert_eq!(left, "");
+    };
+    is_as(true);
+    // Who is killed first is the last to die: nobody is told later for it.
+    gw(&["shutdown", "--timeout", "10"]);
+    is_as(false);
+    let deaf = status("p000");
+    assert_eq!(deaf.last_exit(), Exit::Signal(9));
+    for name in &all[1..] {
+        let status = status(name);
+        assert!(status.stamp < deaf.stamp, "{name}: {status:?}, {deaf:?}");
+    }
+    container.volume().file("p000", "behave", "slow 0\n");
+    gw(&["start", "--all"]);
+    is_as(true);
+    let pids: Vec<_> = all.iter().map(|name| status(name).pid).collect();
+    gw(&["restart", "--all", "--timeout", "120"]);
+    is_as(true);
+    assert!(all.iter().zip(pids).all(|(name, pid)| status(name).pid != pid));
+    let said = gw(&["-v", "reconcile"]);
+    assert_eq!(said.matches(" action=kept").count(), 151, "{said}");
+    all.iter().for_each(|name| container.wait_up(name));
+    gw(&["stop", "--all"]);
+    is_as(false);
+    for name in &all {
+        let state = container.volume().read(name, "gateway_state.json");
+        assert!(state.contains(r#""desired_state":"stopped""#), "{name}: {state}");
+    }
+    wait("--down");
+    let watch = |limit: u32| {
+        let script =
+            format!("prlimit --nofile={limit}:{limit} /command/hermes-gw watch | head -n 151");
+        container.as_root(&["sh", "-c", &script])
+    };
+    let seen = watch(256);
+    assert_eq!(
+        seen.stdout.lines().filter(|line| line.ends_with(": down")).count(),
+        151,
+        "{seen:?}"
+    );
+    // Each has one open.
+    let short = watch(150);
+    assert_eq!(
+        (short.stdout.as_str(), short.stderr.as_str()),
+        (
+            "",
+            "hermes-gw: watch gateways in: /run/service: Too many open files (EMFILE): no more \
+             than 150: docker run --ulimit nofile=65536\n"
+        )
+    );
+    for limit in ["27", "40"] {
+        let output = limited(limit, &["stop", "--all", "--no-wait"]);
+        assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{limit}");
+    }
+    gw(&["unregister", "p000", "p149"]);
 }

@@ -10,7 +10,6 @@ use crate::gateway::transition::Target;
 use crate::manager::access::{Privilege, S6};
 use crate::model::tree::Tree;
 use crate::options::Opt;
-use crate::s6::service::Service;
 use crate::sys::meta::FileKind;
 use std::time::Duration;
 
@@ -69,8 +68,8 @@ fn descend(
         if kind.is_ok_and(|kind| kind != Some(FileKind::Directory)) {
             continue;
         }
-        let service = Service::open(slots.dir(), &[name, part].concat());
-        failures.extend(Job::begin(service, target, &mut jobs).err());
+        let name = [name, part].concat();
+        failures.extend(Job::begin(slots.dir(), &name, target, &mut jobs).err());
     }
     stop_ladder::descend(&mut jobs, rungs)?;
     let what = if target == Target::Rest { "stop gateway" } else { "send supervisor away from" };

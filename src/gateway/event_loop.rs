@@ -1,5 +1,6 @@
 //! Several services, each on its way to a target, in one poll loop.
 
+use super::slots;
 use super::transition::{Step, Target, Transition};
 use crate::error::{Error, Kind, Result};
 use crate::model::backoff::{CONFIGURATION, Exit};
@@ -7,7 +8,9 @@ use crate::s6::control::{self, Control};
 use crate::s6::events::Subscription;
 use crate::s6::service::Service;
 use crate::s6::status::Status;
+use crate::sys::Name;
 use crate::sys::clock::Deadline;
+use crate::sys::dir::Dir;
 use crate::sys::poll::{self, FifoWriter};
 use std::time::Duration;
 
@@ -32,13 +35,22 @@ enum Outcome {
 
 /// A service on its way to a target.
 #[derive(Debug)]
-pub(crate) struct Job {
+pub(crate) struct Job<'a> {
+    scandir: &'a Dir,
+    name: Name,
+    /// What is open of it; `None` while descriptors are few, and others come first.
+    ends: Option<Box<Ends>>,
+    transition: Transition,
+    outcome: Option<Outcome>,
+}
+
+/// What is open of a service that is waited for.
+#[derive(Debug)]
+struct Ends {
     service: Service,
     control: FifoWriter,
     events: Result<Subscription>,
-    transition: Transition,
     acknowledgement: Acknowledgement,
-    outcome: Option<Outcome>,
 }
 
 /// How far a supervisor has come with what it was told.
@@ -52,50 +64,114 @@ enum Acknowledgement {
     Acted,
 }
 
-impl Job {
-    /// Subscribes to `service`; nothing is told yet.
-    ///
-    /// # Errors
-    /// [`Kind::Unsupervised`] if nobody supervises it.
-    pub(crate) fn open(service: Service, target: Target) -> Result<Job> {
+impl Ends {
+    /// Subscribes to the service `name` in `scandir`.
+    #[inline(never)]
+    fn open(scandir: &Dir, name: &[u8]) -> Result<Box<Ends>> {
+        let service = Service::open(scandir, name)?;
         let control = service.control()?;
         let events = Subscription::open(service.dir());
         let acknowledgement = match control.is_drained() {
             true => Acknowledgement::Acted,
             false => Acknowledgement::Unread,
         };
+        Ok(Box::new(Ends { service, control, events, acknowledgement }))
+    }
+
+    /// Whether it is looked at again without an event.
+    fn is_silent(&self) -> bool {
+        self.events.is_err() || self.acknowledgement != Acknowledgement::Acted
+    }
+
+    /// Whether its status counts: no letter is on its way, from us or anybody else, that
+    /// will change it without an event.
+    fn has_answered(&mut self) -> bool {
+        self.acknowledgement = match self.acknowledgement {
+            Acknowledgement::Acted => return true,
+            _ if !self.control.is_drained() => Acknowledgement::Unread,
+            Acknowledgement::Unread => Acknowledgement::Read,
+            Acknowledgement::Read => Acknowledgement::Acted,
+        };
+        self.acknowledgement == Acknowledgement::Acted
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        if let Ok(events) = &self.events {
+            events.close(self.service.dir());
+        }
+    }
+}
+
+impl<'a> Job<'a> {
+    /// Subscribes to the service `name` in `scandir`; nothing is told yet.
+    ///
+    /// # Errors
+    /// [`Kind::Missing`] if there is none, [`Kind::Unsupervised`] if nobody supervises it.
+    pub(crate) fn open(scandir: &'a Dir, name: &[u8], target: Target) -> Result<Job<'a>> {
+        let ends = Some(Ends::open(scandir, name)?);
         let transition = Transition::new(target);
-        Ok(Job { service, control, events, transition, acknowledgement, outcome: None })
+        Ok(Job { scandir, name: name.to_vec(), ends, transition, outcome: None })
     }
 
     /// The same, tells it where to go, and adds it to `jobs`; not if there is no such service,
     /// or nobody supervises it.
     pub(crate) fn begin(
-        service: Result<Service>,
+        scandir: &'a Dir,
+        name: &[u8],
         target: Target,
-        jobs: &mut Vec<Job>,
+        jobs: &mut Vec<Job<'a>>,
     ) -> Result<()> {
-        match service.and_then(|service| Job::open(service, target)) {
+        match Job::open(scandir, name, target) {
             Err(error) if poll::means_no_reader(error.kind) => {}
             job => {
                 let mut job = job?;
-                job.advance();
+                job.set_out(jobs.len());
                 jobs.push(job);
             }
         }
         Ok(())
     }
 
-    /// The service.
-    pub(crate) fn service(&self) -> &Service {
-        &self.service
+    /// Tells it where to go, after so many `others`. What there is no descriptor for is waited
+    /// for later, but told now.
+    pub(crate) fn set_out(&mut self, others: usize) {
+        self.advance();
+        if others >= slots::at_once() {
+            tell_all(&mut [self], Deadline::after(LONGEST));
+            self.ends = None;
+        }
+    }
+
+    /// Opens again what was closed, and looks how far it has come.
+    fn resume(&mut self) {
+        if self.ends.is_some() || !self.is_under_way() {
+            return;
+        }
+        match Ends::open(self.scandir, &self.name) {
+            Ok(ends) => {
+                self.ends = Some(ends);
+                self.advance();
+            }
+            Err(error) if poll::means_no_reader(error.kind) => {
+                self.outcome = Some(Outcome::Abandoned);
+            }
+            Err(error) => self.outcome = Some(Outcome::Failed(error)),
+        }
+    }
+
+    /// The service, while it is open.
+    pub(crate) fn service(&self) -> Option<&Service> {
+        self.ends.as_ref().map(|ends| &ends.service)
     }
 
     /// Why there is no FIFO of ours in its event/, if that is so: its status is read from time
     /// to time instead.
     pub(crate) fn events_error(&self) -> Option<&Error> {
         // A directory that goes at this moment is told by its outcome.
-        self.events.as_ref().err().filter(|error| error.kind != Kind::Missing).map(|it| &**it)
+        let error = self.ends.as_ref()?.events.as_ref().err()?;
+        (error.kind != Kind::Missing).then_some(error)
     }
 
     /// Whether nothing became of it yet.
@@ -129,35 +205,26 @@ impl Job {
             Some(Outcome::Abandoned) => (Kind::Unsupervised, "its s6-supervise has gone"),
             None => (Kind::TimedOut, target.late()),
         };
-        Err(Error::new(kind, what, self.service.dir().path(), why))
+        Err(self.scandir.error(kind, what, &self.name, why))
     }
 
-    /// Tells its supervisor something. Whether that has worked shows in its status.
-    pub(crate) fn tell(&self, control: Control) {
-        let _ = self.control.write(&[control as u8]);
-    }
-
-    /// Whether it is looked at again without an event.
-    fn is_silent(&self) -> bool {
-        self.events.is_err() || self.acknowledgement != Acknowledgement::Acted
-    }
-
-    /// Whether its status counts: no letter is on its way, from us or anybody else, that
-    /// will change it without an event.
-    fn has_answered(&mut self) -> bool {
-        self.acknowledgement = match self.acknowledgement {
-            Acknowledgement::Acted => return true,
-            _ if !self.control.is_drained() => Acknowledgement::Unread,
-            Acknowledgement::Unread => Acknowledgement::Read,
-            Acknowledgement::Read => Acknowledgement::Acted,
-        };
-        self.acknowledgement == Acknowledgement::Acted
+    /// Tells its supervisor `letters`, after so many `others`. Whether that has worked shows in
+    /// its status.
+    pub(crate) fn tell(&mut self, letters: &[Control], others: usize) {
+        self.resume();
+        if let Some(ends) = &self.ends {
+            let _ = control::tell(&ends.control, letters);
+        }
+        if others >= slots::at_once() {
+            self.ends = None;
+        }
     }
 
     /// Goes as far as its status allows.
-    pub(crate) fn advance(&mut self) {
-        while self.outcome.is_none() && self.has_answered() {
-            let status = match self.service.status() {
+    fn advance(&mut self) {
+        let Some(ends) = &mut self.ends else { return };
+        while self.outcome.is_none() && ends.has_answered() {
+            let status = match ends.service.status() {
                 Ok(status) => status,
                 // Its supervisor has only just begun, or is at its end; either is told.
                 Err(error) if error.kind == Kind::Missing => return,
@@ -165,13 +232,13 @@ impl Job {
             };
             self.outcome = match self.transition.next(&status) {
                 Step::Wait => return,
-                Step::Recheck => return self.acknowledgement = Acknowledgement::Read,
+                Step::Recheck => return ends.acknowledgement = Acknowledgement::Read,
                 Step::Done => Some(Outcome::Done),
                 Step::Died => Some(Outcome::Died(status)),
                 Step::Overruled => Some(Outcome::Overruled),
                 Step::Tell(letters) => {
-                    self.acknowledgement = Acknowledgement::Unread;
-                    match control::tell(&self.control, letters) {
+                    ends.acknowledgement = Acknowledgement::Unread;
+                    match control::tell(&ends.control, letters) {
                         Ok(()) => None,
                         Err(error) if error.kind == Kind::Unsupervised => Some(Outcome::Abandoned),
                         Err(error) => Some(Outcome::Failed(error)),
@@ -184,26 +251,19 @@ impl Job {
     /// Takes notice of what [`poll::wait`] told of it, or that its time is over.
     #[inline(never)]
     fn notice(&mut self, (event, gone): (bool, bool), time_is_over: bool) {
-        if let (true, Ok(events)) = (event, &self.events) {
+        let Some(ends) = &mut self.ends else { return };
+        if let (true, Ok(events)) = (event, &ends.events) {
             events.fifo().drain();
         }
         if gone {
             // Nobody is left to read a letter.
-            self.acknowledgement = Acknowledgement::Acted;
+            ends.acknowledgement = Acknowledgement::Acted;
         }
-        if event || gone || self.is_silent() && time_is_over {
+        if event || gone || ends.is_silent() && time_is_over {
             self.advance();
         }
         if gone && self.is_under_way() {
             self.outcome = Some(Outcome::Abandoned);
-        }
-    }
-}
-
-impl Drop for Job {
-    fn drop(&mut self) {
-        if let Ok(events) = &self.events {
-            events.close(self.service.dir());
         }
     }
 }
@@ -218,27 +278,54 @@ fn died_at_once(status: &Status) -> String {
 }
 
 /// Waits until all `jobs` were told what to do, or until `deadline`.
-pub(crate) fn tell_all(jobs: &mut [&mut Job], deadline: Deadline) {
+pub(crate) fn tell_all(jobs: &mut [&mut Job<'_>], deadline: Deadline) {
     while jobs.iter().any(|job| job.is_untold()) && !deadline.is_over() {
         poll::pause(SHORTEST);
-        jobs.iter_mut().filter(|job| job.is_untold()).for_each(|job| job.advance());
+        for (others, job) in jobs.iter_mut().enumerate().filter(|(_, job)| job.is_untold()) {
+            job.resume();
+            job.advance();
+            if others >= slots::at_once() {
+                job.ends = None;
+            }
+        }
     }
 }
 
 /// Waits until something became of each of `jobs`, at the latest at `deadline`; those that
-/// are still on their way stay in it.
-pub(crate) fn drive(jobs: &mut Vec<&mut Job>, deadline: Deadline) -> Result<()> {
-    let mut pause = SHORTEST;
+/// are still on their way stay in it. As many are open as there may be; then come the next.
+pub(crate) fn drive(jobs: &mut Vec<&mut Job<'_>>, deadline: Deadline) -> Result<()> {
+    let (mut pause, at_once) = (SHORTEST, slots::at_once());
     loop {
-        jobs.retain(|job| job.is_under_way());
-        if jobs.is_empty() || deadline.is_over() {
+        jobs.retain_mut(|job| {
+            if !job.is_under_way() {
+                job.ends = None;
+            }
+            job.is_under_way()
+        });
+        let over = deadline.is_over();
+        for (others, job) in jobs.iter_mut().enumerate() {
+            if over || others < at_once {
+                job.resume();
+            }
+            // When the time is over, there is one look at each.
+            if others >= at_once {
+                job.ends = None;
+            }
+        }
+        if jobs.is_empty() || over {
             return Ok(());
         }
-        let silent = jobs.iter().any(|job| job.is_silent());
+        if jobs.iter().any(|job| !job.is_under_way()) {
+            continue;
+        }
+        let silent = jobs.iter().any(|job| job.ends.as_ref().is_some_and(|it| it.is_silent()));
         let timeout = if silent { Some(deadline.left_or(pause)) } else { deadline.left() };
         let mut heard = Vec::with_capacity(jobs.len());
         for job in jobs.iter() {
-            heard.push((job.events.as_ref().ok().map(Subscription::fifo), Some(&job.control)));
+            heard.push(match &job.ends {
+                Some(it) => (it.events.as_ref().ok().map(Subscription::fifo), Some(&it.control)),
+                None => (None, None),
+            });
         }
         let told = poll::wait(&heard, timeout)?;
         let nothing = told.iter().all(|told| *told == (false, false));

@@ -7,7 +7,6 @@ use super::transition::Target;
 use crate::error::{Errors, Kind, Result};
 use crate::model::profile::{self, Profile};
 use crate::s6::scandir::Request;
-use crate::s6::service::Service;
 use crate::sys::Name;
 use std::time::Duration;
 
@@ -19,8 +18,7 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) fn stop(slots: &Slots, profiles: &[Profile], timeout: Duration) -> Vec<Result<()>> {
     let (mut outcomes, mut jobs) = (Vec::new(), Vec::new());
     for profile in profiles {
-        let service = slots.service(profile);
-        outcomes.push(Job::begin(service, Target::Rest, &mut jobs));
+        outcomes.push(Job::begin(slots.dir(), &profile.slot(), Target::Rest, &mut jobs));
     }
     // What cannot be waited for together is removed all the same: `delete` waits for each.
     let _ = stop_ladder::descend(&mut jobs, &stop_ladder::down(timeout, KILLED));
@@ -68,7 +66,7 @@ pub(crate) fn delete(slots: &Slots, name: &[u8]) -> Result<()> {
     let log = [name, b"/log"].concat();
     for (part, rungs) in [(name, &OF_REMOVED), (&log[..], &OF_REMOVED_LOGGER)] {
         let mut jobs = Vec::new();
-        Job::begin(Service::open(slots.dir(), part), Target::Gone, &mut jobs)?;
+        Job::begin(slots.dir(), part, Target::Gone, &mut jobs)?;
         stop_ladder::descend(&mut jobs, rungs)?;
         jobs.pop().map_or(Ok(()), |job| job.result("remove slot"))?;
     }

@@ -1,6 +1,6 @@
 //! The gateways' slots in a scandir: which there are, how many fit, and the lock on changes.
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::model::profile::{self, PREFIX, Profile};
 use crate::model::tree::Tree;
 use crate::s6::scandir::ScanDir;
@@ -29,7 +29,7 @@ impl Slots {
     /// Opens the scandir of `tree` at `path`.
     ///
     /// # Errors
-    /// [`Kind::Unsupervised`](crate::error::Kind::Unsupervised) if there is none.
+    /// [`Kind::Unsupervised`] if there is none.
     pub(crate) fn open(path: &[u8], tree: Tree) -> Result<Slots> {
         Ok(Slots { scandir: ScanDir::open(path)?, tree })
     }
@@ -53,6 +53,17 @@ impl Slots {
     /// The path of the slot of `profile`.
     pub(crate) fn path_of(&self, profile: &Profile) -> Vec<u8> {
         self.dir().path_of(&profile.slot())
+    }
+
+    /// Whether the scripts of slots can be executed.
+    pub(crate) fn may_execute(&self) -> Result<()> {
+        match self.dir().is_noexec()? {
+            true => {
+                let why = "is mounted noexec: no script of a slot can run";
+                Err(Error::new(Kind::Unusable, "execute in", self.dir().path(), why))
+            }
+            false => Ok(()),
+        }
     }
 
     /// Waits for the lock that every change to the scandir is made under; `waiting` is called
@@ -93,8 +104,26 @@ impl Slots {
         match self.tree {
             Tree::Root => room,
             // From s6 2.12 on, an s6-svscan that is short of them starts nothing at all.
-            Tree::User => room.min(sys::descriptor_limit().saturating_sub(SPARE) / DESCRIPTORS),
+            Tree::User => room.min(for_descriptors()),
         }
+    }
+}
+
+/// For how many gateways there are descriptors.
+fn for_descriptors() -> usize {
+    sys::descriptor_limit().saturating_sub(SPARE) / DESCRIPTORS
+}
+
+/// How many gateways hermes-gw can wait for at once; one in any case, which may fail.
+pub(super) fn at_once() -> usize {
+    for_descriptors().max(1)
+}
+
+/// Whether there are descriptors to watch so many `gateways`: one is open of each.
+pub(super) fn for_watching(slots: &Slots, gateways: usize) -> Result<()> {
+    match sys::descriptor_limit() < gateways + SPARE {
+        true => Err(sys::too_many_open("watch gateways in", slots.dir().path())),
+        false => Ok(()),
     }
 }
 
@@ -113,6 +142,9 @@ pub(super) const LOGGER_DOWN: &[u8] = b"log/down";
 pub(crate) fn is_standing_by(slot: &Dir) -> Result<bool> {
     Ok(slot.kind(LOGGER_DOWN)?.is_some())
 }
+
+/// What to do where slots may not execute anything.
+pub(crate) const EXECUTABLE: &str = "docker run --tmpfs /run:exec";
 
 /// Whether `name` is that of a gateway's service directory.
 pub(crate) fn is_slot(name: &[u8]) -> bool {

@@ -54,11 +54,14 @@ pub(crate) const OF_ENDED_SVSCAN: [Rung; 2] =
     [Rung::new(&[Control::Exit], seconds(5)), Rung::new(&[Control::Kill], seconds(2))];
 
 /// Takes `jobs` down the ladder of `rungs`, as far as each needs it.
-pub(crate) fn descend(jobs: &mut [Job], rungs: &[Rung]) -> Result<()> {
+pub(crate) fn descend(jobs: &mut [Job<'_>], rungs: &[Rung]) -> Result<()> {
     for rung in rungs {
         let mut under_way = Vec::new();
         for job in jobs.iter_mut().filter(|job| job.is_under_way()) {
-            rung.tell.iter().for_each(|letter| job.tell(*letter));
+            // All are told before any is waited for.
+            if !rung.tell.is_empty() {
+                job.tell(rung.tell, under_way.len());
+            }
             under_way.push(job);
         }
         event_loop::drive(&mut under_way, Deadline::after(rung.wait))?;

@@ -5,6 +5,7 @@
 //! a status.
 
 use super::observe::{Gateway, Observer};
+use super::slots;
 use crate::error::{Kind, Result};
 use crate::model::backoff::Exit;
 use crate::model::observation::{Observation, State};
@@ -45,6 +46,8 @@ pub(crate) fn watch(observer: &Observer<'_>, named: &[Profile], tell: Tell<'_>) 
         if all && named.is_empty() {
             find(&observer.slots.profiles()?, &mut gateways);
         }
+        // What is short of them would be told of some of the gateways, as if it was theirs.
+        slots::for_watching(observer.slots, gateways.len())?;
         for gateway in &mut gateways {
             if all || gateway.descriptors.iter().any(|it| changed.contains(it)) {
                 gateway.look(observer, &watches, tell)?;

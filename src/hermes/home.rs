@@ -8,7 +8,7 @@ use super::state_file;
 use crate::error::{Error, Kind, Result};
 use crate::model::intent::LastKnown;
 use crate::model::profile::Profile;
-use crate::sys::dir::Dir;
+use crate::sys::dir::{self, Dir};
 use crate::sys::meta::FileKind;
 use crate::sys::{Name, if_there, if_usable};
 use crate::text::Shown;
@@ -98,7 +98,12 @@ pub(crate) fn is_twin_of(other: &[u8]) -> String {
 impl Homes {
     /// Opens the root home, and what is below it.
     pub(crate) fn open(root: &[u8]) -> Result<Homes> {
-        let root = Dir::open(root)?;
+        let root = Dir::open(root).map_err(|error| match dir::impassable(root) {
+            Some(at) if error.kind == Kind::Denied => {
+                error.hint(&format!("{} may not be passed", Shown(at)))
+            }
+            _ => error,
+        })?;
         Ok(Homes { profiles: if_there(root.dir_followed(PROFILES)), root })
     }
 
@@ -207,6 +212,8 @@ fn entry(profiles: &Dir, name: &[u8], twin: Option<&[u8]>) -> Option<Entry> {
             });
         }
         Ok((Err(error), _)) => error,
+        // A file system has directories of its own in its root: lost+found.
+        Err(error) if error.kind == Kind::Denied && Profile::parse(name).is_err() => return None,
         Err(error) => match profiles.kind(name) {
             Ok(Some(FileKind::Directory | FileKind::Symlink)) | Err(_) => error,
             Ok(_) => return None,

@@ -111,7 +111,7 @@ pub(crate) fn command(
 ) -> Outcomes {
     let mut jobs = Vec::with_capacity(profiles.len());
     for profile in profiles {
-        jobs.push(begin(s6, target, profile, prepare));
+        jobs.push(begin(s6, target, profile, jobs.len(), prepare));
     }
     let (mut under_way, mut warned) = (Vec::new(), false);
     for job in jobs.iter_mut().flatten() {
@@ -145,33 +145,41 @@ pub(crate) fn command(
     outcomes
 }
 
-/// Puts one gateway on its way.
-fn begin(
-    s6: &S6<'_>,
+/// Puts one gateway on its way, after so many `others`.
+fn begin<'a>(
+    s6: &'a S6<'_>,
     target: Target,
     profile: &Profile,
+    others: usize,
     prepare: &dyn Fn(&Profile, &Service),
-) -> Result<Job> {
-    let service = open(s6, target.what(), profile)?;
+) -> Result<Job<'a>> {
     // Nothing is written down where nothing can be done.
-    let mut job = Job::open(service, target).map_err(|error| match error.kind {
+    let job = Job::open(s6.slots.dir(), &profile.slot(), target);
+    let mut job = job.map_err(|error| match error.kind {
         Kind::Unsupervised => error.hint("hermes-gw reconcile asks for one"),
-        _ => error,
+        _ => not_there(s6, target.what(), profile, error),
     })?;
-    if target.intent().is_some() {
-        s6.make_ours(profile, job.service(), false);
+    if let Some(service) = job.service() {
+        if target.intent().is_some() {
+            s6.make_ours(profile, service, false);
+        }
+        prepare(profile, service);
     }
-    prepare(profile, job.service());
-    job.advance();
+    job.set_out(others);
     Ok(job)
 }
 
 /// The service of `profile`.
 pub(crate) fn open(s6: &S6<'_>, what: &'static str, profile: &Profile) -> Result<Service> {
-    s6.slots.service(profile).map_err(|error| match error.kind {
+    s6.slots.service(profile).map_err(|error| not_there(s6, what, profile, error))
+}
+
+/// `error`, or what it means where there is no slot.
+fn not_there(s6: &S6<'_>, what: &'static str, profile: &Profile, error: Box<Error>) -> Box<Error> {
+    match error.kind {
         Kind::Missing => s6.not_registered(what, profile),
         _ => error,
-    })
+    }
 }
 
 /// Records what the operator wants of a gateway; what became of a file that could not be kept.

@@ -311,10 +311,18 @@ impl Dir {
     /// What this user can still write to the file system of this directory: bytes, and files,
     /// if that is bounded.
     pub(crate) fn room(&self) -> Result<(u64, Option<u64>)> {
-        let stat =
-            fs::fstatvfs(self.fd()).map_err(|errno| failed("look at", self.path(), errno))?;
+        let stat = self.file_system()?;
         let files = (stat.f_files > 0).then_some(stat.f_favail);
         Ok((stat.f_bavail.saturating_mul(stat.f_frsize), files))
+    }
+
+    /// Whether nothing may be executed in the file system of this directory.
+    pub(crate) fn is_noexec(&self) -> Result<bool> {
+        Ok(self.file_system()?.f_flag.contains(fs::StatVfsMountFlags::NOEXEC))
+    }
+
+    fn file_system(&self) -> Result<fs::StatVfs> {
+        fs::fstatvfs(self.fd()).map_err(|errno| failed("look at", self.path(), errno))
     }
 }
 
@@ -355,6 +363,27 @@ pub(crate) fn is_dir(path: &[u8]) -> Result<bool> {
     let looked = fs::statat(fs::CWD, &*c(path), AtFlags::empty());
     let meta = looked.map(Meta::from).map_err(|errno| failed("look at", path, errno));
     Ok(if_there(meta)?.is_some_and(|meta| meta.kind == FileKind::Directory))
+}
+
+/// The first directory on the way to `path` that this user may not pass.
+pub(crate) fn impassable(path: &[u8]) -> Option<&[u8]> {
+    // To look at anything in it takes to pass it.
+    let is = |at: &&[u8]| {
+        is_dir(&[at, &b"/."[..]].concat()).is_err_and(|error| error.kind == Kind::Denied)
+    };
+    prefixes(path).find(is)
+}
+
+/// What stands before each `/` in `path`, the shortest first.
+pub(crate) fn prefixes(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    (0..path.len()).filter(|at| path[*at] == b'/').map(|at| &path[..at])
+}
+
+/// Whether this user may write to what is at `path`, following symbolic links; not if there is
+/// nothing.
+pub(crate) fn may_write(path: &[u8]) -> bool {
+    // The process's ids are all the same: the real ones, which count here, too.
+    fs::accessat(fs::CWD, &*c(path), fs::Access::WRITE_OK, AtFlags::empty()).is_ok()
 }
 
 /// The whole of the regular file at the absolute `path`, which the image's author chose:

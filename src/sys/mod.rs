@@ -33,7 +33,16 @@ fn c(path: &[u8]) -> CString {
 
 #[inline(never)]
 fn failed(what: &'static str, path: &[u8], errno: Errno) -> Box<Error> {
-    Error::system(what, path, errno.raw_os_error())
+    let error = Error::system(what, path, errno.raw_os_error());
+    if errno != Errno::MFILE {
+        return error;
+    }
+    error.hint(&format!("no more than {}: {MORE_DESCRIPTORS}", descriptor_limit()))
+}
+
+/// More files would be open than may be.
+pub(crate) fn too_many_open(what: &'static str, path: &[u8]) -> Box<Error> {
+    failed(what, path, Errno::MFILE)
 }
 
 /// Calls again what a signal has interrupted.
@@ -53,6 +62,9 @@ fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> rustix::io::Result<()> {
     }
     Ok(())
 }
+
+/// What to do where descriptors are too few.
+pub(crate) const MORE_DESCRIPTORS: &str = "docker run --ulimit nofile=65536";
 
 /// Lets this process open as many files as it ever may: it holds some for each gateway.
 pub(crate) fn raise_descriptor_limit() {

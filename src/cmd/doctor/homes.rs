@@ -9,7 +9,7 @@ use crate::model::backoff::Exit;
 use crate::model::observation::State;
 use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::Profile;
-use crate::sys::dir::Dir;
+use crate::sys::dir::{self, Dir};
 use crate::sys::meta::FileKind;
 use crate::sys::{Name, if_there};
 use crate::text::{Shown, shell_word};
@@ -36,7 +36,11 @@ impl Doctor<'_> {
         let homes = match self.context.homes() {
             Ok(homes) => homes,
             Err(error) => {
-                findings.fail_of(&error, "HERMES_HOME=DIR");
+                let remedy = match dir::impassable(root) {
+                    Some(at) => ["as root: chmod a+x ", &shell_word(at)].concat(),
+                    None => "HERMES_HOME=DIR".into(),
+                };
+                findings.fail_of(&error, &remedy);
                 return String::new();
             }
         };
@@ -126,6 +130,9 @@ impl Doctor<'_> {
         let path = homes.root().path_of(&at);
         let is_link = matches!(homes.root().kind(&at), Ok(Some(FileKind::Symlink)));
         let (shown, word, root) = (Shown(&path), shell_word(&path), shell_word(self.root()));
+        if Dir::open(&path).is_err_and(|error| error.kind == Kind::Denied) {
+            return findings.warn(format_args!("{why}"), format_args!("{}", self.chown(&path)));
+        }
         let text = format_args!("{shown}: {why}");
         match is_link || *twin {
             // It shows where a path leads, link by link.

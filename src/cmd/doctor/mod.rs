@@ -3,6 +3,8 @@
 
 mod findings;
 mod homes;
+mod image;
+mod loggers;
 mod services;
 
 use crate::context::Context;
@@ -14,7 +16,6 @@ use crate::manager;
 use crate::manager::access::{Privilege, S6};
 use crate::model::observation::Observation;
 use crate::model::profile::Profile;
-use crate::s6::service::Service;
 use crate::s6::status;
 use crate::settings::Place;
 use crate::sys::dir::Dir;
@@ -22,6 +23,7 @@ use crate::sys::identity;
 use crate::sys::{Name, poll, raise_descriptor_limit};
 use crate::text::{Shown, shell_word};
 use findings::{Checks, Findings};
+use loggers::Logger;
 use services::room;
 use std::time::Duration;
 
@@ -45,6 +47,8 @@ struct Doctor<'a> {
     supervisors: Result<Option<(usize, Vec<String>)>>,
     /// Whether this process could become the gateways' user, if it was root.
     became_user: Result<()>,
+    /// The PATH that the container's programs are found by; empty if this user may not know it.
+    path: Result<Vec<u8>>,
     seen: Vec<Seen>,
 }
 
@@ -59,8 +63,8 @@ struct Tended {
     supervised: bool,
     /// Whether its files are what we would write.
     current: bool,
-    /// Whether what the gateway says goes somewhere.
-    logged: bool,
+    /// What reads what the gateway says.
+    logger: Logger,
     /// What cannot be written to in it, and why.
     refused: Option<Box<Error>>,
     /// How long the status is, in bytes.
@@ -126,11 +130,12 @@ impl<'a> Doctor<'a> {
 
     /// s6's side, tried as the gateways' user; root that cannot become that one only looks.
     const OUTSIDE: Checks<'a> = (
-        "user settings image tree scandir slots capacity supervisors leftovers room",
+        "user settings image exec tree scandir slots capacity supervisors leftovers room",
         &[
             Doctor::user,
             Doctor::settings,
             Doctor::image,
+            Doctor::exec,
             Doctor::tree,
             Doctor::scandir,
             Doctor::slots,
@@ -143,8 +148,15 @@ impl<'a> Doctor<'a> {
 
     /// What is looked at as the gateways' user: the homes, and what comes of both.
     const INSIDE: Checks<'a> = (
-        "home policy profiles gateways",
-        &[Doctor::home, Doctor::policy, Doctor::profiles, Doctor::gateways],
+        "home root policy profiles gateways loggers",
+        &[
+            Doctor::home,
+            Doctor::rights,
+            Doctor::policy,
+            Doctor::profiles,
+            Doctor::gateways,
+            Doctor::loggers,
+        ],
     );
 
     fn new(context: &'a Context, place: &'a Place) -> Result<Doctor<'a>> {
@@ -157,6 +169,7 @@ impl<'a> Doctor<'a> {
             names: s6.slots.dir().names()?,
             supervisors: Ok(Default::default()),
             became_user: Ok(()),
+            path: image::path(),
             seen: Vec::new(),
             context,
             s6,
@@ -260,7 +273,10 @@ impl<'a> Doctor<'a> {
             supervised: gateway.is_supervised(),
             current: !self.context.is_user() || slot::is_current(gateway, &self.place.user)?,
             // Where another container's logger writes, this one's is to stay down.
-            logged: slots::is_standing_by(dir)? || has_logger(&gateway.service)?,
+            logger: match slots::is_standing_by(dir)? {
+                true => Logger::Works,
+                false => Logger::of(&gateway.service)?,
+            },
             refused: self.refusal(dir, b".").or_else(|| self.refusal(dir, b"event")),
             status_size: dir.look(status::FILE)?.map(|status| status.size),
         })
@@ -270,19 +286,6 @@ impl<'a> Doctor<'a> {
 impl Seen {
     /// Whether all is there for a gateway that s6-svscan starts.
     fn is_tended(&self) -> bool {
-        self.slot.as_ref().is_ok_and(|slot| slot.supervised && slot.logged)
-    }
-}
-
-/// Whether what `service` says goes somewhere.
-fn has_logger(service: &Service) -> Result<bool> {
-    let logs = || -> Result<bool> {
-        let logger = service.logger()?;
-        Ok(logger.is_supervised()? && logger.status()?.is_up())
-    };
-    match logs() {
-        // There is no log/, or its supervisor has only just begun.
-        Err(error) if matches!(error.kind, Kind::Missing | Kind::Unusable) => Ok(false),
-        known => known,
+        self.slot.as_ref().is_ok_and(|slot| slot.supervised && slot.logger != Logger::IsDown)
     }
 }

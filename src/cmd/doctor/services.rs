@@ -1,6 +1,6 @@
 //! What is looked at outside of the homes: the image, and s6's side.
 
-use super::{Doctor, Findings};
+use super::{Doctor, Findings, Logger};
 use crate::error::{Error, Errors, Kind, Result};
 use crate::gateway::slots::{self, is_slot};
 use crate::hermes::container::{self, PROC, Supervisor};
@@ -9,13 +9,16 @@ use crate::model::profile::{self, PREFIX, Profile};
 use crate::model::tree::Tree;
 use crate::s6::service::Service;
 use crate::sys::dir::Dir;
-use crate::sys::{Name, descriptor_limit, identity, if_there};
+use crate::sys::{MORE_DESCRIPTORS, Name, descriptor_limit, identity, if_there};
 use crate::text::{Shown, parts, shell_word};
 
 /// Less than this, in bytes, is a file system that is as good as full.
 const LITTLE: u64 = 1 << 20;
 /// What gateways need of the image, below /.
 const PROGRAMS: &str = "command/hermes-gw command/with-contenv command/s6-setuidgid command/s6-log";
+
+/// Where what s6-overlay runs when the container starts is.
+pub(super) const BOOT_SCRIPTS: &str = "/etc/cont-init.d";
 
 /// What is wrong with settings instead of which defaults count.
 pub(super) fn warn_of_settings(findings: &mut Findings, flaws: &Errors) {
@@ -152,7 +155,8 @@ impl Doctor<'_> {
                     continue;
                 }
             };
-            let half = (!slot.supervised || !slot.logged) && self.is_changing();
+            let no_logger = slot.logger == Logger::IsDown;
+            let half = (!slot.supervised || no_logger) && self.is_changing();
             if !slot.supervised && half {
                 continue;
             }
@@ -170,7 +174,7 @@ impl Doctor<'_> {
             if let Some(error) = &slot.refused {
                 refused(error, findings);
             }
-            if !slot.logged && !half {
+            if no_logger && !half {
                 findings.fail(
                     format_args!(
                         "{name}: its logger is not up, and it hangs once it has said too much"
@@ -229,7 +233,7 @@ impl Doctor<'_> {
                 format_args!(
                     "{count} gateways at once need {descriptors} descriptors, more than allowed"
                 ),
-                format_args!("docker run --ulimit nofile=65536"),
+                format_args!("{MORE_DESCRIPTORS}"),
             );
         }
         used
@@ -332,6 +336,12 @@ pub(super) fn room(findings: &mut Findings, dir: &Dir) -> String {
     format!("{path} has {} MiB left", bytes >> 20)
 }
 
+/// What s6-overlay runs when the container starts.
+pub(super) fn boot_scripts() -> Result<Vec<Name>> {
+    let names = Dir::open(BOOT_SCRIPTS.as_bytes()).and_then(|dir| dir.names());
+    Ok(if_there(names)?.unwrap_or_default())
+}
+
 fn look_at_image(findings: &mut Findings) -> Result<()> {
     let root = Dir::open(b"/")?;
     for program in PROGRAMS.split(' ') {
@@ -342,11 +352,10 @@ fn look_at_image(findings: &mut Findings) -> Result<()> {
             );
         }
     }
-    let entries = if_there(Dir::open(b"/etc/cont-init.d").and_then(|dir| dir.names()))?;
     let is_ours = |name: &Name| name.ends_with(b"-reconcile-profiles");
-    if !entries.unwrap_or_default().iter().any(is_ours) {
+    if !boot_scripts()?.iter().any(is_ours) {
         findings.warn(
-            format_args!("nothing in /etc/cont-init.d makes slots when the container starts"),
+            format_args!("nothing in {BOOT_SCRIPTS} makes slots when the container starts"),
             format_args!("COPY rootfs/ into the image"),
         );
     }

@@ -110,6 +110,8 @@ impl<'a> Run<'a> {
                 context.output.say(&format!("reconcile: handed {path} to {user}\n"))?;
             }
         }
+        let executable = s6.slots.may_execute().map_err(|error| error.hint(slots::EXECUTABLE));
+        context.output.warn_unless(executable);
         let homes = context.homes().map_err(|error| error.hint("set HERMES_HOME or --home"))?;
         let logs = home::logs(homes.root());
         let prune = options.has(Opt::Prune);

@@ -1,0 +1,106 @@
+//! Loggers: whether what a gateway says is read by one that stays up.
+
+use super::{Doctor, Findings};
+use crate::error::{Kind, Result};
+use crate::model::backoff::Exit;
+use crate::s6::death_tally::Death;
+use crate::s6::scandir::split;
+use crate::s6::service::Service;
+use crate::sys::dir::Dir;
+use crate::sys::{clock, if_there};
+use crate::text::shell_word;
+
+/// So many deaths are a row, if they took at most so many seconds, which ends when for some times
+/// as long there was none.
+const DEATHS: usize = 3;
+const LONGEST: u64 = 600;
+const QUIET: u64 = 3;
+/// What s6-log writes to.
+const FILES: &str = "lock state current";
+/// Made and removed again to see whether a file can be made.
+const TRIAL: &[u8] = b".hermes-gw.trial";
+
+/// What reads what a gateway says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Logger {
+    /// A logger that stays up.
+    Works,
+    /// None that is meant to be up.
+    IsDown,
+    /// One that ends again and again, at last so.
+    Dies(Exit),
+}
+
+impl Logger {
+    /// That of `service`.
+    pub(super) fn of(service: &Service) -> Result<Logger> {
+        let look = || -> Result<Logger> {
+            let logger = service.logger()?;
+            let (supervised, status) = (logger.is_supervised()?, logger.status()?);
+            Ok(match supervised {
+                true if status.want_up && dies(&logger.deaths()?) => {
+                    Logger::Dies(status.last_exit())
+                }
+                true if status.is_up() => Logger::Works,
+                _ => Logger::IsDown,
+            })
+        };
+        match look() {
+            // There is no log/, or its supervisor has only just begun.
+            Err(error) if matches!(error.kind, Kind::Missing | Kind::Unusable) => {
+                Ok(Logger::IsDown)
+            }
+            known => known,
+        }
+    }
+}
+
+/// Whether who had these `deaths` does not stay up. That it is up at this moment tells nothing: s6
+/// starts it again a second later. Some in a row are no accident, unless it has been up for some
+/// times as long since.
+fn dies(deaths: &[Death]) -> bool {
+    let Some(row) = deaths.last_chunk::<DEATHS>() else { return false };
+    let [first, .., last] = row.each_ref().map(|death| death.stamp.since_unix().as_secs());
+    let row = last.saturating_sub(first);
+    // What is later than now was told by another clock.
+    let quiet = clock::time().as_secs().checked_sub(last);
+    row < LONGEST && quiet.is_some_and(|quiet| quiet < QUIET * row)
+}
+
+/// What keeps s6-log, as this user, from writing to the directory at `path`, or from making it.
+fn use_as_logger(path: &[u8]) -> Result<()> {
+    let dir = match if_there(Dir::open(path))? {
+        Some(dir) => dir,
+        None => return use_as_logger(split(path).0),
+    };
+    for file in FILES.split(' ') {
+        if_there(dir.file_to_write(file.as_bytes()))?;
+    }
+    dir.create(TRIAL, 0o600, b"")?;
+    dir.remove(TRIAL).map(drop)
+}
+
+impl Doctor<'_> {
+    /// Whether each logger stays up, looked at as who it runs as.
+    pub(super) fn loggers(&self, findings: &mut Findings) -> String {
+        for seen in &self.seen {
+            let Ok(Logger::Dies(exit)) = seen.slot.as_ref().map(|slot| slot.logger) else {
+                continue;
+            };
+            let name = seen.observation.profile.name();
+            let path = [&self.place.home, &b"/logs/gateways/"[..], name.as_bytes()].concat();
+            let (mut why, mut remedy) = ("docker logs has its last words".into(), "ls -ld ".into());
+            if let Err(error) = use_as_logger(&path) {
+                why = error.to_string();
+                if error.kind == Kind::Denied {
+                    remedy = ["as root: chown -R ", &self.user_name(), " "].concat();
+                }
+            }
+            findings.fail(
+                format_args!("{name}: its logger does not stay up, {exit}: {why}"),
+                format_args!("{remedy}{}", shell_word(&path)),
+            );
+        }
+        "each stays up".into()
+    }
+}
