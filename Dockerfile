@@ -16,7 +16,7 @@ ENV DEBIAN_FRONTEND=noninteractive
 WORKDIR /src
 COPY tests/support/packages.sh tests/support/
 RUN tests/support/packages.sh ca-certificates rustc-web cargo-web rust-web-src musl-tools \
-    binutils gcc libc6-dev
+    lld binutils gcc libc6-dev
 
 # The program: `make build`, where nothing but its own sources can be in the way of the cache.
 FROM toolchain AS build

@@ -4,9 +4,8 @@ mod support;
 
 use goblin::elf::{Elf, dynamic, header, program_header};
 
-/// What it may grow to, in bytes. On aarch64, where kernels may have pages
-/// of 64 KiB, there is a gap before what is RELRO: it has to end with one.
-const MAX_SIZE: usize = if cfg!(target_arch = "aarch64") { 264 } else { 220 } * 1024;
+/// What it may grow to, in bytes.
+const MAX_SIZE: usize = 220 * 1024;
 
 #[test]
 fn static_pie_with_relro_and_no_larger_than_its_bound() {

@@ -156,7 +156,7 @@ fn two_builds_are_the_same_to_the_byte() {
     let Some(_) = image("two_builds_are_the_same_to_the_byte") else { return };
     let Some(here) = support::static_binary("two builds") else { return };
     // The container's build was in another directory, by another cargo's crates.
-    let packages = "rustc-web cargo-web rust-web-src musl-dev gcc binutils";
+    let packages = "rustc-web cargo-web rust-web-src musl-dev lld-14 gcc binutils";
     let versions = format!("dpkg-query -W {packages}");
     let there = ok(&["run", "--rm", "--network", "none", "hermes-gw-test", "sh", "-c", &versions]);
     let ours = support::run(Command::new("sh").args(["-c", &versions]));

@@ -13,7 +13,7 @@ case $machine in
 "aarch64, 64 bits") target=aarch64-unknown-linux-musl ;;
 *) echo "build: for x86_64 and aarch64 only, not $machine" >&2; exit 1 ;;
 esac
-tools="rustc-web cargo-web rust-web-src musl-tools binutils gcc libc6-dev"
+tools="rustc-web cargo-web rust-web-src musl-tools lld binutils gcc libc6-dev"
 
 has_rustup_target() {
     command -v rustup >/dev/null && rustup target list --installed | grep -qx $target
