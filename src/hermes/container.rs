@@ -31,10 +31,7 @@ impl Supervisor {
     /// Detects it, for any uid: s6 needs both signs, so that it is never found by accident. Where
     /// nothing tells what PID 1 is, its s6-svscan is known by its scandir.
     pub(crate) fn detect(proc: &[u8]) -> Result<Supervisor> {
-        let comm = match if_there(Dir::open(proc))? {
-            Some(proc) => of_process(proc.read(b"1/comm", 64))?,
-            None => None,
-        };
+        let comm = of_process(dir::read_proc(&[proc, b"/1/comm"].concat()))?;
         let is_s6_svscan = || match comm {
             Some(comm) => Ok(comm.trim_ascii_end() == b"s6-svscan"),
             None => is_scanned(),

@@ -3,12 +3,10 @@
 use crate::error::Result;
 use crate::model::{calendar, values};
 use crate::sys::clock;
-use crate::sys::dir::Dir;
+use crate::sys::dir::{self, Dir};
 use crate::text::parts;
 
 const MARKER: &[u8] = b".gateway-planned-stop.json";
-/// More than /proc/PID/stat ever has, in bytes.
-const MAX_STAT: usize = 4096;
 
 /// Leaves the marker for the gateway with the process id `target` in its `home`. The
 /// gateway believes it for a minute and takes it away.
@@ -35,7 +33,7 @@ pub(crate) fn take_back(home: &Dir) -> Result<()> {
 /// /proc/PID/stat, even where the process's name has spaces in it. One that has gone
 /// has none, nor one that this user may not look at: the marker then goes by the PID alone.
 fn start_time(pid: u64) -> Option<u64> {
-    let stat = Dir::open(b"/proc").ok()?.read(format!("{pid}/stat").as_bytes(), MAX_STAT).ok()?;
+    let stat = dir::read_proc(format!("/proc/{pid}/stat").as_bytes()).ok()?;
     values::digits(parts(&stat, b' ').nth(21)?)
 }
 

@@ -184,11 +184,20 @@ fn is_in(names: &str, name: &str) -> bool {
     names.is_empty() || contains(names.as_bytes(), name.as_bytes())
 }
 
-/// Leaves for the scripts that drop root which `ids` to drop to, if this is root.
+/// Leaves for the scripts that drop root which `ids` to drop to, if this is root. A scandir that
+/// is named, and is not the layout's own, may be none of this container's.
 pub(crate) fn leave_ids(context: &Context, ids: Option<&Ids>) -> Result<()> {
+    let (place, named) = (context.settings.place()?, &context.options.scandir);
     let Some(ids) = ids else { return Ok(()) };
-    let name = script::ids_of(&context.settings.place()?.user);
-    Dir::open(b"/")?.replace(&name, 0o644, script::ids(ids).as_bytes())
+    if named.as_ref().is_some_and(|it| it != place.tree.path().as_bytes()) {
+        return Ok(());
+    }
+    let (root, name) = (Dir::open(b"/")?, script::ids_of(&place.user));
+    let content = script::ids(ids).into_bytes();
+    if root.read(&name, content.len()).is_ok_and(|known| known == content) {
+        return Ok(());
+    }
+    root.replace(&name, 0o644, &content)
 }
 
 /// Gives to `ids` what hermes needs of PID 1's tree. The user tree is its user's already.

@@ -8,7 +8,7 @@ use crate::sys::dir::Dir;
 use crate::sys::identity::Ids;
 use crate::sys::{Name, if_there};
 
-/// Hands a scandir, s6-svscan's directory in it and control FIFO to `to`. Whoever has them can add services,
+/// Hands a scandir and s6-svscan's control FIFO to `to`, with the way to it. Whoever has them can add services,
 /// and s6 runs those as itself. Where s6-svscan has never run, the directory may only hold
 /// what `is_ours`.
 ///
@@ -23,8 +23,10 @@ pub(crate) fn give_scandir(
     match dir.dir_if_there(CONTROL_DIR)? {
         Some(control) => {
             control.give_fifo(CONTROL, to)?;
-            // The way to it: s6-svscan itself makes it 0700.
-            control.give(to, None)?;
+            // The way to it: s6-svscan makes it 0700, s6-overlay so that all may pass.
+            if control.meta()?.mode & 1 == 0 {
+                control.give(to, None)?;
+            }
         }
         None => {
             let strange = |name: &&Name| !name.starts_with(b".") && !is_ours(name);

@@ -386,6 +386,24 @@ pub(crate) fn may_write(path: &[u8]) -> bool {
     fs::accessat(fs::CWD, &*c(path), fs::Access::WRITE_OK, AtFlags::empty()).is_ok()
 }
 
+/// The whole of the file at `path` in /proc, which the kernel gives as one piece: a read that does
+/// not fill its buffer is the last.
+#[inline(never)]
+pub(crate) fn read_proc(path: &[u8]) -> Result<Vec<u8>> {
+    let failed = |errno| failed("read", path, errno);
+    let fd =
+        fs::open(&*c(path), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+    let (mut content, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        // No signal interrupts it.
+        let length = rustix::io::read(&fd, &mut buffer).map_err(failed)?;
+        content.extend_from_slice(&buffer[..length]);
+        if length < buffer.len() {
+            return Ok(content);
+        }
+    }
+}
+
 /// The whole of the regular file at the absolute `path`, which the image's author chose:
 /// symbolic links are followed. Else it is [`Dir::read`].
 pub(crate) fn read_followed(path: &[u8], limit: usize) -> Result<Vec<u8>> {

@@ -1,7 +1,7 @@
 //! Who this process is, and who the gateways' user is: by the image's user database, and by the
 //! groups that the container's runtime has given PID 1.
 
-use super::dir::Dir;
+use super::dir::{self, Dir};
 use super::{failed, if_there};
 use crate::error::{Error, Kind, Result};
 use crate::model::values;
@@ -10,7 +10,7 @@ use rustix::fs::Mode;
 use rustix::process::{self, Gid, Uid};
 use rustix::thread;
 
-/// Bounds what a strange /etc can make us read, in bytes; the kernel's most groups need less.
+/// Bounds what a strange /etc can make us read, in bytes.
 const MAX_DATABASE: usize = 1 << 20;
 /// What the kernel shows instead of a group that has no number in this user namespace.
 const OVERFLOW: u32 = 65534;
@@ -80,7 +80,7 @@ pub(crate) fn look_up(name: &[u8]) -> Result<Ids> {
     let passwd = etc.read(b"passwd", MAX_DATABASE)?;
     // An image without /etc/group has no supplementary groups.
     let group = if_there(etc.read(b"group", MAX_DATABASE))?.unwrap_or_default();
-    let (init, flaw) = match Dir::open(b"/proc").and_then(|it| it.read(b"1/status", MAX_DATABASE)) {
+    let (init, flaw) = match dir::read_proc(b"/proc/1/status") {
         Ok(status) => (status, None),
         Err(error) => (Vec::new(), Some(error.hint("PID 1's groups are not known"))),
     };
