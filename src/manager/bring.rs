@@ -211,7 +211,9 @@ fn not_kept(mut error: Box<Error>, target: Target, timeout: Timeout) -> Box<Erro
         _ => "the gateway is restarted",
     };
     error.kind = Kind::Unusable;
-    error.hint(&[done, ", but this is not recorded: the next container start will not know"].concat())
+    error.hint(
+        &[done, ", but this is not recorded: the next container start will not know"].concat(),
+    )
 }
 
 /// Notes for finish in which run, or after which death, an operator intervenes; `died` is the

@@ -8,7 +8,6 @@ use crate::error::{Kind, Result};
 use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use rustix::process::Gid;
-use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 
 /// Directories nested deeper than anything of ours are not removed.
@@ -138,24 +137,21 @@ impl Dir {
     }
 
     /// Tries whether this user may make and remove something in `name`, this directory (`.`) or
-    /// one below it. What it makes is gone on return; the next try removes what a killed one has
-    /// left.
+    /// one below it. What it makes is gone on return.
     pub(crate) fn try_in(&self, name: &[u8]) -> Result<()> {
         let path = c(&[name, TRIAL].concat());
-        let attempt = || {
-            for _ in 0..2 {
-                match fs::mkdirat(self.fd(), &*path, Mode::RWXU) {
-                    // Left by one that was killed, or of one at this moment.
-                    Err(Errno::EXIST) => remove_dir(self, &path)?,
-                    made => {
-                        made?;
-                        break;
-                    }
+        let tried = match fs::mkdirat(self.fd(), &*path, Mode::RWXU) {
+            // What one has left that was killed is removed by whoever may make it.
+            Ok(()) | Err(Errno::EXIST) => {
+                match fs::unlinkat(self.fd(), &*path, AtFlags::REMOVEDIR) {
+                    // Another that tries at this moment was first.
+                    Err(Errno::NOENT) => Ok(()),
+                    removed => removed,
                 }
             }
-            remove_dir(self, &path)
+            made => made,
         };
-        attempt().map_err(|errno| match name {
+        tried.map_err(|errno| match name {
             b"." => failed("write to", self.path(), errno),
             _ => self.failed("write to", name, errno),
         })
@@ -205,13 +201,5 @@ impl Dir {
         let (uid, gid) = to.raw();
         fs::chownat(&fd, "", uid, gid, AtFlags::EMPTY_PATH)
             .map_err(|errno| self.failed(WHAT, name, errno))
-    }
-}
-
-/// Removes an empty directory, if it is there.
-fn remove_dir(dir: &Dir, path: &CStr) -> rustix::io::Result<()> {
-    match fs::unlinkat(dir.fd(), path, AtFlags::REMOVEDIR) {
-        Err(Errno::NOENT) => Ok(()),
-        removed => removed,
     }
 }

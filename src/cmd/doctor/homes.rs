@@ -113,10 +113,10 @@ impl Doctor<'_> {
             let name = profile.name().as_bytes();
             self.may_write(findings, (&logs, name), NO_LOG, &logs.path_of(name));
         }
-        let state = home.path_of(STATE_FILE);
+        let state = &home.path_of(STATE_FILE);
         if home.is_mount(STATE_FILE) {
             findings.fail(
-                format_args!("{} is mounted alone and cannot be replaced: {NO_STATE}", Shown(&state)),
+                format_args!("{} is mounted alone: {NO_STATE}", Shown(state)),
                 format_args!("mount the directory instead"),
             );
         }

@@ -1,7 +1,7 @@
 //! What is looked at outside of the homes: the image, and s6's side.
 
-use super::{Doctor, Findings, Logger};
-use crate::error::{Error, Errors, Kind, Result};
+use super::{Doctor, Findings, Logger, Tended};
+use crate::error::{Errors, Kind, Result};
 use crate::gateway::slots::{self, is_slot};
 use crate::hermes::container::{self, PROC, Supervisor};
 use crate::model::plan::MAIN_IS_DEFAULT;
@@ -57,18 +57,19 @@ impl Doctor<'_> {
                 format_args!("docker exec -u {user}"),
             );
         }
-        self.user_name()
+        String::from("user ") + &self.user_name()
     }
 
     /// Whether who calls may not change the scandir, not ask for a scan, and not control any
     /// slot.
     fn is_refused_all(&self) -> bool {
         let slots = &self.s6.slots;
-        let is_denied = |error: Option<Box<Error>>| error.is_some_and(|it| it.kind == Kind::Denied);
-        let control = |name: &Name| Service::open(slots.dir(), name)?.control();
-        is_denied(self.refusal(slots.dir(), b"."))
-            && is_denied(slots.scandir.is_scanned().err())
-            && self.names.iter().filter(|name| is_slot(name)).all(|it| is_denied(control(it).err()))
+        let is_denied = |tried: Result<bool>| tried.is_err_and(|it| it.kind == Kind::Denied);
+        let is_supervised = |name: &Name| Service::open(slots.dir(), name)?.is_supervised();
+        let mut names = self.names.iter().filter(|name| is_slot(name));
+        is_denied(slots.dir().try_in(b".").map(|()| true))
+            && is_denied(slots.scandir.is_scanned())
+            && names.all(|name| is_denied(is_supervised(name)))
     }
 
     pub(super) fn user(&self, findings: &mut Findings) -> String {
@@ -138,23 +139,14 @@ impl Doctor<'_> {
         for seen in &self.seen {
             let name = seen.observation.profile.name();
             let path = self.s6.slots.path_of(&seen.observation.profile);
-            let refused = |error: &Error, findings: &mut Findings| {
-                findings.fail(
-                    format_args!("{name}: {error}"),
-                    format_args!("{}", self.chown(&path)),
-                );
-            };
-            let slot = match &seen.slot {
-                Ok(slot) => slot,
-                Err(error) if error.kind == Kind::Denied => {
-                    refused(error, findings);
-                    continue;
-                }
-                Err(error) => {
-                    findings.fail_at(name, &error.to_string(), "unregister");
-                    continue;
-                }
-            };
+            if let Err(error) | Ok(Tended { refused: Some(error), .. }) = &seen.slot {
+                let remedy = match error.kind {
+                    Kind::Denied => self.chown(&path),
+                    _ => ["hermes-gw unregister ", name].concat(),
+                };
+                findings.fail(format_args!("{name}: {error}"), format_args!("{remedy}"));
+            }
+            let Ok(slot) = &seen.slot else { continue };
             let no_logger = slot.logger == Logger::IsDown;
             let half = (!slot.supervised || no_logger) && self.is_changing();
             if !slot.supervised && half {
@@ -170,9 +162,6 @@ impl Doctor<'_> {
                     format_args!("{name}: its files are not those of this hermes-gw"),
                     format_args!("hermes-gw reconcile"),
                 );
-            }
-            if let Some(error) = &slot.refused {
-                refused(error, findings);
             }
             if no_logger && !half {
                 findings.fail(
