@@ -79,7 +79,7 @@ fn fifty_profiles_of_which_five_are_broken() {
         fs::create_dir_all(&home).unwrap();
         fs::write(home.join("SOUL.md"), "").unwrap();
     }
-    symlink("/etc", volume.home("linked")).unwrap();
+    symlink("linked", volume.home("linked")).unwrap();
     fs::create_dir(volume.home("no-profile")).unwrap();
 
     let container = Container::boot(volume, Spec::default());
@@ -101,7 +101,7 @@ fn fifty_profiles_of_which_five_are_broken() {
         ("Upper", "invalid name: only a-z, 0-9, _ and - are allowed"),
         ("with\\x20space", "invalid name"),
         ("dot.ted", "invalid name"),
-        ("linked", "is a symbolic link"),
+        ("linked", "open directory: /opt/data/profiles/linked: leads in a circle (ELOOP)"),
     ];
     for (name, why) in table {
         let start =

@@ -758,3 +758,87 @@ fn a_gateway_that_crashes_at_once_costs_next_to_nothing() {
         "decision=backing-off exit=1 deaths=7 milliseconds=60000"
     );
 }
+
+/// Has s6's tally of `profile`, and what was noted of an operator, be from so many seconds later:
+/// as it is once the clock was set back by that.
+fn set_back(container: &Container, profile: &str, seconds: u64) {
+    let dir = container.inside(&slot(profile));
+    let mut tally = fs::read(dir.join("supervise/death_tally")).unwrap();
+    for record in tally.chunks_mut(14) {
+        let label = u64::from_be_bytes(record[..8].try_into().unwrap()) + seconds;
+        record[..8].copy_from_slice(&label.to_be_bytes());
+    }
+    fs::write(dir.join("supervise/death_tally"), tally).unwrap();
+    let path = dir.join("intervened");
+    if let Ok(note) = fs::read_to_string(&path) {
+        let label = u64::from_str_radix(&note[..16], 16).unwrap();
+        let label = if label == 0 { 0 } else { label + seconds };
+        fs::write(&path, format!("{label:016x}{}", &note[16..])).unwrap();
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_lets_nobody_off() {
+    let volume = Volume::new();
+    let profiles = ["row", "noted", "older"];
+    for profile in profiles {
+        volume.wanted(profile, "running").file(profile, "behave", "exit 1\n");
+    }
+    let settings = [("HERMES_GW_BACKOFF_MAX", "2"), ("HERMES_GW_PARK_DEATHS", "5")];
+    let container = boot(volume, &settings);
+    let hour = 3600;
+    wait_until("two deaths of each", || {
+        profiles.iter().all(|it| record(&container, it).contains(" deaths=2 "))
+    });
+    // One whose deaths were before the clock was set back: they are in a row with the next ones.
+    set_back(&container, "row", hour);
+    // One that was started anew before that: those since then count, from the first on.
+    let output = gw(&container, &["start", "noted"]);
+    assert!(output.code <= 1, "{output:?}");
+    set_back(&container, "noted", hour);
+    // And one with a note of the version before this, or of nobody knows whom.
+    let path = container.inside(&slot("older")).join("intervened");
+    fs::write(path, "400000007fffffff00000000\n").unwrap();
+    for profile in profiles {
+        wait_record(
+            &container,
+            profile,
+            "decision=parked-deaths exit=1 deaths=5 milliseconds=600000",
+        );
+    }
+    assert_eq!(["row", "noted", "older"].map(|it| deaths(&container, it).len()), [5, 7, 5]);
+}
+
+#[test]
+fn what_an_operator_asks_for_is_not_counted_after_the_clock_was_set_back() {
+    let volume = Volume::new();
+    volume.wanted("one", "running");
+    let container = boot(volume, &[LONG, ("HERMES_GW_EARLY_EXIT", "0")]);
+    container.wait_up("one");
+    kill(&container, "one");
+    wait_back_off(&container, "one");
+    gw(&container, &["start", "one"]).ok();
+    container.wait_up("one");
+    let hour = 3600;
+    for _ in 0..3 {
+        set_back(&container, "one", hour);
+        let pid = container.pid("one");
+        gw(&container, &["restart", "one"]).ok();
+        container.wait_up("one");
+        assert_ne!(container.pid("one"), pid);
+        assert_eq!(record(&container, "one"), "");
+    }
+    // Nor is a start that began later than it ended, by the clock, one of known length.
+    let began = container.inside(&slot("one")).join("crash-record");
+    let later = SystemTime::now() + Duration::from_secs(hour);
+    fs::File::open(&began).unwrap().set_modified(later).unwrap();
+    container.as_hermes(&["/command/s6-svc", "-t", &slot("one")]).ok();
+    wait_until("a decision", || record(&container, "one").contains(" deaths=1 "));
+    assert!(record(&container, "one").starts_with("decision=backing-off "));
+    // Who looks sees it as finish does.
+    for _ in 0..2 {
+        let shown = gw(&container, &["--json", "status", "one"]).stdout;
+        assert_eq!(jq(".[0].restarts", &shown), "1");
+        set_back(&container, "one", hour);
+    }
+}

@@ -393,13 +393,15 @@ fn remedies_do_what_they_say_whatever_names_have_been_chosen() {
         fs::write(home.join("SOUL.md"), "").unwrap();
     }
     container.volume().file("default", "SOUL.md", "A soul.\n").give(support::HERMES);
-    symlink("/etc", profiles.with_file_name("SOUL.md")).unwrap();
+    symlink("/nowhere", profiles.with_file_name("SOUL.md")).unwrap();
     let json = container.as_root(&DOCTOR).stdout;
     let remedies = jq(".[] | select(.level != \"ok\") | .remedy", &json);
     assert_eq!(remedies.lines().count(), 2 * names.len() + 1, "{remedies}");
     let done = |remedy: &&str| container.as_root(&["sh", "-c", remedy]).succeeded();
     let others: Vec<_> = remedies.lines().filter(|remedy| !done(remedy)).collect();
-    assert!(others.len() == 4 && others.iter().all(|it| it.contains(" $'")), "{others:?}");
+    // And one shows where a link ends that leads nowhere.
+    let other = |it: &&str| it.contains(" $'") || it.starts_with("namei -l ");
+    assert!(others.len() == 5 && others.iter().all(other), "{others:?}");
     assert!(!container.inside("/pwned").exists());
     assert_eq!(container.volume().read("default", "SOUL.md"), "A soul.\n");
     assert_eq!(findings(&container).len(), 5);
@@ -478,7 +480,7 @@ fn homes_and_profiles_that_are_not_what_they_should_be() {
     ["gone", "cut"].iter().for_each(|profile| container.wait_up(profile));
     let volume = container.volume();
     volume.profile("fresh").profile("Bad Name");
-    symlink("/etc", volume.home("linked")).unwrap();
+    symlink("/nowhere", volume.home("linked")).unwrap();
     volume.give(support::HERMES);
     fs::remove_dir_all(volume.home("gone")).unwrap();
     volume.file("cut", "gateway_state.json", "{\"desired");
@@ -490,8 +492,9 @@ fn homes_and_profiles_that_are_not_what_they_should_be() {
          lost; as root: chown -R hermes /opt/data",
             "warn: profiles: /opt/data/profiles/Bad Name: invalid name: only a-z, 0-9, _ and - are \
          allowed; mv -n '/opt/data/profiles/Bad Name' /opt/data",
-            "warn: profiles: /opt/data/profiles/linked: is a symbolic link, which is not followed; \
-         mv -n /opt/data/profiles/linked /opt/data",
+            "warn: profiles: /opt/data/profiles/linked: open directory: /opt/data/profiles/linked: No \
+         such file or directory (ENOENT): a symbolic link to /nowhere; \
+         namei -l /opt/data/profiles/linked",
             "warn: profiles: read: /opt/data/profiles/cut/gateway_state.json: is cut short: no prior \
          state; hermes-gw start cut",
             "warn: profiles: fresh: a profile without a slot; hermes-gw register --down fresh",

@@ -209,7 +209,7 @@ fn what_is_wrong_with_the_profiles_is_nothing_to_the_root_profile() {
     for broken in ["file", "link"] {
         match broken {
             "file" => fs::write(&profiles, "").unwrap(),
-            _ => std::os::unix::fs::symlink("aside", &profiles).unwrap(),
+            _ => std::os::unix::fs::symlink("nowhere", &profiles).unwrap(),
         }
         for (verb, word) in [("stop", "stopped"), ("start", "running"), ("restart", "running")] {
             let output = gw(&container, &[verb, "default"]);

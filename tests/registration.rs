@@ -581,7 +581,7 @@ fn slots_whose_profile_is_gone_are_pruned_when_asked() {
     let home = |name: &str| container.volume().home(name);
     fs::remove_dir_all(home("gone")).unwrap();
     fs::rename(home("linked"), home("elsewhere")).unwrap();
-    std::os::unix::fs::symlink("elsewhere", home("linked")).unwrap();
+    std::os::unix::fs::symlink("nowhere", home("linked")).unwrap();
     let all = "default\ngone\nkept\nlinked\n";
     gw(&container, &["reconcile"]);
     let list = || gw(&container, &["list"]).ok();
@@ -593,7 +593,7 @@ fn slots_whose_profile_is_gone_are_pruned_when_asked() {
     let profiles = container.volume().path().join("profiles");
     let aside = container.volume().path().join("aside");
     fs::rename(&profiles, &aside).unwrap();
-    std::os::unix::fs::symlink("aside", &profiles).unwrap();
+    std::os::unix::fs::symlink("nowhere", &profiles).unwrap();
     let blind = gw(&container, &["reconcile", "--prune"]);
     assert!(!blind.stdout.contains("pruned") && list().contains("gone"), "{blind:?}");
     fs::remove_file(&profiles).unwrap();

@@ -142,7 +142,8 @@ Exit codes: 0 done, 1 there is no log yet, 3 no such gateway.
 "Makes the slot of a profile, has s6 take it up and waits until that is so. If it is
 not taken up, nothing stays behind. Under policy root, others than default stay down.
 
-Exit codes: 0 done, 1 there is no room, 4 registered already, 102 not taken up.
+Exit codes: 0 done, 1 there is no room, or reconcile would skip it, 4 registered already,
+102 not taken up.
 ";
     cmd::registration::unregister, (1, MANY), "unregister PROFILE... [--timeout SECONDS]",
     "stop gateways and remove their slots",
@@ -151,8 +152,8 @@ Exit codes: 0 done, 1 there is no room, 4 registered already, 102 not taken up.
 ";
     cmd::reconcile::run, (0, 0), "reconcile [--boot] [--dry-run] [--prune] [--policy auto|profiles|root]",
     "make a slot for every profile; start those meant to run",
-"Makes a slot in the scandir for default and for every directory of profiles/ that
-holds SOUL.md. It is up if desired_state in the profile's gateway_state.json is
+"Makes a slot in the scandir for default and for every directory of profiles/, or link
+to one, that holds SOUL.md; by its first name for one that has two. It is up if desired_state in the profile's gateway_state.json is
 running, or, without one, gateway_state is running, draining or degraded. Prints a
 line a profile; logs/container-boot.log gets it too, at boot and when something was
 changed. Running gateways are left alone. As root it first hands scandir and control

@@ -154,8 +154,7 @@ fn decide(
     let is_before = |started: &Duration| *started <= died.since_unix();
     let started = told(context, crash_record::started(slot)).filter(is_before);
     // Asked for in this run, or after its death.
-    let planned =
-        !status.want_up || intervened.after == died || intervened.in_run && is_first;
+    let planned = !status.want_up || intervened.after == died || intervened.in_run && is_first;
     // Whatever is in its home then makes no difference.
     let ending = match planned || exit == Exit::Code(backoff::CONFIGURATION) {
         true => Ok(Some(Default::default())),

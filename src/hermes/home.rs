@@ -84,7 +84,9 @@ impl Names {
         let Profile::Named(which) = which else { return Ok(()) };
         let at = self.names.iter().position(|name| name[..] == *which.as_bytes());
         match at.and_then(|at| self.twin(at)) {
-            Some(other) => Err(Error::new(Kind::Unusable, "find profile", &**which, &is_twin_of(other))),
+            Some(other) => {
+                Err(Error::new(Kind::Unusable, "find profile", &**which, &is_twin_of(other)))
+            }
             None => Ok(()),
         }
     }

@@ -4,10 +4,10 @@
 use super::access::S6;
 use super::{Outcomes, Timeout};
 use crate::error::{Error, Kind, Result};
-use crate::gateway::event_loop::{self, Job, LONGEST};
-use crate::gateway::transition::Target;
 use crate::gateway::crash_record::{self, Intervened};
+use crate::gateway::event_loop::{self, Job, LONGEST};
 use crate::gateway::slots;
+use crate::gateway::transition::Target;
 use crate::hermes::{state_file, stop_marker};
 use crate::model::backoff::STANDING_BY;
 use crate::model::intent::Intent;

@@ -70,7 +70,15 @@ pub enum Entry {
     Home(Home),
     /// A link to a home elsewhere.
     Link(Home),
+    /// A link to the home of this name, which is one of the entries.
+    Same(Vec<u8>),
+    /// A link to the root home.
+    Root,
     Dangling,
+    /// A link to itself.
+    Loop,
+    /// A link to a file.
+    ToFile,
     File,
 }
 
@@ -81,6 +89,8 @@ pub enum Profiles {
     Absent,
     Link,
     Dangling,
+    /// A link to itself.
+    Loop,
     File,
     /// A directory that its owner may not read.
     Locked,
@@ -234,6 +244,7 @@ pub fn any_case(dice: &mut Dice, main: &'static [&'static str]) -> Case {
             2 => Profiles::Dangling,
             3 => Profiles::File,
             4 => Profiles::Locked,
+            5 => Profiles::Loop,
             _ => Profiles::Directory,
         },
         entries: Vec::new(),
@@ -245,6 +256,12 @@ pub fn any_case(dice: &mut Dice, main: &'static [&'static str]) -> Case {
                 0 => Entry::Link(any_home(dice)),
                 1 => Entry::Dangling,
                 2 => Entry::File,
+                3 => Entry::Loop,
+                4 => Entry::ToFile,
+                5 => Entry::Root,
+                6 | 7 if matches!(case.entries.last(), Some((_, Entry::Home(_)))) => {
+                    Entry::Same(case.entries.last().unwrap().0.clone())
+                }
                 _ => Entry::Home(any_home(dice)),
             };
             case.entries.push((name, entry));
@@ -416,9 +433,31 @@ impl Case {
     pub fn home(&self, name: &[u8]) -> Option<&Home> {
         match self.entry(name) {
             Some(Entry::Home(home) | Entry::Link(home)) => Some(home),
+            Some(Entry::Same(other)) => self.home(other),
+            Some(Entry::Root) => Some(&self.root),
             Some(_) => None,
             None => (name == b"default").then_some(&self.root),
         }
+    }
+
+    /// What tells the directory of the profile called `name` from others.
+    fn directory<'a>(&'a self, name: &'a [u8]) -> &'a [u8] {
+        match self.entry(name) {
+            Some(Entry::Same(other)) => other,
+            Some(Entry::Root) => b"default",
+            _ => name,
+        }
+    }
+
+    /// Whether a profile before `name` has the same directory: `is_valid` says which names are
+    /// those of profiles.
+    pub fn is_twin(&self, name: &[u8], is_valid: fn(&[u8]) -> bool) -> bool {
+        let directory = self.directory(name);
+        let is_before = |it: &[u8]| it < name && it != b"default" && is_valid(it);
+        let mut others = self.entries.iter().filter(|(it, _)| is_before(it));
+        self.home(name).is_some()
+            && name != b"default"
+            && (directory == b"default" || others.any(|(it, _)| self.directory(it) == directory))
     }
 
     /// The entry of `profiles/` called `name`, but for `default`, which is the root profile's.
@@ -461,7 +500,7 @@ impl Case {
         let profiles = home.join("profiles");
         let real = match self.profiles {
             Profiles::Directory | Profiles::Locked => profiles.clone(),
-            Profiles::Link | Profiles::Dangling => elsewhere.join("profiles"),
+            Profiles::Link | Profiles::Dangling | Profiles::Loop => elsewhere.join("profiles"),
             Profiles::Absent | Profiles::File => {
                 if self.profiles == Profiles::File {
                     fs::write(profiles, "").unwrap();
@@ -483,13 +522,22 @@ impl Case {
                     lay_home(&target, home, &elsewhere.join(&at), &leads);
                     symlink(format!("../../elsewhere/homes/{at}"), &path).unwrap();
                 }
+                // By a link of the same name as the entry, from any directory of profiles.
+                Entry::Same(other) => symlink(OsStr::from_bytes(other), &path).unwrap(),
+                Entry::Root => symlink("../../home", &path).unwrap(),
                 Entry::Dangling => symlink("nowhere", &path).unwrap(),
+                Entry::Loop => symlink(OsStr::from_bytes(name), &path).unwrap(),
+                Entry::ToFile => {
+                    fs::write(elsewhere.join("file"), "").unwrap();
+                    symlink("../../elsewhere/file", &path).unwrap();
+                }
                 Entry::File => fs::write(&path, "").unwrap(),
             }
         }
         match self.profiles {
             Profiles::Link => symlink("../elsewhere/profiles", profiles).unwrap(),
             Profiles::Dangling => symlink("../elsewhere/none", profiles).unwrap(),
+            Profiles::Loop => symlink("profiles", profiles).unwrap(),
             Profiles::Locked => {
                 fs::set_permissions(profiles, Permissions::from_mode(0o000)).unwrap()
             }
@@ -520,7 +568,14 @@ impl Case {
             all.push(case);
         };
         for at in 0..self.entries.len() {
-            with(&|case| drop(case.entries.remove(at)));
+            with(&|case| {
+                let (gone, _) = case.entries.remove(at);
+                for (_, entry) in &mut case.entries {
+                    if *entry == Entry::Same(gone.clone()) {
+                        *entry = Entry::Dangling;
+                    }
+                }
+            });
         }
         with(&|case| (case.multiplex, case.no_supervise) = (None, None));
         with(&|case| (case.dotenv, case.config) = (None, None));
@@ -659,7 +714,11 @@ impl fmt::Display for Case {
             match entry {
                 Entry::Home(it) => home(f, &start, it)?,
                 Entry::Link(it) => home(f, &format!("{start}, by a link,"), it)?,
+                Entry::Same(name) => writeln!(f, "{start}  link to {}", shown(name))?,
+                Entry::Root => writeln!(f, "{start}  link to the root home")?,
                 Entry::Dangling => writeln!(f, "{start}  link to nowhere")?,
+                Entry::Loop => writeln!(f, "{start}  link to itself")?,
+                Entry::ToFile => writeln!(f, "{start}  link to a file")?,
                 Entry::File => writeln!(f, "{start}  file")?,
             }
         }
