@@ -41,8 +41,6 @@ struct Doctor<'a> {
     /// Whether slots came or went while it was looked what there is.
     was_changing: bool,
     names: Vec<Name>,
-    /// The PATH that the container's programs are found by; empty if this user may not know it.
-    path: Result<Vec<u8>>,
     seen: Vec<Seen>,
 }
 
@@ -159,7 +157,6 @@ impl<'a> Doctor<'a> {
             // Before the names, which are of no use then.
             was_changing: s6.slots.is_changing(),
             names: s6.slots.dir().names()?,
-            path: image::path(),
             seen: Vec::new(),
             context,
             s6,
