@@ -47,9 +47,12 @@ versions: build
 # The Dockerfile, by a real Docker engine that is stopped afterwards, and containers of it.
 image: build
 	tests/support/packages.sh docker.io debootstrap util-linux
+	tests/support/packages.sh podman runc catatonit uidmap || : # podman.sh says what it lacks
 	HERMES_GW=$(CURDIR)/$(GW) HERMES_GW_IMAGE=hermes-gw-demo tests/support/engine.sh \
 	    sh -ec 'tests/support/docker.sh; for tree in root user; do \
-	        HERMES_GW_TEST_TREE=$$tree $(CARGO) test --locked --test image; done'
+	        export HERMES_GW_TEST_TREE=$$tree; $(CARGO) test --locked --test image; \
+        for user in root rootless; do tests/support/podman.sh $$user $$HERMES_GW_IMAGE \
+            $(CARGO) test --locked --test image a_pod; done; done'
 
 # The run-time verbs against s6's own tools, as ratios.
 bench: build

@@ -2,7 +2,8 @@
 
 mod support;
 
-use std::process::{Command, Output};
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use support::{Tree, skipped, tree, wait_until};
 
@@ -413,4 +414,125 @@ fn a_second_container_on_the_volume_as_dashboard() {
     ok(&["stop", &second.0]);
     assert_eq!(first.stat("pid", "gateway-coder"), pid);
     assert_eq!(first.root(&["cat", &self::state("coder")]), state);
+}
+
+/// The pod that README.md shows, and that is played.
+const POD: &str = include_str!("fixtures/pod.yaml");
+
+#[test]
+fn the_pod_that_readme_shows_is_the_one_that_is_played() {
+    let readme = include_str!("../README.md");
+    assert!(readme.contains(&format!("```yaml\n{POD}```\n")), "{POD}");
+}
+
+/// podman, with standard input of `input`.
+fn podman(words: &str, args: &[&str], input: &str) -> Output {
+    let mut words = words.split(' ');
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).args(args).stdin(Stdio::piped());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// A pod; dropping it removes it and its volume.
+struct Pod {
+    podman: String,
+    manifest: String,
+}
+
+impl Pod {
+    const CONTAINER: &str = "hermes-gateways";
+
+    #[track_caller]
+    fn ok(&self, args: &[&str], input: &str) -> String {
+        let output = podman(&self.podman, args, input);
+        assert!(output.status.success(), "podman {args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn play(&self) {
+        self.ok(&["play", "kube", "--network", "none", "-"], &self.manifest);
+        let booted = || {
+            let logs = self.logs();
+            logs.contains("service hermes-gateways successfully started")
+                || logs.contains("oneshot hermes-gateways exited 0")
+        };
+        wait_until("boot of the pod", booted);
+    }
+
+    fn down(&self) {
+        self.ok(&["play", "kube", "--down", "-"], &self.manifest);
+    }
+
+    fn logs(&self) -> String {
+        let output = podman(&self.podman, &["logs", Pod::CONTAINER], "");
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into()
+    }
+
+    #[track_caller]
+    fn exec(&self, command: &[&str]) -> String {
+        self.ok(&[&["exec", Pod::CONTAINER], command].concat(), "")
+    }
+
+    /// Whether the probe of the manifest succeeds.
+    fn is_healthy(&self) -> bool {
+        podman(&self.podman, &["healthcheck", "run", Pod::CONTAINER], "").status.success()
+    }
+}
+
+impl Drop for Pod {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the pod:\n{}", self.logs());
+        }
+        podman(&self.podman, &["play", "kube", "--down", "-"], &self.manifest);
+        podman(&self.podman, &["volume", "rm", "hermes"], "");
+    }
+}
+
+#[test]
+fn a_pod_runs_with_the_capabilities_of_its_manifest() {
+    let test = "a_pod_runs_with_the_capabilities_of_its_manifest";
+    let Ok(podman) = std::env::var("HERMES_GW_PODMAN") else {
+        return skipped(test, "HERMES_GW_PODMAN names no podman; `make image` does");
+    };
+    let manifest = match tree() {
+        Tree::Root => POD.to_string(),
+        Tree::User => {
+            let environment = "      env: [{name: HERMES_GW_TREE, value: user}]\n";
+            POD.replace("      volumeMounts:\n", &format!("{environment}      volumeMounts:\n"))
+        }
+    };
+    let pod = Pod { podman, manifest };
+    pod.play();
+    assert!(!pod.logs().contains("warning"), "{}", pod.logs());
+    let capabilities = ["inspect", "--format", "{{join .EffectiveCaps \", \"}}", Pod::CONTAINER];
+    let capabilities = pod.ok(&capabilities, "").replace("CAP_", "");
+    assert!(pod.manifest.contains(&format!("add: [{}]", capabilities.trim())), "{capabilities}");
+
+    for name in ["coder", "writer"] {
+        pod.exec(&["hermes", "profile", "create", name]);
+    }
+    pod.exec(&["sh", "-c", "printf 'slow 2\\nchatty 50\\n' >/opt/data/profiles/coder/behave"]);
+    pod.exec(&[GW, "start", "coder", "writer"]);
+    pod.exec(&[GW, "restart", "coder"]);
+    assert_eq!(pod.exec(&[GW, "-q", "doctor"]), "");
+    wait_until("the probe to succeed", || pod.is_healthy());
+    pod.exec(&["/command/s6-svc", "-d", &at("gateway-writer")]);
+    wait_until("the probe to fail", || !pod.is_healthy());
+    pod.exec(&[GW, "stop", "writer"]);
+    assert!(pod.is_healthy());
+    // Until it runs, a signal ends it without a word.
+    let runs = format!("grep -q '\"gateway_state\":\"running\"' {}", state("coder"));
+    let said = ["exec", Pod::CONTAINER, "sh", "-c", &runs];
+    wait_until("coder to run", || crate::podman(&pod.podman, &said, "").status.success());
+
+    pod.down();
+    pod.play();
+    let log = pod.exec(&[GW, "logs", "coder", "-n", "100"]);
+    assert!(log.contains("draining, line 50\n") && log.contains("stopped by a signal\n"), "{log}");
+    pod.exec(&[GW, "wait", "--up", "--timeout", "60", "coder"]);
+    assert_eq!(pod.exec(&[GW, "list"]), "coder\ndefault\nwriter\n");
+    assert!(pod.is_healthy());
 }

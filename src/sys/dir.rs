@@ -368,22 +368,21 @@ pub(crate) fn is_dir(path: &[u8]) -> Result<bool> {
 /// The first directory on the way to `path` that this user may not pass.
 pub(crate) fn impassable(path: &[u8]) -> Option<&[u8]> {
     // To look at anything in it takes to pass it.
-    let is = |at: &&[u8]| {
-        is_dir(&[at, &b"/."[..]].concat()).is_err_and(|error| error.kind == Kind::Denied)
-    };
-    prefixes(path).find(is)
+    above(path, &|at| is_dir(at).is_err_and(|error| error.kind == Kind::Denied))
 }
 
-/// What stands before each `/` in `path`, the shortest first.
-pub(crate) fn prefixes(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    (0..path.len()).filter(|at| path[*at] == b'/').map(|at| &path[..at])
-}
-
-/// Whether this user may write to what is at `path`, following symbolic links; not if there is
-/// nothing.
-pub(crate) fn may_write(path: &[u8]) -> bool {
+/// The first directory on the way to `path` that this user may write to.
+pub(crate) fn writable(path: &[u8]) -> Option<&[u8]> {
     // The process's ids are all the same: the real ones, which count here, too.
-    fs::accessat(fs::CWD, &*c(path), fs::Access::WRITE_OK, AtFlags::empty()).is_ok()
+    let may = |at: &[u8]| fs::accessat(fs::CWD, &*c(at), fs::Access::WRITE_OK, AtFlags::empty());
+    above(path, &|at| may(at).is_ok())
+}
+
+/// The first directory above `path` that `is` so.
+#[inline(never)]
+fn above<'a>(path: &'a [u8], is: &dyn Fn(&[u8]) -> bool) -> Option<&'a [u8]> {
+    let at = |at: &usize| path[*at] == b'/' && is(&[&path[..*at], b"/."].concat());
+    (0..path.len()).find(at).map(|at| &path[..at])
 }
 
 /// The whole of the file at `path` in /proc, which the kernel gives as one piece: a read that does

@@ -9,6 +9,7 @@ use crate::s6::service::Service;
 use crate::sys::dir::Dir;
 use crate::sys::{clock, if_there};
 use crate::text::shell_word;
+use std::time::Duration;
 
 /// So many deaths are a row, if they took at most so many seconds, which ends when for some times
 /// as long there was none.
@@ -16,9 +17,7 @@ const DEATHS: usize = 3;
 const LONGEST: u64 = 600;
 const QUIET: u64 = 3;
 /// What s6-log writes to.
-const FILES: &str = "lock state current";
-/// Made and removed again to see whether a file can be made.
-const TRIAL: &[u8] = b".hermes-gw.trial";
+const FILES: &str = "lock current";
 
 /// What reads what a gateway says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +37,7 @@ impl Logger {
             let logger = service.logger()?;
             let (supervised, status) = (logger.is_supervised()?, logger.status()?);
             Ok(match supervised {
-                true if status.want_up && dies(&logger.deaths()?) => {
+                true if status.want_up && dies(&logger.deaths()?, clock::time()) => {
                     Logger::Dies(status.last_exit())
                 }
                 true if status.is_up() => Logger::Works,
@@ -58,12 +57,12 @@ impl Logger {
 /// Whether who had these `deaths` does not stay up. That it is up at this moment tells nothing: s6
 /// starts it again a second later. Some in a row are no accident, unless it has been up for some
 /// times as long since.
-fn dies(deaths: &[Death]) -> bool {
+fn dies(deaths: &[Death], now: Duration) -> bool {
     let Some(row) = deaths.last_chunk::<DEATHS>() else { return false };
     let [first, .., last] = row.each_ref().map(|death| death.stamp.since_unix().as_secs());
     let row = last.saturating_sub(first);
     // What is later than now was told by another clock.
-    let quiet = clock::time().as_secs().checked_sub(last);
+    let quiet = now.as_secs().checked_sub(last);
     row < LONGEST && quiet.is_some_and(|quiet| quiet < QUIET * row)
 }
 
@@ -76,8 +75,8 @@ fn use_as_logger(path: &[u8]) -> Result<()> {
     for file in FILES.split(' ') {
         if_there(dir.file_to_write(file.as_bytes()))?;
     }
-    dir.create(TRIAL, 0o600, b"")?;
-    dir.remove(TRIAL).map(drop)
+    // Where a killed call has left it, it goes.
+    dir.try_in(b".")
 }
 
 impl Doctor<'_> {
@@ -102,5 +101,35 @@ impl Doctor<'_> {
             );
         }
         "each stays up".into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::s6::tai64n::Tai64n;
+
+    #[test]
+    fn a_row_of_deaths_ends_when_it_is_quiet_for_some_times_as_long() {
+        let table: [(&[u64], u64, bool); 10] = [
+            (&[], 100, false),
+            (&[99, 100], 100, false),
+            (&[98, 99, 100], 100, true),
+            (&[98, 99, 100], 105, true),
+            (&[98, 99, 100], 106, false),
+            (&[100, 130, 160], 339, true),
+            (&[100, 130, 160], 340, false),
+            (&[1, 2, 100, 400, 699], 700, true),
+            // Each on another day.
+            (&[100, 400, 700], 701, false),
+            // The clock was set back since.
+            (&[98, 99, 100], 50, false),
+        ];
+        for (deaths, now, expected) in table {
+            let death =
+                |at: &u64| Death { stamp: Tai64n::from_unix(*at, 0), exit_code: 1, signal: 0 };
+            let tally: Vec<_> = deaths.iter().map(death).collect();
+            assert_eq!(dies(&tally, Duration::from_secs(now)), expected, "{deaths:?} {now}");
+        }
     }
 }

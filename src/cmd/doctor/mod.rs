@@ -47,8 +47,6 @@ struct Doctor<'a> {
     supervisors: Result<Option<(usize, Vec<String>)>>,
     /// Whether this process could become the gateways' user, if it was root.
     became_user: Result<()>,
-    /// The PATH that the container's programs are found by; empty if this user may not know it.
-    path: Result<Vec<u8>>,
     seen: Vec<Seen>,
 }
 
@@ -169,7 +167,6 @@ impl<'a> Doctor<'a> {
             names: s6.slots.dir().names()?,
             supervisors: Ok(Default::default()),
             became_user: Ok(()),
-            path: image::path(),
             seen: Vec::new(),
             context,
             s6,
