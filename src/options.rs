@@ -1,7 +1,7 @@
 //! The table of options, and what was given on a command line.
 //!
-//! The rows of the table become one text: a table of strings would cost 40 bytes of relocation
-//! for each.
+//! The usages become one text: a table of strings would cost 40 bytes of relocation for each.
+//! What the options do is for help alone, which packs it.
 
 use crate::model::policy::PolicySetting;
 use std::time::Duration;
@@ -26,8 +26,10 @@ macro_rules! options {
         pub(crate) enum Opt {
             $(#[doc = $what] $name),*
         }
-        const OPTIONS: [Opt; [$($usage),*].len()] = [$(Opt::$name),*];
-        const OPTION_ROWS: &str = concat!($($usage, "\t", $what, "\x0c"),*);
+        pub(crate) const OPTIONS: [Opt; [$($usage),*].len()] = [$(Opt::$name),*];
+        const USAGES: &str = concat!($($usage, "\x0c"),*);
+        /// What each option does, with a form feed after it.
+        pub(crate) const OPTION_TEXTS: &str = concat!($($what, "\x0c"),*);
     };
 }
 
@@ -65,23 +67,20 @@ options! {
 #[derive(Clone, Copy)]
 pub(crate) struct OptionRow {
     pub(crate) option: Opt,
-    row: &'static str,
+    /// Its names, with the value's.
+    pub(crate) usage: &'static str,
 }
 
 impl OptionRow {
     pub(crate) fn all() -> impl Iterator<Item = OptionRow> {
-        let rows = OPTION_ROWS.split('\x0c');
-        OPTIONS.iter().zip(rows).map(|(option, row)| OptionRow { option: *option, row })
-    }
-
-    /// Names with the value's, and what it does.
-    pub(crate) fn columns(&self) -> (&'static str, &'static str) {
-        self.row.split_once('\t').unwrap_or_default()
+        let usages = USAGES.split('\x0c');
+        OPTIONS.iter().zip(usages).map(|(option, usage)| OptionRow { option: *option, usage })
     }
 
     /// Its names, with their dashes.
+    #[inline(never)]
     pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
-        words(self.columns().0).filter(|word| word.starts_with('-'))
+        words(self.usage).filter(|word| word.starts_with('-'))
     }
 
     /// The row of the option called `name`, with its dashes.

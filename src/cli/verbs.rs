@@ -1,12 +1,14 @@
 //! The table of verbs. With that of [options](crate::options) it is what the parser, `help`,
 //! what shells complete, and the man page's synopsis and lists of options come from.
 //!
-//! The rows become one text: a table of strings would cost 40 bytes of relocation for each.
+//! The usages become one text, for a table of strings would cost 40 bytes of relocation for
+//! each; and what only help prints is packed.
 
+use super::packed::Packed;
 use crate::cmd;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::options::{Opt, OptionRow, words};
+use crate::options::{OPTION_TEXTS, OPTIONS, Opt, OptionRow, words};
 use crate::text::part;
 
 /// What runs a verb; its exit code.
@@ -19,7 +21,8 @@ pub(crate) struct Verb {
     pub(crate) run: Run,
     /// How many words follow it at least, and at most.
     pub(crate) words: (u8, u8),
-    row: &'static str,
+    at: u8,
+    usage: &'static str,
 }
 
 /// As many words as there are.
@@ -30,7 +33,8 @@ pub(super) const MANY: u8 = u8::MAX;
 macro_rules! verbs {
     ($($run:path, ($least:expr, $most:expr), $usage:literal, $summary:literal, $help:literal;)*) => {
         const RUNS: [(Run, u8, u8); [$($usage),*].len()] = [$(($run, $least, $most)),*];
-        const ROWS: &str = concat!($($usage, "\t", $summary, "\t", $help, "\x0c"),*);
+        const USAGES: &str = concat!($($usage, "\x0c"),*);
+        const TEXTS: &str = concat!($($summary, "\t", $help, "\x0c"),*);
     };
 }
 
@@ -235,11 +239,12 @@ Exit codes: 0.
 impl Verb {
     /// All verbs, in the order of the table.
     pub(crate) fn all() -> impl Iterator<Item = Verb> {
-        let rows = ROWS.split('\x0c');
-        RUNS.iter().zip(rows).map(|((run, least, most), row)| Verb {
+        let rows = RUNS.iter().zip(USAGES.split('\x0c')).enumerate();
+        rows.map(|(at, ((run, least, most), usage))| Verb {
             run: *run,
             words: (*least, *most),
-            row,
+            at: at as u8,
+            usage,
         })
     }
 
@@ -253,18 +258,9 @@ impl Verb {
         })
     }
 
-    fn column(&self, number: usize) -> &'static str {
-        part(self.row, '\t', number).unwrap_or_default()
-    }
-
-    /// Its name, and what may follow it.
-    fn usage(&self) -> &'static str {
-        self.column(0)
-    }
-
     /// Its name.
     pub(crate) fn name(&self) -> &'static str {
-        self.usage().split(' ').next().unwrap_or_default()
+        self.usage.split(' ').next().unwrap_or_default()
     }
 
     /// The option called `name`, with its dashes, if this verb takes it.
@@ -275,17 +271,18 @@ impl Verb {
 
     /// Whether it takes the option of this row, as its usage says.
     fn takes(&self, row: &OptionRow) -> bool {
-        let mut usage = words(self.usage());
+        let mut usage = words(self.usage);
         row.is_global() || usage.any(|word| row.names().any(|name| name == word))
     }
 
     /// Its help: usage, options, and what it does.
     pub(crate) fn help(&self) -> String {
-        let mut text = ["Usage: hermes-gw ", self.usage(), "\n\n"].concat();
+        let mut text = ["Usage: hermes-gw ", self.usage, "\n\n"].concat();
+        let texts = Texts(PACKED.unpack());
         let mut own = Vec::new();
         for row in OptionRow::all() {
             if !row.is_global() && self.takes(&row) {
-                own.push(row.columns());
+                own.push(texts.option(&row));
             }
         }
         let length = text.len();
@@ -293,7 +290,7 @@ impl Verb {
         if text.len() > length {
             text.push('\n');
         }
-        text + self.column(2)
+        text + texts.verb(self).1
     }
 }
 
@@ -306,33 +303,69 @@ fn help(context: &Context) -> Result<u8> {
     context.output.say(&text).map(|()| 0)
 }
 
-/// The help on all verbs.
-pub(crate) fn overview() -> String {
-    let mut text = String::from(
-        "Usage: hermes-gw [--home DIR] [--scandir DIR] [--json] [-q|-v] COMMAND ...\n\n\
-         Supervises the gateways of Hermes Agent's profiles under s6.\n\nCommands:\n",
-    );
-    let mut rows = Vec::new();
-    for verb in Verb::all() {
-        rows.push((verb.name(), verb.column(1)));
-    }
-    list(&mut text, &rows);
-    text += "\nOptions of all commands:\n";
-    rows.clear();
-    for row in OptionRow::all() {
-        if row.is_global() {
-            rows.push(row.columns());
-        }
-    }
-    list(&mut text, &rows);
-    text + "
+/// What the help on all verbs begins and ends with.
+const OVERVIEW: &str = "\
+Usage: hermes-gw [--home DIR] [--scandir DIR] [--json] [-q|-v] COMMAND ...
+
+Supervises the gateways of Hermes Agent's profiles under s6.
+
+Commands:
+\x0c
 With HERMES_GW_TREE=user the gateways have an s6-svscan of their own, which is not root's.
 What the environment does not set is looked up in /run/s6/container_environment.
 
 Exit codes: 0 done, 1 failed or no, 3 no such gateway, 4 registered already,
 99 timed out, 100 wrong usage or an invalid name, 102 not supervised or no s6 here,
 111 a system call failed. Of several gateways all are tried; the first failure counts.
-"
+";
+
+const UNPACKED: usize = TEXTS.len() + OPTION_TEXTS.len() + OVERVIEW.len();
+const PACKING: Packed<UNPACKED> = Packed::new(&[TEXTS, OPTION_TEXTS, OVERVIEW]);
+static PACKED: Packed<{ PACKING.length }> = PACKING.cut();
+
+/// What only help prints, with a form feed after each: of the verbs, of the options, and what
+/// the help on all verbs begins and ends with.
+struct Texts(String);
+
+impl Texts {
+    fn at(&self, number: usize) -> &str {
+        part(&self.0, '\x0c', number).unwrap_or_default()
+    }
+
+    /// The summary and the help of a verb.
+    fn verb(&self, verb: &Verb) -> (&str, &str) {
+        self.at(usize::from(verb.at)).split_once('\t').unwrap_or_default()
+    }
+
+    /// An option's usage, and what it does.
+    fn option(&self, row: &OptionRow) -> (&str, &str) {
+        (row.usage, self.at(RUNS.len() + row.option as usize))
+    }
+
+    fn overview(&self) -> (&str, &str) {
+        (self.at(RUNS.len() + OPTIONS.len()), self.at(RUNS.len() + OPTIONS.len() + 1))
+    }
+}
+
+/// The help on all verbs.
+pub(crate) fn overview() -> String {
+    let texts = Texts(PACKED.unpack());
+    let (begin, end) = texts.overview();
+    let mut text = String::from(begin);
+    let mut rows = Vec::new();
+    for verb in Verb::all() {
+        rows.push((verb.name(), texts.verb(&verb).0));
+    }
+    list(&mut text, &rows);
+    text += "\nOptions of all commands:\n";
+    rows.clear();
+    for row in OptionRow::all() {
+        if row.is_global() {
+            rows.push(texts.option(&row));
+        }
+    }
+    list(&mut text, &rows);
+    text + end
 }
 
 /// Appends `rows` as two columns.
@@ -356,13 +389,16 @@ mod tests {
 
     #[test]
     fn every_verb_has_a_name_of_its_own_a_summary_and_a_help_that_fits() {
+        let texts = Texts(PACKED.unpack());
+        assert_eq!(texts.0, [TEXTS, OPTION_TEXTS, OVERVIEW].concat());
         for verb in Verb::all() {
-            assert_eq!(Verb::find(verb.name().as_bytes()).unwrap().usage(), verb.usage());
-            assert!(!verb.column(1).is_empty() && verb.column(3).is_empty(), "{}", verb.name());
+            assert_eq!(Verb::find(verb.name().as_bytes()).unwrap().usage, verb.usage);
+            let summary = texts.verb(&verb).0;
+            assert!(!summary.is_empty(), "{}", verb.name());
             let help = verb.help();
             assert!(help.starts_with(&format!("Usage: hermes-gw {}", verb.name())), "{help}");
             assert!(help.ends_with(".\n"), "{help}");
-            let lines = help.lines().chain(verb.column(1).lines());
+            let lines = help.lines().chain(summary.lines());
             assert!(lines.clone().all(|line| line.len() <= 92), "{help}");
         }
     }
@@ -370,12 +406,11 @@ mod tests {
     #[test]
     fn every_option_in_a_usage_is_taken_with_the_value_that_stands_there() {
         for verb in Verb::all() {
-            let usage = verb.usage();
+            let usage = verb.usage;
             for word in usage.split([' ', '[', ']', '|']).filter(|word| word.starts_with('-')) {
                 assert!(verb.option(word).is_some(), "{usage}: {word}");
                 let row = OptionRow::find(word).unwrap();
-                let (names, _) = row.columns();
-                let value = names.split(' ').find(|word| !word.starts_with('-'));
+                let value = row.usage.split(' ').find(|word| !word.starts_with('-'));
                 let (_, after) = usage.split_once(word).unwrap();
                 match value {
                     Some(value) => {
@@ -391,10 +426,10 @@ mod tests {
 
     #[test]
     fn every_option_is_of_all_verbs_or_in_a_usage_and_has_names_of_its_own() {
-        let mut names = Vec::new();
+        let (mut names, texts) = (Vec::new(), Texts(PACKED.unpack()));
         for row in OptionRow::all() {
             assert!(row.is_global() || Verb::all().any(|verb| verb.takes(&row)));
-            assert!(!row.columns().1.is_empty());
+            assert!(!texts.option(&row).1.is_empty());
             names.extend(row.names());
         }
         let count = names.len();
