@@ -183,6 +183,7 @@ const UNKEPT: &str =
 fn on_a_volume_that_is_read_only_gateways_start_and_stop_until_the_container_ends() {
     let volume = Volume::new();
     volume.wanted("one", "stopped").wanted("two", "running").profile("new");
+    fs::create_dir_all(volume.path().join("logs/gateways/one")).unwrap();
     let home = volume.path().to_str().unwrap().to_string();
     let mounts = vec![volume.path().to_path_buf()];
     let container = Container::boot(volume, Spec { home: home.clone(), mounts, ..Spec::default() });

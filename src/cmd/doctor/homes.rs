@@ -2,7 +2,7 @@
 
 use super::services::{room, warn_of_settings};
 use super::{Doctor, Findings};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Result};
 use crate::hermes::home::{self, Entry, Homes};
 use crate::hermes::state_file::{self, STATE_FILE};
 use crate::model::backoff::Exit;
@@ -81,13 +81,18 @@ impl Doctor<'_> {
             return "not looked at".into();
         };
         unusable.iter().for_each(|entry| self.unusable(findings, &homes, entry));
+        // Where the root home cannot be written to, that was told above.
+        let logs = match self.refusal(homes.root(), b".") {
+            None => Some(home::logs(homes.root())),
+            Some(_) => None,
+        };
         for profile in &known {
             let name = profile.name();
             if !self.seen.iter().any(|it| it.observation.profile == *profile) {
                 findings.warn_at(name, "a profile without a slot", "register --down");
             }
             match if_there(homes.of(profile)) {
-                Ok(Some(home)) => self.home_of(findings, profile, (&homes, &home)),
+                Ok(Some(home)) => self.home_of(findings, profile, &home, logs.as_ref()),
                 Ok(None) => {}
                 Err(error) => self.flaw(findings, profile, &error),
             }
@@ -103,15 +108,22 @@ impl Doctor<'_> {
         format!("{}, each with a slot and a state file that can be read", known.len())
     }
 
-    /// Whether the `home` of `profile`, one of `homes`, can be used, and its log.
-    fn home_of(&self, findings: &mut Findings, profile: &Profile, (homes, home): (&Homes, &Dir)) {
-        // Where the root home cannot be written to, that was told above.
-        if *profile != Profile::Default && self.refusal(homes.root(), b".").is_none() {
+    /// Whether the `home` of `profile` can be used, and its log in `logs`, if both are to be
+    /// tried.
+    fn home_of(
+        &self,
+        findings: &mut Findings,
+        profile: &Profile,
+        home: &Dir,
+        logs: Option<&Result<Option<Dir>>>,
+    ) {
+        if *profile != Profile::Default && logs.is_some() {
             self.may_write(findings, (home, b"."), NO_STATE, home.path());
         }
-        if let Ok(Some(logs)) = home::logs(homes.root()) {
+        // What keeps the logs from being opened was told above, too.
+        if let Some(Ok(Some(logs))) = logs {
             let name = profile.name().as_bytes();
-            self.may_write(findings, (&logs, name), NO_LOG, &logs.path_of(name));
+            self.may_write(findings, (logs, name), NO_LOG, &logs.path_of(name));
         }
         let state = &home.path_of(STATE_FILE);
         if home.is_mount(STATE_FILE) {
