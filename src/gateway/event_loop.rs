@@ -138,7 +138,7 @@ impl<'a> Job<'a> {
     /// for later, but told now.
     pub(crate) fn set_out(&mut self, others: usize) {
         self.advance();
-        if others >= slots::at_once() {
+        if others >= slots::at_once(others + 1) {
             tell_all(&mut [self], Deadline::after(LONGEST));
             self.ends = None;
         }
@@ -215,7 +215,7 @@ impl<'a> Job<'a> {
         if let Some(ends) = &self.ends {
             let _ = control::tell(&ends.control, letters);
         }
-        if others >= slots::at_once() {
+        if others >= slots::at_once(others + 1) {
             self.ends = None;
         }
     }
@@ -284,7 +284,7 @@ pub(crate) fn tell_all(jobs: &mut [&mut Job<'_>], deadline: Deadline) {
         for (others, job) in jobs.iter_mut().enumerate().filter(|(_, job)| job.is_untold()) {
             job.resume();
             job.advance();
-            if others >= slots::at_once() {
+            if others >= slots::at_once(others + 1) {
                 job.ends = None;
             }
         }
@@ -294,7 +294,7 @@ pub(crate) fn tell_all(jobs: &mut [&mut Job<'_>], deadline: Deadline) {
 /// Waits until something became of each of `jobs`, at the latest at `deadline`; those that
 /// are still on their way stay in it. As many are open as there may be; then come the next.
 pub(crate) fn drive(jobs: &mut Vec<&mut Job<'_>>, deadline: Deadline) -> Result<()> {
-    let (mut pause, at_once) = (SHORTEST, slots::at_once());
+    let (mut pause, at_once) = (SHORTEST, slots::at_once(jobs.len()));
     loop {
         jobs.retain_mut(|job| {
             if !job.is_under_way() {

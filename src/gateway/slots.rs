@@ -114,9 +114,10 @@ fn for_descriptors() -> usize {
     sys::descriptor_limit().saturating_sub(SPARE) / DESCRIPTORS
 }
 
-/// How many gateways hermes-gw can wait for at once; one in any case, which may fail.
-pub(super) fn at_once() -> usize {
-    for_descriptors().max(1)
+/// For how many of so many `gateways` hermes-gw can wait at once; for one in any case, which may
+/// fail.
+pub(super) fn at_once(gateways: usize) -> usize {
+    if gateways > 1 { for_descriptors().max(1) } else { 1 }
 }
 
 /// Whether there are descriptors to watch so many `gateways`: one is open of each.
