@@ -1,5 +1,6 @@
 //! Several services, each on its way to a target, in one poll loop.
 
+use super::signal;
 use super::transition::{Step, Target, Transition};
 use crate::error::{Error, Kind, Result};
 use crate::model::backoff::{CONFIGURATION, Exit};
@@ -14,6 +15,8 @@ use std::time::Duration;
 /// How long to wait for what comes without an event: at first, and at most.
 const SHORTEST: Duration = Duration::from_micros(250);
 pub(crate) const LONGEST: Duration = Duration::from_millis(50);
+/// How long a process gets to end before it is looked closer who may tell it so.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What became of a service.
 #[derive(Debug)]
@@ -39,6 +42,18 @@ pub(crate) struct Job {
     transition: Transition,
     acknowledgement: Acknowledgement,
     outcome: Option<Outcome>,
+    doubt: Doubt,
+}
+
+/// Whether the process that was told to end may not have been, for want of a right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doubt {
+    /// Nothing was told yet, or no process was there.
+    Open,
+    /// By the rights of this process it was told.
+    Likely,
+    /// It was told.
+    Settled,
 }
 
 /// How far a supervisor has come with what it was told.
@@ -65,7 +80,15 @@ impl Job {
             false => Acknowledgement::Unread,
         };
         let transition = Transition::new(target);
-        Ok(Job { service, control, events, transition, acknowledgement, outcome: None })
+        Ok(Job {
+            service,
+            control,
+            events,
+            transition,
+            acknowledgement,
+            outcome: None,
+            doubt: Doubt::Open,
+        })
     }
 
     /// The same, tells it where to go, and adds it to `jobs`; not if there is no such service,
@@ -132,9 +155,30 @@ impl Job {
         Err(Error::new(kind, what, self.service.dir().path(), why))
     }
 
-    /// Tells its supervisor something. Whether that has worked shows in its status.
+    /// Tells its supervisor something, and its process where that may not. Whether that has
+    /// worked shows in its status.
     pub(crate) fn tell(&self, control: Control) {
-        let _ = self.control.write(&[control as u8]);
+        let _ = signal::send(&self.service, Some(&self.control), control);
+    }
+
+    /// Looks whether its process, which is to end by `status`, may not have been told so. One
+    /// system call, where all is well.
+    fn doubt(&mut self, status: &Status) {
+        if self.doubt == Doubt::Open && self.transition.is_ending(status) {
+            self.doubt = Doubt::Likely;
+            if signal::may_be_needed() {
+                self.settle();
+            }
+        }
+    }
+
+    /// Tells its process to end where its supervisor, which was told so, may not.
+    fn settle(&mut self) {
+        if self.doubt == Doubt::Likely {
+            self.doubt = Doubt::Settled;
+            let sent = signal::send(&self.service, None, Control::Down);
+            self.outcome = sent.err().map(Outcome::Failed);
+        }
     }
 
     /// Whether it is looked at again without an event.
@@ -164,7 +208,7 @@ impl Job {
                 Err(error) => return self.outcome = Some(Outcome::Failed(error)),
             };
             self.outcome = match self.transition.next(&status) {
-                Step::Wait => return,
+                Step::Wait => return self.doubt(&status),
                 Step::Recheck => return self.acknowledgement = Acknowledgement::Read,
                 Step::Done => Some(Outcome::Done),
                 Step::Died => Some(Outcome::Died(status)),
@@ -235,7 +279,12 @@ pub(crate) fn drive(jobs: &mut Vec<&mut Job>, deadline: Deadline) -> Result<()> 
             return Ok(());
         }
         let silent = jobs.iter().any(|job| job.is_silent());
-        let timeout = if silent { Some(deadline.left_or(pause)) } else { deadline.left() };
+        let likely = jobs.iter().any(|job| job.doubt == Doubt::Likely);
+        let timeout = match (silent, likely) {
+            (true, _) => Some(deadline.left_or(pause)),
+            (false, true) => Some(deadline.left_or(PATIENCE)),
+            (false, false) => deadline.left(),
+        };
         let mut heard = Vec::with_capacity(jobs.len());
         for job in jobs.iter() {
             heard.push((job.events.as_ref().ok().map(Subscription::fifo), Some(&job.control)));
@@ -247,6 +296,8 @@ pub(crate) fn drive(jobs: &mut Vec<&mut Job>, deadline: Deadline) -> Result<()> 
         }
         if silent && nothing {
             pause = LONGEST.min(2 * pause);
+        } else if nothing {
+            jobs.iter_mut().for_each(|job| job.settle());
         }
     }
 }

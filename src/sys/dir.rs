@@ -19,8 +19,9 @@ const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::C
 pub(super) const OPEN_FILE: OFlags =
     OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
-/// What a file is read into at first whose size is not known, in bytes: enough for most.
-const UNKNOWN_SIZE: usize = 512;
+/// What a file is read into at first whose size is not known, in bytes: enough for most, and
+/// little enough for the allocator to have it at hand, without a call.
+const UNKNOWN_SIZE: usize = 480;
 
 /// An open directory.
 #[derive(Debug)]

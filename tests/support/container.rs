@@ -92,6 +92,9 @@ pub struct Spec {
     pub services: Vec<String>,
     /// How many files each process may have open, if that is limited: `docker run --ulimit`.
     pub descriptors: Option<u32>,
+    /// What PID 1 and root's commands may do, with commas between, if that is limited: `docker
+    /// run --cap-drop=ALL --cap-add=`.
+    pub capabilities: Option<&'static str>,
     /// Files and directories of the machine that are in the container at the same place.
     pub mounts: Vec<PathBuf>,
 }
@@ -106,6 +109,7 @@ impl Default for Spec {
             main: Vec::new(),
             services: Vec::new(),
             descriptors: None,
+            capabilities: None,
             mounts: Vec::new(),
         }
     }
@@ -232,7 +236,8 @@ impl Container {
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/enter.sh"))
             .args([&self.root(), self.volume.path()])
             .arg(&self.spec.home)
-            .arg(std::env::join_paths(&self.spec.mounts).unwrap());
+            .arg(std::env::join_paths(&self.spec.mounts).unwrap())
+            .arg(self.bounding_set().join(" "));
         if let Some(first) = self.spec.main.first() {
             // A newer image has another script before it, and its own path.
             let wrapper = (!first.starts_with('/')).then_some("/opt/hermes/docker/main-wrapper.sh");
@@ -374,15 +379,24 @@ impl Container {
 
     fn command(&self, uid: u32, args: &[&str]) -> Command {
         let init = self.init.as_ref().expect("it does not run");
+        // Only root can bound itself.
+        let mut bounds = self.bounding_set();
+        let first = if bounds.is_empty() { uid } else { 0 };
+        if first != uid {
+            let ids = [format!("--reuid={uid}"), format!("--regid={uid}"), "--clear-groups".into()];
+            bounds.extend(ids);
+        }
         let mut command = self.limited("nsenter");
         command
             .args(["--mount", "--pid", "--ipc", "--uts", "--net"])
             .args([
                 format!("--target={}", init.pid),
-                format!("--setuid={uid}"),
-                format!("--setgid={uid}"),
+                format!("--setuid={first}"),
+                format!("--setgid={first}"),
             ])
-            .args(["--", "/usr/bin/env", "--chdir=/", "-i", "PATH=/usr/local/bin:/usr/bin:/bin"])
+            .arg("--")
+            .args(bounds)
+            .args(["/usr/bin/env", "--chdir=/", "-i", "PATH=/usr/local/bin:/usr/bin:/bin"])
             .args(self.spec.environment.iter().map(|(name, value)| format!("{name}={value}")))
             .arg(format!("HERMES_HOME={}", self.spec.home))
             .args(args.iter().map(|arg| self.translated(arg)))
@@ -396,6 +410,14 @@ impl Container {
         let mut command = Command::new("prlimit");
         command.arg(format!("--nofile={limit}")).arg(program);
         command
+    }
+
+    /// What bounds what a command of root's may do here.
+    fn bounding_set(&self) -> Vec<String> {
+        let Some(capabilities) = self.spec.capabilities else { return Vec::new() };
+        let kept: String = capabilities.split(',').map(|it| format!(",+{it}")).collect();
+        ["/usr/bin/setpriv".into(), format!("--bounding-set=-all{kept}"), "--inh-caps=-all".into()]
+            .into()
     }
 
     /// What s6-svstat, as hermes, says of the gateway of `profile`: `up`, `down` or an error.

@@ -1,10 +1,11 @@
 #!/bin/sh
-# enter.sh ROOT VOLUME HOME MOUNTS [MAIN-PROGRAM...]: in fresh mount and PID namespaces,
+# enter.sh ROOT VOLUME HOME MOUNTS LIMITS [MAIN-PROGRAM...]: in fresh mount and PID namespaces,
 # becomes PID 1 of the container whose files are ROOT, with VOLUME mounted at HOME, and
-# MOUNTS, colons between them, where they are on the machine too.
+# MOUNTS, colons between them, where they are on the machine too. LIMITS is a command that runs
+# another one with fewer capabilities, or nothing.
 set -e
-root=$1 volume=$2 home=$3 mounts=$4
-shift 4
+root=$1 volume=$2 home=$3 mounts=$4 limits=$5
+shift 5
 mount --make-rprivate /
 mount --bind "$root" "$root"
 cd "$root"
@@ -24,4 +25,5 @@ done
 unset IFS
 pivot_root . host
 umount -l host
-exec /usr/bin/env -i /init "$@"
+# shellcheck disable=SC2086 # words of a command
+exec $limits /usr/bin/env -i /init "$@"

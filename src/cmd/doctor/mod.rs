@@ -1,5 +1,6 @@
 //! `doctor`: what is wrong here, why, and what to do about it. It changes nothing.
 
+mod capabilities;
 mod findings;
 mod homes;
 mod services;
@@ -113,7 +114,8 @@ fn examine(context: &Context, findings: &mut Findings) {
 
 impl<'a> Doctor<'a> {
     /// Who calls, and where: nobody else is told more.
-    const ENTITLED: Checks<'a> = ("s6 caller", &[Doctor::s6, Doctor::caller]);
+    const ENTITLED: Checks<'a> =
+        ("s6 caller capability", &[Doctor::s6, Doctor::caller, Doctor::capabilities]);
 
     /// What is looked at as who calls: s6's side.
     const OUTSIDE: Checks<'a> = (
