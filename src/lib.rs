@@ -23,6 +23,8 @@ mod text;
 use cli::args::{self, Asked};
 use context::Context;
 use error::Result;
+use gateway::signal;
+use model::capability::Capability;
 use output::Output;
 use std::process::ExitCode;
 
@@ -34,7 +36,13 @@ pub fn main() -> ExitCode {
     let output = Output::new(&options);
     let run = |asked| -> Result<u8> {
         match asked {
-            Asked::Run(verb) => (verb.run)(&Context::new(options)),
+            Asked::Run(verb) => {
+                let code = (verb.run)(&Context::new(options));
+                if signal::was_sent() {
+                    output.warn_of(&Capability::Kill.lacking_and_remedy());
+                }
+                code
+            }
             Asked::Help(Some(verb)) => output.say(&verb.help()).map(|()| 0),
             Asked::Help(None) => output.say(&cli::verbs::overview()).map(|()| 0),
             Asked::Version => {

@@ -65,11 +65,12 @@ Exit codes: 0 nobody reads it any more, 1 the kernel has no watch left, 102 no s
     cmd::doctor::run, (0, 0), "doctor",
     "say what is wrong, why, and what to do about it",
 "Checks the container and prints a line for each finding: ok, warn or FAIL, what was
-checked, what is so, and what to type or to set against it. Looks at who calls, settings,
-the image, layout and s6-svscan, slots and their loggers, capacity, leftovers, room in
-file systems, homes, ways to become root, the policy and what says so, and gateways and
-loggers that do not stay up. What can be written to is tried, as the user that does it,
-by a directory that goes at once. Else it changes nothing.
+checked, what is so, and what to type or to set against it. Looks at who calls, PID 1's
+capabilities, settings, the image, layout and s6-svscan, slots and their loggers,
+capacity, leftovers, room in file systems, homes, ways to become root, the policy and
+what says so, and gateways and loggers that do not stay up. What can be written to is
+tried, as the user that does it, by a directory that goes at once. Else it changes
+nothing.
 
 With --json an array of objects: check, level (ok, warn, fail), text, remedy. With -q
 what is ok is left out.
@@ -115,7 +116,7 @@ Exit codes: 0 up, 1 it died at once, is not started, or up but that cannot be re
 
 Signals: ALRM ABRT QUIT HUP KILL TERM INT USR1 USR2 STOP CONT WINCH
 
-Exit codes: 0 sent, 1 it is not up, 3 no such gateway.
+Exit codes: 0 sent, 1 it is not up or could not be sent it, 3 no such gateway.
 ";
     cmd::lifecycle::is_running, (1, 1), "is-running PROFILE",
     "whether a gateway is up, as the exit code",

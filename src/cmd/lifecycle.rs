@@ -3,6 +3,7 @@
 use super::{outcomes, targets};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
+use crate::gateway::signal;
 use crate::gateway::transition::Target;
 use crate::hermes::container::Supervisor;
 use crate::manager::access::{Privilege, S6};
@@ -109,12 +110,16 @@ pub(crate) fn signal(context: &Context) -> Result<u8> {
 
 const SIGNAL: &str = "signal gateway";
 
-fn send(s6: &S6<'_>, profile: &Profile, signal: Control) -> Result<()> {
+fn send(s6: &S6<'_>, profile: &Profile, letter: Control) -> Result<()> {
     let service = open(s6, SIGNAL, profile)?;
     let control = service.control()?;
-    match service.status()?.is_up() {
-        true => control.write(&[signal as u8]),
-        false => Err(s6.failed(SIGNAL, profile, Kind::Unusable, "it is not up")),
+    let refused = |why| Err(s6.failed(SIGNAL, profile, Kind::Unusable, why));
+    if !service.status()?.is_up() {
+        return refused("it is not up");
+    }
+    match signal::send(&service, Some(&control), letter)? {
+        true => Ok(()),
+        false => refused("not sent: its s6-supervise may not, and its process was not found"),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Several services, each on its way to a target, in one poll loop.
 
+use super::signal;
 use super::slots;
 use super::transition::{Step, Target, Transition};
 use crate::error::{Error, Kind, Result};
@@ -17,6 +18,8 @@ use std::time::Duration;
 /// How long to wait for what comes without an event: at first, and at most.
 const SHORTEST: Duration = Duration::from_micros(250);
 pub(crate) const LONGEST: Duration = Duration::from_millis(50);
+/// How long a process gets to end before it is looked closer who may tell it so.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What became of a service.
 #[derive(Debug)]
@@ -42,6 +45,18 @@ pub(crate) struct Job<'a> {
     ends: Option<Box<Ends>>,
     transition: Transition,
     outcome: Option<Outcome>,
+    doubt: Doubt,
+}
+
+/// Whether the process that was told to end may not have been, for want of a right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doubt {
+    /// Nothing was told yet, or no process was there.
+    Open,
+    /// By the rights of this process it was told.
+    Likely,
+    /// It was told.
+    Settled,
 }
 
 /// What is open of a service that is waited for.
@@ -112,7 +127,8 @@ impl<'a> Job<'a> {
     pub(crate) fn open(scandir: &'a Dir, name: &[u8], target: Target) -> Result<Job<'a>> {
         let ends = Some(Ends::open(scandir, name)?);
         let transition = Transition::new(target);
-        Ok(Job { scandir, name: name.to_vec(), ends, transition, outcome: None })
+        let (name, doubt) = (name.to_vec(), Doubt::Open);
+        Ok(Job { scandir, name, ends, transition, outcome: None, doubt })
     }
 
     /// The same, tells it where to go, and adds it to `jobs`; not if there is no such service,
@@ -208,15 +224,37 @@ impl<'a> Job<'a> {
         Err(self.scandir.error(kind, what, &self.name, why))
     }
 
-    /// Tells its supervisor `letters`, after so many `others`. Whether that has worked shows in
-    /// its status.
+    /// Tells its supervisor `letters`, after so many `others`, and its process what that may not
+    /// tell it. Whether that has worked shows in its status.
     pub(crate) fn tell(&mut self, letters: &[Control], others: usize) {
         self.resume();
         if let Some(ends) = &self.ends {
-            let _ = control::tell(&ends.control, letters);
+            for letter in letters {
+                let _ = signal::send(&ends.service, Some(&ends.control), *letter);
+            }
         }
         if others >= slots::at_once(others + 1) {
             self.ends = None;
+        }
+    }
+
+    /// Looks whether its process, which is to end by `status`, may not have been told so. One
+    /// system call, where all is well.
+    fn doubt(&mut self, status: &Status) {
+        if self.doubt == Doubt::Open && self.transition.is_ending(status) {
+            self.doubt = Doubt::Likely;
+            if signal::may_be_needed() {
+                self.settle();
+            }
+        }
+    }
+
+    /// Tells its process to end where its supervisor, which was told so, may not.
+    fn settle(&mut self) {
+        if let (Doubt::Likely, Some(ends)) = (self.doubt, &self.ends) {
+            self.doubt = Doubt::Settled;
+            let sent = signal::send(&ends.service, None, Control::Down);
+            self.outcome = sent.err().map(Outcome::Failed);
         }
     }
 
@@ -231,7 +269,7 @@ impl<'a> Job<'a> {
                 Err(error) => return self.outcome = Some(Outcome::Failed(error)),
             };
             self.outcome = match self.transition.next(&status) {
-                Step::Wait => return,
+                Step::Wait => return self.doubt(&status),
                 Step::Recheck => return ends.acknowledgement = Acknowledgement::Read,
                 Step::Done => Some(Outcome::Done),
                 Step::Died => Some(Outcome::Died(status)),
@@ -319,7 +357,12 @@ pub(crate) fn drive(jobs: &mut Vec<&mut Job<'_>>, deadline: Deadline) -> Result<
             continue;
         }
         let silent = jobs.iter().any(|job| job.ends.as_ref().is_some_and(|it| it.is_silent()));
-        let timeout = if silent { Some(deadline.left_or(pause)) } else { deadline.left() };
+        let likely = jobs.iter().any(|job| job.doubt == Doubt::Likely);
+        let timeout = match (silent, likely) {
+            (true, _) => Some(deadline.left_or(pause)),
+            (false, true) => Some(deadline.left_or(PATIENCE)),
+            (false, false) => deadline.left(),
+        };
         let mut heard = Vec::with_capacity(jobs.len());
         for job in jobs.iter() {
             heard.push(match &job.ends {
@@ -334,6 +377,8 @@ pub(crate) fn drive(jobs: &mut Vec<&mut Job<'_>>, deadline: Deadline) -> Result<
         }
         if silent && nothing {
             pause = LONGEST.min(2 * pause);
+        } else if nothing {
+            jobs.iter_mut().for_each(|job| job.settle());
         }
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod event_loop;
 pub(crate) mod observe;
 pub(crate) mod retire;
 pub(crate) mod script;
+pub(crate) mod signal;
 pub(crate) mod slot;
 pub(crate) mod slots;
 pub(crate) mod standby;

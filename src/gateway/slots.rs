@@ -23,6 +23,8 @@ const SPARE: usize = 24;
 pub(crate) struct Slots {
     pub(crate) scandir: ScanDir,
     pub(crate) tree: Tree,
+    /// Whether its s6-svscan is known to be able to do nothing with a slot.
+    pub(crate) is_hindered: bool,
 }
 
 impl Slots {
@@ -31,7 +33,7 @@ impl Slots {
     /// # Errors
     /// [`Kind::Unsupervised`] if there is none.
     pub(crate) fn open(path: &[u8], tree: Tree) -> Result<Slots> {
-        Ok(Slots { scandir: ScanDir::open(path)?, tree })
+        Ok(Slots { scandir: ScanDir::open(path)?, tree, is_hindered: false })
     }
 
     /// The scandir as a directory.

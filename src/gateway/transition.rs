@@ -106,6 +106,16 @@ impl Transition {
         !matches!(self.phase, Phase::Begin)
     }
 
+    /// Whether the process of `now` was told to end, and is still there.
+    pub(crate) fn is_ending(&self, now: &Status) -> bool {
+        let told = match &self.phase {
+            Phase::Begin => false,
+            Phase::Fall => true,
+            Phase::Rise { old, .. } => *old == Some(now.stamp),
+        };
+        told && now.is_up()
+    }
+
     /// What to do, now that the status is `now` and its supervisor has read everything
     /// that it was told before.
     pub(crate) fn next(&mut self, now: &Status) -> Step {

@@ -6,6 +6,7 @@
 //! root's boot have left below /run tells instead.
 
 use crate::error::{Kind, Result};
+use crate::model::capability::Capability;
 use crate::model::tree::Tree;
 use crate::model::values;
 use crate::s6::scandir::CONTROL_FIFO;
@@ -114,13 +115,13 @@ impl Role {
         if let Some(role) = Role::of_cmdline(&cmdline(&proc, b"1")?) {
             return Ok(role);
         }
-        let main = Some(Process { parent: 1, uids: init.uids });
         let names = proc.names()?;
         // It is among the first processes of the container: the shortest numbers first.
         for digits in 1..=MAX_DIGITS {
             let is_pid = |it: &&Name| it.len() == digits && it[0].is_ascii_digit();
             for name in names.iter().filter(is_pid) {
-                if Process::read(&proc, name)? != main {
+                let is_main = |it: Process| it.parent == 1 && it.uids == init.uids;
+                if !Process::read(&proc, name)?.is_some_and(is_main) {
                     continue;
                 }
                 let cmdline = cmdline(&proc, name)?;
@@ -200,19 +201,27 @@ fn of_process<T>(read: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// Whose a process is.
-#[derive(Debug, PartialEq, Eq)]
-struct Process {
-    parent: usize,
-    /// The real, effective, saved and file system uid, as /proc writes them.
-    uids: Vec<u8>,
+/// Whose a process is, and what it may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Process {
+    pub(crate) parent: u64,
+    /// The real, effective, saved and file system uid.
+    uids: [u64; 4],
+    /// What of root's rights it has, a bit each.
+    capabilities: u64,
 }
 
 impl Process {
-    /// What /proc/`pid`/status says; `None` if there is no such process.
+    /// What /proc/`pid`/status says; `None` if there is no such process, or none to be seen.
     fn read(proc: &Dir, pid: &[u8]) -> Result<Option<Process>> {
         let status = of_process(proc.read(&[pid, b"/status"].concat(), MAX_STATUS))?;
         Ok(status.and_then(|status| Process::parse(&status)))
+    }
+
+    /// The same, of the process `pid` of this container.
+    #[inline(never)]
+    pub(crate) fn of(pid: u64) -> Result<Option<Process>> {
+        Process::read(&Dir::open(PROC)?, pid.to_string().as_bytes())
     }
 
     fn parse(status: &[u8]) -> Option<Process> {
@@ -220,8 +229,24 @@ impl Process {
             let mut lines = parts(status, b'\n');
             lines.find_map(|line| line.strip_prefix(key)).map(<[u8]>::trim_ascii)
         };
-        let parent = values::number(value(&b"PPid:"[..])?)?;
-        Some(Process { parent, uids: value(&b"Uid:"[..])?.to_vec() })
+        let parent = values::digits(value(&b"PPid:"[..])?)?;
+        let mut uids = [0; 4];
+        for (uid, digits) in uids.iter_mut().zip(parts(value(&b"Uid:"[..])?, b'\t')) {
+            *uid = values::digits(digits)?;
+        }
+        // Where it does not say, it may do nothing of the kind.
+        let capabilities = value(&b"CapEff:"[..]).and_then(|it| values::digits_of(it, 16));
+        Some(Process { parent, uids, capabilities: capabilities.unwrap_or(0) })
+    }
+
+    /// Its effective uid.
+    pub(crate) fn uid(&self) -> u64 {
+        self.uids[1]
+    }
+
+    /// Whether it may do to what is the user's with this `uid` what others need `capability` for.
+    pub(crate) fn may(&self, capability: Capability, uid: u64) -> bool {
+        self.uid() == uid || capability.is_in(self.capabilities)
     }
 }
 

@@ -9,7 +9,9 @@ use crate::gateway::slot;
 use crate::gateway::slots::{Slots, is_slot};
 use crate::gateway::standby;
 use crate::gateway::user_tree;
+use crate::hermes::container::Process;
 use crate::hermes::{home, state_file};
+use crate::model::capability::Capability;
 use crate::model::observation::Observation;
 use crate::model::policy::Policy;
 use crate::model::profile::Profile;
@@ -67,9 +69,13 @@ impl<'a> S6<'a> {
                 stale = user_tree::make(&place.scandir, ids)?;
             }
             let slots = opened.insert(context.slots()?);
+            if privilege >= Privilege::Register {
+                let uid = ids.map_or_else(identity::user_id, |ids| ids.uid);
+                slots.is_hindered = is_hindered(slots, uid)?;
+            }
             match ids {
-                Some(ids) => hand_over(context, slots, ids, privilege),
-                None => Ok(()),
+                Some(ids) if !slots.is_hindered => hand_over(context, slots, ids, privilege),
+                _ => Ok(()),
             }
         })?;
         let slots = opened.map_or_else(|| context.slots(), Ok)?;
@@ -77,6 +83,18 @@ impl<'a> S6<'a> {
             context.output.warn_all(&user_tree::clear(&slots));
         }
         Ok(S6 { context, slots })
+    }
+
+    /// Refuses where nothing can be added or removed, for nobody would supervise it.
+    #[inline(never)]
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.slots.is_hindered {
+            true => {
+                let why = Capability::DacOverride.lacking_and_remedy();
+                Err(Error::new(Kind::Unusable, "use scandir", self.slots.dir().path(), &why))
+            }
+            false => Ok(()),
+        }
     }
 
     /// What looks at gateways here.
@@ -198,6 +216,16 @@ pub(crate) fn leave_ids(context: &Context, ids: Option<&Ids>) -> Result<()> {
         return Ok(());
     }
     root.replace(&name, 0o644, &content)
+}
+
+/// Whether the s6-svscan of `slots` can do nothing with a slot of the user's with this `uid`.
+/// Then it is handed nothing either: s6 could not go on with that.
+pub(crate) fn is_hindered(slots: &Slots, uid: u32) -> Result<bool> {
+    // Where this user may not know: PID 1 is that of the one tree, and of the other there is none.
+    let otherwise = u64::from(slots.tree == Tree::Root);
+    let its = Process::of(slots.scandir.scanner()?.unwrap_or(otherwise))?;
+    // Of one that /proc hides nothing is known.
+    Ok(its.is_some_and(|its| !its.may(Capability::DacOverride, uid.into())))
 }
 
 /// Gives to `ids` what hermes needs of PID 1's tree. The user tree is its user's already.

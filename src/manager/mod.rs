@@ -70,7 +70,11 @@ pub(crate) fn open(
     privilege: Privilege,
 ) -> Result<Box<dyn ServiceManager + '_>> {
     Ok(match detect(context)? {
-        Supervisor::S6 => Box::new(S6::open(context, privilege)?),
+        Supervisor::S6 => {
+            let s6 = S6::open(context, privilege)?;
+            s6.check()?;
+            Box::new(s6)
+        }
         other => Box::new(host::Host(other)),
     })
 }

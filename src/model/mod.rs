@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod calendar;
+pub(crate) mod capability;
 pub(crate) mod intent;
 pub(crate) mod observation;
 pub(crate) mod plan;

@@ -22,10 +22,17 @@ pub(crate) fn number(word: &[u8]) -> Option<usize> {
 
 /// What decimal digits, and nothing else, say.
 pub(crate) fn digits(word: &[u8]) -> Option<u64> {
+    digits_of(word, 10)
+}
+
+/// The same of digits to the base `radix`.
+#[inline(never)]
+pub(crate) fn digits_of(word: &[u8], radix: u32) -> Option<u64> {
     let mut number = None;
     for byte in word {
-        let digit = char::from(*byte).to_digit(10)?;
-        number = Some(u64::checked_add(number.unwrap_or(0u64).checked_mul(10)?, digit.into())?);
+        let digit = char::from(*byte).to_digit(radix)?;
+        let more = number.unwrap_or(0u64).checked_mul(radix.into())?;
+        number = Some(more.checked_add(digit.into())?);
     }
     number
 }

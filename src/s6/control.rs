@@ -61,6 +61,20 @@ const SIGNALS: [Control; 12] = [
     Control::Continue,
     Control::Window,
 ];
+/// And their numbers.
+const NUMBERS: [u8; 12] = [14, 6, 3, 1, 9, 15, 2, 10, 12, 19, 18, 28];
+
+impl Control {
+    /// The number of the signal that it sends, or 0; down begins with SIGTERM.
+    pub(crate) fn number(self) -> u8 {
+        let signal = match self {
+            Control::Down => Control::Terminate,
+            other => other,
+        };
+        let known = SIGNALS.iter().zip(NUMBERS).find(|(it, _)| **it == signal);
+        known.map_or(0, |(_, number)| number)
+    }
+}
 
 /// Tells a supervisor `letters`, by the FIFO that it reads, in one piece.
 pub(crate) fn tell(control: &FifoWriter, letters: &[Control]) -> Result<()> {
@@ -97,5 +111,10 @@ mod tests {
             .map(|name| char::from(signal(name.as_bytes()).unwrap() as u8))
             .collect();
         assert_eq!(letters, "abqhkti12pcy");
+        let numbers: Vec<_> = SIGNALS.iter().map(|it| it.number()).collect();
+        assert_eq!(numbers, NUMBERS);
+        for (control, number) in [(Control::Down, 15), (Control::Exit, 0)] {
+            assert_eq!(control.number(), number, "{control:?}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 /// s6-svscan's own directory in a scandir.
 pub(crate) const CONTROL_DIR: &[u8] = b".s6-svscan";
 pub(super) const CONTROL: &[u8] = b"control";
+const LOCK: &[u8] = b".s6-svscan/lock";
 /// The FIFO that s6-svscan is asked by, in a scandir.
 pub(crate) const CONTROL_FIFO: &[u8] = b".s6-svscan/control";
 
@@ -54,6 +55,11 @@ impl ScanDir {
     /// Whether an s6-svscan runs on it.
     pub(crate) fn is_scanned(&self) -> Result<bool> {
         self.dir.fifo_has_reader(CONTROL_FIFO)
+    }
+
+    /// The process id of the s6-svscan that runs on it, if this user may know.
+    pub(crate) fn scanner(&self) -> Result<Option<u64>> {
+        self.dir.lock_holder(LOCK)
     }
 
     /// Asks s6-svscan for something.

@@ -9,6 +9,7 @@ use crate::sys::if_there;
 use crate::sys::poll::{FifoWriter, means_no_reader};
 
 const CONTROL: &[u8] = b"supervise/control";
+const LOCK: &[u8] = b"supervise/lock";
 const NOTIFICATION: &[u8] = b"notification-fd";
 /// s6-supervise's own mode for event/: its group may subscribe, and remove only its own FIFOs.
 pub(crate) const EVENT_MODE: u32 = 0o3730;
@@ -43,6 +44,11 @@ impl Service {
     /// Whether an s6-supervise runs on it.
     pub(crate) fn is_supervised(&self) -> Result<bool> {
         self.dir.fifo_has_reader(CONTROL)
+    }
+
+    /// The process id of its s6-supervise, if this user may know.
+    pub(crate) fn supervisor(&self) -> Result<Option<u64>> {
+        self.dir.lock_holder(LOCK)
     }
 
     /// Opens the FIFO that its supervisor reads.

@@ -3,8 +3,9 @@
 use super::dir::{Dir, OPEN_FILE};
 use super::identity::Ids;
 use super::meta::{FileKind, Meta};
-use super::{c, failed, write_all};
+use super::{c, failed, not_permitted, write_all};
 use crate::error::{Kind, Result};
+use crate::model::capability::Capability;
 use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use rustix::process::Gid;
@@ -14,6 +15,7 @@ use std::os::fd::OwnedFd;
 const REMOVE_DEPTH: u8 = 8;
 /// What is made in a directory to see whether that works: nobody minds a name with a dot.
 const TRIAL: &[u8] = b"/.hermes-gw.trial";
+const HAND_OVER: &str = "hand over";
 
 impl Dir {
     /// Makes the directory `name`. The process's umask applies, but not to setgid.
@@ -183,23 +185,24 @@ impl Dir {
         Ok(())
     }
 
-    /// Gives this directory to `to`, and `mode` if given.
+    /// Gives this directory to `to`, and `mode` if given. The mode first: of what is another's it
+    /// takes one more capability.
     pub(crate) fn give(&self, to: &Ids, mode: Option<u32>) -> Result<()> {
         let (uid, gid) = to.raw();
-        let given = fs::fchown(self.fd(), uid, gid).and_then(|()| match mode {
-            Some(mode) => fs::fchmod(self.fd(), Mode::from_raw_mode(mode)),
-            None => Ok(()),
-        });
-        given.map_err(|errno| failed("hand over", self.path(), errno))
+        let wanted = mode.filter(|mode| self.meta().is_ok_and(|it| it.mode != *mode));
+        let changed =
+            wanted.map_or(Ok(()), |mode| fs::fchmod(self.fd(), Mode::from_raw_mode(mode)));
+        let given = changed.and_then(|()| fs::fchown(self.fd(), uid, gid));
+        given.map_err(|errno| not_permitted(HAND_OVER, self.path(), errno, Capability::Chown))
     }
 
     /// Gives the FIFO `name` to `to`; [`Kind::Unusable`] if it is no FIFO.
     pub(crate) fn give_fifo(&self, name: &[u8], to: &Ids) -> Result<()> {
-        const WHAT: &str = "hand over";
+        const WHAT: &str = HAND_OVER;
         let fd = self.open_at(WHAT, name, OFlags::PATH | OFlags::NOFOLLOW, 0)?;
         self.meta_of(&fd, WHAT, name, FileKind::Fifo)?;
         let (uid, gid) = to.raw();
         fs::chownat(&fd, "", uid, gid, AtFlags::EMPTY_PATH)
-            .map_err(|errno| self.failed(WHAT, name, errno))
+            .map_err(|errno| not_permitted(WHAT, &self.path_of(name), errno, Capability::Chown))
     }
 }

@@ -23,8 +23,9 @@ pub(super) const OPEN_FILE: OFlags =
 /// What is done, in words, for errors.
 const OPENING: &str = "open directory";
 
-/// What a file is read into at first whose size is not known, in bytes: enough for most.
-const UNKNOWN_SIZE: usize = 512;
+/// What a file is read into at first whose size is not known, in bytes: enough for most, and
+/// little enough for the allocator to have it at hand, without a call.
+const UNKNOWN_SIZE: usize = 480;
 
 /// An open directory.
 #[derive(Debug)]

@@ -2,8 +2,9 @@
 //! groups that the container's runtime has given PID 1.
 
 use super::dir::{self, Dir};
-use super::{failed, if_there};
+use super::{if_there, not_permitted};
 use crate::error::{Error, Kind, Result};
+use crate::model::capability::Capability;
 use crate::model::values;
 use crate::text::parts;
 use rustix::fs::Mode;
@@ -54,15 +55,15 @@ pub(crate) fn become_user(to: &Ids) -> Result<()> {
     for gid in &to.groups {
         groups.push(Gid::from_raw(*gid));
     }
-    let mut what = "set groups for user";
+    let (mut what, mut needs) = ("set groups for user", Capability::SetGid);
     let mut become_it = || {
         thread::set_thread_groups(&groups)?;
         what = "set group ids for user";
         thread::set_thread_res_gid(gid, gid, gid)?;
-        what = "set user ids for user";
+        (what, needs) = ("set user ids for user", Capability::SetUid);
         thread::set_thread_res_uid(uid, uid, uid)
     };
-    become_it().map_err(|errno| failed(what, to.uid.to_string().as_bytes(), errno))
+    become_it().map_err(|errno| not_permitted(what, to.uid.to_string().as_bytes(), errno, needs))
 }
 
 /// From here on, files get exactly the modes they are made with.

@@ -3,7 +3,7 @@
 use super::clock::Deadline;
 use super::dir::{Dir, File, OPEN_FILE};
 use super::poll::wait_until;
-use super::{failed, retry};
+use super::{failed, if_usable, retry};
 use crate::error::{Error, Kind, Result};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
@@ -54,6 +54,15 @@ impl Dir {
             return Ok(());
         }
         Err(Error::new(Kind::TimedOut, "lock", self.path(), "another process holds the lock"))
+    }
+}
+
+impl Dir {
+    /// The process id of who holds an fcntl(2) lock on the file `name`, as far as this user may
+    /// know.
+    pub(crate) fn lock_holder(&self, name: &[u8]) -> Result<Option<u64>> {
+        let file = if_usable(self.file(name))?;
+        Ok(file.and_then(|file| file.record_lock()).flatten())
     }
 }
 

@@ -9,8 +9,10 @@ pub(crate) mod lock;
 pub(crate) mod meta;
 pub(crate) mod poll;
 pub(crate) mod print;
+pub(crate) mod process;
 
 use crate::error::{Error, Result};
+use crate::model::capability::Capability;
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -43,6 +45,15 @@ fn failed(what: &'static str, path: &[u8], errno: Errno) -> Box<Error> {
 /// More files would be open than may be.
 pub(crate) fn too_many_open(what: &'static str, path: &[u8]) -> Box<Error> {
     failed(what, path, Errno::MFILE)
+}
+
+/// The same, of what needs `capability`.
+fn not_permitted(what: &'static str, path: &[u8], errno: Errno, needs: Capability) -> Box<Error> {
+    let error = failed(what, path, errno);
+    match errno {
+        Errno::PERM if process::is_out_of_bounds(needs) => error.hint(&needs.lacking_and_remedy()),
+        _ => error,
+    }
 }
 
 /// Calls again what a signal has interrupted.

@@ -94,6 +94,9 @@ pub struct Spec {
     pub services: Vec<String>,
     /// How many files each process may have open, if that is limited: `docker run --ulimit`.
     pub descriptors: Option<u32>,
+    /// What PID 1 and root's commands may do, with commas between, if that is limited: `docker
+    /// run --cap-drop=ALL --cap-add=`.
+    pub capabilities: Option<&'static str>,
     /// Files and directories of the machine that are in the container at the same place.
     pub mounts: Vec<PathBuf>,
     /// Groups that PID 1 has besides root's, with commas between: `docker run --group-add`.
@@ -113,6 +116,7 @@ impl Default for Spec {
             main: Vec::new(),
             services: Vec::new(),
             descriptors: None,
+            capabilities: None,
             mounts: Vec::new(),
             groups: "",
             hidepid: 0,
@@ -247,9 +251,7 @@ impl Container {
             .args([&self.root(), self.volume.path()])
             .arg(&self.spec.home)
             .arg(std::env::join_paths(&self.spec.mounts).unwrap())
-            .arg(self.spec.user.map_or(String::new(), |(uid, gid)| {
-                format!("/bin/sh /usr/lib/container/as-user {uid} {gid}")
-            }));
+            .arg(self.limits());
         if let Some(first) = self.spec.main.first() {
             // A newer image has another script before it, and its own path.
             let wrapper = (!first.starts_with('/')).then_some("/opt/hermes/docker/main-wrapper.sh");
@@ -397,15 +399,24 @@ impl Container {
 
     fn command_as(&self, uid: u32, gid: u32, args: &[&str]) -> Command {
         let init = self.init.as_ref().expect("it does not run");
+        // Only root can bound itself.
+        let mut bounds = self.bounding_set();
+        let first = if bounds.is_empty() { None } else { Some(0) };
+        if first.is_some() && uid != 0 {
+            let ids = [format!("--reuid={uid}"), format!("--regid={gid}"), "--clear-groups".into()];
+            bounds.extend(ids);
+        }
         let mut command = self.limited("nsenter");
         command
             .args(["--mount", "--pid", "--ipc", "--uts", "--net"])
             .args([
                 format!("--target={}", init.pid),
-                format!("--setuid={uid}"),
-                format!("--setgid={gid}"),
+                format!("--setuid={}", first.unwrap_or(uid)),
+                format!("--setgid={}", first.unwrap_or(gid)),
             ])
-            .args(["--", "/usr/bin/env", "--chdir=/", "-i", "PATH=/usr/local/bin:/usr/bin:/bin"])
+            .arg("--")
+            .args(bounds)
+            .args(["/usr/bin/env", "--chdir=/", "-i", "PATH=/usr/local/bin:/usr/bin:/bin"])
             .args(self.spec.environment.iter().map(|(name, value)| format!("{name}={value}")))
             .arg(format!("HERMES_HOME={}", self.spec.home))
             .args(args.iter().map(|arg| self.translated(arg)))
@@ -419,6 +430,22 @@ impl Container {
         let mut command = Command::new("prlimit");
         command.arg(format!("--nofile={limit}")).arg(program);
         command
+    }
+
+    /// The command by which PID 1 becomes who may do less, if that is asked for.
+    fn limits(&self) -> String {
+        match self.spec.user {
+            Some((uid, gid)) => format!("/bin/sh /usr/lib/container/as-user {uid} {gid}"),
+            None => self.bounding_set().join(" "),
+        }
+    }
+
+    /// What bounds what a command of root's may do here.
+    fn bounding_set(&self) -> Vec<String> {
+        let Some(capabilities) = self.spec.capabilities else { return Vec::new() };
+        let kept: String = capabilities.split(',').map(|it| format!(",+{it}")).collect();
+        ["/usr/bin/setpriv".into(), format!("--bounding-set=-all{kept}"), "--inh-caps=-all".into()]
+            .into()
     }
 
     /// What s6-svstat, as hermes, says of the gateway of `profile`: `up`, `down` or an error.

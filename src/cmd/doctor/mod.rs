@@ -1,6 +1,7 @@
 //! `doctor`: what is wrong here, why, and what to do about it. It tries what it judges, as the
 //! user that does it, and leaves nothing of that behind.
 
+mod capabilities;
 mod findings;
 mod homes;
 mod image;
@@ -124,7 +125,8 @@ fn examine(context: &Context, findings: &mut Findings) {
 
 impl<'a> Doctor<'a> {
     /// Who calls, and where: nobody else is told more.
-    const ENTITLED: Checks<'a> = ("s6 caller", &[Doctor::s6, Doctor::caller]);
+    const ENTITLED: Checks<'a> =
+        ("s6 caller capability", &[Doctor::s6, Doctor::caller, Doctor::capabilities]);
 
     /// s6's side, tried as the gateways' user; root that cannot become that one only looks.
     const OUTSIDE: Checks<'a> = (

@@ -103,7 +103,12 @@ impl<'a> Run<'a> {
             (false, true) => Privilege::Boot,
         };
         let was_root = identity::is_root();
-        let s6 = S6::open(context, privilege)?;
+        let mut s6 = S6::open(context, privilege)?;
+        if dry {
+            s6.slots.is_hindered = access::is_hindered(&s6.slots, identity::user_id())?;
+        }
+        // Where nothing can be done, nothing is tried.
+        let dry = dry || s6.slots.is_hindered;
         if was_root && !dry && s6.slots.tree == Tree::Root {
             let (path, user) = (Shown(s6.slots.dir().path()), Shown(&settings.place()?.user));
             if context.output.verbosity == Verbosity::Verbose && !context.output.json {
@@ -132,6 +137,14 @@ impl<'a> Run<'a> {
         let mut actions = plan::plan(observed, resolved.policy);
         if only_standing_by {
             actions.iter_mut().for_each(Action::leave_unless_standing_by);
+        }
+        if let Err(why) = self.s6.check() {
+            for action in actions.iter_mut().filter(|it| it.effect != Effect::Skipped) {
+                action.fail(why.to_string());
+            }
+            if !self.context.options.has(Opt::DryRun) {
+                self.log(&actions);
+            }
         }
         if !self.dry {
             self.prune(&mut actions);
