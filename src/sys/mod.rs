@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// A file name.
 pub(crate) type Name = Vec<u8>;
@@ -52,6 +53,15 @@ fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> rustix::io::Result<()> {
         bytes = &bytes[written..];
     }
     Ok(())
+}
+
+/// The id of this process, which the kernel is asked for once.
+pub(crate) fn process_id() -> u32 {
+    static ID: AtomicU32 = AtomicU32::new(0);
+    if ID.load(Relaxed) == 0 {
+        ID.store(std::process::id(), Relaxed);
+    }
+    ID.load(Relaxed)
 }
 
 /// Lets this process open as many files as it ever may: it holds some for each gateway.
