@@ -2,8 +2,8 @@
 
 use crate::error::Result;
 use crate::model::{calendar, values};
-use crate::sys::clock;
 use crate::sys::dir::{self, Dir};
+use crate::sys::{self, clock};
 use crate::text::parts;
 
 const MARKER: &[u8] = b".gateway-planned-stop.json";
@@ -16,7 +16,7 @@ const MARKER: &[u8] = b".gateway-planned-stop.json";
 #[inline(never)]
 pub(crate) fn leave(home: &Dir, target: u64) -> Result<()> {
     let start = start_time(target).map_or("null".into(), |start| start.to_string());
-    let (stopper, now) = (std::process::id(), calendar::iso(clock::now()));
+    let (stopper, now) = (sys::process_id(), calendar::iso(clock::now()));
     let content = format!(
         "{{\"target_pid\":{target},\"target_start_time\":{start},\
          \"stopper_pid\":{stopper},\"written_at\":\"{now}\"}}\n"

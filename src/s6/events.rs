@@ -2,9 +2,9 @@
 
 use super::tai64n::Tai64n;
 use crate::error::{Kind, Result};
-use crate::sys::clock;
 use crate::sys::dir::Dir;
 use crate::sys::poll::Fifo;
+use crate::sys::{self, clock};
 use crate::text::hex_digits;
 
 /// Where s6-supervise looks for FIFOs to write its events to.
@@ -62,7 +62,7 @@ impl Subscription {
 fn names(attempt: u32) -> (Vec<u8>, Vec<u8>) {
     let now = clock::time();
     let label = Tai64n::from_unix(now.as_secs(), now.subsec_nanos()).hex();
-    let own = hex_digits(std::process::id().wrapping_add(attempt).into(), 6);
+    let own = hex_digits(sys::process_id().wrapping_add(attempt).into(), 6);
     let name = |start: &str| [EVENT, start, "ftrig1:@", &label, ":", &own].concat().into_bytes();
     (name("."), name(""))
 }

@@ -16,6 +16,7 @@ use crate::model::capability::Capability;
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// A file name.
 pub(crate) type Name = Vec<u8>;
@@ -76,6 +77,15 @@ fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> rustix::io::Result<()> {
 
 /// What to do where descriptors are too few.
 pub(crate) const MORE_DESCRIPTORS: &str = "docker run --ulimit nofile=65536";
+
+/// The id of this process, which the kernel is asked for once.
+pub(crate) fn process_id() -> u32 {
+    static ID: AtomicU32 = AtomicU32::new(0);
+    if ID.load(Relaxed) == 0 {
+        ID.store(std::process::id(), Relaxed);
+    }
+    ID.load(Relaxed)
+}
 
 /// Lets this process open as many files as it ever may: it holds some for each gateway.
 pub(crate) fn raise_descriptor_limit() {
