@@ -83,22 +83,13 @@ fn a_healthy_container_has_a_line_for_each_check_and_nothing_else() {
     let checks = jq("map(.check) | join(\" \")", &container.as_hermes(&DOCTOR).stdout);
     assert_eq!(
         checks,
-<<<<<<< HEAD
-        "s6 caller user settings image exec tree scandir slots capacity supervisors leftovers room \
-         home root policy profiles gateways loggers"
-=======
-        "s6 caller capability user settings image tree scandir slots capacity supervisors \
-         leftovers room home policy profiles gateways"
->>>>>>> caps
+        "s6 caller capability user settings image exec tree scandir slots capacity supervisors \
+         leftovers room home root policy profiles gateways loggers"
     );
     let text = gw(&container, &["doctor"]);
     assert_eq!((text.code, text.stderr.as_str()), (0, ""));
     assert!(text.stdout.lines().all(|line| line.starts_with("ok    ")), "{}", text.stdout);
-<<<<<<< HEAD
-    assert_eq!(text.stdout.lines().count(), 19);
-=======
-    assert_eq!(text.stdout.lines().count(), 17);
->>>>>>> caps
+    assert_eq!(text.stdout.lines().count(), 20);
     let tree = match support::tree() {
         Tree::Root => "ok    tree         root: PID 1's, /run/service\n",
         Tree::User => "ok    tree         user: the gateways' user's own, /run/service\n",
