@@ -158,11 +158,12 @@ Exit codes: 0 done, 1 there is no room, or reconcile would skip it, 4 registered
     cmd::reconcile::run, (0, 0), "reconcile [--boot] [--dry-run] [--prune] [--policy auto|profiles|root]",
     "make a slot for every profile; start those meant to run",
 "Makes a slot in the scandir for default and for every directory of profiles/, or link
-to one, that holds SOUL.md; by its first name for one that has two. It is up if desired_state in the profile's gateway_state.json is
-running, or, without one, gateway_state is running, draining or degraded. Prints a
-line a profile; logs/container-boot.log gets it too, at boot and when something was
-changed. Running gateways are left alone. As root it first hands scandir and control
-FIFO to hermes, then becomes hermes. Called as NN-reconcile-profiles it is reconcile --boot.
+to one, that holds SOUL.md; by its first name for one that has two. It is up if
+desired_state in the profile's gateway_state.json is running, or, without one,
+gateway_state is running, draining or degraded. Prints a line a profile;
+logs/container-boot.log gets it too, at boot and when something was changed. Running
+gateways are left alone. As root it first hands scandir and control FIFO to hermes, then
+becomes hermes. Called as NN-reconcile-profiles it is reconcile --boot.
 Where the main program is gateway run --no-supervise, default stays down.
 
 Policy profiles: each profile's own intent decides. Policy root: default serves all. The
