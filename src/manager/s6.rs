@@ -143,7 +143,7 @@ impl S6<'_> {
                 let _lock = self.lock()?;
                 let user = &self.context.settings.place()?.user;
                 // One that goes meanwhile is told by what comes next.
-                if_there(standby::take_over(&self.slots, profile, user, true)).map(drop)
+                if_there(standby::take_over(&self.slots, profile, user, false)).map(drop)
             }
             false => Ok(()),
         }
