@@ -23,7 +23,7 @@ use crate::sys::dir::Dir;
 use crate::sys::identity;
 use crate::sys::{Name, poll, raise_descriptor_limit};
 use crate::text::{Shown, shell_word};
-use findings::{Checks, Findings};
+use findings::{Checks, Findings, Found};
 use loggers::Logger;
 use services::room;
 use std::time::Duration;
@@ -72,39 +72,34 @@ struct Tended {
 
 /// Runs the command: 1 if something fails, else 0.
 pub(crate) fn run(context: &Context) -> Result<u8> {
-    let mut findings = Findings::new();
+    let mut findings = Findings::new(&context.output);
     examine(context, &mut findings);
-    findings.print(&context.output)?;
-    Ok(findings.any_failure().into())
+    findings.print()?;
+    Ok(findings.any_failure.into())
 }
 
 fn examine(context: &Context, findings: &mut Findings) {
     findings.begin("s6");
-    let not_ours = |what: &str, instead: &str, findings: &mut Findings| {
-        findings.fail(format_args!("{what} supervises services here"), format_args!("{instead}"));
-    };
     match manager::detect(context) {
         Ok(Supervisor::S6) => {}
-        Ok(Supervisor::Systemd) => return not_ours("systemd", "hermes gateway", findings),
-        Ok(Supervisor::None) => return not_ours("nothing", "hermes gateway run", findings),
-        Err(error) => return findings.fail_of(&error, "mount /proc"),
+        Ok(Supervisor::Systemd) => return findings.add(Found::NotS6, &[b"systemd", b""]),
+        Ok(Supervisor::None) => return findings.add(Found::NotS6, &[b"nothing", b" run"]),
+        Err(error) => return findings.add_error(Found::NoProc, &error, b""),
     }
     let place = match context.settings.place() {
         Ok(place) => place,
         Err(error) => {
             findings.begin("settings");
-            findings.fail_of(&error, "man hermes-gw");
+            findings.add_error(Found::WrongSetting, &error, b"");
             return services::warn_of_settings(findings, &context.settings.flaws);
         }
     };
     let mut doctor = match Doctor::new(context, place) {
         Ok(doctor) => doctor,
-        Err(error) => {
-            return findings.fail_of(&error, "as root: hermes-gw reconcile --boot");
-        }
+        Err(error) => return findings.add_error(Found::NotPrepared, &error, b""),
     };
     findings.run(&doctor, Doctor::ENTITLED);
-    if findings.any_failure() {
+    if findings.any_failure {
         return;
     }
     // Only root may know where each of root's processes is.
@@ -207,13 +202,13 @@ impl<'a> Doctor<'a> {
         tried.err().filter(|error| error.kind != Kind::Missing)
     }
 
-    /// The same as a finding, with what does not work `without`; whether there is none. Where it
-    /// is denied, `path` is to be given to the gateways' user.
+    /// The same as a finding, and whether there is none. Where it is denied, `path` is to be given
+    /// to the gateways' user.
     fn may_write(
         &self,
         findings: &mut Findings,
         (dir, name): (&Dir, &[u8]),
-        without: &str,
+        found: Found,
         path: &[u8],
     ) -> bool {
         let Some(error) = self.refusal(dir, name) else { return true };
@@ -222,7 +217,7 @@ impl<'a> Doctor<'a> {
             (_, Some(READ_ONLY)) => "mount it without :ro or readOnly".into(),
             _ => String::from("df -a ") + &shell_word(path),
         };
-        findings.fail_of(&error.hint(without), &remedy);
+        findings.add_error(found, &error, remedy.as_bytes());
         false
     }
 
