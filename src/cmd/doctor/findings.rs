@@ -17,8 +17,8 @@ pub(super) type Checks<'a> = (&'static str, &'a [Check<'a>]);
 /// Declares what can be found: how bad it is (ok, warn, fail), what is so and why that matters,
 /// and what to type, or to set, against it; empty for nothing.
 ///
-/// `{0}` is the first of the places, as it is; `{0s}` the same as [`Shown`] shows it, and `{0w}`
-/// as a [`shell_word`].
+/// `$0` is the first of the places, as it is; `@0` the same as [`Shown`] shows it, and `%0` as a
+/// [`shell_word`].
 macro_rules! found {
     ($($found:ident, $level:literal, $text:literal, $remedy:literal;)*) => {
         /// What can be found, a row of the table each.
@@ -30,94 +30,94 @@ macro_rules! found {
 }
 
 found! {
-    Fails, "fail", "{0}", "{1}";
-    Warns, "warn", "{0}", "{1}";
-    GatewayFails, "fail", "{0}: {1}", "hermes-gw {2} {0}";
-    GatewayWarns, "warn", "{0}: {1}", "hermes-gw {2} {0}";
+    Fails, "fail", "$0", "$1";
+    Warns, "warn", "$0", "$1";
+    GatewayFails, "fail", "$0: $1", "hermes-gw $2 $0";
+    GatewayWarns, "warn", "$0: $1", "hermes-gw $2 $0";
     NotLookedAt, "ok", "not looked at", "";
     // s6, caller, capability
-    NotS6, "fail", "{0} supervises services here", "hermes gateway{1}";
-    NoProc, "fail", "{0}", "mount /proc";
-    NoMainProgram, "warn", "{0}", "mount /proc";
-    WrongSetting, "fail", "{0}", "man hermes-gw";
-    Setting, "warn", "{0}", "man hermes-gw";
-    NotPrepared, "fail", "{0}", "as root: hermes-gw reconcile --boot";
+    NotS6, "fail", "$0 supervises services here", "hermes gateway$1";
+    NoProc, "fail", "$0", "mount /proc";
+    NoMainProgram, "warn", "$0", "mount /proc";
+    WrongSetting, "fail", "$0", "man hermes-gw";
+    Setting, "warn", "$0", "man hermes-gw";
+    NotPrepared, "fail", "$0", "as root: hermes-gw reconcile --boot";
     S6, "ok", "s6-svscan is PID 1", "";
-    S6WithMain, "ok", "s6-svscan is PID 1; default: {0}", "";
-    Assumed, "ok", "assumed by --scandir; here is {0}", "";
-    AssumedFor, "ok", "by --scandir; {0}", "";
+    S6WithMain, "ok", "s6-svscan is PID 1; default: $0", "";
+    Assumed, "ok", "assumed by --scandir; here is $0", "";
+    AssumedFor, "ok", "by --scandir; $0", "";
     Root, "ok", "root", "";
-    User, "ok", "user {0}", "";
-    Stranger, "fail", "user {0} may neither look at gateways nor control them",
-        "docker exec -u {1s}";
+    User, "ok", "user $0", "";
+    Stranger, "fail", "user $0 may neither look at gateways nor control them",
+        "docker exec -u @1";
     Capabilities, "ok", "PID 1 has those that s6 needs", "";
     // user, settings, image, exec
-    RunAs, "ok", "gateways run as {0}user {1}", "";
+    RunAs, "ok", "gateways run as $0user $1", "";
     Settings, "ok", "all can be read", "";
     Image, "ok", "programs and boot entry are there", "";
-    NoProgram, "fail", "/{0} is not there", "COPY it into the image";
-    NoBootEntry, "warn", "nothing in {0} makes slots when the container starts",
+    NoProgram, "fail", "/$0 is not there", "COPY it into the image";
+    NoBootEntry, "warn", "nothing in $0 makes slots when the container starts",
         "COPY rootfs/ into the image";
     OtherBundle, "warn",
         "s6-overlay starts none of the services: its bundle `user` is without them",
         "RUN cp -R /etc/s6-overlay/user-bundles.d/user/contents.d /etc/s6-overlay/s6-rc.d/user/";
     Scripts, "ok", "scripts of slots can run", "";
     // tree, scandir
-    NoScan, "fail", "no s6-svscan runs on {0s}", "{1}";
-    OtherTree, "fail", "{0} has {1s}, too: two may run",
-        "HERMES_GW_TREE={2} hermes-gw --scandir {0} unregister {3w}";
-    Tree, "ok", "{0}: {1}, {2s}", "";
+    NoScan, "fail", "no s6-svscan runs on @0", "$1";
+    OtherTree, "fail", "$0 has @1, too: two may run",
+        "HERMES_GW_TREE=$2 hermes-gw --scandir $0 unregister %3";
+    Tree, "ok", "$0: $1, @2", "";
     Scandir, "ok", "the gateways' user may add and remove slots", "";
     // slots, capacity, supervisors, leftovers
-    BadSlot, "fail", "{0}: {1}", "{2}";
-    Unsupervised, "fail", "{0}: nobody supervises it", "hermes-gw reconcile";
-    OldFiles, "warn", "{0}: its files are not those of this hermes-gw", "hermes-gw reconcile";
-    NoLogger, "fail", "{0}: its logger is not up, and it hangs once it has said too much",
-        "/command/s6-svc -u {1w}/log";
-    ManyS6, "fail", "status files of {0} bytes: not all are of one s6 that is known",
+    BadSlot, "fail", "$0: $1", "$2";
+    Unsupervised, "fail", "$0: nobody supervises it", "hermes-gw reconcile";
+    OldFiles, "warn", "$0: its files are not those of this hermes-gw", "hermes-gw reconcile";
+    NoLogger, "fail", "$0: its logger is not up, and it hangs once it has said too much",
+        "/command/s6-svc -u %1/log";
+    ManyS6, "fail", "status files of $0 bytes: not all are of one s6 that is known",
         "hermes-gw status";
-    Slots, "ok", "{0} gateways, each supervised, with a logger; {1}", "";
-    NoRoom, "fail", "{0} of {1} gateways that s6-svscan can hold: there is no room for another",
-        "{2}";
-    LittleRoom, "warn", "{0} of {1} gateways that s6-svscan can hold: there is little room",
-        "{2}";
-    Capacity, "ok", "{0} of {1} gateways that s6-svscan can hold", "";
-    FewDescriptors, "warn", "{0} gateways at once need {1} descriptors, more than allowed", "{2}";
+    Slots, "ok", "$0 gateways, each supervised, with a logger; $1", "";
+    NoRoom, "fail", "$0 of $1 gateways that s6-svscan can hold: there is no room for another",
+        "$2";
+    LittleRoom, "warn", "$0 of $1 gateways that s6-svscan can hold: there is little room",
+        "$2";
+    Capacity, "ok", "$0 of $1 gateways that s6-svscan can hold", "";
+    FewDescriptors, "warn", "$0 gateways at once need $1 descriptors, more than allowed", "$2";
     NoSupervisors, "ok", "not looked at: /proc hides them from this user", "";
-    Orphan, "fail", "{0}, which is no slot any more", "hermes-gw reconcile --prune";
-    Supervisors, "ok", "{0}, each on its slot", "";
+    Orphan, "fail", "$0, which is no slot any more", "hermes-gw reconcile --prune";
+    Supervisors, "ok", "$0, each on its slot", "";
     Changing, "ok", "not looked at: another hermes-gw changes the scandir", "";
-    NoSlot, "fail", "{0s} is no slot of a gateway", "rm -r {0w}";
-    Killed, "warn", "{0s} was left by a call that was killed", "hermes-gw reconcile";
+    NoSlot, "fail", "@0 is no slot of a gateway", "rm -r %0";
+    Killed, "warn", "@0 was left by a call that was killed", "hermes-gw reconcile";
     Leftovers, "ok", "none in the scandir", "";
     // room, home
-    FullDisk, "fail", "{0s} has room for {1} bytes{2}: states are lost", "df -a {0w}";
-    Disk, "ok", "{0s} has {1} MiB left", "";
-    NoProfiles, "fail", "{0}", "ls -ld {1w}/profiles";
-    NoState, "fail", "{0}: its gateway cannot keep its state, and what start and stop want \
-        ends with the container", "{1}";
-    NoLog, "fail", "{0}: what gateways say is lost", "{1}";
+    FullDisk, "fail", "@0 has room for $1 bytes$2: states are lost", "df -a %0";
+    Disk, "ok", "@0 has $1 MiB left", "";
+    NoProfiles, "fail", "$0", "ls -ld %1/profiles";
+    NoState, "fail", "$0: its gateway cannot keep its state, and what start and stop want \
+        ends with the container", "$1";
+    NoLog, "fail", "$0: what gateways say is lost", "$1";
     // root
-    RootByRight, "ok", "{0} can become root, as s6 works", "";
-    RootByScript, "fail", "{0} can become root by {1s}, which gives away root's services",
-        "RUN rm {1s}";
-    RootByPath, "fail", "{0} can become root by {1s}, which is in PATH before /usr/bin",
-        "ENV PATH= without {1s}";
-    NoRoot, "ok", "{0} cannot become root by what is looked at", "";
+    RootByRight, "ok", "$0 can become root, as s6 works", "";
+    RootByScript, "fail", "$0 can become root by @1, which gives away root's services",
+        "RUN rm @1";
+    RootByPath, "fail", "$0 can become root by @1, which is in PATH before /usr/bin",
+        "ENV PATH= without @1";
+    NoRoot, "ok", "$0 cannot become root by what is looked at", "";
     // policy, profiles
-    Policy, "ok", "{0}", "";
-    SlotMissing, "warn", "{0}: a profile without a slot", "hermes-gw register --down {0}";
-    ProfileMissing, "warn", "{0}: a slot without a profile", "hermes-gw unregister {0}";
-    MountedAlone, "fail", "{0s} is mounted alone: its gateway cannot keep its state, and what \
+    Policy, "ok", "$0", "";
+    SlotMissing, "warn", "$0: a profile without a slot", "hermes-gw register --down $0";
+    ProfileMissing, "warn", "$0: a slot without a profile", "hermes-gw unregister $0";
+    MountedAlone, "fail", "@0 is mounted alone: its gateway cannot keep its state, and what \
         start and stop want ends with the container", "mount the directory instead";
-    BadLink, "warn", "{0s}: {1}", "namei -l {0w}";
-    BadEntry, "warn", "{0s}: {1}", "mv -n {0w} {2w}";
-    Profiles, "ok", "{0}, each with a slot and a state file that can be read", "";
+    BadLink, "warn", "@0: $1", "namei -l %0";
+    BadEntry, "warn", "@0: $1", "mv -n %0 %2";
+    Profiles, "ok", "$0, each with a slot and a state file that can be read", "";
     // gateways, loggers
-    BadStatus, "fail", "{0}: {1}", "/command/s6-svc -c {2w}";
-    TwoRun, "warn", "{0}: up, and {1}: two run", "hermes-gw stop {0}";
-    Gateways, "ok", "{0} up, the others down as they are meant to be", "";
-    LoggerDies, "fail", "{0}: its logger does not stay up, {1}: {2}", "{3}{4w}";
+    BadStatus, "fail", "$0: $1", "/command/s6-svc -c %2";
+    TwoRun, "warn", "$0: up, and $1: two run", "hermes-gw stop $0";
+    Gateways, "ok", "$0 up, the others down as they are meant to be", "";
+    LoggerDies, "fail", "$0: its logger does not stay up, $1: $2", "$3%4";
     Loggers, "ok", "each stays up", "";
 }
 
@@ -155,9 +155,8 @@ impl<'a> Findings<'a> {
     /// a check that has found nothing else.
     #[inline(never)]
     pub(super) fn add(&mut self, found: Found, places: &[&[u8]]) {
-        let row = part(&self.table, '\n', found as usize).unwrap_or_default();
-        let [level, text, remedy] =
-            [0, 1, 2].map(|at| fill(part(row, '\t', at).unwrap_or_default(), places));
+        let row = fill(part(&self.table, '\n', found as usize).unwrap_or_default(), places);
+        let [level, text, remedy] = [0, 1, 2].map(|at| part(&row, '\t', at).unwrap_or_default());
         if level == "ok" && self.is_told {
             return;
         }
@@ -166,11 +165,11 @@ impl<'a> Findings<'a> {
         if self.output.json {
             // The keys are stable.
             let mut row = Row::new();
-            row.text("check", self.check).text("level", &level).text("text", &text);
-            row.text_or_null("remedy", (!remedy.is_empty()).then_some(&remedy));
+            row.text("check", self.check).text("level", level).text("text", text);
+            row.text_or_null("remedy", (!remedy.is_empty()).then_some(remedy));
             self.all.push(row.end());
         } else if level != "ok" || self.output.verbosity != Verbosity::Quiet {
-            self.all.push(line(&level, self.check, &text, &remedy, self.output.colours()));
+            self.all.push(line(level, self.check, text, remedy, self.output.colours()));
         }
     }
 
@@ -209,36 +208,29 @@ impl<'a> Findings<'a> {
 
 /// The text of `row` with what is to stand in its places.
 fn fill(row: &str, places: &[&[u8]]) -> String {
-    let mut text = String::new();
-    for piece in row.split('}') {
-        let (before, place) = piece.split_once('{').unwrap_or((piece, ""));
-        text += before;
-        if let [at, how @ ..] = place.as_bytes() {
-            let place = places[usize::from(at - b'0')];
-            text += &match how {
-                b"s" => Shown(place).to_string(),
-                b"w" => shell_word(place),
-                _ => String::from_utf8_lossy(place).into(),
-            };
+    let (mut text, mut bytes) = (String::new(), row.bytes());
+    while let Some(byte) = bytes.next() {
+        let mut place = || places[usize::from(bytes.next().unwrap_or_default() - b'0')];
+        match byte {
+            b'$' => text += str::from_utf8(place()).unwrap_or_default(),
+            b'@' => text += &Shown(place()).to_string(),
+            b'%' => text += &shell_word(place()),
+            _ => text.push(char::from(byte)),
         }
     }
     text
 }
 
 fn line(level: &str, check: &str, text: &str, remedy: &str, colour: bool) -> String {
-    let (word, code) = match level {
-        "ok" => ("ok  ", "32"),
-        "warn" => ("warn", "33"),
-        _ => ("FAIL", "31"),
+    let (word, on) = match level {
+        "ok" => ("ok  ", "\x1b[32m"),
+        "warn" => ("warn", "\x1b[33m"),
+        _ => ("FAIL", "\x1b[31m"),
     };
-    let (on, off) =
-        if colour { (["\x1b[", code, "m"].concat(), "\x1b[0m") } else { Default::default() };
-    let mut line = format!("{on}{word}{off}  {check:<11}  {text}");
-    if !remedy.is_empty() {
-        line += "; try: ";
-        line += remedy;
-    }
-    line + "\n"
+    let (on, off) = if colour { (on, "\x1b[0m") } else { ("", "") };
+    let fill = &"           "[check.len()..];
+    let hint = if remedy.is_empty() { "" } else { "; try: " };
+    [on, word, off, "  ", check, fill, "  ", text, hint, remedy, "\n"].concat()
 }
 
 #[cfg(test)]
@@ -249,7 +241,7 @@ mod tests {
     fn places_are_filled_as_the_row_asks_for() {
         assert_eq!(PACKED.unpack(), TEXTS);
         let places: [&[u8]; 2] = [b"a", b"/b c\n"];
-        assert_eq!(fill("{0}: {1s}, {0}; {1w}/", &places), "a: /b c\\x0a, a; $'/b c\\x0a'/");
+        assert_eq!(fill("$0: @1, $0; %1/", &places), "a: /b c\\x0a, a; $'/b c\\x0a'/");
         assert_eq!(fill("", &places), "");
     }
 }
