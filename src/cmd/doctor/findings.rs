@@ -115,9 +115,9 @@ found! {
     Profiles, "ok", "$0, each with a slot and a state file that can be read", "";
     // gateways, loggers
     BadStatus, "fail", "$0: $1", "/command/s6-svc -c %2";
-    TwoRun, "warn", "$0: up, and $1: two run", "hermes-gw stop $0";
+    TwoRun, "warn", "$0: up, and $2: two run", "hermes-gw stop $0";
     Gateways, "ok", "$0 up, the others down as they are meant to be", "";
-    LoggerDies, "fail", "$0: its logger does not stay up, $1: $2", "$3%4";
+    LoggerDies, "fail", "$0: its logger does not stay up, $1: $2", "$3";
     Loggers, "ok", "each stays up", "";
 }
 

@@ -150,10 +150,8 @@ impl Doctor<'_> {
         let up =
             seen.any(|it| it.observation.profile == *profile && it.observation.state == State::Up);
         let verb = if up { "start" } else { "stop" };
-        let remedy = match error.kind {
-            Kind::Denied => self.chown(self.root()),
-            _ => format!("hermes-gw {verb} {}", profile.name()),
-        };
+        let other = ["hermes-gw ", verb, " ", profile.name()];
+        let remedy = self.remedy(error, self.root(), &other);
         findings.add_error(Found::Warns, error, remedy.as_bytes());
     }
 
@@ -164,33 +162,26 @@ impl Doctor<'_> {
         let main_is_default = self.context.main_is_default().unwrap_or(false);
         for seen in &self.seen {
             let it = &seen.observation;
-            let (name, text) = (it.profile.name().as_bytes(), it.text());
-            let mut add = |found, verb: &str| {
-                findings.add(found, &[name, text.as_bytes(), verb.as_bytes()]);
-            };
-            match (it.state, it.last_exit) {
-                (State::Parked, Some(Exit::Code(0))) => add(Found::GatewayWarns, "start"),
-                (State::Parked | State::BackingOff, _) => add(Found::GatewayFails, "logs"),
-                (State::Unreadable, _) => {
-                    // s6-supervise writes its status anew for any letter, and this does no harm.
-                    let slot = self.s6.slots.path_of(&it.profile);
-                    findings.add(Found::BadStatus, &[name, text.as_bytes(), &slot]);
-                }
+            up += usize::from(it.state == State::Up);
+            let slot = self.s6.slots.path_of(&it.profile);
+            let (found, place): (_, &[u8]) = match (it.state, it.last_exit) {
+                (State::Parked, Some(Exit::Code(0))) => (Found::GatewayWarns, b"start"),
+                (State::Parked | State::BackingOff, _) => (Found::GatewayFails, b"logs"),
+                // s6-supervise writes its status anew for any letter, and this does no harm.
+                (State::Unreadable, _) => (Found::BadStatus, &slot),
                 (State::Up, _) if main_is_default && it.profile == Profile::Default => {
-                    findings.add(Found::TwoRun, &[name, MAIN_IS_DEFAULT.as_bytes()]);
+                    (Found::TwoRun, MAIN_IS_DEFAULT.as_bytes())
                 }
                 // Two gateways use one token.
-                (State::Up, _) if it.served => add(Found::GatewayWarns, "stop"),
+                (State::Up, _) if it.served => (Found::GatewayWarns, b"stop"),
                 _ if it.deaths.is_none_or(|deaths| deaths >= RESTLESS) => {
-                    add(Found::GatewayWarns, "logs");
+                    (Found::GatewayWarns, b"logs")
                 }
-                _ if !it.is_well() && it.state == State::Down => {
-                    add(Found::GatewayWarns, "start");
-                }
-                _ if it.paused => add(Found::GatewayWarns, "signal CONT"),
-                _ => {}
-            }
-            up += usize::from(it.state == State::Up);
+                _ if !it.is_well() && it.state == State::Down => (Found::GatewayWarns, b"start"),
+                _ if it.paused => (Found::GatewayWarns, b"signal CONT"),
+                _ => continue,
+            };
+            findings.add(found, &[it.profile.name().as_bytes(), it.text().as_bytes(), place]);
         }
         findings.add(Found::Gateways, &[up.to_string().as_bytes()]);
     }

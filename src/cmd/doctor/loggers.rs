@@ -8,6 +8,7 @@ use crate::s6::scandir::split;
 use crate::s6::service::Service;
 use crate::sys::dir::Dir;
 use crate::sys::{clock, if_there};
+use crate::text::shell_word;
 use std::time::Duration;
 
 /// So many deaths are a row, if they took at most so many seconds, which ends when for some times
@@ -87,17 +88,14 @@ impl Doctor<'_> {
             };
             let name = seen.observation.profile.name();
             let path = [&self.place.home, &b"/logs/gateways/"[..], name.as_bytes()].concat();
-            let (mut why, mut remedy) =
-                (String::from("docker logs has its last words"), String::from("ls -ld "));
-            if let Err(error) = use_as_logger(&path) {
-                why = error.to_string();
-                if error.kind == Kind::Denied {
-                    remedy = ["as root: chown -R ", &self.user_name(), " "].concat();
-                }
-            }
+            let ls = ["ls -ld ", &shell_word(&path)];
+            let (why, remedy) = match use_as_logger(&path) {
+                Ok(()) => ("docker logs has its last words".into(), ls.concat()),
+                Err(error) => (error.to_string(), self.remedy(&error, &path, &ls)),
+            };
             let exit = exit.to_string();
-            let [exit, why, remedy] = [&exit, &why, &remedy].map(|it| it.as_bytes());
-            findings.add(Found::LoggerDies, &[name.as_bytes(), exit, why, remedy, &path]);
+            let places = [name, &exit, &why, &remedy].map(str::as_bytes);
+            findings.add(Found::LoggerDies, &places);
         }
         findings.add(Found::Loggers, &[]);
     }

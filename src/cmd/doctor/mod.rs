@@ -194,6 +194,16 @@ impl<'a> Doctor<'a> {
         format!("as root: chown -R {} {}", self.user_name(), shell_word(path))
     }
 
+    /// What helps against `error`: where it is that it is denied, to give `path` to the gateways'
+    /// user, else `other`.
+    #[inline(never)]
+    fn remedy(&self, error: &Error, path: &[u8], other: &[&str]) -> String {
+        match error.kind {
+            Kind::Denied => self.chown(path),
+            _ => other.concat(),
+        }
+    }
+
     /// Why the gateways' user cannot write to `name` in `dir`, if so. What is not there is made
     /// when it is needed.
     fn refusal(&self, dir: &Dir, name: &[u8]) -> Option<Box<Error>> {
@@ -212,10 +222,9 @@ impl<'a> Doctor<'a> {
         path: &[u8],
     ) -> bool {
         let Some(error) = self.refusal(dir, name) else { return true };
-        let remedy = match (error.kind, error.errno()) {
-            (Kind::Denied, _) => self.chown(path),
-            (_, Some(READ_ONLY)) => "mount it without :ro or readOnly".into(),
-            _ => String::from("df -a ") + &shell_word(path),
+        let remedy = match error.errno() {
+            Some(READ_ONLY) => "mount it without :ro or readOnly".into(),
+            _ => self.remedy(&error, path, &["df -a ", &shell_word(path)]),
         };
         findings.add_error(found, &error, remedy.as_bytes());
         false

@@ -133,12 +133,10 @@ impl Doctor<'_> {
             let name = seen.observation.profile.name();
             let path = self.s6.slots.path_of(&seen.observation.profile);
             if let Err(error) | Ok(Tended { refused: Some(error), .. }) = &seen.slot {
-                let remedy = match error.kind {
-                    Kind::Denied => self.chown(&path),
-                    _ => ["hermes-gw unregister ", name].concat(),
-                };
-                let (text, remedy) = (error.to_string(), remedy.as_bytes());
-                findings.add(Found::BadSlot, &[name.as_bytes(), text.as_bytes(), remedy]);
+                let remedy = self.remedy(error, &path, &["hermes-gw unregister ", name]);
+                let text = error.to_string();
+                let places = [name, &text, &remedy].map(str::as_bytes);
+                findings.add(Found::BadSlot, &places);
             }
             let Ok(slot) = &seen.slot else { continue };
             let no_logger = slot.logger == Logger::IsDown;
