@@ -3,7 +3,7 @@
 use super::Doctor;
 use crate::error::{Error, Result};
 use crate::options::Verbosity;
-use crate::output::{self, Output, Row};
+use crate::output::{Output, Row};
 use crate::text::packed::Packed;
 use crate::text::{Shown, part, shell_word};
 
@@ -84,7 +84,8 @@ found! {
     Capacity, "ok", "$0 of $1 gateways that s6-svscan can hold", "";
     FewDescriptors, "warn", "$0 gateways at once need $1 descriptors, more than allowed", "$2";
     NoSupervisors, "ok", "not looked at: /proc hides them from this user", "";
-    Orphan, "fail", "$0, which is no slot any more", "hermes-gw reconcile --prune";
+    Orphan, "fail", "process @0 supervises @1, which is no slot any more",
+        "hermes-gw reconcile --prune";
     Supervisors, "ok", "$0, each on its slot", "";
     Changing, "ok", "not looked at: another hermes-gw changes the scandir", "";
     NoSlot, "fail", "@0 is no slot of a gateway", "rm -r %0";
@@ -134,8 +135,8 @@ pub(super) struct Findings<'a> {
     is_told: bool,
     /// Whether something does not work.
     pub(super) any_failure: bool,
-    /// What was found, as JSON or as lines.
-    all: Vec<String>,
+    /// What was found, as lines, or as JSON with a comma after each.
+    pub(super) all: String,
 }
 
 impl<'a> Findings<'a> {
@@ -147,7 +148,7 @@ impl<'a> Findings<'a> {
             check: "",
             is_told: false,
             any_failure: false,
-            all: Vec::new(),
+            all: String::new(),
         }
     }
 
@@ -167,9 +168,10 @@ impl<'a> Findings<'a> {
             let mut row = Row::new();
             row.text("check", self.check).text("level", level).text("text", text);
             row.text_or_null("remedy", (!remedy.is_empty()).then_some(remedy));
-            self.all.push(row.end());
+            self.all += &row.end();
+            self.all.push(',');
         } else if level != "ok" || self.output.verbosity != Verbosity::Quiet {
-            self.all.push(line(level, self.check, text, remedy, self.output.colours()));
+            self.all += &line(level, self.check, text, remedy, self.output.colours());
         }
     }
 
@@ -200,9 +202,13 @@ impl<'a> Findings<'a> {
     }
 
     /// Prints them.
-    pub(super) fn print(&self) -> Result<()> {
-        let all = &self.all;
-        self.output.say(&if self.output.json { output::array(all) } else { all.concat() })
+    pub(super) fn print(mut self) -> Result<()> {
+        if self.output.json {
+            // The last comma.
+            self.all.pop();
+            self.all = ["[", &self.all, "]\n"].concat();
+        }
+        self.output.say(&self.all)
     }
 }
 

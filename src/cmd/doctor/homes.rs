@@ -11,14 +11,11 @@ use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::Profile;
 use crate::sys::dir::{self, Dir};
 use crate::sys::meta::FileKind;
-use crate::sys::{Name, if_there};
+use crate::sys::if_there;
 use crate::text::shell_word;
 
 /// From so many deaths on, a gateway that is up is one that does not stay up.
 const RESTLESS: usize = 3;
-
-/// An entry of `profiles/` that is skipped, why, and whether that is for another one's sake.
-type Skipped = (Name, String, bool);
 
 impl Doctor<'_> {
     fn root(&self) -> &[u8] {
@@ -62,21 +59,27 @@ impl Doctor<'_> {
 
     /// Slots against profiles.
     pub(super) fn profiles(&self, findings: &mut Findings) {
+        if self.each_profile(findings).is_err() {
+            // What keeps it from being opened was told above.
+            findings.add(Found::NotLookedAt, &[]);
+        }
+    }
+
+    fn each_profile(&self, findings: &mut Findings) -> Result<()> {
         let mut known = vec![Profile::Default];
+        // A home that cannot be used is not gone.
         let mut unusable = Vec::new();
-        let each = |homes: Homes| {
-            homes.each_named(&mut |name, entry| match entry {
-                Entry::Home(profile, _) => known.push(profile),
-                Entry::Twin(_, other) => unusable.push((name, home::is_twin_of(&other), true)),
-                Entry::Unusable(why) => unusable.push((name, why, false)),
-            })?;
-            Ok(homes)
-        };
-        // What keeps it from being opened was told above.
-        let Ok(homes) = self.context.homes().and_then(each) else {
-            return findings.add(Found::NotLookedAt, &[]);
-        };
-        unusable.iter().for_each(|entry| self.unusable(findings, &homes, entry));
+        let homes = self.context.homes()?;
+        homes.each_named(&mut |name, entry| match entry {
+            Entry::Home(profile, _) => known.push(profile),
+            Entry::Twin(_, other) => {
+                self.unusable(findings, &homes, &name, &home::is_twin_of(&other), true);
+            }
+            Entry::Unusable(why) => {
+                self.unusable(findings, &homes, &name, &why, false);
+                unusable.push(name);
+            }
+        })?;
         // Where the root home cannot be written to, that was told above.
         let logs = match self.refusal(homes.root(), b".") {
             None => Some(home::logs(homes.root())),
@@ -95,13 +98,12 @@ impl Doctor<'_> {
         }
         for seen in self.seen.iter().filter(|it| !known.contains(&it.observation.profile)) {
             let name = seen.observation.profile.name();
-            // A home that cannot be used is not gone.
-            let is_there = |(it, _, twin): &Skipped| !twin && it[..] == *name.as_bytes();
-            if !unusable.iter().any(is_there) {
+            if !unusable.iter().any(|it| it[..] == *name.as_bytes()) {
                 findings.add(Found::ProfileMissing, &[name.as_bytes()]);
             }
         }
         findings.add(Found::Profiles, &[known.len().to_string().as_bytes()]);
+        Ok(())
     }
 
     /// Whether the `home` of `profile` can be used, and its log in `logs`, if both are to be
@@ -130,8 +132,11 @@ impl Doctor<'_> {
         }
     }
 
-    fn unusable(&self, findings: &mut Findings, homes: &Homes, (name, why, twin): &Skipped) {
-        let at = [b"profiles/", &name[..]].concat();
+    /// The entry `name` of `profiles/`, which is skipped: `why`, and whether that is for another
+    /// one's sake.
+    #[inline(never)]
+    fn unusable(&self, findings: &mut Findings, homes: &Homes, name: &[u8], why: &str, twin: bool) {
+        let at = [&b"profiles/"[..], name].concat();
         let path = homes.root().path_of(&at);
         let is_link = matches!(homes.root().kind(&at), Ok(Some(FileKind::Symlink)));
         let why = why.as_bytes();
@@ -139,7 +144,7 @@ impl Doctor<'_> {
             return findings.add(Found::Warns, &[why, self.chown(&path).as_bytes()]);
         }
         // namei shows where a path leads, link by link; mv is not to go over what is there.
-        let found = if is_link || *twin { Found::BadLink } else { Found::BadEntry };
+        let found = if is_link || twin { Found::BadLink } else { Found::BadEntry };
         findings.add(found, &[&path, why, self.root()]);
     }
 

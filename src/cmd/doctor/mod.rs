@@ -26,6 +26,7 @@ use crate::text::{Shown, shell_word};
 use findings::{Checks, Findings, Found};
 use loggers::Logger;
 use services::room;
+use std::mem;
 use std::time::Duration;
 
 /// How often slots are looked at that are not tended, and with which pause: a scan may be under
@@ -44,8 +45,6 @@ struct Doctor<'a> {
     /// Whether slots came or went while it was looked what there is.
     was_changing: bool,
     names: Vec<Name>,
-    /// How many supervisors of gateways there are, and which of them have no slot.
-    supervisors: Result<Option<(usize, Vec<String>)>>,
     /// Whether this process could become the gateways' user, if it was root.
     became_user: Result<()>,
     seen: Vec<Seen>,
@@ -74,8 +73,8 @@ struct Tended {
 pub(crate) fn run(context: &Context) -> Result<u8> {
     let mut findings = Findings::new(&context.output);
     examine(context, &mut findings);
-    findings.print()?;
-    Ok(findings.any_failure.into())
+    let any_failure = findings.any_failure;
+    findings.print().map(|()| any_failure.into())
 }
 
 fn examine(context: &Context, findings: &mut Findings) {
@@ -103,13 +102,17 @@ fn examine(context: &Context, findings: &mut Findings) {
         return;
     }
     // Only root may know where each of root's processes is.
-    doctor.supervisors = doctor.find_supervisors();
+    let before = mem::take(&mut findings.all);
+    findings.run(&doctor, ("supervisors", &[Doctor::supervisors]));
+    let supervisors = mem::replace(&mut findings.all, before);
     doctor.became_user = context.drop_root(&mut |_| Ok(()));
     if let Err(error) = doctor.look() {
         findings.begin("slots");
         return findings.fail_of(&error, "");
     }
     findings.run(&doctor, Doctor::OUTSIDE);
+    findings.all += &supervisors;
+    findings.run(&doctor, Doctor::REST);
     let mut observations = doctor.seen.iter_mut().map(|it| &mut it.observation);
     doctor.s6.drop_root_and_ask_homes(&mut observations);
     // Root that cannot become the gateways' user keeps away from the homes.
@@ -125,7 +128,7 @@ impl<'a> Doctor<'a> {
 
     /// s6's side, tried as the gateways' user; root that cannot become that one only looks.
     const OUTSIDE: Checks<'a> = (
-        "user settings image exec tree scandir slots capacity supervisors leftovers room",
+        "user settings image exec tree scandir slots capacity",
         &[
             Doctor::user,
             Doctor::settings,
@@ -135,10 +138,13 @@ impl<'a> Doctor<'a> {
             Doctor::scandir,
             Doctor::slots,
             Doctor::capacity,
-            Doctor::supervisors,
-            Doctor::leftovers,
-            |it, findings| room(findings, it.s6.slots.dir()),
         ],
+    );
+
+    /// The rest of it.
+    const REST: Checks<'a> = (
+        "leftovers room",
+        &[Doctor::leftovers, |it, findings| room(findings, it.s6.slots.dir())],
     );
 
     /// What is looked at as the gateways' user: the homes, and what comes of both.
@@ -162,7 +168,6 @@ impl<'a> Doctor<'a> {
             // Before the names, which are of no use then.
             was_changing: s6.slots.is_changing(),
             names: s6.slots.dir().names()?,
-            supervisors: Ok(Default::default()),
             became_user: Ok(()),
             seen: Vec::new(),
             context,

@@ -10,7 +10,7 @@ use crate::model::tree::Tree;
 use crate::s6::service::Service;
 use crate::sys::dir::Dir;
 use crate::sys::{MORE_DESCRIPTORS, Name, descriptor_limit, identity, if_there};
-use crate::text::{Shown, parts};
+use crate::text::parts;
 
 /// Less than this, in bytes, is a file system that is as good as full.
 const LITTLE: u64 = 1 << 20;
@@ -206,25 +206,16 @@ impl Doctor<'_> {
 
     /// Whether there are supervisors without a slot.
     pub(super) fn supervisors(&self, findings: &mut Findings) {
-        match &self.supervisors {
-            Ok(None) => findings.add(Found::NoSupervisors, &[]),
-            Ok(Some((count, orphans))) => {
-                for orphan in orphans {
-                    findings.add(Found::Orphan, &[orphan.as_bytes()]);
-                }
-                findings.add(Found::Supervisors, &[count.to_string().as_bytes()]);
-            }
-            Err(error) => findings.fail_of(error, ""),
+        if let Err(error) = self.find_supervisors(findings) {
+            findings.fail_of(&error, "");
         }
     }
 
-    /// How many supervisors there are, and which of them have no slot; `None` if that cannot be
-    /// seen.
-    pub(super) fn find_supervisors(&self) -> Result<Option<(usize, Vec<String>)>> {
+    fn find_supervisors(&self, findings: &mut Findings) -> Result<()> {
         let proc = Dir::open(PROC)?;
         // Those of the user tree are its user's own.
         let mut sees_them = self.s6.slots.tree == Tree::User;
-        let (mut count, mut orphans) = (0, Vec::new());
+        let (mut count, mut orphans) = (0_usize, Vec::new());
         for pid in proc.names()?.iter().filter(|pid| pid[0].is_ascii_digit()) {
             let cmdline = container::cmdline(&proc, pid)?;
             sees_them |= pid == b"1" && !cmdline.is_empty();
@@ -239,10 +230,18 @@ impl Doctor<'_> {
             let is_here =
                 self.s6.slots.dir().leads(name)? && at.map_or(true, |at| at.ends_with(name));
             if !is_here && !self.is_changing() {
-                orphans.push(format!("process {} supervises {}", Shown(pid), Shown(name)));
+                orphans.push([pid.clone(), name.into()]);
             }
         }
-        Ok(sees_them.then_some((count, orphans)))
+        if !sees_them {
+            findings.add(Found::NoSupervisors, &[]);
+            return Ok(());
+        }
+        for [pid, name] in &orphans {
+            findings.add(Found::Orphan, &[pid, name]);
+        }
+        findings.add(Found::Supervisors, &[count.to_string().as_bytes()]);
+        Ok(())
     }
 
     pub(super) fn leftovers(&self, findings: &mut Findings) {
