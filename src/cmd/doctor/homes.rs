@@ -70,13 +70,14 @@ impl Doctor<'_> {
         // A home that cannot be used is not gone.
         let mut unusable = Vec::new();
         let homes = self.context.homes()?;
-        homes.each_named(&mut |name, entry| match entry {
-            Entry::Home(profile, _) => known.push(profile),
-            Entry::Twin(_, other) => {
-                self.unusable(findings, &homes, &name, &home::is_twin_of(&other), true);
-            }
-            Entry::Unusable(why) => {
-                self.unusable(findings, &homes, &name, &why, false);
+        homes.each_named(&mut |name, entry| {
+            let (why, twin) = match entry {
+                Entry::Home(profile, _) => return known.push(profile),
+                Entry::Twin(_, other) => (home::is_twin_of(&other), true),
+                Entry::Unusable(why) => (why, false),
+            };
+            self.unusable(findings, &homes, &name, &why, twin);
+            if !twin {
                 unusable.push(name);
             }
         })?;
@@ -134,7 +135,6 @@ impl Doctor<'_> {
 
     /// The entry `name` of `profiles/`, which is skipped: `why`, and whether that is for another
     /// one's sake.
-    #[inline(never)]
     fn unusable(&self, findings: &mut Findings, homes: &Homes, name: &[u8], why: &str, twin: bool) {
         let at = [&b"profiles/"[..], name].concat();
         let path = homes.root().path_of(&at);

@@ -215,9 +215,10 @@ impl Doctor<'_> {
         let proc = Dir::open(PROC)?;
         // Those of the user tree are its user's own.
         let mut sees_them = self.s6.slots.tree == Tree::User;
-        let (mut count, mut orphans) = (0_usize, Vec::new());
+        let mut count = 0_usize;
         for pid in proc.names()?.iter().filter(|pid| pid[0].is_ascii_digit()) {
             let cmdline = container::cmdline(&proc, pid)?;
+            // PID 1 is the first of the names.
             sees_them |= pid == b"1" && !cmdline.is_empty();
             let mut args = parts(&cmdline, 0);
             let is_supervisor = args.next().is_some_and(|it| it.ends_with(b"s6-supervise"));
@@ -229,18 +230,12 @@ impl Doctor<'_> {
             let at = proc.link(&[pid, &b"/cwd"[..]].concat());
             let is_here =
                 self.s6.slots.dir().leads(name)? && at.map_or(true, |at| at.ends_with(name));
-            if !is_here && !self.is_changing() {
-                orphans.push([pid.clone(), name.into()]);
+            if !is_here && sees_them && !self.is_changing() {
+                findings.add(Found::Orphan, &[pid, name]);
             }
         }
-        if !sees_them {
-            findings.add(Found::NoSupervisors, &[]);
-            return Ok(());
-        }
-        for [pid, name] in &orphans {
-            findings.add(Found::Orphan, &[pid, name]);
-        }
-        findings.add(Found::Supervisors, &[count.to_string().as_bytes()]);
+        let found = if sees_them { Found::Supervisors } else { Found::NoSupervisors };
+        findings.add(found, &[count.to_string().as_bytes()]);
         Ok(())
     }
 
