@@ -47,7 +47,9 @@ struct Doctor<'a> {
     names: Vec<Name>,
     /// Whether this process could become the gateways' user, if it was root.
     became_user: Result<()>,
-    seen: Vec<Seen>,
+    /// Boxed, for one is long, and handed on.
+    #[allow(clippy::vec_box)]
+    seen: Vec<Box<Seen>>,
 }
 
 /// What one look at a slot has shown.
@@ -243,7 +245,7 @@ impl<'a> Doctor<'a> {
             }
         }
         let mut looks = 1;
-        while looks < LOOKS && !self.seen.iter().all(Seen::is_tended) {
+        while looks < LOOKS && !self.seen.iter().all(|it| it.is_tended()) {
             poll::pause(PAUSE);
             looks += 1;
             // From the end on, for one that has gone is removed.
@@ -260,17 +262,17 @@ impl<'a> Doctor<'a> {
     }
 
     /// One look at the slot of `profile`; `None` if it has gone meanwhile.
-    fn look_at(&self, profile: &Profile) -> Option<Seen> {
+    fn look_at(&self, profile: &Profile) -> Option<Box<Seen>> {
         let observer = self.s6.observer();
         match Gateway::open(&self.s6.slots, profile) {
             Ok(gateway) => {
                 let observation = observer.observe_open(&gateway, &gateway.deaths());
-                Some(Seen { slot: self.tended(&gateway), observation })
+                Some(Box::new(Seen { slot: self.tended(&gateway), observation }))
             }
             Err(error) if error.kind == Kind::Missing => None,
             Err(error) => {
                 let observation = observer.failed(profile, &error);
-                Some(Seen { slot: Err(error), observation })
+                Some(Box::new(Seen { slot: Err(error), observation }))
             }
         }
     }
