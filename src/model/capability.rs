@@ -73,7 +73,10 @@ mod tests {
         let docker = 0xa804_25fb;
         for capability in Capability::ALL {
             assert!(capability.is_in(docker), "{capability:?}");
-            assert!(!capability.is_in(docker & !(1 << BITS[capability as usize])), "{capability:?}");
+            assert!(
+                !capability.is_in(docker & !(1 << BITS[capability as usize])),
+                "{capability:?}"
+            );
         }
         assert!(!Capability::ALL.iter().any(|it| it.is_in(0)));
     }

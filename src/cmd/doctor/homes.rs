@@ -10,8 +10,8 @@ use crate::model::observation::State;
 use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::Profile;
 use crate::sys::dir::{self, Dir};
-use crate::sys::meta::FileKind;
 use crate::sys::if_there;
+use crate::sys::meta::FileKind;
 use crate::text::shell_word;
 
 /// From so many deaths on, a gateway that is up is one that does not stay up.
