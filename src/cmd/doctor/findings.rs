@@ -63,7 +63,9 @@ found! {
         "RUN cp -R /etc/s6-overlay/user-bundles.d/user/contents.d /etc/s6-overlay/s6-rc.d/user/";
     Scripts, "ok", "scripts of slots can run", "";
     // tree, scandir
-    NoScan, "fail", "no s6-svscan runs on @0", "$1";
+    NoScan, "fail", "no s6-svscan runs on @0", "docker restart";
+    NoScanOfUser, "fail", "no s6-svscan runs on @0",
+        "as root: /command/s6-svc -u /run/service/hermes-svscan";
     OtherTree, "fail", "$0 has @1, too: two may run",
         "HERMES_GW_TREE=$2 hermes-gw --scandir $0 unregister %3";
     Tree, "ok", "$0: $1, @2", "";
@@ -185,6 +187,14 @@ impl<'a> Findings<'a> {
     #[inline(never)]
     pub(super) fn fail_of(&mut self, error: &Error, remedy: &str) {
         self.add_error(Found::Fails, error, remedy.as_bytes());
+    }
+
+    /// Tells what kept a check from its end, if so.
+    #[inline(never)]
+    pub(super) fn end(&mut self, checked: Result<()>) {
+        if let Err(error) = checked {
+            self.fail_of(&error, "");
+        }
     }
 
     /// From here on findings are those of `check`.

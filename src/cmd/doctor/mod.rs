@@ -110,7 +110,7 @@ fn examine(context: &Context, findings: &mut Findings) {
     doctor.became_user = context.drop_root(&mut |_| Ok(()));
     if let Err(error) = doctor.look() {
         findings.begin("slots");
-        return findings.fail_of(&error, "");
+        return findings.end(Err(error));
     }
     findings.run(&doctor, Doctor::OUTSIDE);
     findings.all += &supervisors;

@@ -82,9 +82,8 @@ impl Doctor<'_> {
 
     /// What gateways and boots need of the image.
     pub(super) fn image(&self, findings: &mut Findings) {
-        if let Err(error) = look_at_image(findings) {
-            findings.fail_of(&error, "");
-        }
+        let looked = look_at_image(findings);
+        findings.end(looked);
         findings.add(Found::Image, &[]);
     }
 
@@ -92,19 +91,18 @@ impl Doctor<'_> {
     pub(super) fn tree(&self, findings: &mut Findings) {
         let tree = self.s6.slots.tree;
         let path = self.s6.slots.dir().path();
-        let (restart, other) = match tree {
-            Tree::Root => ("docker restart", Tree::User),
-            Tree::User => ("as root: /command/s6-svc -u /run/service/hermes-svscan", Tree::Root),
+        let (not_scanned, other) = match tree {
+            Tree::Root => (Found::NoScan, Tree::User),
+            Tree::User => (Found::NoScanOfUser, Tree::Root),
         };
         match self.s6.slots.scandir.is_scanned() {
             Ok(true) => {}
-            Ok(false) => findings.add(Found::NoScan, &[path, restart.as_bytes()]),
+            Ok(false) => findings.add(not_scanned, &[path]),
             Err(error) => findings.fail_of(&error, &self.hand_over()),
         }
-        if other.path().as_bytes() != path
-            && let Err(error) = look_at_other_tree(other, findings)
-        {
-            findings.fail_of(&error, "");
+        if other.path().as_bytes() != path {
+            let looked = look_at_other_tree(other, findings);
+            findings.end(looked);
         }
         findings.add(Found::Tree, &[tree.word().as_bytes(), tree.whose().as_bytes(), path]);
     }
@@ -206,9 +204,8 @@ impl Doctor<'_> {
 
     /// Whether there are supervisors without a slot.
     pub(super) fn supervisors(&self, findings: &mut Findings) {
-        if let Err(error) = self.find_supervisors(findings) {
-            findings.fail_of(&error, "");
-        }
+        let looked = self.find_supervisors(findings);
+        findings.end(looked);
     }
 
     fn find_supervisors(&self, findings: &mut Findings) -> Result<()> {
@@ -266,7 +263,7 @@ impl Doctor<'_> {
 pub(super) fn room(findings: &mut Findings, dir: &Dir) {
     let (bytes, files) = match dir.room() {
         Ok(room) => room,
-        Err(error) => return findings.fail_of(&error, ""),
+        Err(error) => return findings.end(Err(error)),
     };
     if bytes < LITTLE || files.is_some_and(|files| files < 100) {
         let files = files.map_or(String::new(), |files| format!(" and {files} files"));
@@ -278,8 +275,13 @@ pub(super) fn room(findings: &mut Findings, dir: &Dir) {
 
 /// What s6-overlay runs when the container starts.
 pub(super) fn boot_scripts() -> Result<Vec<Name>> {
-    let names = Dir::open(BOOT_SCRIPTS.as_bytes()).and_then(|dir| dir.names());
-    Ok(if_there(names)?.unwrap_or_default())
+    Ok(if_there(names(BOOT_SCRIPTS))?.unwrap_or_default())
+}
+
+/// The names in the directory at `path`.
+#[inline(never)]
+fn names(path: &str) -> Result<Vec<Name>> {
+    Dir::open(path.as_bytes())?.names()
 }
 
 fn look_at_image(findings: &mut Findings) -> Result<()> {
@@ -306,8 +308,7 @@ fn look_at_image(findings: &mut Findings) -> Result<()> {
 
 /// Slots in the scandir of the tree that is not used.
 fn look_at_other_tree(other: Tree, findings: &mut Findings) -> Result<()> {
-    let names = Dir::open(other.path().as_bytes()).and_then(|dir| dir.names());
-    let names = match names {
+    let names = match names(other.path()) {
         // Who may not look there has no gateways there.
         Err(error) if matches!(error.kind, Kind::Missing | Kind::Denied) => return Ok(()),
         names => names?,
