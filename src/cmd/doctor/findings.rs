@@ -78,7 +78,11 @@ found! {
         "/command/s6-svc -u %1/log";
     ManyS6, "fail", "status files of $0 bytes: not all are of one s6 that is known",
         "hermes-gw status";
-    Slots, "ok", "$0 gateways, each supervised, with a logger; $1", "";
+    Slots, "ok", "$0 gateways, each supervised, with a logger; no status yet", "";
+    Slots35, "ok", "$0 gateways, each supervised, with a logger; \
+        s6 up to 2.12, or from 2.14 on, by its status of 35 bytes", "";
+    Slots43, "ok", "$0 gateways, each supervised, with a logger; \
+        s6 2.13, by its status of 43 bytes", "";
     NoRoom, "fail", "$0 of $1 gateways that s6-svscan can hold: there is no room for another",
         "$2";
     LittleRoom, "warn", "$0 of $1 gateways that s6-svscan can hold: there is little room",
@@ -160,11 +164,14 @@ impl<'a> Findings<'a> {
     pub(super) fn add(&mut self, found: Found, places: &[&[u8]]) {
         let row = fill(part(&self.table, '\n', found as usize).unwrap_or_default(), places);
         let [level, text, remedy] = [0, 1, 2].map(|at| part(&row, '\t', at).unwrap_or_default());
-        if level == "ok" && self.is_told {
-            return;
-        }
+        let (word, colour) = match level {
+            "ok" if self.is_told => return,
+            "ok" => ("ok  ", "\x1b[32m"),
+            "warn" => ("warn", "\x1b[33m"),
+            _ => ("FAIL", "\x1b[31m"),
+        };
         self.is_told = true;
-        self.any_failure |= level == "fail";
+        self.any_failure |= word == "FAIL";
         if self.output.json {
             // The keys are stable.
             let mut row = Row::new();
@@ -173,7 +180,11 @@ impl<'a> Findings<'a> {
             self.all += &row.end();
             self.all.push(',');
         } else if level != "ok" || self.output.verbosity != Verbosity::Quiet {
-            self.all += &line(level, self.check, text, remedy, self.output.colours());
+            let (on, off) = if self.output.colours() { (colour, "\x1b[0m") } else { ("", "") };
+            let fill = &"           "[self.check.len()..];
+            let hint = if remedy.is_empty() { "" } else { "; try: " };
+            let parts = [on, word, off, "  ", self.check, fill, "  ", text, hint, remedy, "\n"];
+            self.all += &parts.concat();
         }
     }
 
@@ -235,18 +246,6 @@ fn fill(row: &str, places: &[&[u8]]) -> String {
         }
     }
     text
-}
-
-fn line(level: &str, check: &str, text: &str, remedy: &str, colour: bool) -> String {
-    let (word, on) = match level {
-        "ok" => ("ok  ", "\x1b[32m"),
-        "warn" => ("warn", "\x1b[33m"),
-        _ => ("FAIL", "\x1b[31m"),
-    };
-    let (on, off) = if colour { (on, "\x1b[0m") } else { ("", "") };
-    let fill = &"           "[check.len()..];
-    let hint = if remedy.is_empty() { "" } else { "; try: " };
-    [on, word, off, "  ", check, fill, "  ", text, hint, remedy, "\n"].concat()
 }
 
 #[cfg(test)]

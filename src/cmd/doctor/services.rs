@@ -157,10 +157,10 @@ impl Doctor<'_> {
                 }
             }
         }
-        let s6 = match sizes[..] {
-            [] => "no status yet",
-            [35] => "s6 up to 2.12, or from 2.14 on, by its status of 35 bytes",
-            [43] => "s6 2.13, by its status of 43 bytes",
+        let found = match sizes[..] {
+            [] => Found::Slots,
+            [35] => Found::Slots35,
+            [43] => Found::Slots43,
             _ => {
                 let mut list = String::new();
                 for size in &sizes {
@@ -170,8 +170,7 @@ impl Doctor<'_> {
                 return findings.add(Found::ManyS6, &[list.as_bytes()]);
             }
         };
-        let count = self.seen.len().to_string();
-        findings.add(Found::Slots, &[count.as_bytes(), s6.as_bytes()]);
+        findings.add(found, &[self.seen.len().to_string().as_bytes()]);
     }
 
     /// Whether there is room for more.
