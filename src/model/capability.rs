@@ -1,18 +1,31 @@
 //! What of root's rights PID 1 needs, when it is root and gateways are not.
 
+use crate::text::part;
+
 /// What, with the name behind it, gives PID 1 a capability.
 pub(crate) const REMEDY: &str = "docker run --cap-add=";
 
-/// A capability of Linux, by its bit.
+/// A capability of Linux.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub(crate) enum Capability {
-    Chown = 0,
-    DacOverride = 1,
-    Kill = 5,
-    SetGid = 6,
-    SetUid = 7,
+    Chown,
+    DacOverride,
+    Kill,
+    SetGid,
+    SetUid,
 }
+
+/// Their bits.
+const BITS: [u8; 5] = [0, 1, 5, 6, 7];
+/// Their names, and what follows without them.
+const ROWS: &str = "\
+CHOWN: nothing can be given to the gateways' user
+DAC_OVERRIDE: root, and so s6, cannot enter what is the gateways' user's
+KILL: s6 cannot signal what runs as the gateways' user: hermes-gw signals gateways itself, \
+but nobody stops the dashboard or hermes-svscan
+SETGID: nothing can become the gateways' user
+SETUID: nothing can become the gateways' user
+";
 
 impl Capability {
     /// All that are needed.
@@ -24,30 +37,19 @@ impl Capability {
         Capability::SetUid,
     ];
 
-    /// Its name, as capabilities(7) has it, without `CAP_`.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Capability::Chown => "CHOWN",
-            Capability::DacOverride => "DAC_OVERRIDE",
-            Capability::Kill => "KILL",
-            Capability::SetGid => "SETGID",
-            Capability::SetUid => "SETUID",
-        }
+    /// Its name, as capabilities(7) has it, without `CAP_`, and what follows if PID 1 lacks it.
+    fn row(self) -> &'static str {
+        part(ROWS, '\n', self as usize).unwrap_or_default()
+    }
+
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        part(self.row(), ':', 0).unwrap_or_default()
     }
 
     /// That PID 1 does not have it, and what follows.
-    #[inline(never)]
     pub(crate) fn lacking(self) -> String {
-        let effect = match self {
-            Capability::Chown => "nothing can be given to the gateways' user",
-            Capability::DacOverride => "root, and so s6, cannot enter what is the gateways' user's",
-            Capability::Kill => {
-                "s6 cannot signal what runs as the gateways' user: hermes-gw signals gateways \
-                 itself, but nobody stops the dashboard or hermes-svscan"
-            }
-            Capability::SetGid | Capability::SetUid => "nothing can become the gateways' user",
-        };
-        ["PID 1 lacks CAP_", self.name(), ": ", effect].concat()
+        String::from("PID 1 lacks CAP_") + self.row()
     }
 
     /// The same, and what to do about it.
@@ -56,8 +58,8 @@ impl Capability {
     }
 
     /// Whether it is in `set`, a bit each.
-    pub(crate) const fn is_in(self, set: u64) -> bool {
-        set >> self as u8 & 1 == 1
+    pub(crate) fn is_in(self, set: u64) -> bool {
+        set >> BITS[self as usize] & 1 == 1
     }
 }
 
@@ -71,7 +73,10 @@ mod tests {
         let docker = 0xa804_25fb;
         for capability in Capability::ALL {
             assert!(capability.is_in(docker), "{capability:?}");
-            assert!(!capability.is_in(docker & !(1 << capability as u8)), "{capability:?}");
+            assert!(
+                !capability.is_in(docker & !(1 << BITS[capability as usize])),
+                "{capability:?}"
+            );
         }
         assert!(!Capability::ALL.iter().any(|it| it.is_in(0)));
     }

@@ -1,154 +1,262 @@
-//! What doctor has found, a line or an object each.
+//! What doctor has found, a line or an object each, and the table of all that it can find.
 
 use super::Doctor;
 use crate::error::{Error, Result};
 use crate::options::Verbosity;
-use crate::output::{self, Output, Row};
-use std::fmt;
+use crate::output::{Output, Row};
+use crate::text::packed::Packed;
+use crate::text::{Shown, part, shell_word};
 
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Severity {
-    /// It is as it should be.
-    Ok,
-    /// It works, but may not be what was meant.
-    Warning,
-    /// Something does not work.
-    Failure,
-}
-
-/// What a check has found.
-#[derive(Debug)]
-struct Finding {
-    severity: Severity,
-    /// What was checked.
-    check: &'static str,
-    /// What is so, and why that matters.
-    text: String,
-    /// What to type, or to set, against it; empty for nothing.
-    remedy: String,
-}
-
-/// A check: it adds what it has found; if that is nothing, what it returns is so.
-pub(super) type Check<'a> = fn(&Doctor<'a>, &mut Findings) -> String;
+/// A check: it adds what it has found, and at the end that all is well, which counts if that is
+/// all that it has found.
+pub(super) type Check<'a> = fn(&Doctor<'a>, &mut Findings<'_>);
 
 /// Checks, and before them their names: a text for each would cost 40 bytes of relocation.
 pub(super) type Checks<'a> = (&'static str, &'a [Check<'a>]);
 
-/// What was found so far, and what is checked now.
-pub(super) struct Findings {
-    check: &'static str,
-    all: Vec<Finding>,
+/// Declares what can be found: how bad it is (ok, warn, fail), what is so and why that matters,
+/// and what to type, or to set, against it; empty for nothing.
+///
+/// `$0` is the first of the places, as it is; `@0` the same as [`Shown`] shows it, and `%0` as a
+/// [`shell_word`].
+macro_rules! found {
+    ($($found:ident, $level:literal, $text:literal, $remedy:literal;)*) => {
+        /// What can be found, a row of the table each.
+        #[derive(Clone, Copy)]
+        pub(super) enum Found { $($found),* }
+
+        const TEXTS: &str = concat!($($level, "\t", $text, "\t", $remedy, "\n"),*);
+    };
 }
 
-impl Findings {
+found! {
+    Fails, "fail", "$0", "$1";
+    Warns, "warn", "$0", "$1";
+    GatewayFails, "fail", "$0: $1", "hermes-gw $2 $0";
+    GatewayWarns, "warn", "$0: $1", "hermes-gw $2 $0";
+    NotLookedAt, "ok", "not looked at", "";
+    // s6, caller, capability
+    NotS6, "fail", "$0 supervises services here", "hermes gateway$1";
+    NoProc, "fail", "$0", "mount /proc";
+    NoMainProgram, "warn", "$0", "mount /proc";
+    WrongSetting, "fail", "$0", "man hermes-gw";
+    Setting, "warn", "$0", "man hermes-gw";
+    NotPrepared, "fail", "$0", "as root: hermes-gw reconcile --boot";
+    S6, "ok", "s6-svscan is PID 1", "";
+    S6WithMain, "ok", "s6-svscan is PID 1; default: $0", "";
+    Assumed, "ok", "assumed by --scandir; here is $0", "";
+    AssumedFor, "ok", "by --scandir; $0", "";
+    Root, "ok", "root", "";
+    User, "ok", "user $0", "";
+    Stranger, "fail", "user $0 may neither look at gateways nor control them",
+        "docker exec -u @1";
+    Capabilities, "ok", "PID 1 has those that s6 needs", "";
+    // user, settings, image, exec
+    RunAs, "ok", "gateways run as $0user $1", "";
+    Settings, "ok", "all can be read", "";
+    Image, "ok", "programs and boot entry are there", "";
+    NoProgram, "fail", "/$0 is not there", "COPY it into the image";
+    NoBootEntry, "warn", "nothing in $0 makes slots when the container starts",
+        "COPY rootfs/ into the image";
+    OtherBundle, "warn",
+        "s6-overlay starts none of the services: its bundle `user` is without them",
+        "RUN cp -R /etc/s6-overlay/user-bundles.d/user/contents.d /etc/s6-overlay/s6-rc.d/user/";
+    Scripts, "ok", "scripts of slots can run", "";
+    // tree, scandir
+    NoScan, "fail", "no s6-svscan runs on @0", "docker restart";
+    NoScanOfUser, "fail", "no s6-svscan runs on @0",
+        "as root: /command/s6-svc -u /run/service/hermes-svscan";
+    OtherTree, "fail", "$0 has @1, too: two may run",
+        "HERMES_GW_TREE=$2 hermes-gw --scandir $0 unregister %3";
+    Tree, "ok", "$0: $1, @2", "";
+    Scandir, "ok", "the gateways' user may add and remove slots", "";
+    // slots, capacity, supervisors, leftovers
+    BadSlot, "fail", "$0: $1", "$2";
+    Unsupervised, "fail", "$0: nobody supervises it", "hermes-gw reconcile";
+    OldFiles, "warn", "$0: its files are not those of this hermes-gw", "hermes-gw reconcile";
+    NoLogger, "fail", "$0: its logger is not up, and it hangs once it has said too much",
+        "/command/s6-svc -u %1/log";
+    ManyS6, "fail", "status files of $0 bytes: not all are of one s6 that is known",
+        "hermes-gw status";
+    Slots, "ok", "$0 gateways, each supervised, with a logger; no status yet", "";
+    Slots35, "ok", "$0 gateways, each supervised, with a logger; \
+        s6 up to 2.12, or from 2.14 on, by its status of 35 bytes", "";
+    Slots43, "ok", "$0 gateways, each supervised, with a logger; \
+        s6 2.13, by its status of 43 bytes", "";
+    NoRoom, "fail", "$0 of $1 gateways that s6-svscan can hold: there is no room for another",
+        "$2";
+    LittleRoom, "warn", "$0 of $1 gateways that s6-svscan can hold: there is little room",
+        "$2";
+    Capacity, "ok", "$0 of $1 gateways that s6-svscan can hold", "";
+    FewDescriptors, "warn", "$0 gateways at once need $1 descriptors, more than allowed", "$2";
+    NoSupervisors, "ok", "not looked at: /proc hides them from this user", "";
+    Orphan, "fail", "process @0 supervises @1, which is no slot any more",
+        "hermes-gw reconcile --prune";
+    Supervisors, "ok", "$0, each on its slot", "";
+    Changing, "ok", "not looked at: another hermes-gw changes the scandir", "";
+    NoSlot, "fail", "@0 is no slot of a gateway", "rm -r %0";
+    Killed, "warn", "@0 was left by a call that was killed", "hermes-gw reconcile";
+    Leftovers, "ok", "none in the scandir", "";
+    // room, home
+    FullDisk, "fail", "@0 has room for $1 bytes$2: states are lost", "df -a %0";
+    Disk, "ok", "@0 has $1 MiB left", "";
+    NoProfiles, "fail", "$0", "ls -ld %1/profiles";
+    NoState, "fail", "$0: its gateway cannot keep its state, and what start and stop want \
+        ends with the container", "$1";
+    NoLog, "fail", "$0: what gateways say is lost", "$1";
+    // root
+    RootByRight, "ok", "$0 can become root, as s6 works", "";
+    RootByScript, "fail", "$0 can become root by @1, which gives away root's services",
+        "RUN rm @1";
+    RootByPath, "fail", "$0 can become root by @1, which is in PATH before /usr/bin",
+        "ENV PATH= without @1";
+    NoRoot, "ok", "$0 cannot become root by what is looked at", "";
+    // policy, profiles
+    Policy, "ok", "$0", "";
+    SlotMissing, "warn", "$0: a profile without a slot", "hermes-gw register --down $0";
+    ProfileMissing, "warn", "$0: a slot without a profile", "hermes-gw unregister $0";
+    MountedAlone, "fail", "@0 is mounted alone: its gateway cannot keep its state, and what \
+        start and stop want ends with the container", "mount the directory instead";
+    BadLink, "warn", "@0: $1", "namei -l %0";
+    BadEntry, "warn", "@0: $1", "mv -n %0 %2";
+    Profiles, "ok", "$0, each with a slot and a state file that can be read", "";
+    // gateways, loggers
+    BadStatus, "fail", "$0: $1", "/command/s6-svc -c %2";
+    TwoRun, "warn", "$0: up, and $2: two run", "hermes-gw stop $0";
+    Gateways, "ok", "$0 up, the others down as they are meant to be", "";
+    LoggerDies, "fail", "$0: its logger does not stay up, $1: $2", "$3";
+    Loggers, "ok", "each stays up", "";
+}
+
+const PACKING: Packed<{ TEXTS.len() }> = Packed::new(&[TEXTS]);
+static PACKED: Packed<{ PACKING.length }> = PACKING.cut();
+
+/// What was found so far, and what is checked now.
+pub(super) struct Findings<'a> {
+    output: &'a Output,
+    /// The table, unpacked.
+    table: String,
+    check: &'static str,
+    /// Whether this check has found something.
+    is_told: bool,
+    /// Whether something does not work.
+    pub(super) any_failure: bool,
+    /// What was found, as lines, or as JSON with a comma after each.
+    pub(super) all: String,
+}
+
+impl<'a> Findings<'a> {
     /// Nothing yet.
-    pub(super) fn new() -> Findings {
-        Findings { check: "", all: Vec::new() }
+    pub(super) fn new(output: &'a Output) -> Findings<'a> {
+        Findings {
+            output,
+            table: PACKED.unpack(),
+            check: "",
+            is_told: false,
+            any_failure: false,
+            all: String::new(),
+        }
     }
 
-    fn add(&mut self, severity: Severity, text: fmt::Arguments<'_>, remedy: fmt::Arguments<'_>) {
-        let (text, remedy) = (text.to_string(), remedy.to_string());
-        self.all.push(Finding { severity, check: self.check, text, remedy });
-    }
-
-    /// It works, but may not be what was meant.
+    /// Adds a row of the table, with what is to stand in its places. That all is well counts for
+    /// a check that has found nothing else.
     #[inline(never)]
-    pub(super) fn warn(&mut self, text: fmt::Arguments<'_>, remedy: fmt::Arguments<'_>) {
-        self.add(Severity::Warning, text, remedy);
+    pub(super) fn add(&mut self, found: Found, places: &[&[u8]]) {
+        let row = fill(part(&self.table, '\n', found as usize).unwrap_or_default(), places);
+        let [level, text, remedy] = [0, 1, 2].map(|at| part(&row, '\t', at).unwrap_or_default());
+        let (word, colour) = match level {
+            "ok" if self.is_told => return,
+            "ok" => ("ok  ", "\x1b[32m"),
+            "warn" => ("warn", "\x1b[33m"),
+            _ => ("FAIL", "\x1b[31m"),
+        };
+        self.is_told = true;
+        self.any_failure |= word == "FAIL";
+        if self.output.json {
+            // The keys are stable.
+            let mut row = Row::new();
+            row.text("check", self.check).text("level", level).text("text", text);
+            row.text_or_null("remedy", (!remedy.is_empty()).then_some(remedy));
+            self.all += &row.end();
+            self.all.push(',');
+        } else if level != "ok" || self.output.verbosity != Verbosity::Quiet {
+            let (on, off) = if self.output.colours() { (colour, "\x1b[0m") } else { ("", "") };
+            let fill = &"           "[self.check.len()..];
+            let hint = if remedy.is_empty() { "" } else { "; try: " };
+            let parts = [on, word, off, "  ", self.check, fill, "  ", text, hint, remedy, "\n"];
+            self.all += &parts.concat();
+        }
     }
 
-    /// Something does not work.
+    /// The same with the text of `error` as the first place, and one behind it.
     #[inline(never)]
-    pub(super) fn fail(&mut self, text: fmt::Arguments<'_>, remedy: fmt::Arguments<'_>) {
-        self.add(Severity::Failure, text, remedy);
+    pub(super) fn add_error(&mut self, found: Found, error: &Error, place: &[u8]) {
+        self.add(found, &[error.to_string().as_bytes(), place]);
     }
 
-    /// Something failed with `error`.
+    /// Something failed with `error`, against which `remedy` helps.
     #[inline(never)]
     pub(super) fn fail_of(&mut self, error: &Error, remedy: &str) {
-        self.fail(format_args!("{error}"), format_args!("{remedy}"));
+        self.add_error(Found::Fails, error, remedy.as_bytes());
     }
 
-    /// A warning of the gateway called `name`, against which `verb` of hermes-gw helps.
+    /// Tells what kept a check from its end, if so.
     #[inline(never)]
-    pub(super) fn warn_at(&mut self, name: &str, text: &str, verb: &str) {
-        self.warn(format_args!("{name}: {text}"), format_args!("hermes-gw {verb} {name}"));
-    }
-
-    /// The same of a failure.
-    #[inline(never)]
-    pub(super) fn fail_at(&mut self, name: &str, text: &str, verb: &str) {
-        self.fail(format_args!("{name}: {text}"), format_args!("hermes-gw {verb} {name}"));
+    pub(super) fn end(&mut self, checked: Result<()>) {
+        if let Err(error) = checked {
+            self.fail_of(&error, "");
+        }
     }
 
     /// From here on findings are those of `check`.
     pub(super) fn begin(&mut self, check: &'static str) {
         self.check = check;
+        self.is_told = false;
     }
 
     /// Runs checks, each with its name.
-    pub(super) fn run<'a>(&mut self, doctor: &Doctor<'a>, (names, checks): Checks<'a>) {
+    pub(super) fn run<'d>(&mut self, doctor: &Doctor<'d>, (names, checks): Checks<'d>) {
         for (name, check) in names.split(' ').zip(checks) {
-            self.check = name;
-            let before = self.all.len();
-            let fine = check(doctor, self);
-            if self.all.len() == before {
-                self.add(Severity::Ok, format_args!("{fine}"), format_args!(""));
-            }
+            self.begin(name);
+            check(doctor, self);
         }
-    }
-
-    /// Whether something does not work.
-    pub(super) fn any_failure(&self) -> bool {
-        self.all.iter().any(|it| it.severity == Severity::Failure)
     }
 
     /// Prints them.
-    #[inline(never)]
-    pub(super) fn print(&self, output: &Output) -> Result<()> {
-        let (colour, quiet) = (output.colours(), output.verbosity == Verbosity::Quiet);
-        let (mut rows, mut text) = (Vec::new(), String::new());
-        for finding in &self.all {
-            if output.json {
-                rows.push(finding.json());
-            } else if !quiet || finding.severity != Severity::Ok {
-                text += &finding.line(colour);
-            }
+    pub(super) fn print(mut self) -> Result<()> {
+        if self.output.json {
+            // The last comma.
+            self.all.pop();
+            self.all = ["[", &self.all, "]\n"].concat();
         }
-        output.say(&if output.json { output::array(&rows) } else { text })
+        self.output.say(&self.all)
     }
 }
 
-impl Finding {
-    #[inline(never)]
-    fn line(&self, colour: bool) -> String {
-        let (word, code) = match self.severity {
-            Severity::Ok => ("ok  ", "32"),
-            Severity::Warning => ("warn", "33"),
-            Severity::Failure => ("FAIL", "31"),
-        };
-        let (on, off) =
-            if colour { (["\x1b[", code, "m"].concat(), "\x1b[0m") } else { Default::default() };
-        let mut line = format!("{on}{word}{off}  {:<11}  {}", self.check, self.text);
-        if !self.remedy.is_empty() {
-            line += "; try: ";
-            line += &self.remedy;
+/// The text of `row` with what is to stand in its places.
+fn fill(row: &str, places: &[&[u8]]) -> String {
+    let (mut text, mut bytes) = (String::new(), row.bytes());
+    while let Some(byte) = bytes.next() {
+        let mut place = || places[usize::from(bytes.next().unwrap_or_default() - b'0')];
+        match byte {
+            b'$' => text += str::from_utf8(place()).unwrap_or_default(),
+            b'@' => text += &Shown(place()).to_string(),
+            b'%' => text += &shell_word(place()),
+            _ => text.push(char::from(byte)),
         }
-        line + "\n"
     }
+    text
+}
 
-    /// As `doctor --json` shows it; the keys are stable.
-    fn json(&self) -> String {
-        let level = match self.severity {
-            Severity::Ok => "ok",
-            Severity::Warning => "warn",
-            Severity::Failure => "fail",
-        };
-        let remedy = (!self.remedy.is_empty()).then_some(&self.remedy[..]);
-        let mut row = Row::new();
-        row.text("check", self.check).text("level", level).text("text", &self.text);
-        row.text_or_null("remedy", remedy);
-        row.end()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_filled_as_the_row_asks_for() {
+        assert_eq!(PACKED.unpack(), TEXTS);
+        let places: [&[u8]; 2] = [b"a", b"/b c\n"];
+        assert_eq!(fill("$0: @1, $0; %1/", &places), "a: /b c\\x0a, a; $'/b c\\x0a'/");
+        assert_eq!(fill("", &places), "");
     }
 }

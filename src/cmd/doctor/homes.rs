@@ -1,7 +1,7 @@
 //! What is looked at as the gateways' user: the homes, and what comes of both sides.
 
 use super::services::{room, warn_of_settings};
-use super::{Doctor, Findings};
+use super::{Doctor, Findings, Found};
 use crate::error::{Error, Kind, Result};
 use crate::hermes::home::{self, Entry, Homes};
 use crate::hermes::state_file::{self, STATE_FILE};
@@ -10,20 +10,12 @@ use crate::model::observation::State;
 use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::Profile;
 use crate::sys::dir::{self, Dir};
+use crate::sys::if_there;
 use crate::sys::meta::FileKind;
-use crate::sys::{Name, if_there};
-use crate::text::{Shown, shell_word};
+use crate::text::shell_word;
 
 /// From so many deaths on, a gateway that is up is one that does not stay up.
 const RESTLESS: usize = 3;
-/// What does not work where a home cannot be written to.
-const NO_STATE: &str =
-    "its gateway cannot keep its state, and what start and stop want ends with the container";
-/// The same of the logs.
-const NO_LOG: &str = "what gateways say is lost";
-
-/// An entry of `profiles/` that is skipped, why, and whether that is for another one's sake.
-type Skipped = (Name, String, bool);
 
 impl Doctor<'_> {
     fn root(&self) -> &[u8] {
@@ -31,7 +23,7 @@ impl Doctor<'_> {
     }
 
     /// Whether the home can be used, and the logs in it.
-    pub(super) fn home(&self, findings: &mut Findings) -> String {
+    pub(super) fn home(&self, findings: &mut Findings) {
         let root = self.root();
         let homes = match self.context.homes() {
             Ok(homes) => homes,
@@ -40,47 +32,55 @@ impl Doctor<'_> {
                     Some(at) => ["as root: chmod a+x ", &shell_word(at)].concat(),
                     None => "HERMES_HOME=DIR".into(),
                 };
-                findings.fail_of(&error, &remedy);
-                return String::new();
+                return findings.fail_of(&error, &remedy);
             }
         };
         if let Err(error) = homes.profiles() {
-            findings.fail_of(&error, &["ls -ld ", &shell_word(root), "/profiles"].concat());
+            findings.add_error(Found::NoProfiles, &error, root);
         }
-        if self.may_write(findings, (homes.root(), b"."), NO_STATE, root) {
+        if self.may_write(findings, (homes.root(), b"."), Found::NoState, root) {
             for name in [&b"logs"[..], b"logs/gateways"] {
-                self.may_write(findings, (homes.root(), name), NO_LOG, root);
+                self.may_write(findings, (homes.root(), name), Found::NoLog, root);
             }
         }
-        room(findings, homes.root())
+        room(findings, homes.root());
     }
 
     /// Which policy counts.
-    pub(super) fn policy(&self, findings: &mut Findings) -> String {
+    pub(super) fn policy(&self, findings: &mut Findings) {
         // What keeps it from being opened was told above.
-        let Ok(homes) = self.context.homes() else { return "not looked at".into() };
+        let Ok(homes) = self.context.homes() else {
+            return findings.add(Found::NotLookedAt, &[]);
+        };
         let resolved = self.context.policy(&homes);
         warn_of_settings(findings, &resolved.flaws);
-        resolved.text
+        findings.add(Found::Policy, &[resolved.text.as_bytes()]);
     }
 
     /// Slots against profiles.
-    pub(super) fn profiles(&self, findings: &mut Findings) -> String {
+    pub(super) fn profiles(&self, findings: &mut Findings) {
+        if self.each_profile(findings).is_err() {
+            // What keeps it from being opened was told above.
+            findings.add(Found::NotLookedAt, &[]);
+        }
+    }
+
+    fn each_profile(&self, findings: &mut Findings) -> Result<()> {
         let mut known = vec![Profile::Default];
+        // A home that cannot be used is not gone.
         let mut unusable = Vec::new();
-        let each = |homes: Homes| {
-            homes.each_named(&mut |name, entry| match entry {
-                Entry::Home(profile, _) => known.push(profile),
-                Entry::Twin(_, other) => unusable.push((name, home::is_twin_of(&other), true)),
-                Entry::Unusable(why) => unusable.push((name, why, false)),
-            })?;
-            Ok(homes)
-        };
-        // What keeps it from being opened was told above.
-        let Ok(homes) = self.context.homes().and_then(each) else {
-            return "not looked at".into();
-        };
-        unusable.iter().for_each(|entry| self.unusable(findings, &homes, entry));
+        let homes = self.context.homes()?;
+        homes.each_named(&mut |name, entry| {
+            let (why, twin) = match entry {
+                Entry::Home(profile, _) => return known.push(profile),
+                Entry::Twin(_, other) => (home::is_twin_of(&other), true),
+                Entry::Unusable(why) => (why, false),
+            };
+            self.unusable(findings, &homes, &name, &why, twin);
+            if !twin {
+                unusable.push(name);
+            }
+        })?;
         // Where the root home cannot be written to, that was told above.
         let logs = match self.refusal(homes.root(), b".") {
             None => Some(home::logs(homes.root())),
@@ -89,7 +89,7 @@ impl Doctor<'_> {
         for profile in &known {
             let name = profile.name();
             if !self.seen.iter().any(|it| it.observation.profile == *profile) {
-                findings.warn_at(name, "a profile without a slot", "register --down");
+                findings.add(Found::SlotMissing, &[name.as_bytes()]);
             }
             match if_there(homes.of(profile)) {
                 Ok(Some(home)) => self.home_of(findings, profile, &home, logs.as_ref()),
@@ -99,13 +99,12 @@ impl Doctor<'_> {
         }
         for seen in self.seen.iter().filter(|it| !known.contains(&it.observation.profile)) {
             let name = seen.observation.profile.name();
-            // A home that cannot be used is not gone.
-            let is_there = |(it, _, twin): &Skipped| !twin && it[..] == *name.as_bytes();
-            if !unusable.iter().any(is_there) {
-                findings.warn_at(name, "a slot without a profile", "unregister");
+            if !unusable.iter().any(|it| it[..] == *name.as_bytes()) {
+                findings.add(Found::ProfileMissing, &[name.as_bytes()]);
             }
         }
-        format!("{}, each with a slot and a state file that can be read", known.len())
+        findings.add(Found::Profiles, &[known.len().to_string().as_bytes()]);
+        Ok(())
     }
 
     /// Whether the `home` of `profile` can be used, and its log in `logs`, if both are to be
@@ -118,40 +117,35 @@ impl Doctor<'_> {
         logs: Option<&Result<Option<Dir>>>,
     ) {
         if *profile != Profile::Default && logs.is_some() {
-            self.may_write(findings, (home, b"."), NO_STATE, home.path());
+            self.may_write(findings, (home, b"."), Found::NoState, home.path());
         }
         // What keeps the logs from being opened was told above, too.
         if let Some(Ok(Some(logs))) = logs {
             let name = profile.name().as_bytes();
-            self.may_write(findings, (logs, name), NO_LOG, &logs.path_of(name));
+            self.may_write(findings, (logs, name), Found::NoLog, &logs.path_of(name));
         }
         let state = &home.path_of(STATE_FILE);
         if home.is_mount(STATE_FILE) {
-            findings.fail(
-                format_args!("{} is mounted alone: {NO_STATE}", Shown(state)),
-                format_args!("mount the directory instead"),
-            );
+            findings.add(Found::MountedAlone, &[state]);
         }
         if let Some(error) = state_file::read(home).1 {
             self.flaw(findings, profile, &error);
         }
     }
 
-    fn unusable(&self, findings: &mut Findings, homes: &Homes, (name, why, twin): &Skipped) {
-        let at = [b"profiles/", &name[..]].concat();
+    /// The entry `name` of `profiles/`, which is skipped: `why`, and whether that is for another
+    /// one's sake.
+    fn unusable(&self, findings: &mut Findings, homes: &Homes, name: &[u8], why: &str, twin: bool) {
+        let at = [&b"profiles/"[..], name].concat();
         let path = homes.root().path_of(&at);
         let is_link = matches!(homes.root().kind(&at), Ok(Some(FileKind::Symlink)));
-        let (shown, word, root) = (Shown(&path), shell_word(&path), shell_word(self.root()));
+        let why = why.as_bytes();
         if Dir::open(&path).is_err_and(|error| error.kind == Kind::Denied) {
-            return findings.warn(format_args!("{why}"), format_args!("{}", self.chown(&path)));
+            return findings.add(Found::Warns, &[why, self.chown(&path).as_bytes()]);
         }
-        let text = format_args!("{shown}: {why}");
-        match is_link || *twin {
-            // It shows where a path leads, link by link.
-            true => findings.warn(text, format_args!("namei -l {word}")),
-            // Not over what is there.
-            false => findings.warn(text, format_args!("mv -n {word} {root}")),
-        }
+        // namei shows where a path leads, link by link; mv is not to go over what is there.
+        let found = if is_link || twin { Found::BadLink } else { Found::BadEntry };
+        findings.add(found, &[&path, why, self.root()]);
     }
 
     /// A state file that is not what it should be.
@@ -161,49 +155,39 @@ impl Doctor<'_> {
         let up =
             seen.any(|it| it.observation.profile == *profile && it.observation.state == State::Up);
         let verb = if up { "start" } else { "stop" };
-        let remedy = match error.kind {
-            Kind::Denied => self.chown(self.root()),
-            _ => format!("hermes-gw {verb} {}", profile.name()),
-        };
-        findings.warn(format_args!("{error}"), format_args!("{remedy}"));
+        let other = ["hermes-gw ", verb, " ", profile.name()];
+        let remedy = self.remedy(error, self.root(), &other);
+        findings.add_error(Found::Warns, error, remedy.as_bytes());
     }
 
     /// Whether each gateway does what it is meant to do.
-    pub(super) fn gateways(&self, findings: &mut Findings) -> String {
+    pub(super) fn gateways(&self, findings: &mut Findings) {
         let mut up = 0;
         // What cannot be read was told above.
         let main_is_default = self.context.main_is_default().unwrap_or(false);
         for seen in &self.seen {
             let it = &seen.observation;
-            let (name, text) = (it.profile.name(), it.text());
-            match (it.state, it.last_exit) {
-                (State::Parked, Some(Exit::Code(0))) => findings.warn_at(name, &text, "start"),
-                (State::Parked | State::BackingOff, _) => findings.fail_at(name, &text, "logs"),
-                (State::Unreadable, _) => {
-                    // s6-supervise writes its status anew for any letter, and this does no harm.
-                    let slot = shell_word(&self.s6.slots.path_of(&it.profile));
-                    findings.fail(
-                        format_args!("{name}: {text}"),
-                        format_args!("/command/s6-svc -c {slot}"),
-                    );
-                }
+            up += usize::from(it.state == State::Up);
+            let slot = self.s6.slots.path_of(&it.profile);
+            let (found, place): (_, &[u8]) = match (it.state, it.last_exit) {
+                (State::Parked, Some(Exit::Code(0))) => (Found::GatewayWarns, b"start"),
+                (State::Parked | State::BackingOff, _) => (Found::GatewayFails, b"logs"),
+                // s6-supervise writes its status anew for any letter, and this does no harm.
+                (State::Unreadable, _) => (Found::BadStatus, &slot),
                 (State::Up, _) if main_is_default && it.profile == Profile::Default => {
-                    let text = ["up, and ", MAIN_IS_DEFAULT, ": two run"].concat();
-                    findings.warn_at(name, &text, "stop");
+                    (Found::TwoRun, MAIN_IS_DEFAULT.as_bytes())
                 }
                 // Two gateways use one token.
-                (State::Up, _) if it.served => findings.warn_at(name, &text, "stop"),
+                (State::Up, _) if it.served => (Found::GatewayWarns, b"stop"),
                 _ if it.deaths.is_none_or(|deaths| deaths >= RESTLESS) => {
-                    findings.warn_at(name, &text, "logs");
+                    (Found::GatewayWarns, b"logs")
                 }
-                _ if !it.is_well() && it.state == State::Down => {
-                    findings.warn_at(name, &text, "start");
-                }
-                _ if it.paused => findings.warn_at(name, &text, "signal CONT"),
-                _ => {}
-            }
-            up += usize::from(it.state == State::Up);
+                _ if !it.is_well() && it.state == State::Down => (Found::GatewayWarns, b"start"),
+                _ if it.paused => (Found::GatewayWarns, b"signal CONT"),
+                _ => continue,
+            };
+            findings.add(found, &[it.profile.name().as_bytes(), it.text().as_bytes(), place]);
         }
-        format!("{up} up, the others down as they are meant to be")
+        findings.add(Found::Gateways, &[up.to_string().as_bytes()]);
     }
 }

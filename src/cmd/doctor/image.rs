@@ -1,53 +1,45 @@
 //! What the image and the engine are to see to: that scripts run, and who runs them.
 
 use super::services::{BOOT_SCRIPTS, boot_scripts};
-use super::{Doctor, Findings};
+use super::{Doctor, Findings, Found};
 use crate::error::Result;
 use crate::gateway::slots::EXECUTABLE;
 use crate::model::tree::Tree;
 use crate::settings::CONTAINER_ENVIRONMENT;
 use crate::sys::dir::{self, Dir};
 use crate::sys::if_there;
-use crate::text::{Shown, parts};
+use crate::text::parts;
 
 /// More than any PATH has, in bytes.
 const MAX_PATH: usize = 1 << 17;
 
 impl Doctor<'_> {
     /// Whether scripts of slots can run.
-    pub(super) fn exec(&self, findings: &mut Findings) -> String {
+    pub(super) fn exec(&self, findings: &mut Findings) {
         if let Err(error) = self.s6.slots.may_execute() {
             findings.fail_of(&error, EXECUTABLE);
         }
-        "scripts of slots can run".into()
+        findings.add(Found::Scripts, &[]);
     }
 
     /// Whether the gateways' user can become root; looked at as that user.
-    pub(super) fn rights(&self, findings: &mut Findings) -> String {
+    pub(super) fn rights(&self, findings: &mut Findings) {
         let user = self.user_name();
         if self.s6.slots.tree == Tree::Root {
-            return user + " can become root, as s6 works";
+            return findings.add(Found::RootByRight, &[user.as_bytes()]);
         }
-        if let Err(error) = ways_to_root(&user, findings) {
-            findings.fail_of(&error, "");
-        }
-        user + " cannot become root by what is looked at"
+        let looked = ways_to_root(&user, findings);
+        findings.end(looked);
+        findings.add(Found::NoRoot, &[user.as_bytes()]);
     }
 }
 
 /// By what `user`, who this process is, can become root.
 fn ways_to_root(user: &str, findings: &mut Findings) -> Result<()> {
-    let mut found = |at: &[u8], why: &str, remedy: &str| {
-        let at = Shown(at);
-        findings.fail(
-            format_args!("{user} can become root by {at}, {why}"),
-            format_args!("{remedy}{at}"),
-        );
-    };
-    for name in boot_scripts()? {
+    for name in &boot_scripts()? {
         if name.ends_with(b"-supervise-perms") {
-            let script = [BOOT_SCRIPTS.as_bytes(), b"/", &name].concat();
-            found(&script, "which gives away root's services", "RUN rm ");
+            let script = [BOOT_SCRIPTS.as_bytes(), b"/", name].concat();
+            findings.add(Found::RootByScript, &[user.as_bytes(), &script]);
         }
     }
     // What the container's programs are found by; gateways read it, too.
@@ -60,7 +52,7 @@ fn ways_to_root(user: &str, findings: &mut Findings) -> Result<()> {
         // What does not begin at the root is wherever who calls is. Who may write to a directory
         // above it decides what is there, too.
         if !part.starts_with(b"/") || dir::writable(&[part, b"/"].concat()).is_some() {
-            found(part, "which is in PATH before /usr/bin", "ENV PATH= without ");
+            findings.add(Found::RootByPath, &[user.as_bytes(), part]);
         }
     }
     Ok(())

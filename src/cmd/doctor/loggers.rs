@@ -1,6 +1,6 @@
 //! Loggers: whether what a gateway says is read by one that stays up.
 
-use super::{Doctor, Findings};
+use super::{Doctor, Findings, Found};
 use crate::error::{Kind, Result};
 use crate::model::backoff::Exit;
 use crate::s6::death_tally::Death;
@@ -81,26 +81,23 @@ fn use_as_logger(path: &[u8]) -> Result<()> {
 
 impl Doctor<'_> {
     /// Whether each logger stays up, looked at as who it runs as.
-    pub(super) fn loggers(&self, findings: &mut Findings) -> String {
+    pub(super) fn loggers(&self, findings: &mut Findings) {
         for seen in &self.seen {
             let Ok(Logger::Dies(exit)) = seen.slot.as_ref().map(|slot| slot.logger) else {
                 continue;
             };
             let name = seen.observation.profile.name();
             let path = [&self.place.home, &b"/logs/gateways/"[..], name.as_bytes()].concat();
-            let (mut why, mut remedy) = ("docker logs has its last words".into(), "ls -ld ".into());
-            if let Err(error) = use_as_logger(&path) {
-                why = error.to_string();
-                if error.kind == Kind::Denied {
-                    remedy = ["as root: chown -R ", &self.user_name(), " "].concat();
-                }
-            }
-            findings.fail(
-                format_args!("{name}: its logger does not stay up, {exit}: {why}"),
-                format_args!("{remedy}{}", shell_word(&path)),
-            );
+            let ls = ["ls -ld ", &shell_word(&path)];
+            let (why, remedy) = match use_as_logger(&path) {
+                Ok(()) => ("docker logs has its last words".into(), ls.concat()),
+                Err(error) => (error.to_string(), self.remedy(&error, &path, &ls)),
+            };
+            let exit = exit.to_string();
+            let places = [name, &exit, &why, &remedy].map(str::as_bytes);
+            findings.add(Found::LoggerDies, &places);
         }
-        "each stays up".into()
+        findings.add(Found::Loggers, &[]);
     }
 }
 

@@ -23,9 +23,10 @@ use crate::sys::dir::Dir;
 use crate::sys::identity;
 use crate::sys::{Name, poll, raise_descriptor_limit};
 use crate::text::{Shown, shell_word};
-use findings::{Checks, Findings};
+use findings::{Checks, Findings, Found};
 use loggers::Logger;
 use services::room;
+use std::mem;
 use std::time::Duration;
 
 /// How often slots are looked at that are not tended, and with which pause: a scan may be under
@@ -44,11 +45,11 @@ struct Doctor<'a> {
     /// Whether slots came or went while it was looked what there is.
     was_changing: bool,
     names: Vec<Name>,
-    /// How many supervisors of gateways there are, and which of them have no slot.
-    supervisors: Result<Option<(usize, Vec<String>)>>,
     /// Whether this process could become the gateways' user, if it was root.
     became_user: Result<()>,
-    seen: Vec<Seen>,
+    /// Boxed, for one is long, and handed on.
+    #[allow(clippy::vec_box)]
+    seen: Vec<Box<Seen>>,
 }
 
 /// What one look at a slot has shown.
@@ -72,49 +73,48 @@ struct Tended {
 
 /// Runs the command: 1 if something fails, else 0.
 pub(crate) fn run(context: &Context) -> Result<u8> {
-    let mut findings = Findings::new();
+    let mut findings = Findings::new(&context.output);
     examine(context, &mut findings);
-    findings.print(&context.output)?;
-    Ok(findings.any_failure().into())
+    let any_failure = findings.any_failure;
+    findings.print().map(|()| any_failure.into())
 }
 
 fn examine(context: &Context, findings: &mut Findings) {
     findings.begin("s6");
-    let not_ours = |what: &str, instead: &str, findings: &mut Findings| {
-        findings.fail(format_args!("{what} supervises services here"), format_args!("{instead}"));
-    };
     match manager::detect(context) {
         Ok(Supervisor::S6) => {}
-        Ok(Supervisor::Systemd) => return not_ours("systemd", "hermes gateway", findings),
-        Ok(Supervisor::None) => return not_ours("nothing", "hermes gateway run", findings),
-        Err(error) => return findings.fail_of(&error, "mount /proc"),
+        Ok(Supervisor::Systemd) => return findings.add(Found::NotS6, &[b"systemd", b""]),
+        Ok(Supervisor::None) => return findings.add(Found::NotS6, &[b"nothing", b" run"]),
+        Err(error) => return findings.add_error(Found::NoProc, &error, b""),
     }
     let place = match context.settings.place() {
         Ok(place) => place,
         Err(error) => {
             findings.begin("settings");
-            findings.fail_of(&error, "man hermes-gw");
+            findings.add_error(Found::WrongSetting, &error, b"");
             return services::warn_of_settings(findings, &context.settings.flaws);
         }
     };
     let mut doctor = match Doctor::new(context, place) {
         Ok(doctor) => doctor,
-        Err(error) => {
-            return findings.fail_of(&error, "as root: hermes-gw reconcile --boot");
-        }
+        Err(error) => return findings.add_error(Found::NotPrepared, &error, b""),
     };
     findings.run(&doctor, Doctor::ENTITLED);
-    if findings.any_failure() {
+    if findings.any_failure {
         return;
     }
     // Only root may know where each of root's processes is.
-    doctor.supervisors = doctor.find_supervisors();
+    let before = mem::take(&mut findings.all);
+    findings.run(&doctor, ("supervisors", &[Doctor::supervisors]));
+    let supervisors = mem::replace(&mut findings.all, before);
     doctor.became_user = context.drop_root(&mut |_| Ok(()));
     if let Err(error) = doctor.look() {
         findings.begin("slots");
-        return findings.fail_of(&error, "");
+        return findings.end(Err(error));
     }
     findings.run(&doctor, Doctor::OUTSIDE);
+    findings.all += &supervisors;
+    findings.run(&doctor, Doctor::REST);
     let mut observations = doctor.seen.iter_mut().map(|it| &mut it.observation);
     doctor.s6.drop_root_and_ask_homes(&mut observations);
     // Root that cannot become the gateways' user keeps away from the homes.
@@ -130,7 +130,7 @@ impl<'a> Doctor<'a> {
 
     /// s6's side, tried as the gateways' user; root that cannot become that one only looks.
     const OUTSIDE: Checks<'a> = (
-        "user settings image exec tree scandir slots capacity supervisors leftovers room",
+        "user settings image exec tree scandir slots capacity",
         &[
             Doctor::user,
             Doctor::settings,
@@ -140,10 +140,13 @@ impl<'a> Doctor<'a> {
             Doctor::scandir,
             Doctor::slots,
             Doctor::capacity,
-            Doctor::supervisors,
-            Doctor::leftovers,
-            |it, findings| room(findings, it.s6.slots.dir()),
         ],
+    );
+
+    /// The rest of it.
+    const REST: Checks<'a> = (
+        "leftovers room",
+        &[Doctor::leftovers, |it, findings| room(findings, it.s6.slots.dir())],
     );
 
     /// What is looked at as the gateways' user: the homes, and what comes of both.
@@ -167,7 +170,6 @@ impl<'a> Doctor<'a> {
             // Before the names, which are of no use then.
             was_changing: s6.slots.is_changing(),
             names: s6.slots.dir().names()?,
-            supervisors: Ok(Default::default()),
             became_user: Ok(()),
             seen: Vec::new(),
             context,
@@ -199,6 +201,16 @@ impl<'a> Doctor<'a> {
         format!("as root: chown -R {} {}", self.user_name(), shell_word(path))
     }
 
+    /// What helps against `error`: where it is that it is denied, to give `path` to the gateways'
+    /// user, else `other`.
+    #[inline(never)]
+    fn remedy(&self, error: &Error, path: &[u8], other: &[&str]) -> String {
+        match error.kind {
+            Kind::Denied => self.chown(path),
+            _ => other.concat(),
+        }
+    }
+
     /// Why the gateways' user cannot write to `name` in `dir`, if so. What is not there is made
     /// when it is needed.
     fn refusal(&self, dir: &Dir, name: &[u8]) -> Option<Box<Error>> {
@@ -207,22 +219,21 @@ impl<'a> Doctor<'a> {
         tried.err().filter(|error| error.kind != Kind::Missing)
     }
 
-    /// The same as a finding, with what does not work `without`; whether there is none. Where it
-    /// is denied, `path` is to be given to the gateways' user.
+    /// The same as a finding, and whether there is none. Where it is denied, `path` is to be given
+    /// to the gateways' user.
     fn may_write(
         &self,
         findings: &mut Findings,
         (dir, name): (&Dir, &[u8]),
-        without: &str,
+        found: Found,
         path: &[u8],
     ) -> bool {
         let Some(error) = self.refusal(dir, name) else { return true };
-        let remedy = match (error.kind, error.errno()) {
-            (Kind::Denied, _) => self.chown(path),
-            (_, Some(READ_ONLY)) => "mount it without :ro or readOnly".into(),
-            _ => String::from("df -a ") + &shell_word(path),
+        let remedy = match error.errno() {
+            Some(READ_ONLY) => "mount it without :ro or readOnly".into(),
+            _ => self.remedy(&error, path, &["df -a ", &shell_word(path)]),
         };
-        findings.fail_of(&error.hint(without), &remedy);
+        findings.add_error(found, &error, remedy.as_bytes());
         false
     }
 
@@ -234,7 +245,7 @@ impl<'a> Doctor<'a> {
             }
         }
         let mut looks = 1;
-        while looks < LOOKS && !self.seen.iter().all(Seen::is_tended) {
+        while looks < LOOKS && !self.seen.iter().all(|it| it.is_tended()) {
             poll::pause(PAUSE);
             looks += 1;
             // From the end on, for one that has gone is removed.
@@ -251,17 +262,17 @@ impl<'a> Doctor<'a> {
     }
 
     /// One look at the slot of `profile`; `None` if it has gone meanwhile.
-    fn look_at(&self, profile: &Profile) -> Option<Seen> {
+    fn look_at(&self, profile: &Profile) -> Option<Box<Seen>> {
         let observer = self.s6.observer();
         match Gateway::open(&self.s6.slots, profile) {
             Ok(gateway) => {
                 let observation = observer.observe_open(&gateway, &gateway.deaths());
-                Some(Seen { slot: self.tended(&gateway), observation })
+                Some(Box::new(Seen { slot: self.tended(&gateway), observation }))
             }
             Err(error) if error.kind == Kind::Missing => None,
             Err(error) => {
                 let observation = observer.failed(profile, &error);
-                Some(Seen { slot: Err(error), observation })
+                Some(Box::new(Seen { slot: Err(error), observation }))
             }
         }
     }

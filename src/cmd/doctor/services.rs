@@ -1,6 +1,6 @@
 //! What is looked at outside of the homes: the image, and s6's side.
 
-use super::{Doctor, Findings, Logger, Tended};
+use super::{Doctor, Findings, Found, Logger, Tended};
 use crate::error::{Errors, Kind, Result};
 use crate::gateway::slots::{self, is_slot};
 use crate::hermes::container::{self, PROC, Supervisor};
@@ -10,7 +10,7 @@ use crate::model::tree::Tree;
 use crate::s6::service::Service;
 use crate::sys::dir::Dir;
 use crate::sys::{MORE_DESCRIPTORS, Name, descriptor_limit, identity, if_there};
-use crate::text::{Shown, parts, shell_word};
+use crate::text::parts;
 
 /// Less than this, in bytes, is a file system that is as good as full.
 const LITTLE: u64 = 1 << 20;
@@ -23,41 +23,34 @@ pub(super) const BOOT_SCRIPTS: &str = "/etc/cont-init.d";
 /// What is wrong with settings instead of which defaults count.
 pub(super) fn warn_of_settings(findings: &mut Findings, flaws: &Errors) {
     for flaw in flaws {
-        findings.warn(format_args!("{flaw}"), format_args!("man hermes-gw"));
+        findings.add_error(Found::Setting, flaw, b"");
     }
 }
 
 impl Doctor<'_> {
-    pub(super) fn s6(&self, findings: &mut Findings) -> String {
+    pub(super) fn s6(&self, findings: &mut Findings) {
         match Supervisor::detect(PROC) {
             Ok(Supervisor::S6) => match self.context.main_is_default() {
-                Ok(true) => String::from("s6-svscan is PID 1; default: ") + MAIN_IS_DEFAULT,
-                Ok(false) => "s6-svscan is PID 1".into(),
-                Err(error) => {
-                    findings.warn(format_args!("{error}"), format_args!("mount /proc"));
-                    String::new()
-                }
+                Ok(true) => findings.add(Found::S6WithMain, &[MAIN_IS_DEFAULT.as_bytes()]),
+                Ok(false) => findings.add(Found::S6, &[]),
+                Err(error) => findings.add_error(Found::NoMainProgram, &error, b""),
             },
-            Ok(other) => format!("assumed by --scandir; here is {}", other.word()),
-            Err(error) => format!("by --scandir; {error}"),
+            Ok(other) => findings.add(Found::Assumed, &[other.word().as_bytes()]),
+            Err(error) => findings.add_error(Found::AssumedFor, &error, b""),
         }
     }
 
     /// Whether who calls may see and do anything of what there is to see and do.
-    pub(super) fn caller(&self, findings: &mut Findings) -> String {
+    pub(super) fn caller(&self, findings: &mut Findings) {
         let own = identity::user_id();
         if own == 0 {
-            return "root".into();
+            return findings.add(Found::Root, &[]);
         }
         // What is kept from the gateways' user is told one by one.
         if !self.is_named() && self.is_refused_all() {
-            let user = Shown(&self.place.user);
-            findings.fail(
-                format_args!("user {own} may neither look at gateways nor control them"),
-                format_args!("docker exec -u {user}"),
-            );
+            findings.add(Found::Stranger, &[own.to_string().as_bytes(), &self.place.user]);
         }
-        String::from("user ") + &self.user_name()
+        findings.add(Found::User, &[self.user_name().as_bytes()]);
     }
 
     /// Whether who calls may not change the scandir, not ask for a scan, and not control any
@@ -72,57 +65,55 @@ impl Doctor<'_> {
             && names.all(|name| is_denied(is_supervised(name)))
     }
 
-    pub(super) fn user(&self, findings: &mut Findings) -> String {
+    pub(super) fn user(&self, findings: &mut Findings) {
         if let Err(error) = &self.became_user {
             let remedy = if error.kind == Kind::Unusable { "HERMES_GW_USER=NAME" } else { "" };
             findings.fail_of(error, remedy);
         }
         let name = if self.is_named() { self.user_name() + ", " } else { String::new() };
-        format!("gateways run as {name}user {}", identity::user_id())
+        let own = identity::user_id().to_string();
+        findings.add(Found::RunAs, &[name.as_bytes(), own.as_bytes()]);
     }
 
-    pub(super) fn settings(&self, findings: &mut Findings) -> String {
+    pub(super) fn settings(&self, findings: &mut Findings) {
         warn_of_settings(findings, &self.context.settings.flaws);
-        "all can be read".into()
+        findings.add(Found::Settings, &[]);
     }
 
     /// What gateways and boots need of the image.
-    pub(super) fn image(&self, findings: &mut Findings) -> String {
-        if let Err(error) = look_at_image(findings) {
-            findings.fail_of(&error, "");
-        }
-        "programs and boot entry are there".into()
+    pub(super) fn image(&self, findings: &mut Findings) {
+        let looked = look_at_image(findings);
+        findings.end(looked);
+        findings.add(Found::Image, &[]);
     }
 
     /// The layout: that there is an s6-svscan, and only one for each gateway.
-    pub(super) fn tree(&self, findings: &mut Findings) -> String {
+    pub(super) fn tree(&self, findings: &mut Findings) {
         let tree = self.s6.slots.tree;
-        let path = Shown(self.s6.slots.dir().path());
-        let (restart, other) = match tree {
-            Tree::Root => ("docker restart", Tree::User),
-            Tree::User => ("as root: /command/s6-svc -u /run/service/hermes-svscan", Tree::Root),
+        let path = self.s6.slots.dir().path();
+        let (not_scanned, other) = match tree {
+            Tree::Root => (Found::NoScan, Tree::User),
+            Tree::User => (Found::NoScanOfUser, Tree::Root),
         };
         match self.s6.slots.scandir.is_scanned() {
             Ok(true) => {}
-            Ok(false) => findings
-                .fail(format_args!("no s6-svscan runs on {path}"), format_args!("{restart}")),
+            Ok(false) => findings.add(not_scanned, &[path]),
             Err(error) => findings.fail_of(&error, &self.hand_over()),
         }
-        if other.path().as_bytes() != self.s6.slots.dir().path()
-            && let Err(error) = look_at_other_tree(other, findings)
-        {
-            findings.fail_of(&error, "");
+        if other.path().as_bytes() != path {
+            let looked = look_at_other_tree(other, findings);
+            findings.end(looked);
         }
-        format!("{}: {}, {path}", tree.word(), tree.whose())
+        findings.add(Found::Tree, &[tree.word().as_bytes(), tree.whose().as_bytes(), path]);
     }
 
     /// Whether slots can be added and removed.
-    pub(super) fn scandir(&self, findings: &mut Findings) -> String {
+    pub(super) fn scandir(&self, findings: &mut Findings) {
         let dir = self.s6.slots.dir();
         if let Some(error) = self.refusal(dir, b".") {
             findings.fail_of(&error, &self.hand_over());
         }
-        "the gateways' user may add and remove slots".into()
+        findings.add(Found::Scandir, &[]);
     }
 
     /// What gives the scandir to the gateways' user.
@@ -134,17 +125,16 @@ impl Doctor<'_> {
     }
 
     /// Whether each slot is one, and supervised with its logger.
-    pub(super) fn slots(&self, findings: &mut Findings) -> String {
+    pub(super) fn slots(&self, findings: &mut Findings) {
         let mut sizes = Vec::new();
         for seen in &self.seen {
             let name = seen.observation.profile.name();
             let path = self.s6.slots.path_of(&seen.observation.profile);
             if let Err(error) | Ok(Tended { refused: Some(error), .. }) = &seen.slot {
-                let remedy = match error.kind {
-                    Kind::Denied => self.chown(&path),
-                    _ => ["hermes-gw unregister ", name].concat(),
-                };
-                findings.fail(format_args!("{name}: {error}"), format_args!("{remedy}"));
+                let remedy = self.remedy(error, &path, &["hermes-gw unregister ", name]);
+                let text = error.to_string();
+                let places = [name, &text, &remedy].map(str::as_bytes);
+                findings.add(Found::BadSlot, &places);
             }
             let Ok(slot) = &seen.slot else { continue };
             let no_logger = slot.logger == Logger::IsDown;
@@ -153,23 +143,12 @@ impl Doctor<'_> {
                 continue;
             }
             if !slot.supervised {
-                findings.fail(
-                    format_args!("{name}: nobody supervises it"),
-                    format_args!("hermes-gw reconcile"),
-                );
+                findings.add(Found::Unsupervised, &[name.as_bytes()]);
             } else if !slot.current {
-                findings.warn(
-                    format_args!("{name}: its files are not those of this hermes-gw"),
-                    format_args!("hermes-gw reconcile"),
-                );
+                findings.add(Found::OldFiles, &[name.as_bytes()]);
             }
             if no_logger && !half {
-                findings.fail(
-                    format_args!(
-                        "{name}: its logger is not up, and it hangs once it has said too much"
-                    ),
-                    format_args!("/command/s6-svc -u {}/log", shell_word(&path)),
-                );
+                findings.add(Found::NoLogger, &[name.as_bytes(), &path]);
             }
             if let Some(size) = slot.status_size {
                 let at = sizes.partition_point(|known| *known < size);
@@ -178,85 +157,64 @@ impl Doctor<'_> {
                 }
             }
         }
-        let s6 = match sizes[..] {
-            [] => "no status yet",
-            [35] => "s6 up to 2.12, or from 2.14 on, by its status of 35 bytes",
-            [43] => "s6 2.13, by its status of 43 bytes",
+        let found = match sizes[..] {
+            [] => Found::Slots,
+            [35] => Found::Slots35,
+            [43] => Found::Slots43,
             _ => {
                 let mut list = String::new();
                 for size in &sizes {
                     list += if list.is_empty() { "" } else { ", " };
                     list += &size.to_string();
                 }
-                findings.fail(
-                    format_args!(
-                        "status files of {list} bytes: not all are of one s6 that is known"
-                    ),
-                    format_args!("hermes-gw status"),
-                );
-                ""
+                return findings.add(Found::ManyS6, &[list.as_bytes()]);
             }
         };
-        format!("{} gateways, each supervised, with a logger; {s6}", self.seen.len())
+        findings.add(found, &[self.seen.len().to_string().as_bytes()]);
     }
 
     /// Whether there is room for more.
-    pub(super) fn capacity(&self, findings: &mut Findings) -> String {
+    pub(super) fn capacity(&self, findings: &mut Findings) {
         let max = self.context.settings.services_max;
         let capacity = self.s6.slots.capacity(&self.names, max);
         let count = self.seen.len();
-        let used = format!("{count} of {capacity} gateways that s6-svscan can hold");
         let remedy = match self.s6.slots.tree {
             Tree::Root => "HERMES_GW_TREE=user",
             Tree::User => "HERMES_GW_SERVICES_MAX=NUMBER",
         };
-        let remedy = format_args!("{remedy}");
-        if count >= capacity {
-            findings.fail(format_args!("{used}: there is no room for another"), remedy);
-        } else if count * 10 >= capacity * 9 {
-            findings.warn(format_args!("{used}: there is little room"), remedy);
-        }
+        let found = match count {
+            count if count >= capacity => Found::NoRoom,
+            count if count * 10 >= capacity * 9 => Found::LittleRoom,
+            _ => Found::Capacity,
+        };
         let descriptors = slots::descriptors(count);
-        if descriptor_limit() < descriptors {
-            findings.warn(
-                format_args!(
-                    "{count} gateways at once need {descriptors} descriptors, more than allowed"
-                ),
-                format_args!("{MORE_DESCRIPTORS}"),
-            );
+        let is_enough = descriptor_limit() >= descriptors;
+        let [count, capacity] = [count, capacity].map(|it| it.to_string());
+        let count = count.as_bytes();
+        if is_enough || !matches!(found, Found::Capacity) {
+            findings.add(found, &[count, capacity.as_bytes(), remedy.as_bytes()]);
         }
-        used
+        if !is_enough {
+            let need = descriptors.to_string();
+            let places = [count, need.as_bytes(), MORE_DESCRIPTORS.as_bytes()];
+            findings.add(Found::FewDescriptors, &places);
+        }
     }
 
     /// Whether there are supervisors without a slot.
-    pub(super) fn supervisors(&self, findings: &mut Findings) -> String {
-        match &self.supervisors {
-            Ok(None) => "not looked at: /proc hides them from this user".into(),
-            Ok(Some((count, orphans))) => {
-                for orphan in orphans {
-                    findings.fail(
-                        format_args!("{orphan}, which is no slot any more"),
-                        format_args!("hermes-gw reconcile --prune"),
-                    );
-                }
-                format!("{count}, each on its slot")
-            }
-            Err(error) => {
-                findings.fail_of(error, "");
-                String::new()
-            }
-        }
+    pub(super) fn supervisors(&self, findings: &mut Findings) {
+        let looked = self.find_supervisors(findings);
+        findings.end(looked);
     }
 
-    /// How many supervisors there are, and which of them have no slot; `None` if that cannot be
-    /// seen.
-    pub(super) fn find_supervisors(&self) -> Result<Option<(usize, Vec<String>)>> {
+    fn find_supervisors(&self, findings: &mut Findings) -> Result<()> {
         let proc = Dir::open(PROC)?;
         // Those of the user tree are its user's own.
         let mut sees_them = self.s6.slots.tree == Tree::User;
-        let (mut count, mut orphans) = (0, Vec::new());
+        let mut count = 0_usize;
         for pid in proc.names()?.iter().filter(|pid| pid[0].is_ascii_digit()) {
             let cmdline = container::cmdline(&proc, pid)?;
+            // PID 1 is the first of the names.
             sees_them |= pid == b"1" && !cmdline.is_empty();
             let mut args = parts(&cmdline, 0);
             let is_supervisor = args.next().is_some_and(|it| it.ends_with(b"s6-supervise"));
@@ -268,85 +226,73 @@ impl Doctor<'_> {
             let at = proc.link(&[pid, &b"/cwd"[..]].concat());
             let is_here =
                 self.s6.slots.dir().leads(name)? && at.map_or(true, |at| at.ends_with(name));
-            if !is_here && !self.is_changing() {
-                orphans.push(format!("process {} supervises {}", Shown(pid), Shown(name)));
+            if !is_here && sees_them && !self.is_changing() {
+                findings.add(Found::Orphan, &[pid, name]);
             }
         }
-        Ok(sees_them.then_some((count, orphans)))
+        let found = if sees_them { Found::Supervisors } else { Found::NoSupervisors };
+        findings.add(found, &[count.to_string().as_bytes()]);
+        Ok(())
     }
 
-    pub(super) fn leftovers(&self, findings: &mut Findings) -> String {
+    pub(super) fn leftovers(&self, findings: &mut Findings) {
         if self.is_changing() {
-            return "not looked at: another hermes-gw changes the scandir".into();
+            return findings.add(Found::Changing, &[]);
         }
         for name in &self.names {
             let path = self.s6.slots.dir().path_of(name);
             let is_named = |it: &Profile| it.slot()[..] == name[..];
-            let shown = Shown(&path);
             // It may have gone while slots were looked at.
             let is_there = || !matches!(self.s6.slots.dir().kind(name), Ok(None));
             if is_slot(name)
                 && !self.seen.iter().any(|it| is_named(&it.observation.profile))
                 && is_there()
             {
-                findings.fail(
-                    format_args!("{shown} is no slot of a gateway"),
-                    format_args!("rm -r {}", shell_word(&path)),
-                );
+                findings.add(Found::NoSlot, &[&path]);
             }
             if profile::is_staging(name) || profile::is_leaving(name) {
-                findings.warn(
-                    format_args!("{shown} was left by a call that was killed"),
-                    format_args!("hermes-gw reconcile"),
-                );
+                findings.add(Found::Killed, &[&path]);
             }
         }
-        "none in the scandir".into()
+        findings.add(Found::Leftovers, &[]);
     }
 }
 
 /// Whether there is room in the file system of `dir`.
-pub(super) fn room(findings: &mut Findings, dir: &Dir) -> String {
-    let path = Shown(dir.path());
+pub(super) fn room(findings: &mut Findings, dir: &Dir) {
     let (bytes, files) = match dir.room() {
         Ok(room) => room,
-        Err(error) => {
-            findings.fail_of(&error, "");
-            return String::new();
-        }
+        Err(error) => return findings.end(Err(error)),
     };
     if bytes < LITTLE || files.is_some_and(|files| files < 100) {
         let files = files.map_or(String::new(), |files| format!(" and {files} files"));
-        findings.fail(
-            format_args!("{path} has room for {bytes} bytes{files}: states are lost"),
-            format_args!("df -a {}", shell_word(dir.path())),
-        );
+        let bytes = bytes.to_string();
+        findings.add(Found::FullDisk, &[dir.path(), bytes.as_bytes(), files.as_bytes()]);
     }
-    format!("{path} has {} MiB left", bytes >> 20)
+    findings.add(Found::Disk, &[dir.path(), (bytes >> 20).to_string().as_bytes()]);
 }
 
 /// What s6-overlay runs when the container starts.
 pub(super) fn boot_scripts() -> Result<Vec<Name>> {
-    let names = Dir::open(BOOT_SCRIPTS.as_bytes()).and_then(|dir| dir.names());
-    Ok(if_there(names)?.unwrap_or_default())
+    Ok(if_there(names(BOOT_SCRIPTS))?.unwrap_or_default())
+}
+
+/// The names in the directory at `path`.
+#[inline(never)]
+fn names(path: &str) -> Result<Vec<Name>> {
+    Dir::open(path.as_bytes())?.names()
 }
 
 fn look_at_image(findings: &mut Findings) -> Result<()> {
     let root = Dir::open(b"/")?;
     for program in PROGRAMS.split(' ') {
         if !root.leads(program.as_bytes())? {
-            findings.fail(
-                format_args!("/{program} is not there"),
-                format_args!("COPY it into the image"),
-            );
+            findings.add(Found::NoProgram, &[program.as_bytes()]);
         }
     }
     let is_ours = |name: &Name| name.ends_with(b"-reconcile-profiles");
     if !boot_scripts()?.iter().any(is_ours) {
-        findings.warn(
-            format_args!("nothing in {BOOT_SCRIPTS} makes slots when the container starts"),
-            format_args!("COPY rootfs/ into the image"),
-        );
+        findings.add(Found::NoBootEntry, &[BOOT_SCRIPTS.as_bytes()]);
     }
     // Where there is this bundle, s6-overlay goes by no other.
     let bundle = if_there(Dir::open(b"/etc/s6-overlay/s6-rc.d/user"))?;
@@ -354,34 +300,21 @@ fn look_at_image(findings: &mut Findings) -> Result<()> {
     if let (true, Some(bundle)) = (ours, bundle)
         && !bundle.leads(b"contents.d/hermes-gateways")?
     {
-        findings.warn(
-            format_args!(
-                "s6-overlay starts none of the services: its bundle `user` is without them"
-            ),
-            format_args!(
-                "RUN cp -R /etc/s6-overlay/user-bundles.d/user/contents.d \
-                 /etc/s6-overlay/s6-rc.d/user/"
-            ),
-        );
+        findings.add(Found::OtherBundle, &[]);
     }
     Ok(())
 }
 
 /// Slots in the scandir of the tree that is not used.
 fn look_at_other_tree(other: Tree, findings: &mut Findings) -> Result<()> {
-    let names = Dir::open(other.path().as_bytes()).and_then(|dir| dir.names());
-    let names = match names {
+    let names = match names(other.path()) {
         // Who may not look there has no gateways there.
         Err(error) if matches!(error.kind, Kind::Missing | Kind::Denied) => return Ok(()),
         names => names?,
     };
-    let (tree, at) = (other.word(), other.path());
+    let (tree, at) = (other.word().as_bytes(), other.path().as_bytes());
     for name in names.iter().filter(|name| slots::is_slot(name)) {
-        let profile = shell_word(&name[PREFIX.len()..]);
-        findings.fail(
-            format_args!("{at} has {}, too: two may run", Shown(name)),
-            format_args!("HERMES_GW_TREE={tree} hermes-gw --scandir {at} unregister {profile}"),
-        );
+        findings.add(Found::OtherTree, &[at, name, tree, &name[PREFIX.len()..]]);
     }
     Ok(())
 }
