@@ -5,7 +5,6 @@ use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::signal;
 use crate::gateway::transition::Target;
-use crate::hermes::container::Supervisor;
 use crate::manager::access::{Privilege, S6};
 use crate::manager::bring::{self, open};
 use crate::manager::{self, Outcomes, Timeout};
@@ -57,13 +56,13 @@ fn change(context: &Context, target: Target) -> Result<u8> {
     let manager = manager::open(context, privilege)?;
     let is_refused = target != Target::Stop
         && !options.has(Opt::Force)
-        && super::default_serves_all(context, &*manager);
+        && super::default_serves_all(context, &manager);
     let mut named = match all {
         false => targets(&options.words),
-        true => targets(&super::all(&*manager)?),
+        true => targets(&super::all(&manager)?),
     };
     if all && target != Target::Stop && !options.has(Opt::Force) {
-        let main_is_default = manager.kind() == Supervisor::S6 && context.main_is_default()?;
+        let main_is_default = manager.is_s6() && context.main_is_default()?;
         // Nobody has asked for one that is not to be started.
         named.retain(|it| match it {
             Ok(Profile::Default) => !main_is_default,
@@ -77,11 +76,7 @@ fn change(context: &Context, target: Target) -> Result<u8> {
             *it = Err(Error::new(Kind::Unusable, target.what(), &**name, why));
         }
     }
-    outcomes(context, named, done, &|profiles| match target {
-        Target::Start => manager.start(profiles, timeout),
-        Target::Stop => manager.stop(profiles, timeout),
-        _ => manager.restart(profiles, timeout),
-    })
+    outcomes(context, named, done, &|profiles| manager.bring(target, profiles, timeout))
 }
 
 fn wrong(verb: &str, why: &str) -> Box<Error> {

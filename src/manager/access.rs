@@ -1,6 +1,5 @@
 //! How the verbs come to s6: the scandir opened, what only root can do done, root dropped.
 
-use super::ServiceManager;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::observe::{Observer, wanted_at_boot};
