@@ -138,7 +138,7 @@ pub(crate) fn wait(context: &Context) -> Result<u8> {
     let timeout = options.timeout.map_or(Timeout::Never, Timeout::After);
     let s6 = manager::open_s6(context, Privilege::Control, "wait for gateway")?;
     outcomes(context, targets(&options.words), done, &|profiles| {
-        bring::command(&s6, target, profiles, timeout, &|profile, service| {
+        bring::command(&s6, target, profiles, timeout, &mut |profile, service| {
             if target == Target::Ready && !service.says_ready().unwrap_or(true) {
                 let why = "it has no notification-fd, and never says that it is ready";
                 let error = s6.failed("wait for gateway", profile, Kind::Unusable, why);

@@ -160,6 +160,13 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// Closes it, if there is no descriptor for it besides so many `others`.
+    fn make_room(&mut self, others: usize) {
+        if others >= slots::at_once(others + 1) {
+            self.ends = None;
+        }
+    }
+
     /// Opens again what was closed, and looks how far it has come.
     fn resume(&mut self) {
         if self.ends.is_some() || !self.is_under_way() {
@@ -233,9 +240,7 @@ impl<'a> Job<'a> {
                 let _ = signal::send(&ends.service, Some(&ends.control), *letter);
             }
         }
-        if others >= slots::at_once(others + 1) {
-            self.ends = None;
-        }
+        self.make_room(others);
     }
 
     /// Looks whether its process, which is to end by `status`, may not have been told so. One
@@ -322,9 +327,7 @@ pub(crate) fn tell_all(jobs: &mut [&mut Job<'_>], deadline: Deadline) {
         for (others, job) in jobs.iter_mut().enumerate().filter(|(_, job)| job.is_untold()) {
             job.resume();
             job.advance();
-            if others >= slots::at_once(others + 1) {
-                job.ends = None;
-            }
+            job.make_room(others);
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::s6::death_tally::Death;
 use crate::s6::tai64n::Tai64n;
 use crate::sys::inotify::Watches;
 use crate::sys::poll::{self, FifoWriter};
+use std::time::Duration;
 
 /// What is done with each change.
 type Tell<'a> = &'a dyn Fn(Observation) -> Result<()>;
@@ -27,7 +28,8 @@ struct Watched {
     control: Option<FifoWriter>,
     /// The last death that is known.
     died: Tai64n,
-    told: Option<Observation>,
+    /// State, since when, and the text.
+    told: Option<(State, Option<Duration>, String)>,
 }
 
 /// Tells how gateways stand, all if none is `named`, and then each change, until nobody
@@ -88,7 +90,7 @@ impl Watched {
     }
 
     fn is_registered(&self) -> bool {
-        self.told.as_ref().is_none_or(|told| told.state != State::NotRegistered)
+        self.told.as_ref().is_none_or(|told| told.0 != State::NotRegistered)
     }
 
     /// Looks at it, and tells what is new.
@@ -125,12 +127,10 @@ impl Watched {
             }
         }
         self.died = deaths.last().map_or(self.died, |death| death.stamp);
-        let is_news = self.told.as_ref().is_none_or(|told| {
-            (told.state, told.since) != (now.state, now.since) || told.text() != now.text()
-        });
-        if is_news {
-            tell(now.clone())?;
-            self.told = Some(now);
+        let news = Some((now.state, now.since, now.text()));
+        if self.told != news {
+            self.told = news;
+            tell(now)?;
         }
         Ok(())
     }

@@ -17,7 +17,6 @@ use crate::s6::status::Status;
 use crate::s6::tai64n::Tai64n;
 use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
-use std::cell::RefCell;
 use std::time::Duration;
 
 /// How long `--no-wait` tries to tell all supervisors.
@@ -52,7 +51,7 @@ pub(crate) fn bring(
     timeout: Timeout,
 ) -> Outcomes {
     let Some(intent) = target.intent() else {
-        return command(s6, target, profiles, timeout, &|_, _| ());
+        return command(s6, target, profiles, timeout, &mut |_, _| ());
     };
     let homes = s6.context.homes();
     // Until it is closed it is locked: another hermes-gw may be at it.
@@ -61,8 +60,8 @@ pub(crate) fn bring(
         home.lock_whole().map(|()| home)
     };
     // Whose wish was to be recorded, and why it could not be.
-    let wishes = RefCell::new(Vec::new());
-    let mut outcomes = command(s6, target, profiles, timeout, &|profile, service| {
+    let mut wishes = Vec::new();
+    let mut outcomes = command(s6, target, profiles, timeout, &mut |profile, service| {
         // What another container has is that one's affair.
         if intent == Intent::Stopped && slots::is_standing_by(service.dir()).unwrap_or(false) {
             let why = [profile.name(), ": ", STANDING_BY, ": nothing is recorded"].concat();
@@ -70,7 +69,7 @@ pub(crate) fn bring(
         }
         let home = home(profile);
         let unrecorded = unrecorded(s6, record(&home, intent));
-        wishes.borrow_mut().push((profile.clone(), unrecorded));
+        wishes.push((profile.clone(), unrecorded));
         // Before the letters: finish looks for it when it reads them. And by the status of now:
         // to record may take a while.
         // After the deaths: the run that it says is up is the one after the last of them.
@@ -86,7 +85,7 @@ pub(crate) fn bring(
             _ => {}
         }
     });
-    for (profile, mut error) in wishes.into_inner() {
+    for (profile, mut error) in wishes {
         let at = profiles.iter().position(|it| *it == profile);
         let Some(outcome) = at.and_then(|at| outcomes.get_mut(at)) else { continue };
         if outcome.is_ok() && timeout != Timeout::NoWait {
@@ -107,7 +106,7 @@ pub(crate) fn command(
     target: Target,
     profiles: &[Profile],
     timeout: Timeout,
-    prepare: &dyn Fn(&Profile, &Service),
+    prepare: &mut dyn FnMut(&Profile, &Service),
 ) -> Outcomes {
     let mut jobs = Vec::with_capacity(profiles.len());
     for profile in profiles {
@@ -151,7 +150,7 @@ fn begin<'a>(
     target: Target,
     profile: &Profile,
     others: usize,
-    prepare: &dyn Fn(&Profile, &Service),
+    prepare: &mut dyn FnMut(&Profile, &Service),
 ) -> Result<Job<'a>> {
     // Nothing is written down where nothing can be done.
     let job = Job::open(s6.slots.dir(), &profile.slot(), target);

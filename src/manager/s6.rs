@@ -177,7 +177,7 @@ impl S6<'_> {
         if new && !how.down {
             // s6 starts it by itself; whether it stays up is another matter.
             let one = slice::from_ref(profile);
-            for up in bring::command(self, Target::Start, one, START_UP, &|_, _| ()) {
+            for up in bring::command(self, Target::Start, one, START_UP, &mut |_, _| ()) {
                 match up {
                     Err(error) if error.kind != Kind::Unusable => return Err(error),
                     _ => {}
