@@ -13,6 +13,7 @@ use crate::sys::Name;
 use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
 use crate::sys::poll::{self, FifoWriter};
+use std::slice;
 use std::time::Duration;
 
 /// How long to wait for what comes without an event: at first, and at most.
@@ -155,7 +156,7 @@ impl<'a> Job<'a> {
     pub(crate) fn set_out(&mut self, others: usize) {
         self.advance();
         if others >= slots::at_once(others + 1) {
-            tell_all(&mut [self], Deadline::after(LONGEST));
+            tell_all(slice::from_mut(self), Deadline::after(LONGEST));
             self.ends = None;
         }
     }
@@ -321,7 +322,7 @@ fn died_at_once(status: &Status) -> String {
 }
 
 /// Waits until all `jobs` were told what to do, or until `deadline`.
-pub(crate) fn tell_all(jobs: &mut [&mut Job<'_>], deadline: Deadline) {
+pub(crate) fn tell_all(jobs: &mut [Job<'_>], deadline: Deadline) {
     while jobs.iter().any(|job| job.is_untold()) && !deadline.is_over() {
         poll::pause(SHORTEST);
         for (others, job) in jobs.iter_mut().enumerate().filter(|(_, job)| job.is_untold()) {
@@ -332,42 +333,35 @@ pub(crate) fn tell_all(jobs: &mut [&mut Job<'_>], deadline: Deadline) {
     }
 }
 
-/// Waits until something became of each of `jobs`, at the latest at `deadline`; those that
-/// are still on their way stay in it. As many are open as there may be; then come the next.
-pub(crate) fn drive(jobs: &mut Vec<&mut Job<'_>>, deadline: Deadline) -> Result<()> {
-    let (mut pause, at_once) = (SHORTEST, slots::at_once(jobs.len()));
+/// Waits until something became of each of `jobs`, at the latest at `deadline`. As many are open
+/// as there may be; then come the next.
+pub(crate) fn drive(jobs: &mut [Job<'_>], deadline: Deadline) -> Result<()> {
+    let under_way = jobs.iter().filter(|job| job.is_under_way()).count();
+    let (mut pause, at_once) = (SHORTEST, slots::at_once(under_way));
     loop {
-        jobs.retain_mut(|job| {
-            if !job.is_under_way() {
-                job.ends = None;
-            }
-            job.is_under_way()
-        });
-        let over = deadline.is_over();
-        for (others, job) in jobs.iter_mut().enumerate() {
-            if over || others < at_once {
+        let (mut under_way, over) = (0, deadline.is_over());
+        for job in &mut *jobs {
+            if over || under_way < at_once {
                 job.resume();
             }
             // When the time is over, there is one look at each.
-            if others >= at_once {
+            if !job.is_under_way() || under_way >= at_once {
                 job.ends = None;
             }
+            under_way += usize::from(job.is_under_way());
         }
-        if jobs.is_empty() || over {
+        if under_way == 0 || over {
             return Ok(());
         }
-        if jobs.iter().any(|job| !job.is_under_way()) {
-            continue;
-        }
         let silent = jobs.iter().any(|job| job.ends.as_ref().is_some_and(|it| it.is_silent()));
-        let likely = jobs.iter().any(|job| job.doubt == Doubt::Likely);
+        let likely = jobs.iter().any(|job| job.is_under_way() && job.doubt == Doubt::Likely);
         let timeout = match (silent, likely) {
             (true, _) => Some(deadline.left_or(pause)),
             (false, true) => Some(deadline.left_or(PATIENCE)),
             (false, false) => deadline.left(),
         };
         let mut heard = Vec::with_capacity(jobs.len());
-        for job in jobs.iter() {
+        for job in &*jobs {
             heard.push(match &job.ends {
                 Some(it) => (it.events.as_ref().ok().map(Subscription::fifo), Some(&it.control)),
                 None => (None, None),
@@ -381,7 +375,7 @@ pub(crate) fn drive(jobs: &mut Vec<&mut Job<'_>>, deadline: Deadline) -> Result<
         if silent && nothing {
             pause = LONGEST.min(2 * pause);
         } else if nothing {
-            jobs.iter_mut().for_each(|job| job.settle());
+            jobs.iter_mut().for_each(Job::settle);
         }
     }
 }

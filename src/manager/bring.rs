@@ -108,35 +108,33 @@ pub(crate) fn command(
     timeout: Timeout,
     prepare: &mut dyn FnMut(&Profile, &Service),
 ) -> Outcomes {
-    let mut jobs = Vec::with_capacity(profiles.len());
+    let (mut begun, mut jobs) = (Outcomes::new(), Vec::with_capacity(profiles.len()));
     for profile in profiles {
-        jobs.push(begin(s6, target, profile, jobs.len(), prepare));
+        begun.push(begin(s6, target, profile, &mut jobs, prepare));
     }
-    let (mut under_way, mut warned) = (Vec::new(), false);
-    for job in jobs.iter_mut().flatten() {
-        if let (false, Some(error)) = (warned, job.events_error()) {
-            let text =
-                format!("{error}: statuses are read every {} ms instead", LONGEST.subsec_millis());
-            s6.context.output.warn_of(&text);
-            warned = true;
-        }
-        under_way.push(job);
+    if let Some(error) = jobs.iter().find_map(Job::events_error) {
+        let text =
+            format!("{error}: statuses are read every {} ms instead", LONGEST.subsec_millis());
+        s6.context.output.warn_of(&text);
     }
     let waited = match timeout {
         Timeout::NoWait => {
-            event_loop::tell_all(&mut under_way, Deadline::after(TELL_ALL));
+            event_loop::tell_all(&mut jobs, Deadline::after(TELL_ALL));
             Ok(())
         }
-        Timeout::After(time) => event_loop::drive(&mut under_way, Deadline::after(time)),
-        Timeout::Never => event_loop::drive(&mut under_way, Deadline::NEVER),
+        Timeout::After(time) => event_loop::drive(&mut jobs, Deadline::after(time)),
+        Timeout::Never => event_loop::drive(&mut jobs, Deadline::NEVER),
     };
+    let mut jobs = jobs.into_iter();
     let mut outcomes = Outcomes::with_capacity(profiles.len());
-    for job in jobs {
-        let outcome = job.and_then(|job| {
+    for begun in begun {
+        let outcome = begun.and_then(|()| {
             waited.clone()?;
-            match timeout {
-                Timeout::NoWait if job.is_under_way() => Ok(()),
-                _ => job.result(target.what()),
+            match jobs.next() {
+                Some(job) if timeout != Timeout::NoWait || !job.is_under_way() => {
+                    job.result(target.what())
+                }
+                _ => Ok(()),
             }
         });
         outcomes.push(outcome.map_err(|error| s6.context.explain(error)));
@@ -144,14 +142,14 @@ pub(crate) fn command(
     outcomes
 }
 
-/// Puts one gateway on its way, after so many `others`.
+/// Puts one gateway on its way, after other `jobs`, and adds it to them.
 fn begin<'a>(
     s6: &'a S6<'_>,
     target: Target,
     profile: &Profile,
-    others: usize,
+    jobs: &mut Vec<Job<'a>>,
     prepare: &mut dyn FnMut(&Profile, &Service),
-) -> Result<Job<'a>> {
+) -> Result<()> {
     // Nothing is written down where nothing can be done.
     let job = Job::open(s6.slots.dir(), &profile.slot(), target);
     let mut job = job.map_err(|error| match error.kind {
@@ -164,8 +162,9 @@ fn begin<'a>(
         }
         prepare(profile, service);
     }
-    job.set_out(others);
-    Ok(job)
+    job.set_out(jobs.len());
+    jobs.push(job);
+    Ok(())
 }
 
 /// The service of `profile`.
