@@ -28,13 +28,23 @@ enum Outcome {
     /// It is where it should be.
     Done,
     /// It came up, and died at once.
-    Died(Status),
+    Died(String),
     /// Another caller told it otherwise meanwhile.
     Overruled,
     /// Its supervisor has gone.
     Abandoned,
     /// It cannot be told, or looked at.
     Failed(Box<Error>),
+}
+
+impl Outcome {
+    /// What an error comes to that keeps it from being told.
+    fn of(error: Box<Error>) -> Outcome {
+        match poll::means_no_reader(error.kind) {
+            true => Outcome::Abandoned,
+            false => Outcome::Failed(error),
+        }
+    }
 }
 
 /// A service on its way to a target.
@@ -178,10 +188,7 @@ impl<'a> Job<'a> {
                 self.ends = Some(ends);
                 self.advance();
             }
-            Err(error) if poll::means_no_reader(error.kind) => {
-                self.outcome = Some(Outcome::Abandoned);
-            }
-            Err(error) => self.outcome = Some(Outcome::Failed(error)),
+            Err(error) => self.outcome = Some(Outcome::of(error)),
         }
     }
 
@@ -210,21 +217,17 @@ impl<'a> Job<'a> {
 
     /// Whether it got where it was to get, to whoever wanted to do `what`. What is still on its
     /// way is late.
-    pub(crate) fn result(mut self, what: &'static str) -> Result<()> {
+    pub(crate) fn result(&self, what: &'static str) -> Result<()> {
         let target = self.transition.target();
-        let died;
-        let (kind, why) = match self.outcome.take() {
+        let (kind, why) = match &self.outcome {
             Some(Outcome::Done) => return Ok(()),
             // A supervisor that goes has seen its gateway end.
             Some(Outcome::Abandoned) if matches!(target, Target::Rest | Target::Gone) => {
                 return Ok(());
             }
             Some(Outcome::Died(_)) if target == Target::Rest => return Ok(()),
-            Some(Outcome::Failed(error)) => return Err(error),
-            Some(Outcome::Died(status)) => {
-                died = died_at_once(&status);
-                (Kind::Unusable, &died[..])
-            }
+            Some(Outcome::Failed(error)) => return Err(error.clone()),
+            Some(Outcome::Died(why)) => (Kind::Unusable, &why[..]),
             Some(Outcome::Overruled) => (Kind::Unusable, "another caller overruled it"),
             Some(Outcome::Abandoned) => (Kind::Unsupervised, "its s6-supervise has gone"),
             None => (Kind::TimedOut, target.late()),
@@ -278,15 +281,11 @@ impl<'a> Job<'a> {
                 Step::Wait => return self.doubt(&status),
                 Step::Recheck => return ends.acknowledgement = Acknowledgement::Read,
                 Step::Done => Some(Outcome::Done),
-                Step::Died => Some(Outcome::Died(status)),
+                Step::Died => Some(Outcome::Died(died_at_once(&status))),
                 Step::Overruled => Some(Outcome::Overruled),
                 Step::Tell(letters) => {
                     ends.acknowledgement = Acknowledgement::Unread;
-                    match control::tell(&ends.control, letters) {
-                        Ok(()) => None,
-                        Err(error) if error.kind == Kind::Unsupervised => Some(Outcome::Abandoned),
-                        Err(error) => Some(Outcome::Failed(error)),
-                    }
+                    control::tell(&ends.control, letters).err().map(Outcome::of)
                 }
             };
         }

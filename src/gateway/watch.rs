@@ -97,26 +97,18 @@ impl Watched {
     #[inline(never)]
     fn look(&mut self, observer: &Observer<'_>, watches: &Watches, tell: Tell<'_>) -> Result<()> {
         self.watch(observer, watches)?;
-        let (now, deaths) = match Gateway::open(observer.slots, &self.profile) {
-            Ok(gateway) => {
-                let deaths = gateway.deaths();
-                let now = observer.observe_open(&gateway, &deaths);
-                self.control = gateway.control;
-                // That they are not known is part of what is told.
-                (now, deaths.unwrap_or_default())
+        let gateway = Gateway::open(observer.slots, &self.profile);
+        let deaths = gateway.as_ref().map_or_else(|_| Ok(Vec::new()), Gateway::deaths);
+        let now = match &gateway {
+            Ok(gateway) => observer.observe_open(gateway, &deaths),
+            Err(error) if error.kind == Kind::Missing => {
+                Observation::new(self.profile.clone(), State::NotRegistered, String::new())
             }
-            Err(error) => {
-                self.control = None;
-                let now = match error.kind {
-                    Kind::Missing => {
-                        let why = String::new();
-                        Observation::new(self.profile.clone(), State::NotRegistered, why)
-                    }
-                    _ => observer.failed(&self.profile, &error),
-                };
-                (now, Vec::new())
-            }
+            Err(error) => observer.failed(&self.profile, error),
         };
+        self.control = gateway.ok().and_then(|gateway| gateway.control);
+        // That they are not known is part of what is told.
+        let deaths = deaths.unwrap_or_default();
         // By their order: clocks are set back.
         let known = deaths.iter().rposition(|death| death.stamp == self.died);
         let new = deaths.iter().skip(known.map_or(0, |known| known + 1));

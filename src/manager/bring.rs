@@ -125,7 +125,7 @@ pub(crate) fn command(
         Timeout::After(time) => event_loop::drive(&mut jobs, Deadline::after(time)),
         Timeout::Never => event_loop::drive(&mut jobs, Deadline::NEVER),
     };
-    let mut jobs = jobs.into_iter();
+    let mut jobs = jobs.iter();
     let mut outcomes = Outcomes::with_capacity(profiles.len());
     for begun in begun {
         let outcome = begun.and_then(|()| {
