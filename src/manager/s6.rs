@@ -189,25 +189,18 @@ impl S6<'_> {
 
     pub(super) fn unregister(&self, profiles: &[Profile], timeout: Duration) -> Outcomes {
         let mut outcomes = retire::stop(&self.slots, profiles, timeout);
-        match self.lock() {
-            Ok(_lock) => retire::remove(&self.slots, profiles, &mut outcomes),
-            Err(error) => outcomes.iter_mut().for_each(|it| *it = Err(error.clone())),
-        }
+        let lock = self.lock().map(|_lock| retire::remove(&self.slots, profiles, &mut outcomes));
         for outcome in &mut outcomes {
             let told = mem::replace(outcome, Ok(()));
-            *outcome = told.map_err(|error| self.context.explain(error));
+            *outcome = lock.clone().and(told).map_err(|error| self.context.explain(error));
         }
         outcomes
     }
 
     pub(super) fn is_running(&self, profile: &Profile) -> Result<bool> {
-        match Gateway::open(&self.slots, profile) {
-            Err(error) if error.kind == Kind::Missing => Ok(false),
-            Err(error) => Err(self.context.explain(error)),
-            Ok(gateway) => match gateway.status {
-                Ok(status) => Ok(status.is_some_and(|status| status.is_up())),
-                Err(error) => Err(self.context.explain(error)),
-            },
-        }
+        let gateway = if_there(Gateway::open(&self.slots, profile));
+        let status = gateway.and_then(|it| it.map_or(Ok(None), |it| it.status));
+        let status = status.map_err(|error| self.context.explain(error))?;
+        Ok(status.is_some_and(|status| status.is_up()))
     }
 }
