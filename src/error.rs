@@ -57,7 +57,7 @@ impl Kind {
 }
 
 /// A failed operation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Error {
     /// What kind of failure it was.
     pub kind: Kind,
@@ -108,6 +108,14 @@ impl Error {
         self.text += ": ";
         self.text += hint;
         self
+    }
+}
+
+/// What keeps others from their work is told to each of them.
+impl Clone for Box<Error> {
+    #[inline(never)]
+    fn clone(&self) -> Box<Error> {
+        Error::of(self.kind, self.what, &self.path, self.errno, &self.text)
     }
 }
 

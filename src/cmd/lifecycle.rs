@@ -5,7 +5,6 @@ use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::signal;
 use crate::gateway::transition::Target;
-use crate::hermes::container::Supervisor;
 use crate::manager::access::{Privilege, S6};
 use crate::manager::bring::{self, open};
 use crate::manager::{self, Outcomes, Timeout};
@@ -57,13 +56,13 @@ fn change(context: &Context, target: Target) -> Result<u8> {
     let manager = manager::open(context, privilege)?;
     let is_refused = target != Target::Stop
         && !options.has(Opt::Force)
-        && super::default_serves_all(context, &*manager);
+        && super::default_serves_all(context, &manager);
     let mut named = match all {
         false => targets(&options.words),
-        true => targets(&super::all(&*manager)?),
+        true => targets(&super::all(&manager)?),
     };
     if all && target != Target::Stop && !options.has(Opt::Force) {
-        let main_is_default = manager.kind() == Supervisor::S6 && context.main_is_default()?;
+        let main_is_default = manager.is_s6() && context.main_is_default()?;
         // Nobody has asked for one that is not to be started.
         named.retain(|it| match it {
             Ok(Profile::Default) => !main_is_default,
@@ -77,11 +76,7 @@ fn change(context: &Context, target: Target) -> Result<u8> {
             *it = Err(Error::new(Kind::Unusable, target.what(), &**name, why));
         }
     }
-    outcomes(context, named, done, &|profiles| match target {
-        Target::Start => manager.start(profiles, timeout),
-        Target::Stop => manager.stop(profiles, timeout),
-        _ => manager.restart(profiles, timeout),
-    })
+    outcomes(context, named, done, &|profiles| manager.bring(target, profiles, timeout))
 }
 
 fn wrong(verb: &str, why: &str) -> Box<Error> {
@@ -143,7 +138,7 @@ pub(crate) fn wait(context: &Context) -> Result<u8> {
     let timeout = options.timeout.map_or(Timeout::Never, Timeout::After);
     let s6 = manager::open_s6(context, Privilege::Control, "wait for gateway")?;
     outcomes(context, targets(&options.words), done, &|profiles| {
-        bring::command(&s6, target, profiles, timeout, &|profile, service| {
+        bring::command(&s6, target, profiles, timeout, &mut |profile, service| {
             if target == Target::Ready && !service.says_ready().unwrap_or(true) {
                 let why = "it has no notification-fd, and never says that it is ready";
                 let error = s6.failed("wait for gateway", profile, Kind::Unusable, why);

@@ -30,9 +30,9 @@ fn profile(name: &[u8]) -> Result<Profile> {
 
 /// Whether default serves all profiles: then others are not to be started. Where the homes
 /// cannot be opened nothing is known. Only once root is dropped.
-fn default_serves_all(context: &Context, manager: &dyn ServiceManager) -> bool {
+fn default_serves_all(context: &Context, manager: &ServiceManager<'_>) -> bool {
     let Ok(homes) = context.homes() else { return false };
-    if manager.kind() != Supervisor::S6 {
+    if !manager.is_s6() {
         return false;
     }
     let resolved = context.policy(&homes);
@@ -64,12 +64,12 @@ fn outcomes(
 }
 
 /// The names of all profiles that are registered.
-fn all(manager: &dyn ServiceManager) -> Result<Vec<Vec<u8>>> {
+fn all(manager: &ServiceManager<'_>) -> Result<Vec<Vec<u8>>> {
     let mut names = Vec::new();
     for profile in &manager.list()? {
         names.push(profile.name().into());
     }
-    if !manager.supports_runtime_registration() {
+    if !manager.is_s6() {
         names.push(b"default".into()); // for whom it is refused
     }
     Ok(names)

@@ -25,7 +25,7 @@ pub(crate) fn register(context: &Context) -> Result<u8> {
     };
     let manager = manager::open(context, Privilege::Register)?;
     let served =
-        !how.down && profile != Profile::Default && super::default_serves_all(context, &*manager);
+        !how.down && profile != Profile::Default && super::default_serves_all(context, &manager);
     how.down |= served;
     if manager.register(&profile, &how)? {
         match served && context.output.verbosity != Verbosity::Quiet {
@@ -75,7 +75,7 @@ pub(crate) fn hook(context: &Context) -> Result<u8> {
 
 fn call(context: &Context, create: bool, name: &[u8]) -> Result<()> {
     let manager = manager::open(context, Privilege::Register)?;
-    if manager.kind() != Supervisor::S6 {
+    if !manager.is_s6() {
         return Ok(());
     }
     let profile: Profile = super::profile(name)?;

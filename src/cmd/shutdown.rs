@@ -73,7 +73,7 @@ fn descend(
     }
     stop_ladder::descend(&mut jobs, rungs)?;
     let what = if target == Target::Rest { "stop gateway" } else { "send supervisor away from" };
-    for job in jobs {
+    for job in &jobs {
         failures.extend(job.result(what).err());
     }
     Ok(())

@@ -13,6 +13,7 @@ use crate::sys::Name;
 use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
 use crate::sys::poll::{self, FifoWriter};
+use std::slice;
 use std::time::Duration;
 
 /// How long to wait for what comes without an event: at first, and at most.
@@ -27,13 +28,23 @@ enum Outcome {
     /// It is where it should be.
     Done,
     /// It came up, and died at once.
-    Died(Status),
+    Died(String),
     /// Another caller told it otherwise meanwhile.
     Overruled,
     /// Its supervisor has gone.
     Abandoned,
     /// It cannot be told, or looked at.
     Failed(Box<Error>),
+}
+
+impl Outcome {
+    /// What an error comes to that keeps it from being told.
+    fn of(error: Box<Error>) -> Outcome {
+        match poll::means_no_reader(error.kind) {
+            true => Outcome::Abandoned,
+            false => Outcome::Failed(error),
+        }
+    }
 }
 
 /// A service on its way to a target.
@@ -155,7 +166,14 @@ impl<'a> Job<'a> {
     pub(crate) fn set_out(&mut self, others: usize) {
         self.advance();
         if others >= slots::at_once(others + 1) {
-            tell_all(&mut [self], Deadline::after(LONGEST));
+            tell_all(slice::from_mut(self), Deadline::after(LONGEST));
+            self.ends = None;
+        }
+    }
+
+    /// Closes it, if there is no descriptor for it besides so many `others`.
+    fn make_room(&mut self, others: usize) {
+        if others >= slots::at_once(others + 1) {
             self.ends = None;
         }
     }
@@ -170,10 +188,7 @@ impl<'a> Job<'a> {
                 self.ends = Some(ends);
                 self.advance();
             }
-            Err(error) if poll::means_no_reader(error.kind) => {
-                self.outcome = Some(Outcome::Abandoned);
-            }
-            Err(error) => self.outcome = Some(Outcome::Failed(error)),
+            Err(error) => self.outcome = Some(Outcome::of(error)),
         }
     }
 
@@ -202,21 +217,17 @@ impl<'a> Job<'a> {
 
     /// Whether it got where it was to get, to whoever wanted to do `what`. What is still on its
     /// way is late.
-    pub(crate) fn result(mut self, what: &'static str) -> Result<()> {
+    pub(crate) fn result(&self, what: &'static str) -> Result<()> {
         let target = self.transition.target();
-        let died;
-        let (kind, why) = match self.outcome.take() {
+        let (kind, why) = match &self.outcome {
             Some(Outcome::Done) => return Ok(()),
             // A supervisor that goes has seen its gateway end.
             Some(Outcome::Abandoned) if matches!(target, Target::Rest | Target::Gone) => {
                 return Ok(());
             }
             Some(Outcome::Died(_)) if target == Target::Rest => return Ok(()),
-            Some(Outcome::Failed(error)) => return Err(error),
-            Some(Outcome::Died(status)) => {
-                died = died_at_once(&status);
-                (Kind::Unusable, &died[..])
-            }
+            Some(Outcome::Failed(error)) => return Err(error.clone()),
+            Some(Outcome::Died(why)) => (Kind::Unusable, &why[..]),
             Some(Outcome::Overruled) => (Kind::Unusable, "another caller overruled it"),
             Some(Outcome::Abandoned) => (Kind::Unsupervised, "its s6-supervise has gone"),
             None => (Kind::TimedOut, target.late()),
@@ -233,9 +244,7 @@ impl<'a> Job<'a> {
                 let _ = signal::send(&ends.service, Some(&ends.control), *letter);
             }
         }
-        if others >= slots::at_once(others + 1) {
-            self.ends = None;
-        }
+        self.make_room(others);
     }
 
     /// Looks whether its process, which is to end by `status`, may not have been told so. One
@@ -272,15 +281,11 @@ impl<'a> Job<'a> {
                 Step::Wait => return self.doubt(&status),
                 Step::Recheck => return ends.acknowledgement = Acknowledgement::Read,
                 Step::Done => Some(Outcome::Done),
-                Step::Died => Some(Outcome::Died(status)),
+                Step::Died => Some(Outcome::Died(died_at_once(&status))),
                 Step::Overruled => Some(Outcome::Overruled),
                 Step::Tell(letters) => {
                     ends.acknowledgement = Acknowledgement::Unread;
-                    match control::tell(&ends.control, letters) {
-                        Ok(()) => None,
-                        Err(error) if error.kind == Kind::Unsupervised => Some(Outcome::Abandoned),
-                        Err(error) => Some(Outcome::Failed(error)),
-                    }
+                    control::tell(&ends.control, letters).err().map(Outcome::of)
                 }
             };
         }
@@ -316,55 +321,46 @@ fn died_at_once(status: &Status) -> String {
 }
 
 /// Waits until all `jobs` were told what to do, or until `deadline`.
-pub(crate) fn tell_all(jobs: &mut [&mut Job<'_>], deadline: Deadline) {
+pub(crate) fn tell_all(jobs: &mut [Job<'_>], deadline: Deadline) {
     while jobs.iter().any(|job| job.is_untold()) && !deadline.is_over() {
         poll::pause(SHORTEST);
         for (others, job) in jobs.iter_mut().enumerate().filter(|(_, job)| job.is_untold()) {
             job.resume();
             job.advance();
-            if others >= slots::at_once(others + 1) {
-                job.ends = None;
-            }
+            job.make_room(others);
         }
     }
 }
 
-/// Waits until something became of each of `jobs`, at the latest at `deadline`; those that
-/// are still on their way stay in it. As many are open as there may be; then come the next.
-pub(crate) fn drive(jobs: &mut Vec<&mut Job<'_>>, deadline: Deadline) -> Result<()> {
-    let (mut pause, at_once) = (SHORTEST, slots::at_once(jobs.len()));
+/// Waits until something became of each of `jobs`, at the latest at `deadline`. As many are open
+/// as there may be; then come the next.
+pub(crate) fn drive(jobs: &mut [Job<'_>], deadline: Deadline) -> Result<()> {
+    let under_way = jobs.iter().filter(|job| job.is_under_way()).count();
+    let (mut pause, at_once) = (SHORTEST, slots::at_once(under_way));
     loop {
-        jobs.retain_mut(|job| {
-            if !job.is_under_way() {
-                job.ends = None;
-            }
-            job.is_under_way()
-        });
-        let over = deadline.is_over();
-        for (others, job) in jobs.iter_mut().enumerate() {
-            if over || others < at_once {
+        let (mut under_way, over) = (0, deadline.is_over());
+        for job in &mut *jobs {
+            if over || under_way < at_once {
                 job.resume();
             }
             // When the time is over, there is one look at each.
-            if others >= at_once {
+            if !job.is_under_way() || under_way >= at_once {
                 job.ends = None;
             }
+            under_way += usize::from(job.is_under_way());
         }
-        if jobs.is_empty() || over {
+        if under_way == 0 || over {
             return Ok(());
         }
-        if jobs.iter().any(|job| !job.is_under_way()) {
-            continue;
-        }
         let silent = jobs.iter().any(|job| job.ends.as_ref().is_some_and(|it| it.is_silent()));
-        let likely = jobs.iter().any(|job| job.doubt == Doubt::Likely);
+        let likely = jobs.iter().any(|job| job.is_under_way() && job.doubt == Doubt::Likely);
         let timeout = match (silent, likely) {
             (true, _) => Some(deadline.left_or(pause)),
             (false, true) => Some(deadline.left_or(PATIENCE)),
             (false, false) => deadline.left(),
         };
         let mut heard = Vec::with_capacity(jobs.len());
-        for job in jobs.iter() {
+        for job in &*jobs {
             heard.push(match &job.ends {
                 Some(it) => (it.events.as_ref().ok().map(Subscription::fifo), Some(&it.control)),
                 None => (None, None),
@@ -378,7 +374,7 @@ pub(crate) fn drive(jobs: &mut Vec<&mut Job<'_>>, deadline: Deadline) -> Result<
         if silent && nothing {
             pause = LONGEST.min(2 * pause);
         } else if nothing {
-            jobs.iter_mut().for_each(|job| job.settle());
+            jobs.iter_mut().for_each(Job::settle);
         }
     }
 }

@@ -68,7 +68,7 @@ pub(crate) fn delete(slots: &Slots, name: &[u8]) -> Result<()> {
         let mut jobs = Vec::new();
         Job::begin(slots.dir(), part, Target::Gone, &mut jobs)?;
         stop_ladder::descend(&mut jobs, rungs)?;
-        jobs.pop().map_or(Ok(()), |job| job.result("remove slot"))?;
+        jobs.first().map_or(Ok(()), |job| job.result("remove slot"))?;
     }
     slots.dir().remove_tree(name)
 }

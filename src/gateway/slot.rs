@@ -263,7 +263,7 @@ fn check(
         match slot.kind(name)? {
             Some(found) if found == kind => continue,
             Some(found) if supervised => {
-                let why = format!("{}, and its supervisor runs", found.phrase());
+                let why = [found.phrase(), ", and its supervisor runs"].concat();
                 return Err(slot.error(Kind::Unusable, "use slot", name, &why));
             }
             _ if !repair => return Ok(false),

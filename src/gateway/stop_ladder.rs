@@ -56,15 +56,13 @@ pub(crate) const OF_ENDED_SVSCAN: [Rung; 2] =
 /// Takes `jobs` down the ladder of `rungs`, as far as each needs it.
 pub(crate) fn descend(jobs: &mut [Job<'_>], rungs: &[Rung]) -> Result<()> {
     for rung in rungs {
-        let mut under_way = Vec::new();
-        for job in jobs.iter_mut().filter(|job| job.is_under_way()) {
+        if !rung.tell.is_empty() {
             // All are told before any is waited for.
-            if !rung.tell.is_empty() {
-                job.tell(rung.tell, under_way.len());
+            for (others, job) in jobs.iter_mut().filter(|job| job.is_under_way()).enumerate() {
+                job.tell(rung.tell, others);
             }
-            under_way.push(job);
         }
-        event_loop::drive(&mut under_way, Deadline::after(rung.wait))?;
+        event_loop::drive(jobs, Deadline::after(rung.wait))?;
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use crate::s6::death_tally::Death;
 use crate::s6::tai64n::Tai64n;
 use crate::sys::inotify::Watches;
 use crate::sys::poll::{self, FifoWriter};
+use std::time::Duration;
 
 /// What is done with each change.
 type Tell<'a> = &'a dyn Fn(Observation) -> Result<()>;
@@ -27,7 +28,8 @@ struct Watched {
     control: Option<FifoWriter>,
     /// The last death that is known.
     died: Tai64n,
-    told: Option<Observation>,
+    /// State, since when, and the text.
+    told: Option<(State, Option<Duration>, String)>,
 }
 
 /// Tells how gateways stand, all if none is `named`, and then each change, until nobody
@@ -88,33 +90,25 @@ impl Watched {
     }
 
     fn is_registered(&self) -> bool {
-        self.told.as_ref().is_none_or(|told| told.state != State::NotRegistered)
+        self.told.as_ref().is_none_or(|told| told.0 != State::NotRegistered)
     }
 
     /// Looks at it, and tells what is new.
     #[inline(never)]
     fn look(&mut self, observer: &Observer<'_>, watches: &Watches, tell: Tell<'_>) -> Result<()> {
         self.watch(observer, watches)?;
-        let (now, deaths) = match Gateway::open(observer.slots, &self.profile) {
-            Ok(gateway) => {
-                let deaths = gateway.deaths();
-                let now = observer.observe_open(&gateway, &deaths);
-                self.control = gateway.control;
-                // That they are not known is part of what is told.
-                (now, deaths.unwrap_or_default())
+        let gateway = Gateway::open(observer.slots, &self.profile);
+        let deaths = gateway.as_ref().map_or_else(|_| Ok(Vec::new()), Gateway::deaths);
+        let now = match &gateway {
+            Ok(gateway) => observer.observe_open(gateway, &deaths),
+            Err(error) if error.kind == Kind::Missing => {
+                Observation::new(self.profile.clone(), State::NotRegistered, String::new())
             }
-            Err(error) => {
-                self.control = None;
-                let now = match error.kind {
-                    Kind::Missing => {
-                        let why = String::new();
-                        Observation::new(self.profile.clone(), State::NotRegistered, why)
-                    }
-                    _ => observer.failed(&self.profile, &error),
-                };
-                (now, Vec::new())
-            }
+            Err(error) => observer.failed(&self.profile, error),
         };
+        self.control = gateway.ok().and_then(|gateway| gateway.control);
+        // That they are not known is part of what is told.
+        let deaths = deaths.unwrap_or_default();
         // By their order: clocks are set back.
         let known = deaths.iter().rposition(|death| death.stamp == self.died);
         let new = deaths.iter().skip(known.map_or(0, |known| known + 1));
@@ -125,12 +119,10 @@ impl Watched {
             }
         }
         self.died = deaths.last().map_or(self.died, |death| death.stamp);
-        let is_news = self.told.as_ref().is_none_or(|told| {
-            (told.state, told.since) != (now.state, now.since) || told.text() != now.text()
-        });
-        if is_news {
-            tell(now.clone())?;
-            self.told = Some(now);
+        let news = Some((now.state, now.since, now.text()));
+        if self.told != news {
+            self.told = news;
+            tell(now)?;
         }
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! How the verbs come to s6: the scandir opened, what only root can do done, root dropped.
 
-use super::ServiceManager;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::observe::{Observer, wanted_at_boot};
@@ -54,13 +53,8 @@ pub(crate) struct S6<'a> {
 impl<'a> S6<'a> {
     /// Opens the scandir, and drops root where `privilege` asks for it.
     pub(crate) fn open(context: &'a Context, privilege: Privilege) -> Result<S6<'a>> {
-        if privilege == Privilege::Read {
-            return Ok(S6 { context, slots: context.slots()? });
-        }
-        identity::clear_umask();
-        sys::raise_descriptor_limit();
         let (mut opened, mut stale) = (None, false);
-        context.drop_root(&mut |ids| {
+        let mut as_root = |ids: Option<&Ids>| {
             let place = context.settings.place()?;
             if privilege >= Privilege::Register {
                 context.output.warn_unless(leave_ids(context, ids));
@@ -77,7 +71,13 @@ impl<'a> S6<'a> {
                 Some(ids) if !slots.is_hindered => hand_over(context, slots, ids, privilege),
                 _ => Ok(()),
             }
-        })?;
+        };
+        // Who only reads stays who it is.
+        if privilege > Privilege::Read {
+            identity::clear_umask();
+            sys::raise_descriptor_limit();
+            context.drop_root(&mut as_root)?;
+        }
         let slots = opened.map_or_else(|| context.slots(), Ok)?;
         if stale {
             context.output.warn_all(&user_tree::clear(&slots));
@@ -159,11 +159,11 @@ impl<'a> S6<'a> {
     pub(crate) fn not_registered(&self, what: &'static str, profile: &Profile) -> Box<Error> {
         let name = profile.name();
         let makes = match self.is_on_disk(profile) {
-            Ok(true) => format!("hermes-gw register {name} makes it"),
-            Ok(false) => format!("hermes profile create {name} makes it"),
+            Ok(true) => ["hermes-gw register ", name, " makes it"].concat(),
+            Ok(false) => ["hermes profile create ", name, " makes it"].concat(),
             Err(error) => error.to_string(),
         };
-        let why = format!("no such gateway '{name}': {makes}");
+        let why = ["no such gateway '", name, "': ", &makes].concat();
         self.failed(what, profile, Kind::NotRegistered, &why)
     }
 

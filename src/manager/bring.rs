@@ -17,7 +17,6 @@ use crate::s6::status::Status;
 use crate::s6::tai64n::Tai64n;
 use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
-use std::cell::RefCell;
 use std::time::Duration;
 
 /// How long `--no-wait` tries to tell all supervisors.
@@ -52,7 +51,7 @@ pub(crate) fn bring(
     timeout: Timeout,
 ) -> Outcomes {
     let Some(intent) = target.intent() else {
-        return command(s6, target, profiles, timeout, &|_, _| ());
+        return command(s6, target, profiles, timeout, &mut |_, _| ());
     };
     let homes = s6.context.homes();
     // Until it is closed it is locked: another hermes-gw may be at it.
@@ -61,8 +60,8 @@ pub(crate) fn bring(
         home.lock_whole().map(|()| home)
     };
     // Whose wish was to be recorded, and why it could not be.
-    let wishes = RefCell::new(Vec::new());
-    let mut outcomes = command(s6, target, profiles, timeout, &|profile, service| {
+    let mut wishes = Vec::new();
+    let mut outcomes = command(s6, target, profiles, timeout, &mut |profile, service| {
         // What another container has is that one's affair.
         if intent == Intent::Stopped && slots::is_standing_by(service.dir()).unwrap_or(false) {
             let why = [profile.name(), ": ", STANDING_BY, ": nothing is recorded"].concat();
@@ -70,7 +69,7 @@ pub(crate) fn bring(
         }
         let home = home(profile);
         let unrecorded = unrecorded(s6, record(&home, intent));
-        wishes.borrow_mut().push((profile.clone(), unrecorded));
+        wishes.push((profile.clone(), unrecorded));
         // Before the letters: finish looks for it when it reads them. And by the status of now:
         // to record may take a while.
         // After the deaths: the run that it says is up is the one after the last of them.
@@ -86,7 +85,7 @@ pub(crate) fn bring(
             _ => {}
         }
     });
-    for (profile, mut error) in wishes.into_inner() {
+    for (profile, mut error) in wishes {
         let at = profiles.iter().position(|it| *it == profile);
         let Some(outcome) = at.and_then(|at| outcomes.get_mut(at)) else { continue };
         if outcome.is_ok() && timeout != Timeout::NoWait {
@@ -107,37 +106,35 @@ pub(crate) fn command(
     target: Target,
     profiles: &[Profile],
     timeout: Timeout,
-    prepare: &dyn Fn(&Profile, &Service),
+    prepare: &mut dyn FnMut(&Profile, &Service),
 ) -> Outcomes {
-    let mut jobs = Vec::with_capacity(profiles.len());
+    let (mut begun, mut jobs) = (Outcomes::new(), Vec::with_capacity(profiles.len()));
     for profile in profiles {
-        jobs.push(begin(s6, target, profile, jobs.len(), prepare));
+        begun.push(begin(s6, target, profile, &mut jobs, prepare));
     }
-    let (mut under_way, mut warned) = (Vec::new(), false);
-    for job in jobs.iter_mut().flatten() {
-        if let (false, Some(error)) = (warned, job.events_error()) {
-            let text =
-                format!("{error}: statuses are read every {} ms instead", LONGEST.subsec_millis());
-            s6.context.output.warn_of(&text);
-            warned = true;
-        }
-        under_way.push(job);
+    if let Some(error) = jobs.iter().find_map(Job::events_error) {
+        let text =
+            format!("{error}: statuses are read every {} ms instead", LONGEST.subsec_millis());
+        s6.context.output.warn_of(&text);
     }
     let waited = match timeout {
         Timeout::NoWait => {
-            event_loop::tell_all(&mut under_way, Deadline::after(TELL_ALL));
+            event_loop::tell_all(&mut jobs, Deadline::after(TELL_ALL));
             Ok(())
         }
-        Timeout::After(time) => event_loop::drive(&mut under_way, Deadline::after(time)),
-        Timeout::Never => event_loop::drive(&mut under_way, Deadline::NEVER),
+        Timeout::After(time) => event_loop::drive(&mut jobs, Deadline::after(time)),
+        Timeout::Never => event_loop::drive(&mut jobs, Deadline::NEVER),
     };
+    let mut jobs = jobs.iter();
     let mut outcomes = Outcomes::with_capacity(profiles.len());
-    for job in jobs {
-        let outcome = job.and_then(|job| {
+    for begun in begun {
+        let outcome = begun.and_then(|()| {
             waited.clone()?;
-            match timeout {
-                Timeout::NoWait if job.is_under_way() => Ok(()),
-                _ => job.result(target.what()),
+            match jobs.next() {
+                Some(job) if timeout != Timeout::NoWait || !job.is_under_way() => {
+                    job.result(target.what())
+                }
+                _ => Ok(()),
             }
         });
         outcomes.push(outcome.map_err(|error| s6.context.explain(error)));
@@ -145,14 +142,14 @@ pub(crate) fn command(
     outcomes
 }
 
-/// Puts one gateway on its way, after so many `others`.
+/// Puts one gateway on its way, after other `jobs`, and adds it to them.
 fn begin<'a>(
     s6: &'a S6<'_>,
     target: Target,
     profile: &Profile,
-    others: usize,
-    prepare: &dyn Fn(&Profile, &Service),
-) -> Result<Job<'a>> {
+    jobs: &mut Vec<Job<'a>>,
+    prepare: &mut dyn FnMut(&Profile, &Service),
+) -> Result<()> {
     // Nothing is written down where nothing can be done.
     let job = Job::open(s6.slots.dir(), &profile.slot(), target);
     let mut job = job.map_err(|error| match error.kind {
@@ -165,8 +162,9 @@ fn begin<'a>(
         }
         prepare(profile, service);
     }
-    job.set_out(others);
-    Ok(job)
+    job.set_out(jobs.len());
+    jobs.push(job);
+    Ok(())
 }
 
 /// The service of `profile`.

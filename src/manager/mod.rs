@@ -6,8 +6,9 @@ mod host;
 mod s6;
 
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gateway::slot::Registration;
+use crate::gateway::transition::Target;
 use crate::hermes::container::{PROC, Supervisor};
 use crate::model::profile::Profile;
 use access::{Privilege, S6};
@@ -16,34 +17,74 @@ use std::time::Duration;
 /// What became of each of several gateways, in the order they were named.
 pub(crate) type Outcomes = Vec<Result<()>>;
 
-/// What is done with gateways while the container runs. All gateways of one call proceed at
-/// once.
+/// The service manager of this machine, and what is done with gateways while the container runs.
+/// All gateways of one call proceed at once.
 ///
 /// # Errors
 /// [`NotRegistered`](crate::error::Kind::NotRegistered), [`Registered`](crate::error::Kind::Registered),
 /// [`Unsupervised`](crate::error::Kind::Unsupervised), [`Denied`](crate::error::Kind::Denied),
 /// [`TimedOut`](crate::error::Kind::TimedOut), and what system calls fail of.
-pub(crate) trait ServiceManager {
-    /// Who it is.
-    fn kind(&self) -> Supervisor;
-    /// Whether gateways can be registered while the container runs.
-    fn supports_runtime_registration(&self) -> bool;
+pub(crate) enum ServiceManager<'a> {
+    /// Gateways are in slots of a scandir.
+    S6(S6<'a>),
+    /// It is not ours to command: everything is refused.
+    Host(Supervisor),
+}
+
+impl<'a> ServiceManager<'a> {
+    /// Whether gateways can be registered, and started and stopped.
+    pub(crate) fn is_s6(&self) -> bool {
+        matches!(self, ServiceManager::S6(_))
+    }
+
+    /// s6; where it is not there, the error is made by `refuse`, for `what`.
+    fn s6(&self, refuse: Refuse, what: &'static str) -> Result<&S6<'a>> {
+        match self {
+            ServiceManager::S6(s6) => Ok(s6),
+            ServiceManager::Host(other) => Err(refuse(*other, what)),
+        }
+    }
+
     /// The profiles that are registered, in byte order.
-    fn list(&self) -> Result<Vec<Profile>>;
+    pub(crate) fn list(&self) -> Result<Vec<Profile>> {
+        match self {
+            ServiceManager::S6(s6) => s6.slots.profiles(),
+            ServiceManager::Host(_) => Ok(Vec::new()),
+        }
+    }
+
     /// Makes a slot and has it supervised, or leaves nothing behind; whether it is new.
-    fn register(&self, profile: &Profile, how: &Registration<'_>) -> Result<bool>;
+    pub(crate) fn register(&self, profile: &Profile, how: &Registration<'_>) -> Result<bool> {
+        self.s6(host::unsupported, "register gateway")?.register(profile, how)
+    }
+
     /// Stops gateways and takes their slots away; those not there are gone already.
     /// What is not down in time is killed.
-    fn unregister(&self, profiles: &[Profile], timeout: Duration) -> Outcomes;
-    /// Brings gateways up, and registers those that are on disk only.
-    fn start(&self, profiles: &[Profile], timeout: Timeout) -> Outcomes;
-    /// Brings gateways down, `finish` included.
-    fn stop(&self, profiles: &[Profile], timeout: Timeout) -> Outcomes;
-    /// Has gateways run in a new process, also those that are down.
-    fn restart(&self, profiles: &[Profile], timeout: Timeout) -> Outcomes;
+    pub(crate) fn unregister(&self, profiles: &[Profile], timeout: Duration) -> Outcomes {
+        match self.s6(host::unsupported, "unregister gateway") {
+            Ok(s6) => s6.unregister(profiles, timeout),
+            Err(error) => vec![Err(error); profiles.len()],
+        }
+    }
+
+    /// Brings gateways to `target`: up, and those that are on disk only are registered; down,
+    /// `finish` included; or to run in a new process, also those that are down.
+    pub(crate) fn bring(&self, target: Target, profiles: &[Profile], timeout: Timeout) -> Outcomes {
+        match self.s6(host::refusal, target.what()) {
+            Ok(s6) if target == Target::Stop => bring::bring(s6, target, profiles, timeout),
+            Ok(s6) => s6.start(target, profiles, timeout),
+            Err(error) => vec![Err(error); profiles.len()],
+        }
+    }
+
     /// Whether a gateway is up at this moment.
-    fn is_running(&self, profile: &Profile) -> Result<bool>;
+    pub(crate) fn is_running(&self, profile: &Profile) -> Result<bool> {
+        self.s6(host::refusal, "look at gateway")?.is_running(profile)
+    }
 }
+
+/// What makes the error where s6 is not there.
+type Refuse = fn(Supervisor, &'static str) -> Box<Error>;
 
 /// How long is waited for what was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,17 +106,14 @@ pub(crate) fn detect(context: &Context) -> Result<Supervisor> {
 }
 
 /// Opens the service manager of this machine. As root this is where root is dropped.
-pub(crate) fn open(
-    context: &Context,
-    privilege: Privilege,
-) -> Result<Box<dyn ServiceManager + '_>> {
+pub(crate) fn open(context: &Context, privilege: Privilege) -> Result<ServiceManager<'_>> {
     Ok(match detect(context)? {
         Supervisor::S6 => {
             let s6 = S6::open(context, privilege)?;
             s6.check()?;
-            Box::new(s6)
+            ServiceManager::S6(s6)
         }
-        other => Box::new(host::Host(other)),
+        other => ServiceManager::Host(other),
     })
 }
 

@@ -2,13 +2,12 @@
 
 use super::access::S6;
 use super::bring;
-use super::{Outcomes, ServiceManager, Timeout};
+use super::{Outcomes, Timeout};
 use crate::error::{Kind, Result};
 use crate::gateway::observe::Gateway;
 use crate::gateway::slot::{self, Batch, Registration, Rest};
 use crate::gateway::transition::Target;
 use crate::gateway::{adopt, retire, slots, standby};
-use crate::hermes::container::Supervisor;
 use crate::hermes::home::{Homes, Names};
 use crate::model::backoff::STANDING_BY;
 use crate::model::plan::MAIN_IS_DEFAULT;
@@ -149,27 +148,23 @@ impl S6<'_> {
         }
     }
 
-    /// Has those of `profiles` started, by `bring`, that may be, after `outcomes` so far.
-    fn start_those(
-        &self,
-        target: Target,
-        profiles: &[Profile],
-        timeout: Timeout,
-        mut outcomes: Outcomes,
-    ) -> Outcomes {
-        let (mut allowed, homes) = (Vec::new(), self.context.homes());
+    /// Has those of `profiles` come to `target`, which is up, that may be.
+    pub(super) fn start(&self, target: Target, profiles: &[Profile], timeout: Timeout) -> Outcomes {
+        let homes = self.context.homes();
         let names = homes.as_ref().map_or_else(|_| Ok(Names::default()), Homes::names);
         // Where the profiles cannot be listed, each is told when it is opened.
         let names = names.unwrap_or_default();
-        for (profile, outcome) in profiles.iter().zip(&mut outcomes) {
-            if outcome.is_ok() {
-                *outcome = self.may_start(target.what(), profile, &homes, &names);
-            }
-            if outcome.is_ok() {
+        let (mut outcomes, mut allowed) = (Outcomes::new(), Vec::new());
+        for profile in profiles {
+            let registered =
+                if target == Target::Start { self.register_missing(profile) } else { Ok(()) };
+            let may =
+                registered.and_then(|()| self.may_start(target.what(), profile, &homes, &names));
+            if may.is_ok() {
                 allowed.push(profile.clone());
             }
+            outcomes.push(may.map_err(|error| self.context.explain(error)));
         }
-        self.explain_all(&mut outcomes);
         let mut started = bring::bring(self, target, &allowed, timeout).into_iter();
         for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_ok()) {
             *outcome = started.next().unwrap_or(Ok(()));
@@ -177,33 +172,12 @@ impl S6<'_> {
         outcomes
     }
 
-    fn explain_all(&self, outcomes: &mut Outcomes) {
-        for outcome in outcomes {
-            let told = mem::replace(outcome, Ok(()));
-            *outcome = told.map_err(|error| self.context.explain(error));
-        }
-    }
-}
-
-impl ServiceManager for S6<'_> {
-    fn kind(&self) -> Supervisor {
-        Supervisor::S6
-    }
-
-    fn supports_runtime_registration(&self) -> bool {
-        true
-    }
-
-    fn list(&self) -> Result<Vec<Profile>> {
-        self.slots.profiles()
-    }
-
-    fn register(&self, profile: &Profile, how: &Registration<'_>) -> Result<bool> {
+    pub(super) fn register(&self, profile: &Profile, how: &Registration<'_>) -> Result<bool> {
         let new = self.register_only(profile, how).map_err(|error| self.context.explain(error))?;
         if new && !how.down {
             // s6 starts it by itself; whether it stays up is another matter.
             let one = slice::from_ref(profile);
-            for up in bring::command(self, Target::Start, one, START_UP, &|_, _| ()) {
+            for up in bring::command(self, Target::Start, one, START_UP, &mut |_, _| ()) {
                 match up {
                     Err(error) if error.kind != Kind::Unusable => return Err(error),
                     _ => {}
@@ -213,40 +187,20 @@ impl ServiceManager for S6<'_> {
         Ok(new)
     }
 
-    fn unregister(&self, profiles: &[Profile], timeout: Duration) -> Outcomes {
+    pub(super) fn unregister(&self, profiles: &[Profile], timeout: Duration) -> Outcomes {
         let mut outcomes = retire::stop(&self.slots, profiles, timeout);
-        match self.lock() {
-            Ok(_lock) => retire::remove(&self.slots, profiles, &mut outcomes),
-            Err(error) => outcomes.iter_mut().for_each(|it| *it = Err(error.clone())),
+        let lock = self.lock().map(|_lock| retire::remove(&self.slots, profiles, &mut outcomes));
+        for outcome in &mut outcomes {
+            let told = mem::replace(outcome, Ok(()));
+            *outcome = lock.clone().and(told).map_err(|error| self.context.explain(error));
         }
-        self.explain_all(&mut outcomes);
         outcomes
     }
 
-    fn start(&self, profiles: &[Profile], timeout: Timeout) -> Outcomes {
-        let mut outcomes = Outcomes::new();
-        for profile in profiles {
-            outcomes.push(self.register_missing(profile));
-        }
-        self.start_those(Target::Start, profiles, timeout, outcomes)
-    }
-
-    fn stop(&self, profiles: &[Profile], timeout: Timeout) -> Outcomes {
-        bring::bring(self, Target::Stop, profiles, timeout)
-    }
-
-    fn restart(&self, profiles: &[Profile], timeout: Timeout) -> Outcomes {
-        self.start_those(Target::Restart, profiles, timeout, vec![Ok(()); profiles.len()])
-    }
-
-    fn is_running(&self, profile: &Profile) -> Result<bool> {
-        match Gateway::open(&self.slots, profile) {
-            Err(error) if error.kind == Kind::Missing => Ok(false),
-            Err(error) => Err(self.context.explain(error)),
-            Ok(gateway) => match gateway.status {
-                Ok(status) => Ok(status.is_some_and(|status| status.is_up())),
-                Err(error) => Err(self.context.explain(error)),
-            },
-        }
+    pub(super) fn is_running(&self, profile: &Profile) -> Result<bool> {
+        let gateway = if_there(Gateway::open(&self.slots, profile));
+        let status = gateway.and_then(|it| it.map_or(Ok(None), |it| it.status));
+        let status = status.map_err(|error| self.context.explain(error))?;
+        Ok(status.is_some_and(|status| status.is_up()))
     }
 }

@@ -117,6 +117,7 @@ pub(crate) struct Observation {
 
 impl Observation {
     /// An observation on `profile` that knows no more than this.
+    #[inline(never)]
     pub(crate) fn new(profile: Profile, state: State, why: String) -> Observation {
         Observation {
             profile,
