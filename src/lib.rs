@@ -32,12 +32,14 @@ use std::process::ExitCode;
 ///
 /// The exit codes are those of [`error::Kind`], 0 for success and 1 for a negative answer.
 pub fn main() -> ExitCode {
-    let (options, asked) = args::parse(lexopt::Parser::from_env());
+    let (options, asked) = args::parse(std::env::args_os());
     let output = Output::new(&options);
     let run = |asked| -> Result<u8> {
         match asked {
             Asked::Run(verb) => {
-                let code = (verb.run)(&Context::new(options));
+                // It lives as long as the process.
+                let context = Box::leak(Box::new(Context::new(options)));
+                let code = verb.run(context);
                 if signal::was_sent() {
                     output.warn_of(&Capability::Kill.lacking_and_remedy());
                 }

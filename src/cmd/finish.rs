@@ -32,6 +32,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// [`Kind::Unsupervised`] if s6-supervise has not started this process, or cannot say so.
+#[inline(never)]
 pub(crate) fn run(context: &Context) -> Result<u8> {
     let exit = exit(&context.options.words)?;
     if let Some(profile) = logger_of(&context.options.words)? {

@@ -89,6 +89,7 @@ fn wrong(verb: &str, why: &str) -> Box<Error> {
 }
 
 /// Runs `signal`.
+#[inline(never)]
 pub(crate) fn signal(context: &Context) -> Result<u8> {
     let Some((word, names)) = context.options.words.split_first() else {
         return Err(wrong("signal", "needs a signal"));
@@ -124,6 +125,7 @@ fn send(s6: &S6<'_>, profile: &Profile, letter: Control) -> Result<()> {
 }
 
 /// Runs `is-running`.
+#[inline(never)]
 pub(crate) fn is_running(context: &Context) -> Result<u8> {
     let name = context.options.words.first().map_or(&b""[..], |name| name);
     let profile = super::profile(name)?;
@@ -132,6 +134,7 @@ pub(crate) fn is_running(context: &Context) -> Result<u8> {
 }
 
 /// Runs `wait`.
+#[inline(never)]
 pub(crate) fn wait(context: &Context) -> Result<u8> {
     let options = &context.options;
     let (target, done) = match [Opt::Up, Opt::Ready, Opt::Down].map(|it| options.has(it)) {

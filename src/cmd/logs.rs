@@ -20,7 +20,6 @@ const LINES: usize = 50;
 const ENOUGH: usize = 32 * 1024;
 
 /// Runs the command.
-// Inlined, its frame would make all commands larger.
 #[inline(never)]
 pub(crate) fn run(context: &Context) -> Result<u8> {
     let (options, output) = (&context.options, &context.output);

@@ -1,4 +1,5 @@
-//! What each verb does, a file for each or for a few that are alike.
+//! What each verb does, a file for each or for a few that are alike. They are not inlined: the
+//! largest frame would make all of them larger.
 
 pub(crate) mod doctor;
 pub(crate) mod finish;
@@ -19,6 +20,7 @@ use crate::model::policy::Policy;
 use crate::model::profile::Profile;
 
 /// Runs `detect`.
+#[inline(never)]
 pub(crate) fn detect(context: &Context) -> Result<u8> {
     context.output.say(&[Supervisor::detect(PROC)?.word(), "\n"].concat()).map(|()| 0)
 }

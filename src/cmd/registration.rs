@@ -14,6 +14,7 @@ use crate::output;
 use std::slice;
 
 /// Runs `register`.
+#[inline(never)]
 pub(crate) fn register(context: &Context) -> Result<u8> {
     context.warn_of_settings();
     let options = &context.options;
@@ -39,6 +40,7 @@ pub(crate) fn register(context: &Context) -> Result<u8> {
 }
 
 /// Runs `unregister`.
+#[inline(never)]
 pub(crate) fn unregister(context: &Context) -> Result<u8> {
     let timeout = context.options.timeout.unwrap_or(retire::TIMEOUT);
     let manager = manager::open(context, Privilege::Register)?;
@@ -48,6 +50,7 @@ pub(crate) fn unregister(context: &Context) -> Result<u8> {
 }
 
 /// Runs `list`.
+#[inline(never)]
 pub(crate) fn list(context: &Context) -> Result<u8> {
     let profiles = manager::open(context, Privilege::Read)?.list()?;
     let (mut names, mut text) = (Vec::new(), String::new());
@@ -62,6 +65,7 @@ pub(crate) fn list(context: &Context) -> Result<u8> {
 
 /// Runs `hook`: what it does for a profile must not keep the profile from being made
 /// or deleted.
+#[inline(never)]
 pub(crate) fn hook(context: &Context) -> Result<u8> {
     let [hook, name] = &context.options.words[..] else { return Ok(0) };
     let create = hook == b"profile-create";
@@ -92,6 +96,7 @@ fn call(context: &Context, create: bool, name: &[u8]) -> Result<()> {
 }
 
 /// Runs `install` and `uninstall`, which have nothing to do under s6.
+#[inline(never)]
 pub(crate) fn install(context: &Context) -> Result<u8> {
     match manager::detect(context)? {
         Supervisor::S6 => context.output.say(GUIDANCE).map(|()| 0),

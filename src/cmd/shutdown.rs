@@ -21,6 +21,7 @@ const TERMINATED: Duration = Duration::from_secs(5);
 /// Runs the command: 0 if all are down, else the first failure. With `--supervisors` these
 /// go too, those that an s6-svscan which was killed has left behind among them; that is
 /// for the user's tree alone.
+#[inline(never)]
 pub(crate) fn run(context: &Context) -> Result<u8> {
     context.warn_of_settings();
     let (settings, options) = (&context.settings, &context.options);

@@ -15,6 +15,7 @@ const LINGER: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Runs the command: 0 once nothing stands by.
+#[inline(never)]
 pub(crate) fn run(context: &Context) -> Result<u8> {
     let Some(run) = Run::open(context)? else { return Ok(0) };
     let (linger, mut told) = (Deadline::after(LINGER), false);

@@ -19,6 +19,7 @@ const WHAT: &str = "look at gateway";
 
 /// Runs the command: 0 if each gateway is as it is meant to be, else the first one's code
 /// that is not.
+#[inline(never)]
 pub(crate) fn run(context: &Context) -> Result<u8> {
     let names = &context.options.words;
     let s6 = manager::open_s6(context, Privilege::Read, WHAT)?;

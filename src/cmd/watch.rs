@@ -10,6 +10,7 @@ use crate::sys::clock;
 use std::iter;
 
 /// Runs the command, until it is interrupted or nobody reads it any more.
+#[inline(never)]
 pub(crate) fn run(context: &Context) -> Result<u8> {
     let mut profiles = Vec::new();
     for target in super::targets(&context.options.words) {

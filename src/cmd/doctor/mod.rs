@@ -71,6 +71,7 @@ struct Tended {
 }
 
 /// Runs the command: 1 if something fails, else 0.
+#[inline(never)]
 pub(crate) fn run(context: &Context) -> Result<u8> {
     let mut findings = Findings::new();
     examine(context, &mut findings);

@@ -43,6 +43,7 @@ pub(super) struct Run<'a> {
 }
 
 /// Runs the command: 0 if everything planned was applied, else 1.
+#[inline(never)]
 pub(crate) fn run(context: &Context) -> Result<u8> {
     match Run::open(context)? {
         Some(run) => {
