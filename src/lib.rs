@@ -34,7 +34,7 @@ use std::process::ExitCode;
 pub fn main() -> ExitCode {
     let (options, asked) = args::parse(std::env::args_os());
     let output = Output::new(&options);
-    let run = |asked| -> Result<u8> {
+    let run = |asked| -> Result<u64> {
         match asked {
             Asked::Run(verb) => {
                 // It lives as long as the process.
@@ -53,10 +53,11 @@ pub fn main() -> ExitCode {
         }
     };
     match asked.and_then(run) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => ExitCode::from(code as u8),
         Err(error) => {
-            output.fail(&error);
-            ExitCode::from(error.kind.exit_code())
+            let code = error.kind.exit_code();
+            output.fail(error);
+            ExitCode::from(code)
         }
     }
 }

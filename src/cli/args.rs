@@ -398,7 +398,7 @@ mod tests {
             ],
             0..6,
         )) {
-            let _ = parse(words.into_iter());
+            let _ = parse(words.into_iter().map(OsString::from));
         }
     }
 }

@@ -32,7 +32,7 @@ macro_rules! verbs {
             /// Runs it; its exit code.
             // A table of functions would cost 40 bytes of relocation for each.
             #[inline(never)]
-            pub(crate) fn run(self, context: &Context) -> Result<u8> {
+            pub(crate) fn run(self, context: &Context) -> Result<u64> {
                 match self {
                     $(Verb::$verb => $run(context)),*
                 }
@@ -298,7 +298,7 @@ impl Verb {
 
 /// Runs `help`.
 #[inline(never)]
-fn help(context: &Context) -> Result<u8> {
+fn help(context: &Context) -> Result<u64> {
     let text = match context.options.words.first() {
         Some(name) => Verb::find(name)?.help(),
         None => overview(),

@@ -21,7 +21,7 @@ const ENOUGH: usize = 32 * 1024;
 
 /// Runs the command.
 #[inline(never)]
-pub(crate) fn run(context: &Context) -> Result<u8> {
+pub(crate) fn run(context: &Context) -> Result<u64> {
     let (options, output) = (&context.options, &context.output);
     let mut stamps = match (options.has(Opt::Local), options.has(Opt::Utc)) {
         (false, false) => Stamps::AsTheyAre,
@@ -45,28 +45,25 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
     let mut zone = None;
     if several || stamps != Stamps::AsTheyAre {
         zone = Some(Zone::load(context.settings.zone.as_deref()).unwrap_or_else(|error| {
-            output.warn(&error.hint("UTC counts"));
+            output.warn(error.hint("UTC counts"));
             Zone::default()
         }));
     }
     let printer = Printer { form, stamps, zone, width: 0, out: Vec::new() };
     let mut merge = Merge { printer, sources: Vec::new(), failures: Failures { context, code: 0 } };
     for profile in &profiles {
-        let profile = match profile {
-            Ok(profile) => profile,
-            Err(error) => {
-                merge.failures.tell(error);
-                continue;
-            }
+        let opened = match profile {
+            Ok(profile) => open(context, &homes, profile, watch.as_ref()),
+            Err(error) => Err(error.clone()),
         };
-        match open(context, &homes, profile, watch.as_ref()) {
+        match opened {
             Ok(log) => {
                 if several {
-                    merge.printer.width = merge.printer.width.max(profile.name().len());
+                    merge.printer.width = merge.printer.width.max(log.profile.name().len());
                 }
                 merge.sources.push(Source { log, waits: false, stamp: None, failed: false });
             }
-            Err(error) => merge.failures.tell(&context.explain(error)),
+            Err(error) => merge.failures.tell(context.explain(error)),
         }
     }
     let stdout = FifoWriter::stdout()?;
@@ -127,15 +124,15 @@ struct Source<'a> {
 struct Failures<'a> {
     context: &'a Context,
     /// The exit code.
-    code: u8,
+    code: u64,
 }
 
 impl Failures<'_> {
-    fn tell(&mut self, error: &Error) {
+    fn tell(&mut self, error: Box<Error>) {
         self.code = first(self.code, fail(self.context, error));
     }
 
-    fn give_up(&mut self, source: &mut Source, error: &Error) {
+    fn give_up(&mut self, source: &mut Source, error: Box<Error>) {
         self.tell(error);
         source.failed = true;
     }
@@ -161,9 +158,9 @@ impl Merge<'_> {
                     let name = source.log.profile.name();
                     let why = "files were deleted before they were read: lines may be missing";
                     let error = Error::new(Kind::Missing, "follow log of gateway", name, why);
-                    self.failures.context.output.warn(&error);
+                    self.failures.context.output.warn(error);
                 }
-                Err(error) => self.failures.give_up(source, &error),
+                Err(error) => self.failures.give_up(source, error),
             }
         }
     }
@@ -196,7 +193,7 @@ impl Merge<'_> {
                         source.waits = true;
                     }
                     Ok(None) => {}
-                    Err(error) => self.failures.give_up(source, &error),
+                    Err(error) => self.failures.give_up(source, error),
                 }
             }
             if !source.waits {
@@ -232,7 +229,7 @@ impl Merge<'_> {
                 rest => {
                     self.printer.piece(b"", true);
                     if let Err(error) = rest {
-                        self.failures.give_up(source, &error);
+                        self.failures.give_up(source, error);
                     }
                     break;
                 }

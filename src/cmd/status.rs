@@ -12,7 +12,7 @@ use crate::model::tree::Tree;
 use crate::options::Verbosity;
 use crate::output::{self, Row};
 use crate::sys::clock;
-use crate::text::Shown;
+use crate::text::{Shown, part};
 use std::time::Duration;
 
 const WHAT: &str = "look at gateway";
@@ -20,7 +20,7 @@ const WHAT: &str = "look at gateway";
 /// Runs the command: 0 if each gateway is as it is meant to be, else the first one's code
 /// that is not.
 #[inline(never)]
-pub(crate) fn run(context: &Context) -> Result<u8> {
+pub(crate) fn run(context: &Context) -> Result<u64> {
     let names = &context.options.words;
     let s6 = manager::open_s6(context, Privilege::Read, WHAT)?;
     let mut targets = super::targets(names);
@@ -45,9 +45,9 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
             (Err(error), Ok(profile)) if error.kind == Kind::Missing => match names.is_empty() {
                 // It was removed while all were looked at.
                 true => 0,
-                false => fail(context, &s6.not_registered(WHAT, profile)),
+                false => fail(context, s6.not_registered(WHAT, profile)),
             },
-            (Err(error), _) => fail(context, &error),
+            (Err(error), _) => fail(context, error),
         };
         code = first(code, one);
     }
@@ -81,14 +81,14 @@ fn show(context: &Context, s6: &S6<'_>, observations: &[Observation]) -> Result<
 }
 
 /// What a script hears of a gateway.
-fn code_of(observation: &Observation) -> u8 {
+fn code_of(observation: &Observation) -> u64 {
     let kind = match observation.state {
         _ if observation.is_well() => return 0,
         State::NotSupervised => Kind::Unsupervised,
         State::Denied => Kind::Denied,
         _ => Kind::Unusable,
     };
-    kind.exit_code()
+    kind.exit_code().into()
 }
 
 /// What `it` knows, at `at`, as an object of JSON; the keys are stable.
@@ -137,13 +137,19 @@ pub(super) fn line(it: &Observation, at: Duration, colour: bool) -> String {
 pub(super) fn table(observations: &[Observation], now: Duration, colour: bool) -> String {
     const WIDTH: usize = 80;
     let mut cells = Vec::new();
-    for head in ["PROFILE", "PID", "SINCE", "STATE"] {
-        cells.push(head.to_string());
+    for at in 0..4 {
+        cells.push(part("PROFILE PID SINCE STATE", ' ', at).unwrap_or_default().into());
     }
     for it in observations {
         cells.push(it.profile.name().into());
-        cells.push(it.pid.map_or("-".into(), |pid| pid.to_string()));
-        cells.push(it.since.map_or("-".into(), |since| age(now.saturating_sub(since))));
+        cells.push(match it.pid {
+            Some(pid) => pid.to_string(),
+            None => "-".into(),
+        });
+        cells.push(match it.since {
+            Some(since) => age(now.saturating_sub(since)),
+            None => "-".into(),
+        });
         cells.push(it.text());
     }
     let mut widths = [0; 4];

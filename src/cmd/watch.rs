@@ -11,7 +11,7 @@ use std::iter;
 
 /// Runs the command, until it is interrupted or nobody reads it any more.
 #[inline(never)]
-pub(crate) fn run(context: &Context) -> Result<u8> {
+pub(crate) fn run(context: &Context) -> Result<u64> {
     let mut profiles = Vec::new();
     for target in super::targets(&context.options.words) {
         profiles.push(target?);

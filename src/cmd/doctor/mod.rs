@@ -72,7 +72,7 @@ struct Tended {
 
 /// Runs the command: 1 if something fails, else 0.
 #[inline(never)]
-pub(crate) fn run(context: &Context) -> Result<u8> {
+pub(crate) fn run(context: &Context) -> Result<u64> {
     let mut findings = Findings::new();
     examine(context, &mut findings);
     findings.print(&context.output)?;

@@ -44,7 +44,7 @@ pub(super) struct Run<'a> {
 
 /// Runs the command: 0 if everything planned was applied, else 1.
 #[inline(never)]
-pub(crate) fn run(context: &Context) -> Result<u8> {
+pub(crate) fn run(context: &Context) -> Result<u64> {
     match Run::open(context)? {
         Some(run) => {
             let actions = run.act(false)?;
@@ -192,7 +192,7 @@ impl<'a> Run<'a> {
         Ok((waiting, well))
     }
 
-    fn warn(&self, error: &Error) {
+    fn warn(&self, error: Box<Error>) {
         self.context.output.warn(error);
     }
 
@@ -236,7 +236,7 @@ impl<'a> Run<'a> {
             homes.push(None);
         });
         if let Err(error) = listed {
-            self.warn(&error);
+            self.warn(error);
             // Whose profile is gone cannot be told.
             prune = false;
         }
@@ -261,7 +261,7 @@ impl<'a> Run<'a> {
     fn found(&self, slots: &[Name], profile: Profile, home: &Dir) -> Found {
         let (prior, flaw) = state_file::read(home);
         if let Some(flaw) = flaw {
-            self.warn(&flaw);
+            self.warn(flaw);
         }
         let present = slots.binary_search_by(|name| name[..].cmp(&profile.slot()[..])).is_ok();
         let mut slot = match present {
@@ -362,7 +362,7 @@ impl<'a> Run<'a> {
         let lines = report::log_lines(actions, clock::now());
         match boot_log::append(self.homes.root(), lines.as_bytes()) {
             Ok(None) => {}
-            Ok(Some(error)) | Err(error) => self.warn(&error),
+            Ok(Some(error)) | Err(error) => self.warn(error),
         }
     }
 
