@@ -25,21 +25,24 @@ use context::Context;
 use error::Result;
 use gateway::signal;
 use model::capability::Capability;
+use options::Options;
 use output::Output;
+use std::mem::ManuallyDrop;
 use std::process::ExitCode;
 
 /// Runs the verb that the process's arguments name.
 ///
 /// The exit codes are those of [`error::Kind`], 0 for success and 1 for a negative answer.
 pub fn main() -> ExitCode {
-    let (options, asked) = args::parse(std::env::args_os());
+    let mut options = Options::default();
+    let asked = args::parse(std::env::args_os(), &mut options);
     let output = Output::new(&options);
     let run = |asked| -> Result<u64> {
         match asked {
             Asked::Run(verb) => {
                 // It lives as long as the process.
-                let context = Box::leak(Box::new(Context::new(options)));
-                let code = verb.run(context);
+                let context = ManuallyDrop::new(Context::new(options));
+                let code = verb.run(&context);
                 if signal::was_sent() {
                     output.warn_of(&Capability::Kill.lacking_and_remedy());
                 }

@@ -77,7 +77,7 @@ impl Opt {
 
     /// The option called `name`, with its dashes.
     pub(crate) fn find(name: &str) -> Option<Opt> {
-        OPTIONS.into_iter().find(|option| option.names().any(|known| known == name))
+        OPTIONS.iter().copied().find(|option| option.names().any(|known| known == name))
     }
 
     /// Whether all verbs take it; the others are taken by those whose usage has them.

@@ -8,6 +8,7 @@ use crate::options::{Opt, Options, Verbosity};
 use crate::text::parts;
 use lexopt::prelude::*;
 use std::ffi::OsString;
+use std::mem::ManuallyDrop;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// What the command line asks for.
@@ -23,17 +24,24 @@ pub(crate) enum Asked {
 const WHAT: &str = "parse arguments";
 
 /// Parses a command line. Called as `NN-reconcile-profiles` it is
-/// `reconcile --boot`, as `NN-stop-gateways` `shutdown`. The options are those that were
+/// `reconcile --boot`, as `NN-stop-gateways` `shutdown`. Into `options` go those that were
 /// understood, whatever is wrong with the rest.
 ///
 /// # Errors
 /// [`Kind::Usage`].
-pub(crate) fn parse(mut args: impl Iterator<Item = OsString>) -> (Options, Result<Asked>) {
-    let mut options = Options::default();
+pub(crate) fn parse(
+    mut args: impl Iterator<Item = OsString>,
+    options: &mut Options,
+) -> Result<Asked> {
     let program = args.next().unwrap_or_default();
-    let verb = alias(program.as_bytes(), &mut options);
-    let mut parser = lexopt::Parser::from_args(args);
-    let asked = parse_rest(&mut parser, verb, &mut options);
+    let verb = alias(program.as_bytes(), options);
+    let mut rest = Vec::new();
+    for arg in args {
+        rest.push(arg);
+    }
+    // It would be freed once, shortly before the process ends.
+    let mut parser = ManuallyDrop::new(lexopt::Parser::from_args(rest));
+    let asked = parse_rest(&mut parser, verb, options);
     if asked.is_err() {
         // How to say so may stand behind what is wrong.
         loop {
@@ -44,7 +52,7 @@ pub(crate) fn parse(mut args: impl Iterator<Item = OsString>) -> (Options, Resul
             }
         }
     }
-    (options, asked)
+    asked
 }
 
 fn parse_rest(
@@ -92,14 +100,14 @@ fn parse_rest(
 fn alias(program: &[u8], options: &mut Options) -> Option<Verb> {
     let name = parts(program, b'/').last()?;
     let (digits, rest) = name.split_at(name.iter().position(|b| !b.is_ascii_digit())?);
-    let reconciles = rest == b"-reconcile-profiles";
-    if digits.is_empty() || !reconciles && rest != b"-stop-gateways" {
+    if digits.is_empty() {
         return None;
     }
-    if reconciles {
+    if rest == b"-reconcile-profiles" {
         options.set(Opt::Boot);
+        return Some(Verb::Reconcile);
     }
-    Verb::find(if reconciles { b"reconcile" } else { b"shutdown" }).ok()
+    (rest == b"-stop-gateways").then_some(Verb::Shutdown)
 }
 
 /// Takes `option`, and its value, if it has one.
@@ -194,7 +202,9 @@ mod tests {
     use std::time::Duration;
 
     fn parsed(line: &str) -> (Options, Result<Asked>) {
-        parse(line.split(' ').map(OsString::from))
+        let mut options = Options::default();
+        let asked = parse(line.split(' ').map(OsString::from), &mut options);
+        (options, asked)
     }
 
     /// The name of the verb that `line` asks for, and its options.
@@ -398,7 +408,7 @@ mod tests {
             ],
             0..6,
         )) {
-            let _ = parse(words.into_iter().map(OsString::from));
+            let _ = parse(words.into_iter().map(OsString::from), &mut Options::default());
         }
     }
 }

@@ -282,7 +282,7 @@ impl Verb {
         let mut text = ["Usage: hermes-gw ", self.usage(), "\n\n"].concat();
         let texts = Texts(PACKED.unpack());
         let mut own = Vec::new();
-        for option in OPTIONS {
+        for &option in &OPTIONS {
             if !option.is_global() && self.takes(option) {
                 own.push(texts.option(option));
             }
@@ -356,13 +356,13 @@ pub(crate) fn overview() -> String {
     let (begin, end) = texts.overview();
     let mut text = String::from(begin);
     let mut rows = Vec::new();
-    for verb in VERBS {
+    for &verb in &VERBS {
         rows.push((verb.name(), texts.verb(verb).0));
     }
     list(&mut text, &rows);
     text += "\nOptions of all commands:\n";
     rows.clear();
-    for option in OPTIONS {
+    for &option in &OPTIONS {
         if option.is_global() {
             rows.push(texts.option(option));
         }

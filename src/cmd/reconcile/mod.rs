@@ -174,21 +174,20 @@ impl<'a> Run<'a> {
     /// Takes over what is free, and says what was changed; the locks of what stands by now, and
     /// whether all went well.
     pub(super) fn take_over(&self) -> Result<(Vec<Locks>, bool)> {
-        let (mut changed, mut waiting, mut well) = (Vec::new(), Vec::new(), true);
+        let (mut waiting, mut well) = (Vec::new(), true);
         // Nobody else is kept waiting for the lock where there is nothing to do under it.
         if !standby::any(self.slots())? {
             return Ok((waiting, well));
         }
-        for action in self.act(true)? {
+        let mut actions = self.act(true)?;
+        for action in &actions {
             if let (Ok(profile), true) = (&action.profile, action.standing_by) {
                 waiting.push(standby::locks_in(&self.homes, profile)?);
             }
             well &= action.effect != Effect::Failed;
-            if action.effect.changes() {
-                changed.push(action);
-            }
         }
-        self.say(&changed)?;
+        actions.retain(|action| action.effect.changes());
+        self.say(&actions)?;
         Ok((waiting, well))
     }
 
