@@ -141,6 +141,7 @@ impl Container {
 }
 
 impl Reader {
+    #[inline(never)]
     fn place(&self, options: &Options) -> Result<Place> {
         let tree = match self.get(TREE)? {
             None => Tree::default(),

@@ -178,6 +178,7 @@ fn decide(
 
 /// What the gateway has recorded in its home of how its run ended that `started` then, and whether
 /// another container runs it; `None` if the home is gone.
+#[inline(never)]
 fn look_at_home(
     context: &Context,
     exit: Exit,

@@ -60,7 +60,7 @@ fn change(context: &Context, target: Target) -> Result<u64> {
         && super::default_serves_all(context, &*manager);
     let mut named = match all {
         false => targets(&options.words),
-        true => targets(&super::all(&*manager)?),
+        true => super::all(&*manager)?,
     };
     if all && target != Target::Stop && !options.has(Opt::Force) {
         let main_is_default = manager.kind() == Supervisor::S6 && context.main_is_default()?;

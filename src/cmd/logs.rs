@@ -85,6 +85,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     Ok(merge.failures.code)
 }
 
+#[inline(never)]
 fn open<'a>(
     context: &Context,
     homes: &Homes,
@@ -147,6 +148,7 @@ struct Merge<'a> {
 
 impl Merge<'_> {
     /// Looks for new lines in all logs.
+    #[inline(never)]
     fn refresh(&mut self, watch: &Watches) {
         for source in &mut self.sources {
             if source.failed {
@@ -182,6 +184,7 @@ impl Merge<'_> {
     /// The index of the source with the earliest line, the first one of several; `usize::MAX` if
     /// there is no line. A line without a stamp comes right after the line before it, which was
     /// one of the source `last`.
+    #[inline(never)]
     fn next(&mut self, last: usize) -> usize {
         let mut first = (usize::MAX, (i64::MAX, 0));
         for (at, source) in self.sources.iter_mut().enumerate() {
@@ -213,6 +216,7 @@ impl Merge<'_> {
     }
 
     /// Prints the next line of the source `at`. Returns whether anybody reads it.
+    #[inline(never)]
     fn print_line(&mut self, at: usize) -> Result<bool> {
         let source = &mut self.sources[at];
         let mut done = self.printer.begin(source.log.profile.name(), source.stamp);

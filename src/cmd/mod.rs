@@ -66,16 +66,16 @@ fn outcomes(
     Ok(code)
 }
 
-/// The names of all profiles that are registered.
-fn all(manager: &dyn ServiceManager) -> Result<Vec<Vec<u8>>> {
-    let mut names = Vec::new();
-    for profile in &manager.list()? {
-        names.push(profile.name().into());
+/// All profiles that are registered.
+fn all(manager: &dyn ServiceManager) -> Result<Vec<Result<Profile>>> {
+    let mut targets = Vec::new();
+    for profile in manager.list()? {
+        targets.push(Ok(profile));
     }
     if !manager.supports_runtime_registration() {
-        names.push(b"default".into()); // for whom it is refused
+        targets.push(Ok(Profile::Default)); // for whom it is refused
     }
-    Ok(names)
+    Ok(targets)
 }
 
 /// What `names` are, each once.

@@ -31,7 +31,10 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     }
     let (observer, mut observed) = (s6.observer(), Vec::new());
     for target in &targets {
-        observed.push(target.clone().and_then(|profile| observer.observe(&profile)));
+        observed.push(match target {
+            Ok(profile) => observer.observe(profile),
+            Err(error) => Err(error.clone()),
+        });
     }
     s6.drop_root_and_ask_homes(&mut observed.iter_mut().flatten());
     let (mut observations, mut code) = (Vec::new(), 0);

@@ -105,13 +105,14 @@ impl<'a> Run<'a> {
         };
         let was_root = identity::is_root();
         let mut s6 = S6::open(context, privilege)?;
+        let place = settings.place()?;
         if dry {
             s6.slots.is_hindered = access::is_hindered(&s6.slots, identity::user_id())?;
         }
         // Where nothing can be done, nothing is tried.
         let dry = dry || s6.slots.is_hindered;
         if was_root && !dry && s6.slots.tree == Tree::Root {
-            let (path, user) = (Shown(s6.slots.dir().path()), Shown(&settings.place()?.user));
+            let (path, user) = (Shown(s6.slots.dir().path()), Shown(&place.user));
             if context.output.verbosity == Verbosity::Verbose && !context.output.json {
                 context.output.say(&format!("reconcile: handed {path} to {user}\n"))?;
             }
@@ -121,8 +122,7 @@ impl<'a> Run<'a> {
         let homes = context.homes().map_err(|error| error.hint("set HERMES_HOME or --home"))?;
         let logs = home::logs(homes.root());
         let prune = options.has(Opt::Prune);
-        let user = &settings.place()?.user[..];
-        Ok(Some(Run { context, boot, dry, prune, user, role, homes, logs, s6 }))
+        Ok(Some(Run { context, boot, dry, prune, user: &place.user, role, homes, logs, s6 }))
     }
 
     /// Observes, plans and applies; what was done. Where `only_standing_by` is so, all other slots
@@ -200,6 +200,7 @@ impl<'a> Run<'a> {
     }
 
     /// All that the plan depends on, and the homes of the profiles, as far as they stay open.
+    #[inline(never)]
     fn observe(&self, only_standing_by: bool) -> Result<(Observed, Vec<Option<Dir>>)> {
         let names = self.slots().dir().names()?;
         if !self.dry && !only_standing_by {
@@ -292,6 +293,7 @@ impl<'a> Run<'a> {
 
     /// Takes away the slots that are to go, first of all: there is room for others then, and
     /// nobody in their homes. With `--prune` supervisors whose slot somebody has deleted go too.
+    #[inline(never)]
     fn prune(&self, actions: &mut [Action]) {
         let is_pruned = |action: &Action| action.effect == Effect::Pruned;
         let profiles = profiles(actions, &is_pruned);
@@ -366,6 +368,7 @@ impl<'a> Run<'a> {
     }
 
     /// Has the slots taken up that nobody supervises yet, by one scan for all.
+    #[inline(never)]
     fn adopt(&self, actions: &mut [Action]) -> Result<()> {
         let is_pending = |it: &Action| it.unsupervised && it.effect != Effect::Failed;
         let profiles = profiles(actions, &is_pending);
