@@ -46,7 +46,7 @@ impl Context {
         }
         let ids = identity::look_up(&self.settings.place()?.user)?;
         if let Some(flaw) = &ids.flaw {
-            self.output.warn(flaw);
+            self.output.warn_of(&flaw.to_string());
         }
         as_root(Some(&ids))?;
         identity::become_user(&ids)?;

@@ -25,19 +25,24 @@ use context::Context;
 use error::Result;
 use gateway::signal;
 use model::capability::Capability;
+use options::Options;
 use output::Output;
+use std::mem::ManuallyDrop;
 use std::process::ExitCode;
 
 /// Runs the verb that the process's arguments name.
 ///
 /// The exit codes are those of [`error::Kind`], 0 for success and 1 for a negative answer.
 pub fn main() -> ExitCode {
-    let (options, asked) = args::parse(lexopt::Parser::from_env());
+    let mut options = Options::default();
+    let asked = args::parse(std::env::args_os(), &mut options);
     let output = Output::new(&options);
-    let run = |asked| -> Result<u8> {
+    let run = |asked| -> Result<u64> {
         match asked {
             Asked::Run(verb) => {
-                let code = (verb.run)(&Context::new(options));
+                // It lives as long as the process.
+                let context = ManuallyDrop::new(Context::new(options));
+                let code = verb.run(&context);
                 if signal::was_sent() {
                     output.warn_of(&Capability::Kill.lacking_and_remedy());
                 }
@@ -51,10 +56,11 @@ pub fn main() -> ExitCode {
         }
     };
     match asked.and_then(run) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => ExitCode::from(code as u8),
         Err(error) => {
-            output.fail(&error);
-            ExitCode::from(error.kind.exit_code())
+            let code = error.kind.exit_code();
+            output.fail(error);
+            ExitCode::from(code)
         }
     }
 }

@@ -4,6 +4,7 @@
 //! What the options do is for help alone, which packs it.
 
 use crate::model::policy::PolicySetting;
+use crate::text::part;
 use std::time::Duration;
 
 /// How much is said of a success.
@@ -63,34 +64,25 @@ options! {
     Utc, "--utc", "stamps in UTC: 2026-05-24 18:05:33.123456789+00:00";
 }
 
-/// A row of the table of options.
-#[derive(Clone, Copy)]
-pub(crate) struct OptionRow {
-    pub(crate) option: Opt,
+impl Opt {
     /// Its names, with the value's.
-    pub(crate) usage: &'static str,
-}
-
-impl OptionRow {
-    pub(crate) fn all() -> impl Iterator<Item = OptionRow> {
-        let usages = USAGES.split('\x0c');
-        OPTIONS.iter().zip(usages).map(|(option, usage)| OptionRow { option: *option, usage })
+    pub(crate) fn usage(self) -> &'static str {
+        part(USAGES, '\x0c', self as usize).unwrap_or_default()
     }
 
     /// Its names, with their dashes.
-    #[inline(never)]
-    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
-        words(self.usage).filter(|word| word.starts_with('-'))
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
+        words(self.usage()).filter(|word| word.starts_with('-'))
     }
 
-    /// The row of the option called `name`, with its dashes.
-    pub(crate) fn find(name: &str) -> Option<OptionRow> {
-        OptionRow::all().find(|row| row.names().any(|known| known == name))
+    /// The option called `name`, with its dashes.
+    pub(crate) fn find(name: &str) -> Option<Opt> {
+        OPTIONS.iter().copied().find(|option| option.names().any(|known| known == name))
     }
 
     /// Whether all verbs take it; the others are taken by those whose usage has them.
-    pub(crate) fn is_global(&self) -> bool {
-        self.option as u8 <= Opt::Version as u8
+    pub(crate) fn is_global(self) -> bool {
+        self as u8 <= Opt::Version as u8
     }
 }
 

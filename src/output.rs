@@ -44,18 +44,18 @@ impl Output {
     }
 
     /// Prints what has failed to stderr, a line.
-    pub(crate) fn fail(&self, error: &Error) {
+    pub(crate) fn fail(&self, error: Box<Error>) {
         self.complain("error", "hermes-gw: ", &error.to_string());
     }
 
     /// Prints what went wrong, and did not keep the verb from going on.
-    pub(crate) fn warn(&self, error: &Error) {
+    pub(crate) fn warn(&self, error: Box<Error>) {
         self.warn_of(&error.to_string());
     }
 
     /// The same, of several things.
     pub(crate) fn warn_all(&self, errors: &Errors) {
-        errors.iter().for_each(|error| self.warn(error));
+        errors.iter().for_each(|error| self.warn_of(&error.to_string()));
     }
 
     /// The same, in words.
@@ -65,7 +65,7 @@ impl Output {
 
     /// Warns of what could not be done, if so; whether it could.
     pub(crate) fn warn_unless(&self, done: Result<()>) -> bool {
-        done.inspect_err(|error| self.warn(error)).is_ok()
+        done.map_err(|error| self.warn(error)).is_ok()
     }
 
     fn complain(&self, key: &'static str, prefix: &str, text: &str) {

@@ -76,33 +76,37 @@ impl Settings {
         if let (Ok(_), Err(error)) = (&place, it.container.as_ref().map_err(Clone::clone)) {
             it.flaws.push(error.hint("the defaults count"));
         }
-        let mut services_max = place.as_ref().map_or(Tree::Root, |it| it.tree).services_max();
-        let mut policy = PolicySetting::default();
-        let (mut limits, mut shutdown) = (Limits::default(), SHUTDOWN);
+        let mut settings = Settings {
+            services_max: place.as_ref().map_or(Tree::Root, |it| it.tree).services_max(),
+            place,
+            policy: PolicySetting::default(),
+            multiplex: None,
+            skip: Ok(true),
+            no_supervise: true,
+            limits: Limits::default(),
+            shutdown: SHUTDOWN,
+            zone: None,
+            flaws: Vec::new(),
+        };
+        let limits = &mut settings.limits;
         it.seconds("HERMES_GW_BACKOFF_FIRST", &mut limits.first);
         it.seconds("HERMES_GW_BACKOFF_MAX", &mut limits.longest);
         it.seconds("HERMES_GW_BACKOFF_RESET", &mut limits.steady);
         it.seconds("HERMES_GW_EARLY_EXIT", &mut limits.early);
         it.seconds("HERMES_GW_PARK_WINDOW", &mut limits.window);
-        it.seconds("HERMES_GW_SHUTDOWN_TIMEOUT", &mut shutdown);
+        it.seconds("HERMES_GW_SHUTDOWN_TIMEOUT", &mut settings.shutdown);
         it.number("HERMES_GW_PARK_DEATHS", &mut limits.deaths);
         limits.deaths = limits.deaths.min(death_tally::MAX_DEATHS);
-        it.number("HERMES_GW_SERVICES_MAX", &mut services_max);
+        it.number("HERMES_GW_SERVICES_MAX", &mut settings.services_max);
         it.set(POLICY, PolicySetting::WORDS, &mut |word| {
-            put(PolicySetting::parse(word), &mut policy)
+            put(PolicySetting::parse(word), &mut settings.policy)
         });
-        Settings {
-            place,
-            policy,
-            multiplex: it.word(multiplex::VARIABLE, "it counts as not set"),
-            services_max,
-            skip: it.skip(),
-            no_supervise: it.no_supervise(),
-            limits,
-            shutdown,
-            zone: it.word("TZ", "the machine's zone counts"),
-            flaws: it.flaws,
-        }
+        settings.multiplex = it.word(multiplex::VARIABLE, "it counts as not set");
+        settings.skip = it.skip();
+        settings.no_supervise = it.no_supervise();
+        settings.zone = it.word("TZ", "the machine's zone counts");
+        settings.flaws = it.flaws;
+        settings
     }
 
     /// Where everything is.
@@ -137,6 +141,7 @@ impl Container {
 }
 
 impl Reader {
+    #[inline(never)]
     fn place(&self, options: &Options) -> Result<Place> {
         let tree = match self.get(TREE)? {
             None => Tree::default(),
@@ -227,10 +232,7 @@ impl Reader {
     /// True only for Hermes' own three words.
     fn no_supervise(&mut self) -> bool {
         match self.get("HERMES_GATEWAY_NO_SUPERVISE") {
-            Ok(word) => {
-                let word = word.unwrap_or_default().to_ascii_lowercase();
-                matches!(&word[..], b"1" | b"true" | b"yes")
-            }
+            Ok(word) => values::place_in("1 true yes", &word.unwrap_or_default()).is_some(),
             Err(error) => {
                 self.forgive(error, "it counts as set");
                 true

@@ -4,9 +4,11 @@ use super::verbs::{MANY, Verb};
 use crate::error::{Error, Kind, Result};
 use crate::model::policy::PolicySetting;
 use crate::model::values;
-use crate::options::{Opt, OptionRow, Options, Verbosity};
+use crate::options::{Opt, Options, Verbosity};
 use crate::text::parts;
 use lexopt::prelude::*;
+use std::ffi::OsString;
+use std::mem::ManuallyDrop;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// What the command line asks for.
@@ -22,16 +24,24 @@ pub(crate) enum Asked {
 const WHAT: &str = "parse arguments";
 
 /// Parses a command line. Called as `NN-reconcile-profiles` it is
-/// `reconcile --boot`, as `NN-stop-gateways` `shutdown`. The options are those that were
+/// `reconcile --boot`, as `NN-stop-gateways` `shutdown`. Into `options` go those that were
 /// understood, whatever is wrong with the rest.
 ///
 /// # Errors
 /// [`Kind::Usage`].
-pub(crate) fn parse(mut parser: lexopt::Parser) -> (Options, Result<Asked>) {
-    let mut options = Options::default();
-    let program = parser.bin_name().unwrap_or_default();
-    let verb = alias(program.as_bytes(), &mut options);
-    let asked = parse_rest(&mut parser, verb, &mut options);
+pub(crate) fn parse(
+    mut args: impl Iterator<Item = OsString>,
+    options: &mut Options,
+) -> Result<Asked> {
+    let program = args.next().unwrap_or_default();
+    let verb = alias(program.as_bytes(), options);
+    let mut rest = Vec::new();
+    for arg in args {
+        rest.push(arg);
+    }
+    // It would be freed once, shortly before the process ends.
+    let mut parser = ManuallyDrop::new(lexopt::Parser::from_args(rest));
+    let asked = parse_rest(&mut parser, verb, options);
     if asked.is_err() {
         // How to say so may stand behind what is wrong.
         loop {
@@ -42,7 +52,7 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> (Options, Result<Asked>) {
             }
         }
     }
-    (options, asked)
+    asked
 }
 
 fn parse_rest(
@@ -58,7 +68,8 @@ fn parse_rest(
                 verb = Some(Verb::find(word.as_bytes())?);
                 continue;
             }
-            (Value(word), Some(Verb { words: (_, most), .. })) => {
+            (Value(word), Some(verb)) => {
+                let (_, most) = verb.words();
                 if most != MANY && options.words.len() >= usize::from(most) {
                     return Err(wrong("parse argument", word.as_bytes(), "unexpected argument"));
                 }
@@ -66,11 +77,11 @@ fn parse_rest(
                 continue;
             }
         };
-        let known = match verb {
-            Some(verb) => verb.option(&name),
-            None => OptionRow::find(&name).filter(OptionRow::is_global).map(|row| row.option),
+        let is_taken = |option: &Opt| match verb {
+            Some(verb) => verb.takes(*option),
+            None => option.is_global(),
         };
-        match known {
+        match Opt::find(&name).filter(is_taken) {
             Some(Opt::Help) => return Ok(Asked::Help(verb)),
             Some(Opt::Version) => return Ok(Asked::Version),
             Some(option) => take(option, parser, options)?,
@@ -78,7 +89,7 @@ fn parse_rest(
         }
     }
     let verb = verb.ok_or_else(|| wrong(WHAT, b"", "no command: see hermes-gw help"))?;
-    if options.words.len() < usize::from(verb.words.0) {
+    if options.words.len() < usize::from(verb.words().0) {
         let why = "needs more arguments: see hermes-gw help";
         return Err(wrong(WHAT, verb.name().as_bytes(), why));
     }
@@ -89,14 +100,14 @@ fn parse_rest(
 fn alias(program: &[u8], options: &mut Options) -> Option<Verb> {
     let name = parts(program, b'/').last()?;
     let (digits, rest) = name.split_at(name.iter().position(|b| !b.is_ascii_digit())?);
-    let reconciles = rest == b"-reconcile-profiles";
-    if digits.is_empty() || !reconciles && rest != b"-stop-gateways" {
+    if digits.is_empty() {
         return None;
     }
-    if reconciles {
+    if rest == b"-reconcile-profiles" {
         options.set(Opt::Boot);
+        return Some(Verb::Reconcile);
     }
-    Verb::find(if reconciles { b"reconcile" } else { b"shutdown" }).ok()
+    (rest == b"-stop-gateways").then_some(Verb::Shutdown)
 }
 
 /// Takes `option`, and its value, if it has one.
@@ -185,12 +196,15 @@ fn usage(error: lexopt::Error) -> Box<Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::verbs::VERBS;
     use crate::model::policy::Policy;
     use proptest::prelude::*;
     use std::time::Duration;
 
     fn parsed(line: &str) -> (Options, Result<Asked>) {
-        parse(lexopt::Parser::from_iter(line.split(' ')))
+        let mut options = Options::default();
+        let asked = parse(line.split(' ').map(OsString::from), &mut options);
+        (options, asked)
     }
 
     /// The name of the verb that `line` asks for, and its options.
@@ -282,8 +296,8 @@ mod tests {
         for (line, verb, options) in table {
             assert_eq!(run(line), (verb, options), "{line}");
         }
-        for verb in Verb::all() {
-            let (least, name) = (usize::from(verb.words.0), verb.name());
+        for verb in VERBS {
+            let (least, name) = (usize::from(verb.words().0), verb.name());
             let line = format!("x {name}{}", " word".repeat(least));
             assert_eq!(run(&line), (name, words(&vec!["word"; least])));
         }
@@ -394,7 +408,7 @@ mod tests {
             ],
             0..6,
         )) {
-            let _ = parse(lexopt::Parser::from_iter(words));
+            let _ = parse(words.into_iter().map(OsString::from), &mut Options::default());
         }
     }
 }

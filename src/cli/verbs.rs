@@ -7,39 +7,42 @@
 use crate::cmd;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::options::{OPTION_TEXTS, OPTIONS, Opt, OptionRow, words};
+use crate::options::{OPTION_TEXTS, OPTIONS, Opt, words};
 use crate::text::packed::Packed;
 use crate::text::part;
-
-/// What runs a verb; its exit code.
-pub(crate) type Run = fn(&Context) -> Result<u8>;
-
-/// A row of the table of verbs.
-#[derive(Clone, Copy)]
-pub(crate) struct Verb {
-    /// What it does.
-    pub(crate) run: Run,
-    /// How many words follow it at least, and at most.
-    pub(crate) words: (u8, u8),
-    at: u8,
-    usage: &'static str,
-}
 
 /// As many words as there are.
 pub(super) const MANY: u8 = u8::MAX;
 
-/// Declares the verbs: what runs them, how many words they take, then name with usage,
-/// summary, and help, with a tab between.
+/// Declares the verbs: what runs them, how many words they take, at least and at most, then name
+/// with usage, summary, and help.
 macro_rules! verbs {
-    ($($run:path, ($least:expr, $most:expr), $usage:literal, $summary:literal, $help:literal;)*) => {
-        const RUNS: [(Run, u8, u8); [$($usage),*].len()] = [$(($run, $least, $most)),*];
+    ($($verb:ident, $run:path, $words:expr, $usage:literal, $summary:literal, $help:literal;)*) => {
+        /// A verb.
+        #[derive(Clone, Copy)]
+        pub(crate) enum Verb {
+            $(#[doc = $summary] $verb),*
+        }
+        pub(super) const VERBS: [Verb; [$($usage),*].len()] = [$(Verb::$verb),*];
+        const WORDS: [(u8, u8); VERBS.len()] = [$($words),*];
         const USAGES: &str = concat!($($usage, "\x0c"),*);
         const TEXTS: &str = concat!($($summary, "\t", $help, "\x0c"),*);
+
+        impl Verb {
+            /// Runs it; its exit code.
+            // A table of functions would cost 40 bytes of relocation for each.
+            #[inline(never)]
+            pub(crate) fn run(self, context: &Context) -> Result<u64> {
+                match self {
+                    $(Verb::$verb => $run(context)),*
+                }
+            }
+        }
     };
 }
 
 verbs! {
-    cmd::status::run, (0, MANY), "status [PROFILE...]",
+    Status, cmd::status::run, (0, MANY), "status [PROFILE...]",
     "how gateways stand, and why",
 "Prints how gateways stand, all if none is named: process, since when, and the state,
 with the reason. States are up, finishing (its finish script runs), backing off (it has
@@ -54,7 +57,7 @@ Exit codes, the first that is not 0: 0 as it is meant to be, 1 parked, backing o
 standing by, or down and meant to run, 3 no such gateway, 102 not supervised, 111 it may
 not be looked at.
 ";
-    cmd::watch::run, (0, MANY), "watch [PROFILE...]",
+    Watch, cmd::watch::run, (0, MANY), "watch [PROFILE...]",
     "print each change of gateways as it comes",
 "Prints how gateways stand, all if none is named, and then a line for each change, until
 it is interrupted or nobody reads it. Slots that come and go are told, and each death,
@@ -62,7 +65,7 @@ however soon it was over. With --json objects as status has them, one a line.
 
 Exit codes: 0 nobody reads it any more, 1 the kernel has no watch left, 102 no s6 here.
 ";
-    cmd::doctor::run, (0, 0), "doctor",
+    Doctor, cmd::doctor::run, (0, 0), "doctor",
     "say what is wrong, why, and what to do about it",
 "Checks the container and prints a line for each finding: ok, warn or FAIL, what was
 checked, what is so, and what to type or to set against it. Looks at who calls, PID 1's
@@ -77,11 +80,11 @@ what is ok is left out.
 
 Exit codes: 0 nothing fails, 1 something does.
 ";
-    cmd::registration::list, (0, 0), "list",
+    List, cmd::registration::list, (0, 0), "list",
     "print the profiles that have a slot",
 "Prints the profiles that have a slot, one a line; with --json an array.
 ";
-    cmd::lifecycle::start, (0, MANY), "start PROFILE...|--all [--no-wait] [--force] [--timeout SECONDS]",
+    Start, cmd::lifecycle::start, (0, MANY), "start PROFILE...|--all [--no-wait] [--force] [--timeout SECONDS]",
     "bring gateways up, now and after each restart of the container",
 "Brings gateways up, all at once, waits until they are, 10 seconds at most, and records
 that they are to run. A profile on disk that has no slot is registered first. It ends a
@@ -93,7 +96,7 @@ policy root), or default where the main program is its gateway.
 Exit codes: 0 up, 1 it died at once, is not started, or up but that cannot be recorded,
 3 no such gateway, 99 not up in time.
 ";
-    cmd::lifecycle::stop, (0, MANY), "stop PROFILE...|--all [--no-wait] [--timeout SECONDS]",
+    Stop, cmd::lifecycle::stop, (0, MANY), "stop PROFILE...|--all [--no-wait] [--timeout SECONDS]",
     "bring gateways down, now and after each restart of the container",
 "Brings gateways down, all at once, waits until they are, 60 seconds at most, and
 records that they are to stay down. Each is told that an operator stops it.
@@ -101,7 +104,7 @@ records that they are to stay down. Each is told that an operator stops it.
 Exit codes: 0 down, 1 down but that cannot be recorded, 3 no such gateway, 99 not down
 in time.
 ";
-    cmd::lifecycle::restart, (0, MANY), "restart PROFILE...|--all [--no-wait] [--force] [--timeout SECONDS]",
+    Restart, cmd::lifecycle::restart, (0, MANY), "restart PROFILE...|--all [--no-wait] [--force] [--timeout SECONDS]",
     "have gateways run in a new process; start those that are down",
 "Brings gateways down and up again, all at once, and waits for the new processes, 60
 seconds at most. What is down is started. Records that they are to run. With --no-wait
@@ -110,7 +113,7 @@ s6 starts them anew, a second later. --force is as with start.
 Exit codes: 0 up, 1 it died at once, is not started, or up but that cannot be recorded,
 3 no such gateway, 99 not up in time.
 ";
-    cmd::lifecycle::signal, (2, MANY), "signal SIGNAL PROFILE...",
+    Signal, cmd::lifecycle::signal, (2, MANY), "signal SIGNAL PROFILE...",
     "send a signal to gateways",
 "Sends a signal to gateways. s6 starts one again that dies of it.
 
@@ -118,20 +121,20 @@ Signals: ALRM ABRT QUIT HUP KILL TERM INT USR1 USR2 STOP CONT WINCH
 
 Exit codes: 0 sent, 1 it is not up or could not be sent it, 3 no such gateway.
 ";
-    cmd::lifecycle::is_running, (1, 1), "is-running PROFILE",
+    IsRunning, cmd::lifecycle::is_running, (1, 1), "is-running PROFILE",
     "whether a gateway is up, as the exit code",
 "Prints nothing.
 
 Exit codes: 0 it is up, 1 it is not.
 ";
-    cmd::lifecycle::wait, (1, MANY), "wait --up|--ready|--down [--timeout SECONDS] PROFILE...",
+    Wait, cmd::lifecycle::wait, (1, MANY), "wait --up|--ready|--down [--timeout SECONDS] PROFILE...",
     "wait until gateways are up, ready or down",
 "Waits until gateways are up, ready or down; for ever, or as long as the timeout says.
 Ready is what a gateway says by its notification-fd.
 
 Exit codes: 0 they are, 3 no such gateway, 99 not in time, 102 not supervised.
 ";
-    cmd::logs::run, (1, MANY), "logs PROFILE... [-n N|--lines N] [-f|--follow] [--local|--utc]",
+    Logs, cmd::logs::run, (1, MANY), "logs PROFILE... [-n N|--lines N] [-f|--follow] [--local|--utc]",
     "print what gateways have said, and follow it",
 "Prints the last lines of gateways' logs, rotated files included. Lines of several
 gateways come in the order of their stamps, each with its profile before it.
@@ -142,7 +145,7 @@ an object a line: profile, at (in UTC, or null without a stamp) and line.
 
 Exit codes: 0 done, 1 there is no log yet, 3 no such gateway.
 ";
-    cmd::registration::register, (1, 1), "register PROFILE [--env NAME=VALUE]... [--down] [--if-missing]",
+    Register, cmd::registration::register, (1, 1), "register PROFILE [--env NAME=VALUE]... [--down] [--if-missing]",
     "make the slot of a profile",
 "Makes the slot of a profile, has s6 take it up and waits until that is so. If it is
 not taken up, nothing stays behind. Under policy root, others than default stay down.
@@ -150,12 +153,12 @@ not taken up, nothing stays behind. Under policy root, others than default stay 
 Exit codes: 0 done, 1 there is no room, or reconcile would skip it, 4 registered already,
 102 not taken up.
 ";
-    cmd::registration::unregister, (1, MANY), "unregister PROFILE... [--timeout SECONDS]",
+    Unregister, cmd::registration::unregister, (1, MANY), "unregister PROFILE... [--timeout SECONDS]",
     "stop gateways and remove their slots",
 "Stops gateways, all at once, and removes their slots. One that is not down in time
 (60 seconds) is killed. Profiles without a slot are done already.
 ";
-    cmd::reconcile::run, (0, 0), "reconcile [--boot] [--dry-run] [--prune] [--policy auto|profiles|root]",
+    Reconcile, cmd::reconcile::run, (0, 0), "reconcile [--boot] [--dry-run] [--prune] [--policy auto|profiles|root]",
     "make a slot for every profile; start those meant to run",
 "Makes a slot in the scandir for default and for every directory of profiles/, or link
 to one, that holds SOUL.md; by its first name for one that has two. It is up if
@@ -175,7 +178,7 @@ HERMES_GW_USER (hermes), HERMES_GW_SERVICES_MAX (1000, in the user tree 4000).
 
 Exit codes: 0 everything planned was applied, 1 something was not, 102 no s6-svscan runs.
 ";
-    cmd::shutdown::run, (0, 0), "shutdown [--supervisors] [--timeout SECONDS]",
+    Shutdown, cmd::shutdown::run, (0, 0), "shutdown [--supervisors] [--timeout SECONDS]",
     "bring every gateway down for a container stop; intents stay",
 "Brings every gateway down, all at once, and waits until all are down. One that is
 not down in time is killed; HERMES_GW_SHUTDOWN_TIMEOUT (6) has the seconds, too. What
@@ -183,29 +186,29 @@ is to run after a restart stays as it was. Called as NN-stop-gateways it is shut
 
 Exit codes: 0 all are down, 99 one is not, 102 no s6 here.
 ";
-    cmd::registration::hook, (2, 2), "hook profile-create|profile-delete PROFILE",
+    Hook, cmd::registration::hook, (2, 2), "hook profile-create|profile-delete PROFILE",
     "what hermes profile create and delete call",
 "Registers the profile, down, or unregisters it. Outside s6 it does nothing. What goes
 wrong is a warning.
 
 Exit codes: 0.
 ";
-    cmd::registration::install, (0, 0), "install",
+    Install, cmd::registration::install, (0, 0), "install",
     "say how services come and go under s6",
 "Says how services come and go under s6. There is nothing to install.
 ";
-    cmd::registration::install, (0, 0), "uninstall",
+    Uninstall, cmd::registration::install, (0, 0), "uninstall",
     "say how services come and go under s6",
 "Says how services come and go under s6. There is nothing to uninstall.
 ";
-    cmd::standby::run, (0, 0), "standby",
+    Standby, cmd::standby::run, (0, 0), "standby",
     "take over what another container ran: what the longrun hermes-standby runs",
 "Waits until another container on the same volume lets go of a profile that stands by
 here, and takes it over. It ends when nothing has stood by for ten seconds.
 
 Exit codes: 0 nothing stands by, 102 no s6-svscan runs.
 ";
-    cmd::finish::run, (3, 4), "finish EXIT_CODE SIGNAL NAME [PGID]",
+    Finish, cmd::finish::run, (3, 4), "finish EXIT_CODE SIGNAL NAME [PGID]",
     "what a slot's finish script runs",
 "What a slot's finish script runs when its gateway has died, with what s6-supervise
 passes. It delays the next start, 1, 2, 4 and so on up to 60 seconds for deaths in a
@@ -224,7 +227,7 @@ number; 0 for never).
 Exit codes: 0 s6 may start it again, 102 no s6-supervise has started this, 125 it
 stays down.
 ";
-    cmd::detect, (0, 0), "detect",
+    Detect, cmd::detect, (0, 0), "detect",
     "print who supervises services here: s6, systemd or none",
 "Prints who supervises services here: s6, systemd or none. It is s6 if PID 1 is
 s6-svscan and /run/s6/basedir is a directory. Where /proc hides PID 1 (hidepid), an
@@ -232,59 +235,56 @@ s6-svscan on /run/service tells.
 
 Exit codes: 0.
 ";
-    help, (0, 1), "help [COMMAND]",
+    Help, help, (0, 1), "help [COMMAND]",
     "this text, or that of one command: help COMMAND",
 "Prints the usage of all commands, or of one.
 ";
 }
 
 impl Verb {
-    /// All verbs, in the order of the table.
-    pub(crate) fn all() -> impl Iterator<Item = Verb> {
-        let rows = RUNS.iter().zip(USAGES.split('\x0c')).enumerate();
-        rows.map(|(at, ((run, least, most), usage))| Verb {
-            run: *run,
-            words: (*least, *most),
-            at: at as u8,
-            usage,
-        })
-    }
-
     /// The verb called `name`.
     ///
     /// # Errors
     /// [`Kind::Usage`] if there is none.
     pub(crate) fn find(name: &[u8]) -> Result<Verb> {
-        Verb::all().find(|verb| verb.name().as_bytes() == name).ok_or_else(|| {
-            Error::new(Kind::Usage, "find command", name, "unknown: see hermes-gw help")
-        })
+        match VERBS.iter().find(|verb| verb.name().as_bytes() == name) {
+            Some(verb) => Ok(*verb),
+            None => {
+                let why = "unknown: see hermes-gw help";
+                Err(Error::new(Kind::Usage, "find command", name, why))
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn usage(self) -> &'static str {
+        part(USAGES, '\x0c', self as usize).unwrap_or_default()
     }
 
     /// Its name.
-    pub(crate) fn name(&self) -> &'static str {
-        self.usage.split(' ').next().unwrap_or_default()
+    pub(crate) fn name(self) -> &'static str {
+        part(self.usage(), ' ', 0).unwrap_or_default()
     }
 
-    /// The option called `name`, with its dashes, if this verb takes it.
-    pub(crate) fn option(&self, name: &str) -> Option<Opt> {
-        let row = OptionRow::find(name)?;
-        self.takes(&row).then_some(row.option)
+    /// How many words follow it at least, and at most.
+    pub(crate) fn words(self) -> (u8, u8) {
+        WORDS[self as usize]
     }
 
-    /// Whether it takes the option of this row, as its usage says.
-    fn takes(&self, row: &OptionRow) -> bool {
-        let mut usage = words(self.usage);
-        row.is_global() || usage.any(|word| row.names().any(|name| name == word))
+    /// Whether it takes `option`, as its usage says.
+    pub(crate) fn takes(self, option: Opt) -> bool {
+        let mut usage = words(self.usage());
+        option.is_global() || usage.any(|word| option.names().any(|name| name == word))
     }
 
     /// Its help: usage, options, and what it does.
-    pub(crate) fn help(&self) -> String {
-        let mut text = ["Usage: hermes-gw ", self.usage, "\n\n"].concat();
+    pub(crate) fn help(self) -> String {
+        let mut text = ["Usage: hermes-gw ", self.usage(), "\n\n"].concat();
         let texts = Texts(PACKED.unpack());
         let mut own = Vec::new();
-        for row in OptionRow::all() {
-            if !row.is_global() && self.takes(&row) {
-                own.push(texts.option(&row));
+        for &option in &OPTIONS {
+            if !option.is_global() && self.takes(option) {
+                own.push(texts.option(option));
             }
         }
         let length = text.len();
@@ -297,7 +297,8 @@ impl Verb {
 }
 
 /// Runs `help`.
-fn help(context: &Context) -> Result<u8> {
+#[inline(never)]
+fn help(context: &Context) -> Result<u64> {
     let text = match context.options.words.first() {
         Some(name) => Verb::find(name)?.help(),
         None => overview(),
@@ -335,17 +336,17 @@ impl Texts {
     }
 
     /// The summary and the help of a verb.
-    fn verb(&self, verb: &Verb) -> (&str, &str) {
-        self.at(usize::from(verb.at)).split_once('\t').unwrap_or_default()
+    fn verb(&self, verb: Verb) -> (&str, &str) {
+        self.at(verb as usize).split_once('\t').unwrap_or_default()
     }
 
     /// An option's usage, and what it does.
-    fn option(&self, row: &OptionRow) -> (&str, &str) {
-        (row.usage, self.at(RUNS.len() + row.option as usize))
+    fn option(&self, option: Opt) -> (&str, &str) {
+        (option.usage(), self.at(VERBS.len() + option as usize))
     }
 
     fn overview(&self) -> (&str, &str) {
-        (self.at(RUNS.len() + OPTIONS.len()), self.at(RUNS.len() + OPTIONS.len() + 1))
+        (self.at(VERBS.len() + OPTIONS.len()), self.at(VERBS.len() + OPTIONS.len() + 1))
     }
 }
 
@@ -355,15 +356,15 @@ pub(crate) fn overview() -> String {
     let (begin, end) = texts.overview();
     let mut text = String::from(begin);
     let mut rows = Vec::new();
-    for verb in Verb::all() {
-        rows.push((verb.name(), texts.verb(&verb).0));
+    for &verb in &VERBS {
+        rows.push((verb.name(), texts.verb(verb).0));
     }
     list(&mut text, &rows);
     text += "\nOptions of all commands:\n";
     rows.clear();
-    for row in OptionRow::all() {
-        if row.is_global() {
-            rows.push(texts.option(&row));
+    for &option in &OPTIONS {
+        if option.is_global() {
+            rows.push(texts.option(option));
         }
     }
     list(&mut text, &rows);
@@ -393,9 +394,9 @@ mod tests {
     fn every_verb_has_a_name_of_its_own_a_summary_and_a_help_that_fits() {
         let texts = Texts(PACKED.unpack());
         assert_eq!(texts.0, [TEXTS, OPTION_TEXTS, OVERVIEW].concat());
-        for verb in Verb::all() {
-            assert_eq!(Verb::find(verb.name().as_bytes()).unwrap().usage, verb.usage);
-            let summary = texts.verb(&verb).0;
+        for verb in VERBS {
+            assert_eq!(Verb::find(verb.name().as_bytes()).unwrap().usage(), verb.usage());
+            let summary = texts.verb(verb).0;
             assert!(!summary.is_empty(), "{}", verb.name());
             let help = verb.help();
             assert!(help.starts_with(&format!("Usage: hermes-gw {}", verb.name())), "{help}");
@@ -407,12 +408,12 @@ mod tests {
 
     #[test]
     fn every_option_in_a_usage_is_taken_with_the_value_that_stands_there() {
-        for verb in Verb::all() {
-            let usage = verb.usage;
+        for verb in VERBS {
+            let usage = verb.usage();
             for word in usage.split([' ', '[', ']', '|']).filter(|word| word.starts_with('-')) {
-                assert!(verb.option(word).is_some(), "{usage}: {word}");
-                let row = OptionRow::find(word).unwrap();
-                let value = row.usage.split(' ').find(|word| !word.starts_with('-'));
+                let option = Opt::find(word).unwrap();
+                assert!(verb.takes(option), "{usage}: {word}");
+                let value = option.usage().split(' ').find(|word| !word.starts_with('-'));
                 let (_, after) = usage.split_once(word).unwrap();
                 match value {
                     Some(value) => {
@@ -429,10 +430,10 @@ mod tests {
     #[test]
     fn every_option_is_of_all_verbs_or_in_a_usage_and_has_names_of_its_own() {
         let (mut names, texts) = (Vec::new(), Texts(PACKED.unpack()));
-        for row in OptionRow::all() {
-            assert!(row.is_global() || Verb::all().any(|verb| verb.takes(&row)));
-            assert!(!texts.option(&row).1.is_empty());
-            names.extend(row.names());
+        for option in OPTIONS {
+            assert!(option.is_global() || VERBS.iter().any(|verb| verb.takes(option)));
+            assert!(!texts.option(option).1.is_empty());
+            names.extend(option.names());
         }
         let count = names.len();
         names.sort_unstable();

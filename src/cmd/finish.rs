@@ -19,7 +19,7 @@ use crate::sys::print;
 use std::time::Duration;
 
 /// Tells s6-supervise not to start the service again.
-const PARKED: u8 = 125;
+const PARKED: u64 = 125;
 /// The exit code of s6-log where a system call has failed, as one that takes a lock.
 const FAILED: u8 = 111;
 /// What s6-supervise gets to say that finish runs.
@@ -32,7 +32,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// [`Kind::Unsupervised`] if s6-supervise has not started this process, or cannot say so.
-pub(crate) fn run(context: &Context) -> Result<u8> {
+#[inline(never)]
+pub(crate) fn run(context: &Context) -> Result<u64> {
     let exit = exit(&context.options.words)?;
     if let Some(profile) = logger_of(&context.options.words)? {
         return logger(context, &profile, exit);
@@ -100,7 +101,7 @@ fn logger_of(words: &[Vec<u8>]) -> Result<Option<Profile>> {
 
 /// What becomes of a logger that has ended. If another container's writes to its directory, the
 /// profile is that container's, and this slot stands by.
-fn logger(context: &Context, profile: &Profile, exit: Exit) -> Result<u8> {
+fn logger(context: &Context, profile: &Profile, exit: Exit) -> Result<u64> {
     if exit != Exit::Code(FAILED) {
         return Ok(0);
     }
@@ -177,6 +178,7 @@ fn decide(
 
 /// What the gateway has recorded in its home of how its run ended that `started` then, and whether
 /// another container runs it; `None` if the home is gone.
+#[inline(never)]
 fn look_at_home(
     context: &Context,
     exit: Exit,
@@ -199,7 +201,7 @@ fn home(context: &Context) -> Result<Option<Dir>> {
 
 fn told<T: Default>(context: &Context, read: Result<T>) -> T {
     read.unwrap_or_else(|error| {
-        context.output.warn(&error);
+        context.output.warn(error);
         T::default()
     })
 }

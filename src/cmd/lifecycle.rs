@@ -19,21 +19,21 @@ const UP: Duration = Duration::from_secs(10);
 const DOWN: Duration = Duration::from_secs(60);
 
 /// Runs `start`.
-pub(crate) fn start(context: &Context) -> Result<u8> {
+pub(crate) fn start(context: &Context) -> Result<u64> {
     change(context, Target::Start)
 }
 
 /// Runs `stop`.
-pub(crate) fn stop(context: &Context) -> Result<u8> {
+pub(crate) fn stop(context: &Context) -> Result<u64> {
     change(context, Target::Stop)
 }
 
 /// Runs `restart`.
-pub(crate) fn restart(context: &Context) -> Result<u8> {
+pub(crate) fn restart(context: &Context) -> Result<u64> {
     change(context, Target::Restart)
 }
 
-fn change(context: &Context, target: Target) -> Result<u8> {
+fn change(context: &Context, target: Target) -> Result<u64> {
     let options = &context.options;
     let (verb, privilege, default, done, told) = match target {
         Target::Start => ("start", Privilege::Register, UP, "started", "told to start"),
@@ -59,7 +59,7 @@ fn change(context: &Context, target: Target) -> Result<u8> {
         && super::default_serves_all(context, &manager);
     let mut named = match all {
         false => targets(&options.words),
-        true => targets(&super::all(&manager)?),
+        true => super::all(&manager)?,
     };
     if all && target != Target::Stop && !options.has(Opt::Force) {
         let main_is_default = manager.is_s6() && context.main_is_default()?;
@@ -84,7 +84,8 @@ fn wrong(verb: &str, why: &str) -> Box<Error> {
 }
 
 /// Runs `signal`.
-pub(crate) fn signal(context: &Context) -> Result<u8> {
+#[inline(never)]
+pub(crate) fn signal(context: &Context) -> Result<u64> {
     let Some((word, names)) = context.options.words.split_first() else {
         return Err(wrong("signal", "needs a signal"));
     };
@@ -119,7 +120,8 @@ fn send(s6: &S6<'_>, profile: &Profile, letter: Control) -> Result<()> {
 }
 
 /// Runs `is-running`.
-pub(crate) fn is_running(context: &Context) -> Result<u8> {
+#[inline(never)]
+pub(crate) fn is_running(context: &Context) -> Result<u64> {
     let name = context.options.words.first().map_or(&b""[..], |name| name);
     let profile = super::profile(name)?;
     let running = manager::open(context, Privilege::Read)?.is_running(&profile)?;
@@ -127,7 +129,8 @@ pub(crate) fn is_running(context: &Context) -> Result<u8> {
 }
 
 /// Runs `wait`.
-pub(crate) fn wait(context: &Context) -> Result<u8> {
+#[inline(never)]
+pub(crate) fn wait(context: &Context) -> Result<u64> {
     let options = &context.options;
     let (target, done) = match [Opt::Up, Opt::Ready, Opt::Down].map(|it| options.has(it)) {
         [true, false, false] => (Target::Up, "up"),
@@ -142,7 +145,7 @@ pub(crate) fn wait(context: &Context) -> Result<u8> {
             if target == Target::Ready && !service.says_ready().unwrap_or(true) {
                 let why = "it has no notification-fd, and never says that it is ready";
                 let error = s6.failed("wait for gateway", profile, Kind::Unusable, why);
-                context.output.warn(&error);
+                context.output.warn(error);
             }
         })
     })

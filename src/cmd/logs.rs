@@ -20,9 +20,8 @@ const LINES: usize = 50;
 const ENOUGH: usize = 32 * 1024;
 
 /// Runs the command.
-// Inlined, its frame would make all commands larger.
 #[inline(never)]
-pub(crate) fn run(context: &Context) -> Result<u8> {
+pub(crate) fn run(context: &Context) -> Result<u64> {
     let (options, output) = (&context.options, &context.output);
     let mut stamps = match (options.has(Opt::Local), options.has(Opt::Utc)) {
         (false, false) => Stamps::AsTheyAre,
@@ -46,28 +45,25 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
     let mut zone = None;
     if several || stamps != Stamps::AsTheyAre {
         zone = Some(Zone::load(context.settings.zone.as_deref()).unwrap_or_else(|error| {
-            output.warn(&error.hint("UTC counts"));
+            output.warn(error.hint("UTC counts"));
             Zone::default()
         }));
     }
     let printer = Printer { form, stamps, zone, width: 0, out: Vec::new() };
     let mut merge = Merge { printer, sources: Vec::new(), failures: Failures { context, code: 0 } };
     for profile in &profiles {
-        let profile = match profile {
-            Ok(profile) => profile,
-            Err(error) => {
-                merge.failures.tell(error);
-                continue;
-            }
+        let opened = match profile {
+            Ok(profile) => open(context, &homes, profile, watch.as_ref()),
+            Err(error) => Err(error.clone()),
         };
-        match open(context, &homes, profile, watch.as_ref()) {
+        match opened {
             Ok(log) => {
                 if several {
-                    merge.printer.width = merge.printer.width.max(profile.name().len());
+                    merge.printer.width = merge.printer.width.max(log.profile.name().len());
                 }
                 merge.sources.push(Source { log, waits: false, stamp: None, failed: false });
             }
-            Err(error) => merge.failures.tell(&context.explain(error)),
+            Err(error) => merge.failures.tell(context.explain(error)),
         }
     }
     let stdout = FifoWriter::stdout()?;
@@ -89,6 +85,7 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
     Ok(merge.failures.code)
 }
 
+#[inline(never)]
 fn open<'a>(
     context: &Context,
     homes: &Homes,
@@ -128,15 +125,15 @@ struct Source<'a> {
 struct Failures<'a> {
     context: &'a Context,
     /// The exit code.
-    code: u8,
+    code: u64,
 }
 
 impl Failures<'_> {
-    fn tell(&mut self, error: &Error) {
+    fn tell(&mut self, error: Box<Error>) {
         self.code = first(self.code, fail(self.context, error));
     }
 
-    fn give_up(&mut self, source: &mut Source, error: &Error) {
+    fn give_up(&mut self, source: &mut Source, error: Box<Error>) {
         self.tell(error);
         source.failed = true;
     }
@@ -151,6 +148,7 @@ struct Merge<'a> {
 
 impl Merge<'_> {
     /// Looks for new lines in all logs.
+    #[inline(never)]
     fn refresh(&mut self, watch: &Watches) {
         for source in &mut self.sources {
             if source.failed {
@@ -162,9 +160,9 @@ impl Merge<'_> {
                     let name = source.log.profile.name();
                     let why = "files were deleted before they were read: lines may be missing";
                     let error = Error::new(Kind::Missing, "follow log of gateway", name, why);
-                    self.failures.context.output.warn(&error);
+                    self.failures.context.output.warn(error);
                 }
-                Err(error) => self.failures.give_up(source, &error),
+                Err(error) => self.failures.give_up(source, error),
             }
         }
     }
@@ -186,6 +184,7 @@ impl Merge<'_> {
     /// The index of the source with the earliest line, the first one of several; `usize::MAX` if
     /// there is no line. A line without a stamp comes right after the line before it, which was
     /// one of the source `last`.
+    #[inline(never)]
     fn next(&mut self, last: usize) -> usize {
         let mut first = (usize::MAX, (i64::MAX, 0));
         for (at, source) in self.sources.iter_mut().enumerate() {
@@ -197,7 +196,7 @@ impl Merge<'_> {
                         source.waits = true;
                     }
                     Ok(None) => {}
-                    Err(error) => self.failures.give_up(source, &error),
+                    Err(error) => self.failures.give_up(source, error),
                 }
             }
             if !source.waits {
@@ -217,6 +216,7 @@ impl Merge<'_> {
     }
 
     /// Prints the next line of the source `at`. Returns whether anybody reads it.
+    #[inline(never)]
     fn print_line(&mut self, at: usize) -> Result<bool> {
         let source = &mut self.sources[at];
         let mut done = self.printer.begin(source.log.profile.name(), source.stamp);
@@ -233,7 +233,7 @@ impl Merge<'_> {
                 rest => {
                     self.printer.piece(b"", true);
                     if let Err(error) = rest {
-                        self.failures.give_up(source, &error);
+                        self.failures.give_up(source, error);
                     }
                     break;
                 }

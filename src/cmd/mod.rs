@@ -1,4 +1,6 @@
-//! What each verb does, a file for each or for a few that are alike.
+//! What each verb does, a file for each or for a few that are alike. They are not inlined: the
+//! largest frame would make all of them larger. Their exit code has 64 bits, for a result of fewer
+//! is not returned in registers.
 
 pub(crate) mod doctor;
 pub(crate) mod finish;
@@ -19,7 +21,8 @@ use crate::model::policy::Policy;
 use crate::model::profile::Profile;
 
 /// Runs `detect`.
-pub(crate) fn detect(context: &Context) -> Result<u8> {
+#[inline(never)]
+pub(crate) fn detect(context: &Context) -> Result<u64> {
     context.output.say(&[Supervisor::detect(PROC)?.word(), "\n"].concat()).map(|()| 0)
 }
 
@@ -47,7 +50,7 @@ fn outcomes(
     named: Vec<Result<Profile>>,
     done: &'static str,
     act: &dyn Fn(&[Profile]) -> Outcomes,
-) -> Result<u8> {
+) -> Result<u64> {
     let mut acted = act(&profiles(&named)).into_iter();
     let mut code = 0;
     for profile in named {
@@ -57,22 +60,22 @@ fn outcomes(
             context.output.did(profile.name(), done)
         });
         if let Err(error) = result {
-            code = first(code, fail(context, &error));
+            code = first(code, fail(context, error));
         }
     }
     Ok(code)
 }
 
-/// The names of all profiles that are registered.
-fn all(manager: &ServiceManager<'_>) -> Result<Vec<Vec<u8>>> {
-    let mut names = Vec::new();
-    for profile in &manager.list()? {
-        names.push(profile.name().into());
+/// All profiles that are registered.
+fn all(manager: &ServiceManager<'_>) -> Result<Vec<Result<Profile>>> {
+    let mut targets = Vec::new();
+    for profile in manager.list()? {
+        targets.push(Ok(profile));
     }
     if !manager.is_s6() {
-        names.push(b"default".into()); // for whom it is refused
+        targets.push(Ok(Profile::Default)); // for whom it is refused
     }
-    Ok(names)
+    Ok(targets)
 }
 
 /// What `names` are, each once.
@@ -96,12 +99,13 @@ fn profiles(targets: &[Result<Profile>]) -> Vec<Profile> {
 }
 
 /// The exit code of two, of which the first failure's counts.
-fn first(one: u8, other: u8) -> u8 {
+fn first(one: u64, other: u64) -> u64 {
     if one == 0 { other } else { one }
 }
 
 /// Prints what has failed; its exit code.
-fn fail(context: &Context, error: &Error) -> u8 {
+fn fail(context: &Context, error: Box<Error>) -> u64 {
+    let code = error.kind.exit_code();
     context.output.fail(error);
-    error.kind.exit_code()
+    code.into()
 }

@@ -14,7 +14,8 @@ use crate::output;
 use std::slice;
 
 /// Runs `register`.
-pub(crate) fn register(context: &Context) -> Result<u8> {
+#[inline(never)]
+pub(crate) fn register(context: &Context) -> Result<u64> {
     context.warn_of_settings();
     let options = &context.options;
     let profile = super::profile(options.words.first().map_or(&b""[..], |name| name))?;
@@ -39,7 +40,8 @@ pub(crate) fn register(context: &Context) -> Result<u8> {
 }
 
 /// Runs `unregister`.
-pub(crate) fn unregister(context: &Context) -> Result<u8> {
+#[inline(never)]
+pub(crate) fn unregister(context: &Context) -> Result<u64> {
     let timeout = context.options.timeout.unwrap_or(retire::TIMEOUT);
     let manager = manager::open(context, Privilege::Register)?;
     outcomes(context, targets(&context.options.words), "unregistered", &|profiles| {
@@ -48,7 +50,8 @@ pub(crate) fn unregister(context: &Context) -> Result<u8> {
 }
 
 /// Runs `list`.
-pub(crate) fn list(context: &Context) -> Result<u8> {
+#[inline(never)]
+pub(crate) fn list(context: &Context) -> Result<u64> {
     let profiles = manager::open(context, Privilege::Read)?.list()?;
     let (mut names, mut text) = (Vec::new(), String::new());
     for profile in &profiles {
@@ -62,7 +65,8 @@ pub(crate) fn list(context: &Context) -> Result<u8> {
 
 /// Runs `hook`: what it does for a profile must not keep the profile from being made
 /// or deleted.
-pub(crate) fn hook(context: &Context) -> Result<u8> {
+#[inline(never)]
+pub(crate) fn hook(context: &Context) -> Result<u64> {
     let [hook, name] = &context.options.words[..] else { return Ok(0) };
     let create = hook == b"profile-create";
     if !create && hook != b"profile-delete" {
@@ -92,7 +96,8 @@ fn call(context: &Context, create: bool, name: &[u8]) -> Result<()> {
 }
 
 /// Runs `install` and `uninstall`, which have nothing to do under s6.
-pub(crate) fn install(context: &Context) -> Result<u8> {
+#[inline(never)]
+pub(crate) fn install(context: &Context) -> Result<u64> {
     match manager::detect(context)? {
         Supervisor::S6 => context.output.say(GUIDANCE).map(|()| 0),
         other => {

@@ -21,7 +21,8 @@ const TERMINATED: Duration = Duration::from_secs(5);
 /// Runs the command: 0 if all are down, else the first failure. With `--supervisors` these
 /// go too, those that an s6-svscan which was killed has left behind among them; that is
 /// for the user's tree alone.
-pub(crate) fn run(context: &Context) -> Result<u8> {
+#[inline(never)]
+pub(crate) fn run(context: &Context) -> Result<u64> {
     context.warn_of_settings();
     let (settings, options) = (&context.settings, &context.options);
     let place = settings.place()?;
@@ -49,7 +50,7 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
             descend(&slots, part, Target::Gone, &OF_ENDED_SVSCAN, &mut failures)?;
         }
     }
-    Ok(failures.iter().fold(0, |code, error| first(code, fail(context, error))))
+    Ok(failures.into_iter().fold(0, |code, error| first(code, fail(context, error))))
 }
 
 /// Takes all slots, or that `part` of each, down a ladder to `target`.

@@ -15,7 +15,8 @@ const LINGER: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Runs the command: 0 once nothing stands by.
-pub(crate) fn run(context: &Context) -> Result<u8> {
+#[inline(never)]
+pub(crate) fn run(context: &Context) -> Result<u64> {
     let Some(run) = Run::open(context)? else { return Ok(0) };
     let (linger, mut told) = (Deadline::after(LINGER), false);
     loop {
@@ -32,7 +33,7 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
         }
         if let Err(error) = begins.and_then(|begins| standby::wait(&begins, &waiting, deadline)) {
             if !told {
-                context.output.warn(&error);
+                context.output.warn(error);
             }
             told = true;
             poll::pause(RETRY);

@@ -12,14 +12,15 @@ use crate::model::tree::Tree;
 use crate::options::Verbosity;
 use crate::output::{self, Row};
 use crate::sys::clock;
-use crate::text::Shown;
+use crate::text::{Shown, part};
 use std::time::Duration;
 
 const WHAT: &str = "look at gateway";
 
 /// Runs the command: 0 if each gateway is as it is meant to be, else the first one's code
 /// that is not.
-pub(crate) fn run(context: &Context) -> Result<u8> {
+#[inline(never)]
+pub(crate) fn run(context: &Context) -> Result<u64> {
     let names = &context.options.words;
     let s6 = manager::open_s6(context, Privilege::Read, WHAT)?;
     let mut targets = super::targets(names);
@@ -30,7 +31,10 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
     }
     let (observer, mut observed) = (s6.observer(), Vec::new());
     for target in &targets {
-        observed.push(target.clone().and_then(|profile| observer.observe(&profile)));
+        observed.push(match target {
+            Ok(profile) => observer.observe(profile),
+            Err(error) => Err(error.clone()),
+        });
     }
     s6.drop_root_and_ask_homes(&mut observed.iter_mut().flatten());
     let (mut observations, mut code) = (Vec::new(), 0);
@@ -44,9 +48,9 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
             (Err(error), Ok(profile)) if error.kind == Kind::Missing => match names.is_empty() {
                 // It was removed while all were looked at.
                 true => 0,
-                false => fail(context, &s6.not_registered(WHAT, profile)),
+                false => fail(context, s6.not_registered(WHAT, profile)),
             },
-            (Err(error), _) => fail(context, &error),
+            (Err(error), _) => fail(context, error),
         };
         code = first(code, one);
     }
@@ -80,14 +84,14 @@ fn show(context: &Context, s6: &S6<'_>, observations: &[Observation]) -> Result<
 }
 
 /// What a script hears of a gateway.
-fn code_of(observation: &Observation) -> u8 {
+fn code_of(observation: &Observation) -> u64 {
     let kind = match observation.state {
         _ if observation.is_well() => return 0,
         State::NotSupervised => Kind::Unsupervised,
         State::Denied => Kind::Denied,
         _ => Kind::Unusable,
     };
-    kind.exit_code()
+    kind.exit_code().into()
 }
 
 /// What `it` knows, at `at`, as an object of JSON; the keys are stable.
@@ -136,13 +140,19 @@ pub(super) fn line(it: &Observation, at: Duration, colour: bool) -> String {
 pub(super) fn table(observations: &[Observation], now: Duration, colour: bool) -> String {
     const WIDTH: usize = 80;
     let mut cells = Vec::new();
-    for head in ["PROFILE", "PID", "SINCE", "STATE"] {
-        cells.push(head.to_string());
+    for at in 0..4 {
+        cells.push(part("PROFILE PID SINCE STATE", ' ', at).unwrap_or_default().into());
     }
     for it in observations {
         cells.push(it.profile.name().into());
-        cells.push(it.pid.map_or("-".into(), |pid| pid.to_string()));
-        cells.push(it.since.map_or("-".into(), |since| age(now.saturating_sub(since))));
+        cells.push(match it.pid {
+            Some(pid) => pid.to_string(),
+            None => "-".into(),
+        });
+        cells.push(match it.since {
+            Some(since) => age(now.saturating_sub(since)),
+            None => "-".into(),
+        });
         cells.push(it.text());
     }
     let mut widths = [0; 4];

@@ -10,7 +10,8 @@ use crate::sys::clock;
 use std::iter;
 
 /// Runs the command, until it is interrupted or nobody reads it any more.
-pub(crate) fn run(context: &Context) -> Result<u8> {
+#[inline(never)]
+pub(crate) fn run(context: &Context) -> Result<u64> {
     let mut profiles = Vec::new();
     for target in super::targets(&context.options.words) {
         profiles.push(target?);

@@ -181,7 +181,7 @@ impl<'a> S6<'a> {
         match make() {
             // The slot goes at this moment; that will be told.
             Err(error) if error.kind != Kind::Missing => {
-                self.context.output.warn(&error.hint("the slot keeps the files of Hermes' layer"));
+                self.context.output.warn(error.hint("the slot keeps the files of Hermes' layer"));
             }
             _ => {}
         }

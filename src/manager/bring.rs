@@ -81,7 +81,7 @@ pub(crate) fn bring(
             intervene(target, service, died, &status)
         }) {
             // The slot goes at this moment; that will be told.
-            Err(error) if error.kind != Kind::Missing => s6.context.output.warn(&error),
+            Err(error) if error.kind != Kind::Missing => s6.context.output.warn(error),
             _ => {}
         }
     });
@@ -93,7 +93,7 @@ pub(crate) fn bring(
         }
         match error {
             Some(error) if outcome.is_ok() => *outcome = Err(not_kept(error, target, timeout)),
-            Some(error) => s6.context.output.warn(&error.hint("the intent is not recorded")),
+            Some(error) => s6.context.output.warn(error.hint("the intent is not recorded")),
             None => {}
         }
     }
@@ -192,7 +192,7 @@ fn unrecorded(s6: &S6<'_>, recorded: Result<Option<Box<Error>>>) -> Option<Box<E
         // A slot without a profile has no intent to keep.
         Err(error) if error.kind == Kind::Missing => None,
         Ok(Some(error)) => {
-            s6.context.output.warn(&error);
+            s6.context.output.warn(error);
             None
         }
         Err(error) => Some(error),
@@ -243,7 +243,7 @@ fn announce_stop(s6: &S6<'_>, home: &Result<Dir>, status: &Status) {
     match home.and_then(|home| stop_marker::leave(home, status.pid)) {
         // Who has no home does not look for it there.
         Err(error) if error.kind != Kind::Missing => {
-            s6.context.output.warn(&error.hint("the gateway takes this stop for a crash"));
+            s6.context.output.warn(error.hint("the gateway takes this stop for a crash"));
         }
         _ => {}
     }

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 /// Yes or no: `1`, `true`, `yes`, `on`; or `0`, `false`, `no`, `off` and nothing; in any case.
 pub(crate) fn boolean(word: &[u8]) -> Option<bool> {
-    let word = word.trim_ascii();
     // The last word is nothing at all.
-    for (at, known) in "1 true yes on 0 false no off ".split(' ').enumerate() {
-        if known.as_bytes().eq_ignore_ascii_case(word) {
-            return Some(at < 4);
-        }
-    }
-    None
+    place_in("1 true yes on 0 false no off ", word.trim_ascii()).map(|at| at < 4)
+}
+
+/// Which of `words`, in lower case with a blank between, this one is, in any case.
+#[inline(never)]
+pub(crate) fn place_in(words: &str, word: &[u8]) -> Option<usize> {
+    let word = || word.iter().map(u8::to_ascii_lowercase);
+    words.split(' ').position(|known| known.bytes().eq(word()))
 }
 
 /// A whole number that has at most 32 bits.

@@ -72,7 +72,8 @@ struct Tended {
 }
 
 /// Runs the command: 1 if something fails, else 0.
-pub(crate) fn run(context: &Context) -> Result<u8> {
+#[inline(never)]
+pub(crate) fn run(context: &Context) -> Result<u64> {
     let mut findings = Findings::new(&context.output);
     examine(context, &mut findings);
     let any_failure = findings.any_failure;

@@ -43,7 +43,8 @@ pub(super) struct Run<'a> {
 }
 
 /// Runs the command: 0 if everything planned was applied, else 1.
-pub(crate) fn run(context: &Context) -> Result<u8> {
+#[inline(never)]
+pub(crate) fn run(context: &Context) -> Result<u64> {
     match Run::open(context)? {
         Some(run) => {
             let actions = run.act(false)?;
@@ -104,13 +105,14 @@ impl<'a> Run<'a> {
         };
         let was_root = identity::is_root();
         let mut s6 = S6::open(context, privilege)?;
+        let place = settings.place()?;
         if dry {
             s6.slots.is_hindered = access::is_hindered(&s6.slots, identity::user_id())?;
         }
         // Where nothing can be done, nothing is tried.
         let dry = dry || s6.slots.is_hindered;
         if was_root && !dry && s6.slots.tree == Tree::Root {
-            let (path, user) = (Shown(s6.slots.dir().path()), Shown(&settings.place()?.user));
+            let (path, user) = (Shown(s6.slots.dir().path()), Shown(&place.user));
             if context.output.verbosity == Verbosity::Verbose && !context.output.json {
                 context.output.say(&format!("reconcile: handed {path} to {user}\n"))?;
             }
@@ -120,8 +122,7 @@ impl<'a> Run<'a> {
         let homes = context.homes().map_err(|error| error.hint("set HERMES_HOME or --home"))?;
         let logs = home::logs(homes.root());
         let prune = options.has(Opt::Prune);
-        let user = &settings.place()?.user[..];
-        Ok(Some(Run { context, boot, dry, prune, user, role, homes, logs, s6 }))
+        Ok(Some(Run { context, boot, dry, prune, user: &place.user, role, homes, logs, s6 }))
     }
 
     /// Observes, plans and applies; what was done. Where `only_standing_by` is so, all other slots
@@ -173,25 +174,24 @@ impl<'a> Run<'a> {
     /// Takes over what is free, and says what was changed; the locks of what stands by now, and
     /// whether all went well.
     pub(super) fn take_over(&self) -> Result<(Vec<Locks>, bool)> {
-        let (mut changed, mut waiting, mut well) = (Vec::new(), Vec::new(), true);
+        let (mut waiting, mut well) = (Vec::new(), true);
         // Nobody else is kept waiting for the lock where there is nothing to do under it.
         if !standby::any(self.slots())? {
             return Ok((waiting, well));
         }
-        for action in self.act(true)? {
+        let mut actions = self.act(true)?;
+        for action in &actions {
             if let (Ok(profile), true) = (&action.profile, action.standing_by) {
                 waiting.push(standby::locks_in(&self.homes, profile)?);
             }
             well &= action.effect != Effect::Failed;
-            if action.effect.changes() {
-                changed.push(action);
-            }
         }
-        self.say(&changed)?;
+        actions.retain(|action| action.effect.changes());
+        self.say(&actions)?;
         Ok((waiting, well))
     }
 
-    fn warn(&self, error: &Error) {
+    fn warn(&self, error: Box<Error>) {
         self.context.output.warn(error);
     }
 
@@ -200,6 +200,7 @@ impl<'a> Run<'a> {
     }
 
     /// All that the plan depends on, and the homes of the profiles, as far as they stay open.
+    #[inline(never)]
     fn observe(&self, only_standing_by: bool) -> Result<(Observed, Vec<Option<Dir>>)> {
         let names = self.slots().dir().names()?;
         if !self.dry && !only_standing_by {
@@ -235,7 +236,7 @@ impl<'a> Run<'a> {
             homes.push(None);
         });
         if let Err(error) = listed {
-            self.warn(&error);
+            self.warn(error);
             // Whose profile is gone cannot be told.
             prune = false;
         }
@@ -260,7 +261,7 @@ impl<'a> Run<'a> {
     fn found(&self, slots: &[Name], profile: Profile, home: &Dir) -> Found {
         let (prior, flaw) = state_file::read(home);
         if let Some(flaw) = flaw {
-            self.warn(&flaw);
+            self.warn(flaw);
         }
         let present = slots.binary_search_by(|name| name[..].cmp(&profile.slot()[..])).is_ok();
         let mut slot = match present {
@@ -292,6 +293,7 @@ impl<'a> Run<'a> {
 
     /// Takes away the slots that are to go, first of all: there is room for others then, and
     /// nobody in their homes. With `--prune` supervisors whose slot somebody has deleted go too.
+    #[inline(never)]
     fn prune(&self, actions: &mut [Action]) {
         let is_pruned = |action: &Action| action.effect == Effect::Pruned;
         let profiles = profiles(actions, &is_pruned);
@@ -361,11 +363,12 @@ impl<'a> Run<'a> {
         let lines = report::log_lines(actions, clock::now());
         match boot_log::append(self.homes.root(), lines.as_bytes()) {
             Ok(None) => {}
-            Ok(Some(error)) | Err(error) => self.warn(&error),
+            Ok(Some(error)) | Err(error) => self.warn(error),
         }
     }
 
     /// Has the slots taken up that nobody supervises yet, by one scan for all.
+    #[inline(never)]
     fn adopt(&self, actions: &mut [Action]) -> Result<()> {
         let is_pending = |it: &Action| it.unsupervised && it.effect != Effect::Failed;
         let profiles = profiles(actions, &is_pending);
