@@ -1,6 +1,7 @@
 //! The one error type: which operation, on which path, why. Kept as data; the text is made
 //! when it is printed.
 
+use crate::model::values::digits;
 use crate::text::Shown;
 use std::fmt;
 
@@ -166,14 +167,15 @@ const ERRNOS: &str = "
 ";
 
 fn write_errno(errno: i32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let number = errno.to_string();
     for line in ERRNOS.split('\n') {
-        let rest = line.strip_prefix(&*number).and_then(|rest| rest.strip_prefix(' '));
-        if let Some((name, words)) = rest.and_then(|rest| rest.split_once(' ')) {
+        if let Some((number, rest)) = line.split_once(' ')
+            && digits(number.as_bytes()) == Some(errno.unsigned_abs().into())
+            && let Some((name, words)) = rest.split_once(' ')
+        {
             return write!(f, "{words} ({name})");
         }
     }
-    write!(f, "errno {number}, see errno(3)")
+    write!(f, "errno {errno}, see errno(3)")
 }
 
 #[cfg(test)]

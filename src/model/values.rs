@@ -5,14 +5,15 @@ use std::time::Duration;
 
 /// Yes or no: `1`, `true`, `yes`, `on`; or `0`, `false`, `no`, `off` and nothing; in any case.
 pub(crate) fn boolean(word: &[u8]) -> Option<bool> {
-    let word = word.trim_ascii();
     // The last word is nothing at all.
-    for (at, known) in "1 true yes on 0 false no off ".split(' ').enumerate() {
-        if known.as_bytes().eq_ignore_ascii_case(word) {
-            return Some(at < 4);
-        }
-    }
-    None
+    let known = "1 true yes on 0 false no off ";
+    Some(place_of(&word.trim_ascii().to_ascii_lowercase(), known)? < 4)
+}
+
+/// The place of `word` among `words`, which spaces separate.
+#[inline(never)]
+pub(crate) fn place_of(word: &[u8], words: &str) -> Option<usize> {
+    words.split(' ').position(|known| known.as_bytes() == word)
 }
 
 /// A whole number that has at most 32 bits.

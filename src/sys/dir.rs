@@ -137,17 +137,17 @@ impl Dir {
     pub(crate) fn names(&self) -> Result<Vec<Name>> {
         let failed = |errno| failed("list directory", self.path(), errno);
         let mut buffer = [MaybeUninit::uninit(); 4096];
-        let mut names = Vec::new();
+        let mut names: Vec<Name> = Vec::new();
         fs::seek(self.fd(), fs::SeekFrom::Start(0)).map_err(failed)?;
         let mut entries = RawDir::new(self.fd(), &mut buffer);
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
-                names.push(name.to_vec());
+                let at = names.partition_point(|before| &before[..] < name);
+                names.insert(at, name.to_vec());
             }
         }
-        names.sort_unstable();
         Ok(names)
     }
 

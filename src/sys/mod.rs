@@ -14,7 +14,7 @@ pub(crate) mod process;
 use crate::error::{Error, Result};
 use crate::model::capability::Capability;
 use rustix::io::Errno;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -31,7 +31,8 @@ struct Opened {
 
 /// The path for the kernel. One with a NUL in it, which comes from nowhere, names nothing.
 fn c(path: &[u8]) -> CString {
-    CString::new(path).unwrap_or_default()
+    let path = [path, b"\0"].concat();
+    CStr::from_bytes_with_nul(&path).unwrap_or_default().to_owned()
 }
 
 #[inline(never)]
