@@ -7,7 +7,6 @@ use crate::model::intent::{Intent, LastExit, LastKnown};
 use crate::sys::dir::Dir;
 use crate::sys::if_there;
 use crate::sys::meta::FileKind;
-use std::ops::Range;
 use std::time::Duration;
 
 /// The file in a profile's home that holds intent and state.
@@ -64,26 +63,22 @@ pub(crate) fn parse_last_known(content: &[u8]) -> (LastKnown, Option<String>) {
 /// # Errors
 /// The file cannot be read or written, and is as it was.
 pub(crate) fn record(home: &Dir, desired: Intent) -> Result<Option<Box<Error>>> {
-    let mut old = None;
-    let changed = home.read_with_meta(STATE_FILE, MAX_STATE).and_then(|(content, meta)| {
-        old = Some(meta);
-        with_desired(&content, desired).map_err(|why| unusable(home, &why))
-    });
-    let (content, flaw) = match changed {
-        Ok(None) => return Ok(None),
-        Ok(Some(content)) => (content, None),
-        Err(error) if error.kind == Kind::Missing => (only_desired(desired), None),
+    let (content, old, flaw) = match home.read_with_meta(STATE_FILE, MAX_STATE) {
+        Ok((content, old)) => match with_desired(&content, desired) {
+            Ok(None) => return Ok(None),
+            Ok(Some(content)) => (content, Some(old), None),
+            Err(why) => (only_desired(desired), Some(old), Some(unusable(home, &why))),
+        },
+        Err(error) if error.kind == Kind::Missing => (only_desired(desired), None, None),
         // What is no file, or far too large, is none of the gateway's writing either.
         Err(error) if error.kind == Kind::Unusable => {
-            if old.is_none() {
-                old = home.look(STATE_FILE)?.filter(|old| old.kind == FileKind::Regular);
-            }
-            (only_desired(desired), Some(error.hint("written anew")))
+            let old = home.look(STATE_FILE)?.filter(|old| old.kind == FileKind::Regular);
+            (only_desired(desired), old, Some(error))
         }
         Err(error) => return Err(error),
     };
     home.replace_like(STATE_FILE, old, &content)?;
-    Ok(flaw)
+    Ok(flaw.map(|flaw| flaw.hint("written anew")))
 }
 
 /// The state file in `home` cannot be used, because of `why`.
@@ -98,16 +93,16 @@ pub(crate) fn with_desired(
 ) -> std::result::Result<Option<Vec<u8>>, String> {
     let (text, members) = parse(content)?;
     let word = desired.word();
-    let (place, new) = match (find(&members, DESIRED), members.last()) {
-        (Some(place), _) => {
-            if json::string(&text[place.clone()]).as_deref() == Some(word) {
+    let (place, new) = match (find(text, &members, DESIRED), members.last()) {
+        (Some(member), _) => {
+            if json::string(&text[member.value.clone()]).as_deref() == Some(word) {
                 return Ok(None);
             }
-            (place, ["\"", word, "\""].concat())
+            (member.value.clone(), format!("\"{word}\""))
         }
         (None, Some(last)) => {
             let end = last.value.end;
-            (end..end, [",\"", DESIRED, "\":\"", word, "\""].concat())
+            (end..end, format!(",\"{DESIRED}\":\"{word}\""))
         }
         // An empty object: what may stand in it is white space.
         (None, None) => return Ok(Some(only_desired(desired))),
@@ -118,7 +113,7 @@ pub(crate) fn with_desired(
 }
 
 fn only_desired(desired: Intent) -> Vec<u8> {
-    ["{\"", DESIRED, "\":\"", desired.word(), "\"}\n"].concat().into_bytes()
+    format!("{{\"{DESIRED}\":\"{}\"}}\n", desired.word()).into_bytes()
 }
 
 /// Whom the gateway in `home` serves, as an array of JSON; nothing where that is not said.
@@ -226,14 +221,19 @@ fn parse(content: &[u8]) -> std::result::Result<(&str, Vec<Member>), String> {
     Ok((text, members))
 }
 
-/// Where the value of `key` is: the last one, as in Python.
-fn find(members: &[Member], key: &str) -> Option<Range<usize>> {
-    members.iter().rfind(|member| member.key == key).map(|member| member.value.clone())
+/// Whether `member` is called `key`.
+fn is_called(text: &str, member: &Member, key: &str) -> bool {
+    json::string(&text[member.key.clone()]).as_deref() == Some(key)
+}
+
+/// The member called `key`: the last one, as in Python.
+fn find<'a>(text: &str, members: &'a [Member], key: &str) -> Option<&'a Member> {
+    members.iter().rfind(|member| is_called(text, member, key))
 }
 
 /// The value that `key` has, as it is written.
 fn value<'a>(text: &'a str, members: &[Member], key: &str) -> Option<&'a str> {
-    find(members, key).map(|place| &text[place])
+    find(text, members, key).map(|member| &text[member.value.clone()])
 }
 
 /// The string that `key` has, and what is wrong with it.
@@ -242,7 +242,7 @@ fn last(text: &str, members: &[Member], key: &str) -> (Option<String>, Option<St
     let word = json::string(value);
     let flaw = if word.is_none() && value != "null" {
         Some(format!("{key} is not a string"))
-    } else if members.iter().filter(|member| member.key == key).count() > 1 {
+    } else if members.iter().filter(|member| is_called(text, member, key)).count() > 1 {
         Some(format!("has {key} more than once: the last one counts"))
     } else {
         None

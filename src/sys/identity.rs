@@ -85,12 +85,11 @@ pub(crate) fn look_up(name: &[u8]) -> Result<Ids> {
         Ok(status) => (status, None),
         Err(error) => (Vec::new(), Some(error.hint("PID 1's groups are not known"))),
     };
-    let ids = find(name, &passwd, &group, &init);
-    let ids = ids.map(|ids| Ids { flaw, ..ids });
-    ids.ok_or_else(|| {
-        Error::new(Kind::Unusable, "look up user", name, "not in /etc/passwd")
-            .hint("name the gateways' user in HERMES_GW_USER")
-    })
+    match find(name, &passwd, &group, &init) {
+        Some(ids) => Ok(Ids { flaw, ..ids }),
+        None => Err(Error::new(Kind::Unusable, "look up user", name, "not in /etc/passwd")
+            .hint("name the gateways' user in HERMES_GW_USER")),
+    }
 }
 
 /// The ids of `name` according to the texts of passwd(5) and group(5), and of PID 1's `status`
