@@ -3,6 +3,7 @@
 
 use crate::model::values::digits;
 use crate::text::Shown;
+use crate::text::packed::Packed;
 use std::fmt;
 
 /// What kind of failure it was; decides the exit code.
@@ -127,6 +128,7 @@ impl fmt::Display for Error {
 
 /// The errnos that files, FIFOs and processes give, those of network and damaged file systems
 /// among them, with their names and the words of strerror(3), whose whole table would cost 5 kB.
+/// It is packed.
 const ERRNOS: &str = "
 1 EPERM Operation not permitted
 2 ENOENT No such file or directory
@@ -166,8 +168,11 @@ const ERRNOS: &str = "
 126 ENOKEY Required key not available
 ";
 
+const PACKING: Packed<{ ERRNOS.len() }> = Packed::new(&[ERRNOS]);
+static PACKED: Packed<{ PACKING.length }> = PACKING.cut();
+
 fn write_errno(errno: i32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    for line in ERRNOS.split('\n') {
+    for line in PACKED.unpack().split('\n') {
         if let Some((number, rest)) = line.split_once(' ')
             && digits(number.as_bytes()) == Some(errno.unsigned_abs().into())
             && let Some((name, words)) = rest.split_once(' ')

@@ -1,5 +1,7 @@
 //! Bytes as people and shells may read them, whoever chose the bytes.
 
+pub(crate) mod packed;
+
 use std::fmt;
 
 /// Bytes as one printable line: what is not UTF-8, or could do something to a terminal,

@@ -1,5 +1,4 @@
 //! The command line: argv in, a verb and its options out.
 
 pub mod args;
-mod packed;
 pub mod verbs;

@@ -4,11 +4,11 @@
 //! The usages become one text, for a table of strings would cost 40 bytes of relocation for
 //! each; and what only help prints is packed.
 
-use super::packed::Packed;
 use crate::cmd;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::options::{OPTION_TEXTS, OPTIONS, Opt, OptionRow, words};
+use crate::text::packed::Packed;
 use crate::text::part;
 
 /// What runs a verb; its exit code.

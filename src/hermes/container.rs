@@ -193,7 +193,8 @@ pub(crate) fn cmdline(proc: &Dir, pid: &[u8]) -> Result<Vec<u8>> {
 
 /// A process that goes while its file is read gives ESRCH. One that /proc hides from this user,
 /// as its option hidepid asks for, may as well not be there.
-fn of_process<T>(read: Result<T>) -> Result<Option<T>> {
+#[inline(never)]
+fn of_process(read: Result<Vec<u8>>) -> Result<Option<Vec<u8>>> {
     const ESRCH: i32 = 3;
     match read {
         Err(error) if error.kind == Kind::Denied || error.errno() == Some(ESRCH) => Ok(None),

@@ -272,13 +272,12 @@ impl Dir {
         name: &[u8],
         kind: FileKind,
     ) -> Result<Meta> {
-        let stat = fs::fstat(fd).map_err(|errno| self.failed(what, name, errno))?;
-        let meta = Meta::from(stat);
+        let meta = meta_of(fd).map_err(|errno| self.failed(what, name, errno))?;
         if meta.kind == kind {
             return Ok(meta);
         }
         let wanted = if kind == FileKind::Fifo { "FIFO" } else { "regular file" };
-        let why = format!("{}, not a {wanted}", meta.kind.phrase());
+        let why = [meta.kind.phrase(), ", not a ", wanted].concat();
         Err(self.error(Kind::Unusable, what, name, &why))
     }
 
@@ -361,9 +360,13 @@ impl File {
 
 impl Opened {
     fn meta(&self) -> Result<Meta> {
-        let stat = fs::fstat(&self.fd).map_err(|errno| failed("look at", &self.path, errno))?;
-        Ok(stat.into())
+        meta_of(&self.fd).map_err(|errno| failed("look at", &self.path, errno))
     }
+}
+
+#[inline(never)]
+fn meta_of(fd: &OwnedFd) -> rustix::io::Result<Meta> {
+    fs::fstat(fd).map(Meta::from)
 }
 
 /// Whether there is a directory at `path`, or a link to one; in one call, for each verb asks.

@@ -134,10 +134,12 @@ fn add(groups: &mut Vec<u32>, id: u32) {
 }
 
 /// The field `at` of a line of passwd(5) or group(5), from 0 on.
+#[inline(never)]
 fn field(line: &[u8], at: usize) -> Option<&[u8]> {
     parts(line, b':').nth(at)
 }
 
+#[inline(never)]
 fn number(digits: &[u8]) -> Option<u32> {
     // The highest id means "unchanged" to chown and setresuid.
     u32::try_from(values::number(digits)?).ok().filter(|&id| id != u32::MAX)

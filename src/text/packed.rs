@@ -5,15 +5,15 @@
 const PAIRS: usize = 128;
 
 /// A packed text: the first `length` of `bytes`. What a byte from 128 on stands for is in `pairs`.
-pub(super) struct Packed<const N: usize> {
+pub(crate) struct Packed<const N: usize> {
     pairs: [[u8; 2]; PAIRS],
     bytes: [u8; N],
-    pub(super) length: usize,
+    pub(crate) length: usize,
 }
 
 impl<const N: usize> Packed<N> {
     /// Packs texts of `N` bytes, one after the other. They must be ASCII.
-    pub(super) const fn new(texts: &[&str]) -> Packed<N> {
+    pub(crate) const fn new(texts: &[&str]) -> Packed<N> {
         let mut packed = Packed { pairs: [[0; 2]; PAIRS], bytes: [0; N], length: 0 };
         let mut text = 0;
         while text < texts.len() {
@@ -63,24 +63,29 @@ impl<const N: usize> Packed<N> {
     }
 
     /// The same in an array that it fills: `M` is `length`.
-    pub(super) const fn cut<const M: usize>(&self) -> Packed<M> {
+    pub(crate) const fn cut<const M: usize>(&self) -> Packed<M> {
         let mut bytes = [0; M];
         bytes.copy_from_slice(self.bytes.split_at(M).0);
         Packed { pairs: self.pairs, bytes, length: M }
     }
 
     /// The texts.
-    pub(super) fn unpack(&self) -> String {
-        let mut text = String::new();
-        self.bytes.iter().for_each(|byte| self.unpack_byte(*byte, &mut text));
-        text
+    pub(crate) fn unpack(&self) -> String {
+        unpack(&self.pairs, &self.bytes)
     }
+}
 
-    fn unpack_byte(&self, byte: u8, text: &mut String) {
-        match self.pairs.get(usize::from(byte).wrapping_sub(PAIRS)) {
-            Some(pair) => pair.iter().for_each(|byte| self.unpack_byte(*byte, text)),
-            None => text.push(char::from(byte)),
-        }
+#[inline(never)]
+fn unpack(pairs: &[[u8; 2]], bytes: &[u8]) -> String {
+    let mut text = String::new();
+    bytes.iter().for_each(|byte| unpack_byte(pairs, *byte, &mut text));
+    text
+}
+
+fn unpack_byte(pairs: &[[u8; 2]], byte: u8, text: &mut String) {
+    match pairs.get(usize::from(byte).wrapping_sub(PAIRS)) {
+        Some(pair) => pair.iter().for_each(|byte| unpack_byte(pairs, *byte, text)),
+        None => text.push(char::from(byte)),
     }
 }
 
