@@ -120,9 +120,9 @@ impl Role {
         for digits in 1..=MAX_DIGITS {
             let is_pid = |it: &&Name| it.len() == digits && it[0].is_ascii_digit();
             for name in names.iter().filter(is_pid) {
-                let is_main = |it: Process| it.parent == 1 && it.uids == init.uids;
-                if !Process::read(&proc, name)?.is_some_and(is_main) {
-                    continue;
+                match Process::read(&proc, name)? {
+                    Some(it) if it.parent == 1 && it.uids == init.uids => {}
+                    _ => continue,
                 }
                 let cmdline = cmdline(&proc, name)?;
                 // PID 1 begins rc.init before it becomes s6-svscan: none comes after these.

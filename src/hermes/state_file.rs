@@ -93,20 +93,21 @@ pub(crate) fn with_desired(
 ) -> std::result::Result<Option<Vec<u8>>, String> {
     let (text, members) = parse(content)?;
     let word = desired.word();
-    let (place, new) = match (find(text, &members, DESIRED), members.last()) {
+    let (place, key) = match (find(text, &members, DESIRED), members.last()) {
         (Some(member), _) => {
             if json::string(&text[member.value.clone()]).as_deref() == Some(word) {
                 return Ok(None);
             }
-            (member.value.clone(), format!("\"{word}\""))
+            (member.value.clone(), "")
         }
         (None, Some(last)) => {
             let end = last.value.end;
-            (end..end, format!(",\"{DESIRED}\":\"{word}\""))
+            (end..end, ",\"desired_state\":")
         }
         // An empty object: what may stand in it is white space.
         (None, None) => return Ok(Some(only_desired(desired))),
     };
+    let new = format!("{key}\"{word}\"");
     let start = content.len() - text.len();
     let (before, after) = (&content[..start + place.start], &content[start + place.end..]);
     Ok(Some([before, new.as_bytes(), after].concat()))

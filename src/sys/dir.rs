@@ -272,12 +272,13 @@ impl Dir {
         name: &[u8],
         kind: FileKind,
     ) -> Result<Meta> {
-        let meta = meta_of(fd).map_err(|errno| self.failed(what, name, errno))?;
+        let stat = fs::fstat(fd).map_err(|errno| self.failed(what, name, errno))?;
+        let meta = Meta::from(&stat);
         if meta.kind == kind {
             return Ok(meta);
         }
         let wanted = if kind == FileKind::Fifo { "FIFO" } else { "regular file" };
-        let why = [meta.kind.phrase(), ", not a ", wanted].concat();
+        let why = format!("{}, not a {wanted}", meta.kind.phrase());
         Err(self.error(Kind::Unusable, what, name, &why))
     }
 
@@ -360,13 +361,9 @@ impl File {
 
 impl Opened {
     fn meta(&self) -> Result<Meta> {
-        meta_of(&self.fd).map_err(|errno| failed("look at", &self.path, errno))
+        let stat = fs::fstat(&self.fd).map_err(|errno| failed("look at", &self.path, errno))?;
+        Ok(Meta::from(&stat))
     }
-}
-
-#[inline(never)]
-fn meta_of(fd: &OwnedFd) -> rustix::io::Result<Meta> {
-    fs::fstat(fd).map(Meta::from)
 }
 
 /// Whether there is a directory at `path`, or a link to one; in one call, for each verb asks.
@@ -379,7 +376,7 @@ pub(crate) fn is_dir(path: &[u8]) -> Result<bool> {
 #[inline(never)]
 fn look_at(dir: BorrowedFd<'_>, path: &[u8], flags: AtFlags) -> rustix::io::Result<Option<Meta>> {
     match fs::statat(dir, &*c(path), flags) {
-        Ok(stat) => Ok(Some(stat.into())),
+        Ok(stat) => Ok(Some(Meta::from(&stat))),
         Err(Errno::NOENT) => Ok(None),
         Err(errno) => Err(errno),
     }

@@ -103,7 +103,7 @@ fn find(name: &[u8], passwd: &[u8], group: &[u8], status: &[u8]) -> Option<Ids> 
     let entry = parts(passwd, b'\n').find(is_entry)?;
     let (uid, gid) = (number(field(entry, 2)?)?, number(field(entry, 3)?)?);
     // Those that count, and those that do not where only PID 1 has them.
-    let (mut groups, mut of_root) = (vec![gid], vec![OVERFLOW]);
+    let (mut groups, mut of_root) = (vec![gid], Vec::new());
     for line in parts(group, b'\n') {
         let (Some(id), Some(members)) = (field(line, 2).and_then(number), field(line, 3)) else {
             continue;
@@ -119,7 +119,7 @@ fn find(name: &[u8], passwd: &[u8], group: &[u8], status: &[u8]) -> Option<Ids> 
     }
     let granted = parts(status, b'\n').find_map(|line| line.strip_prefix(b"Groups:"));
     for id in parts(granted.unwrap_or_default().trim_ascii(), b' ').filter_map(number) {
-        if !of_root.contains(&id) {
+        if id != OVERFLOW && !of_root.contains(&id) {
             add(&mut groups, id);
         }
     }
@@ -134,12 +134,10 @@ fn add(groups: &mut Vec<u32>, id: u32) {
 }
 
 /// The field `at` of a line of passwd(5) or group(5), from 0 on.
-#[inline(never)]
 fn field(line: &[u8], at: usize) -> Option<&[u8]> {
     parts(line, b':').nth(at)
 }
 
-#[inline(never)]
 fn number(digits: &[u8]) -> Option<u32> {
     // The highest id means "unchanged" to chown and setresuid.
     u32::try_from(values::number(digits)?).ok().filter(|&id| id != u32::MAX)
