@@ -1,7 +1,9 @@
 //! The one error type: which operation, on which path, why. Kept as data; the text is made
 //! when it is printed.
 
+use crate::model::values::digits;
 use crate::text::Shown;
+use crate::text::packed::Packed;
 use std::fmt;
 
 /// What kind of failure it was; decides the exit code.
@@ -134,6 +136,7 @@ impl fmt::Display for Error {
 
 /// The errnos that files, FIFOs and processes give, those of network and damaged file systems
 /// among them, with their names and the words of strerror(3), whose whole table would cost 5 kB.
+/// It is packed.
 const ERRNOS: &str = "
 1 EPERM Operation not permitted
 2 ENOENT No such file or directory
@@ -173,15 +176,19 @@ const ERRNOS: &str = "
 126 ENOKEY Required key not available
 ";
 
+const PACKING: Packed<{ ERRNOS.len() }> = Packed::new(&[ERRNOS]);
+static PACKED: Packed<{ PACKING.length }> = PACKING.cut();
+
 fn write_errno(errno: i32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let number = errno.to_string();
-    for line in ERRNOS.split('\n') {
-        let rest = line.strip_prefix(&*number).and_then(|rest| rest.strip_prefix(' '));
-        if let Some((name, words)) = rest.and_then(|rest| rest.split_once(' ')) {
+    for line in PACKED.unpack().split('\n') {
+        if let Some((number, rest)) = line.split_once(' ')
+            && digits(number.as_bytes()) == Some(errno.unsigned_abs().into())
+            && let Some((name, words)) = rest.split_once(' ')
+        {
             return write!(f, "{words} ({name})");
         }
     }
-    write!(f, "errno {number}, see errno(3)")
+    write!(f, "errno {errno}, see errno(3)")
 }
 
 #[cfg(test)]

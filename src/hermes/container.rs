@@ -120,9 +120,9 @@ impl Role {
         for digits in 1..=MAX_DIGITS {
             let is_pid = |it: &&Name| it.len() == digits && it[0].is_ascii_digit();
             for name in names.iter().filter(is_pid) {
-                let is_main = |it: Process| it.parent == 1 && it.uids == init.uids;
-                if !Process::read(&proc, name)?.is_some_and(is_main) {
-                    continue;
+                match Process::read(&proc, name)? {
+                    Some(it) if it.parent == 1 && it.uids == init.uids => {}
+                    _ => continue,
                 }
                 let cmdline = cmdline(&proc, name)?;
                 // PID 1 begins rc.init before it becomes s6-svscan: none comes after these.
@@ -193,7 +193,8 @@ pub(crate) fn cmdline(proc: &Dir, pid: &[u8]) -> Result<Vec<u8>> {
 
 /// A process that goes while its file is read gives ESRCH. One that /proc hides from this user,
 /// as its option hidepid asks for, may as well not be there.
-fn of_process<T>(read: Result<T>) -> Result<Option<T>> {
+#[inline(never)]
+fn of_process(read: Result<Vec<u8>>) -> Result<Option<Vec<u8>>> {
     const ESRCH: i32 = 3;
     match read {
         Err(error) if error.kind == Kind::Denied || error.errno() == Some(ESRCH) => Ok(None),

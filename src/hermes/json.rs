@@ -2,13 +2,13 @@
 //!
 //! State files are cut short, nested without end or not JSON at all; nanoserde
 //! loops for ever on some of these, and its reader costs 16 kB. The scanner keeps
-//! one bit a level and makes one pass, so it ends on any input.
+//! one byte a level and makes one pass, so it ends on any input.
 
 use std::ops::Range;
 use std::str::Chars;
 
-/// Levels of nesting that are followed; Hermes itself writes fewer than ten.
-const MAX_DEPTH: u32 = 128;
+/// Levels of nesting below the top that are followed; Hermes itself writes fewer than ten.
+const MAX_DEPTH: usize = 128;
 
 /// One member of the top-level object, as byte ranges of the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,33 +51,17 @@ impl Flaw {
 pub(crate) fn members(text: &str) -> Result<Vec<Member>, Flaw> {
     let mut scanner = Scanner { text: text.as_bytes(), at: 0 };
     scanner.space();
-    match scanner.peek() {
-        None => return Err(Flaw::Empty),
-        Some(b'{') => {}
-        // Cut inside a word it may still have been anything; whole, it is no object.
-        Some(_) => return Err(scanner.value().err().unwrap_or(Flaw::NoObject)),
-    }
-    scanner.at += 1;
-    let mut members = Vec::new();
-    if !scanner.closes(b'}') {
-        loop {
-            let key = scanner.key()?;
-            let start = scanner.at;
-            scanner.value()?;
-            members.push(Member { key, value: start..scanner.at });
-            scanner.space();
-            match scanner.take()? {
-                b',' => {}
-                b'}' => break,
-                _ => return Err(Flaw::Syntax(scanner.at - 1)),
-            }
-        }
+    let first = scanner.peek().ok_or(Flaw::Empty)?;
+    // Cut inside a word it may still have been anything; whole, it is no object.
+    let members = scanner.value()?;
+    if first != b'{' {
+        return Err(Flaw::NoObject);
     }
     scanner.space();
-    if scanner.at < scanner.text.len() {
-        return Err(Flaw::Syntax(scanner.at));
+    match scanner.at < text.len() {
+        true => Err(Flaw::Syntax(scanner.at)),
+        false => Ok(members),
     }
-    Ok(members)
 }
 
 /// The string that `literal`, a value that [`members`] found, stands for; `None` if
@@ -157,41 +141,38 @@ impl Scanner<'_> {
     fn key(&mut self) -> Result<Range<usize>, Flaw> {
         self.space();
         let start = self.at;
-        match self.take()? {
-            b'"' => self.string()?,
-            _ => return Err(Flaw::Syntax(start)),
-        }
+        self.expect(b'"')?;
+        self.string()?;
         let key = start..self.at;
         self.space();
-        match self.take()? {
-            b':' => self.space(),
-            _ => return Err(Flaw::Syntax(self.at - 1)),
-        }
+        self.expect(b':')?;
         Ok(key)
     }
 
-    /// One whole value; what is open is a bit a level, set for an object.
-    fn value(&mut self) -> Result<(), Flaw> {
-        let (mut open, mut depth) = (0u128, 0u32);
+    /// One whole value, and the members if it is an object. What is open is known by the brackets
+    /// that close it.
+    fn value(&mut self) -> Result<Vec<Member>, Flaw> {
+        let (mut members, mut open) = (Vec::new(), Vec::new());
         loop {
+            let in_object = open.last() == Some(&b'}');
+            let key = if in_object { self.key()? } else { 0..0 };
             self.space();
-            let opened = match self.peek().ok_or(Flaw::Cut)? {
-                b'{' => Some(true),
-                b'[' => Some(false),
+            if in_object && open.len() == 1 {
+                members.push(Member { key, value: self.at..self.at });
+            }
+            let close = match self.peek().ok_or(Flaw::Cut)? {
+                b'{' => Some(b'}'),
+                b'[' => Some(b']'),
                 _ => None,
             };
-            match opened {
-                Some(object) => {
+            match close {
+                Some(close) => {
                     self.at += 1;
-                    if !self.closes(if object { b'}' } else { b']' }) {
-                        if depth == MAX_DEPTH {
+                    if !self.closes(close) {
+                        if open.len() > MAX_DEPTH {
                             return Err(Flaw::TooDeep);
                         }
-                        open = open << 1 | u128::from(object);
-                        depth += 1;
-                        if object {
-                            self.key()?;
-                        }
+                        open.push(close);
                         continue;
                     }
                 }
@@ -199,23 +180,16 @@ impl Scanner<'_> {
             }
             // After a value: close what ends here, then go on to the next one.
             loop {
-                if depth == 0 {
-                    return Ok(());
+                if let ([_], Some(member)) = (&open[..], members.last_mut()) {
+                    member.value.end = self.at;
                 }
+                let Some(close) = open.last() else { return Ok(members) };
                 self.space();
-                let object = open & 1 == 1;
-                match (self.take()?, object) {
-                    (b',', true) => {
-                        self.key()?;
-                        break;
-                    }
-                    (b',', false) => break,
-                    (b'}', true) | (b']', false) => {
-                        open >>= 1;
-                        depth -= 1;
-                    }
+                match self.take()? {
+                    b',' => break,
+                    byte if byte == *close => open.pop(),
                     _ => return Err(Flaw::Syntax(self.at - 1)),
-                }
+                };
             }
         }
     }
@@ -239,10 +213,14 @@ impl Scanner<'_> {
     }
 
     fn word(&mut self, word: &[u8]) -> Result<(), Flaw> {
-        word.iter().try_for_each(|&expected| match self.take()? {
+        word.iter().try_for_each(|byte| self.expect(*byte))
+    }
+
+    fn expect(&mut self, expected: u8) -> Result<(), Flaw> {
+        match self.take()? {
             byte if byte == expected => Ok(()),
             _ => Err(Flaw::Syntax(self.at - 1)),
-        })
+        }
     }
 
     /// The rest of a string whose opening quote was taken.

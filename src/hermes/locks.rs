@@ -10,12 +10,14 @@ use crate::error::Result;
 use crate::model::observation::Holder;
 use crate::model::values;
 use crate::sys::dir::{Dir, File};
-use crate::sys::if_usable;
 use crate::sys::inotify::Watches;
+use crate::sys::{Name, if_usable};
 use crate::text::parts;
 
 const GATEWAY_LOCK: &[u8] = b"gateway.lock";
 const LOG_LOCK: &[u8] = b"lock";
+/// In /proc, who has locked what.
+const LOCKS: &[u8] = b"locks";
 /// More than /proc/locks has on any machine that still works, in bytes.
 const MAX_LOCKS: usize = 1 << 20;
 
@@ -69,7 +71,8 @@ impl Locks {
         if logger == Some(None) {
             return Some(Holder::Elsewhere);
         }
-        match pid_in_proc_locks(self.gateway.as_ref()?.meta().ok()?.inode) {
+        let inode = self.gateway.as_ref()?.meta().ok()?.inode;
+        match Dir::open(PROC).and_then(|proc| holder_in(&proc, LOCKS, inode)) {
             Ok(Some(pid)) => Some(Holder::Here(pid)),
             _ if logger.is_some() => None,
             _ => self.gateway_holder(),
@@ -120,13 +123,13 @@ impl Locks {
 /// The process that holds the flock(2) on a file with this inode, if it can be seen here.
 #[inline(never)]
 fn pid_of_flock(inode: u64) -> Result<Option<u64>> {
-    let pid = pid_in_proc_locks(inode)?;
+    let proc = Dir::open(PROC)?;
+    let pid = holder_in(&proc, LOCKS, inode)?;
     if pid.is_some() {
         return Ok(pid);
     }
     // That names who has locked it. A child of a holder that has died still holds it, and is
     // found by its descriptor.
-    let proc = Dir::open(PROC)?;
     for name in &proc.names()? {
         let pid = values::digits(name);
         if pid.is_some() && has_flock(&proc, name, inode).unwrap_or(false) {
@@ -136,23 +139,20 @@ fn pid_of_flock(inode: u64) -> Result<Option<u64>> {
     Ok(None)
 }
 
-/// The process that has locked it, as /proc/locks says.
-fn pid_in_proc_locks(inode: u64) -> Result<Option<u64>> {
-    Ok(find(&Dir::open(PROC)?.read(b"locks", MAX_LOCKS)?, inode))
-}
-
 /// Whether a descriptor of process `pid` holds the flock(2) on a file with this inode. Another
 /// user's process does not tell.
 #[inline(never)]
 fn has_flock(proc: &Dir, pid: &[u8], inode: u64) -> Result<bool> {
-    let descriptors = proc.dir(pid)?.dir(b"fdinfo")?;
-    for name in &descriptors.names()? {
-        // One that is closed meanwhile holds nothing.
-        if find(&descriptors.read(name, MAX_LOCKS).unwrap_or_default(), inode).is_some() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let descriptors = proc.dir(&[pid, b"/fdinfo"].concat())?;
+    // One that is closed meanwhile holds nothing.
+    let holds = |name: &Name| matches!(holder_in(&descriptors, name, inode), Ok(Some(_)));
+    Ok(descriptors.names()?.iter().any(holds))
+}
+
+/// The process that holds the flock(2) on a file with this inode, as the file `name` says.
+#[inline(never)]
+fn holder_in(dir: &Dir, name: &[u8], inode: u64) -> Result<Option<u64>> {
+    Ok(find(&dir.read(name, MAX_LOCKS)?, inode))
 }
 
 /// The process of the first line of `locks` that is of a flock(2) on `inode`. The device is not

@@ -28,13 +28,12 @@ const TERM: Exit = Exit::Signal(15);
 /// What the state file in `home` says, and what is wrong with it, if anything. A profile that
 /// was never started has none.
 pub(crate) fn read(home: &Dir) -> (LastKnown, Option<Box<Error>>) {
-    let flaw = |why: String| home.error(Kind::Unusable, "read", STATE_FILE, &why);
     let (known, error) = match home.read(STATE_FILE, MAX_STATE) {
         Err(error) if error.kind == Kind::Missing => return Default::default(),
         Err(error) => (LastKnown::Nothing, Some(error)),
         Ok(content) => {
             let (known, why) = parse_last_known(&content);
-            (known, why.map(flaw))
+            (known, why.map(|why| unusable(home, &why)))
         }
     };
     let none = known == LastKnown::Nothing;
@@ -64,12 +63,11 @@ pub(crate) fn parse_last_known(content: &[u8]) -> (LastKnown, Option<String>) {
 /// # Errors
 /// The file cannot be read or written, and is as it was.
 pub(crate) fn record(home: &Dir, desired: Intent) -> Result<Option<Box<Error>>> {
-    let flaw = |why: String| home.error(Kind::Unusable, "read", STATE_FILE, &why);
     let (content, old, flaw) = match home.read_with_meta(STATE_FILE, MAX_STATE) {
         Ok((content, old)) => match with_desired(&content, desired) {
             Ok(None) => return Ok(None),
             Ok(Some(content)) => (content, Some(old), None),
-            Err(why) => (only_desired(desired), Some(old), Some(flaw(why))),
+            Err(why) => (only_desired(desired), Some(old), Some(unusable(home, &why))),
         },
         Err(error) if error.kind == Kind::Missing => (only_desired(desired), None, None),
         // What is no file, or far too large, is none of the gateway's writing either.
@@ -83,6 +81,11 @@ pub(crate) fn record(home: &Dir, desired: Intent) -> Result<Option<Box<Error>>> 
     Ok(flaw.map(|flaw| flaw.hint("written anew")))
 }
 
+/// The state file in `home` cannot be used, because of `why`.
+fn unusable(home: &Dir, why: &str) -> Box<Error> {
+    home.error(Kind::Unusable, "read", STATE_FILE, why)
+}
+
 /// What a state file with `content` is to hold for `desired`; `None` if it does already.
 pub(crate) fn with_desired(
     content: &[u8],
@@ -90,19 +93,21 @@ pub(crate) fn with_desired(
 ) -> std::result::Result<Option<Vec<u8>>, String> {
     let (text, members) = parse(content)?;
     let word = desired.word();
-    let (place, new) = match (find(text, &members, DESIRED), members.last()) {
+    let (place, key) = match (find(text, &members, DESIRED), members.last()) {
         (Some(member), _) => {
             if json::string(&text[member.value.clone()]).as_deref() == Some(word) {
                 return Ok(None);
             }
-            (member.value.clone(), format!("\"{word}\""))
+            (member.value.clone(), "")
         }
         (None, Some(last)) => {
-            (last.value.end..last.value.end, format!(",\"{DESIRED}\":\"{word}\""))
+            let end = last.value.end;
+            (end..end, ",\"desired_state\":")
         }
         // An empty object: what may stand in it is white space.
         (None, None) => return Ok(Some(only_desired(desired))),
     };
+    let new = format!("{key}\"{word}\"");
     let start = content.len() - text.len();
     let (before, after) = (&content[..start + place.start], &content[start + place.end..]);
     Ok(Some([before, new.as_bytes(), after].concat()))
@@ -219,9 +224,7 @@ fn parse(content: &[u8]) -> std::result::Result<(&str, Vec<Member>), String> {
 
 /// Whether `member` is called `key`.
 fn is_called(text: &str, member: &Member, key: &str) -> bool {
-    let literal = &text[member.key.clone()];
-    literal[1..literal.len() - 1] == *key
-        || literal.contains('\\') && json::string(literal).as_deref() == Some(key)
+    json::string(&text[member.key.clone()]).as_deref() == Some(key)
 }
 
 /// The member called `key`: the last one, as in Python.

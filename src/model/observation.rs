@@ -148,7 +148,7 @@ impl Observation {
 
     /// The state in words, with the reason.
     pub(crate) fn text(&self) -> String {
-        let mut text = match (self.state, self.last_exit, self.crash) {
+        let mut text = match (self.state, self.last_exit, &self.crash) {
             (State::BackingOff | State::Parked, _, Some(crash)) => crash.to_string(),
             (State::Finishing, Some(exit), _) => format!("finishing: {exit}"),
             (State::NotSupervised, ..) => "not supervised".into(),

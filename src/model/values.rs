@@ -9,11 +9,10 @@ pub(crate) fn boolean(word: &[u8]) -> Option<bool> {
     place_in("1 true yes on 0 false no off ", word.trim_ascii()).map(|at| at < 4)
 }
 
-/// Which of `words`, in lower case with a blank between, this one is, in any case.
+/// Which of `words`, with a blank between, this one is, in any case.
 #[inline(never)]
 pub(crate) fn place_in(words: &str, word: &[u8]) -> Option<usize> {
-    let word = || word.iter().map(u8::to_ascii_lowercase);
-    words.split(' ').position(|known| known.bytes().eq(word()))
+    words.split(' ').position(|known| known.as_bytes().eq_ignore_ascii_case(word))
 }
 
 /// A whole number that has at most 32 bits.

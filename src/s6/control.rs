@@ -1,6 +1,7 @@
 //! What s6-supervise can be told: one letter each.
 
 use crate::error::Result;
+use crate::model::values::place_in;
 use crate::sys::poll::FifoWriter;
 use tinyvec::ArrayVec;
 
@@ -90,7 +91,7 @@ pub(crate) fn tell(control: &FifoWriter, letters: &[Control]) -> Result<()> {
 pub(crate) fn signal(name: &[u8]) -> Option<Control> {
     let name = name.to_ascii_uppercase();
     let name = name.strip_prefix(b"SIG").unwrap_or(&name);
-    let at = NAMES.split(' ').position(|known| known.as_bytes() == name)?;
+    let at = place_in(NAMES, name)?;
     SIGNALS.get(at).copied()
 }
 

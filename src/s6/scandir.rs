@@ -3,7 +3,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
-use crate::sys::poll::{self, means_no_reader};
+use crate::sys::poll::{self, FifoWriter, means_no_reader};
 use std::time::Duration;
 
 /// s6-svscan's own directory in a scandir.
@@ -62,17 +62,22 @@ impl ScanDir {
         self.dir.lock_holder(LOCK)
     }
 
+    /// Opens the FIFO that it reads.
+    #[inline(never)]
+    fn control(&self) -> Result<FifoWriter> {
+        self.dir.dir(CONTROL_DIR)?.open_fifo_writer(CONTROL)
+    }
+
     /// Asks s6-svscan for something.
     ///
     /// # Errors
     /// [`Kind::Unsupervised`] if no s6-svscan listens.
     pub(crate) fn ask(&self, request: Request) -> Result<()> {
-        let asked = self.dir.dir(CONTROL_DIR).and_then(|dir| {
-            dir.open_fifo_writer(CONTROL)?.write(match request {
-                Request::Scan => b"a",
-                Request::ScanAndSendAway => b"an",
-            })
-        });
+        let letters: &[u8] = match request {
+            Request::Scan => b"a",
+            Request::ScanAndSendAway => b"an",
+        };
+        let asked = self.control().and_then(|control| control.write(letters));
         asked.map_err(|error| match means_no_reader(error.kind) {
             true => {
                 let why = "no s6-svscan runs on this scandir";
@@ -85,8 +90,7 @@ impl ScanDir {
     /// Has s6-svscan end, with all that it supervises, and waits for that, `time` at most; where
     /// there is none, there is nothing to do.
     pub(crate) fn terminate(&self, time: Duration) -> Result<()> {
-        let control = self.dir.dir(CONTROL_DIR).and_then(|dir| dir.open_fifo_writer(CONTROL));
-        let control = match control {
+        let control = match self.control() {
             Err(error) if means_no_reader(error.kind) => return Ok(()),
             control => control?,
         };

@@ -9,7 +9,7 @@ use crate::model::capability::Capability;
 use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use rustix::process::Gid;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// Directories nested deeper than anything of ours are not removed.
 const REMOVE_DEPTH: u8 = 8;
@@ -104,7 +104,7 @@ impl Dir {
         content: &[u8],
     ) -> Result<OwnedFd> {
         let fd = self.open_at(what, name, OFlags::WRONLY | OPEN_FILE | flags, mode)?;
-        write_all(&fd, content).map_err(|errno| self.failed(what, name, errno))?;
+        write_all(fd.as_fd(), content).map_err(|errno| self.failed(what, name, errno))?;
         Ok(fd)
     }
 

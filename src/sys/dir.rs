@@ -83,7 +83,7 @@ impl Dir {
 
     fn dir_as(&self, name: &[u8], flags: OFlags) -> Result<Dir> {
         let fd = self.open_at(OPENING, name, flags, 0)?;
-        Ok(Dir(Box::new(Opened { fd, path: self.path_of(name) })))
+        Ok(Dir(self.opened(fd, name)))
     }
 
     /// The same; `None` if there is none.
@@ -137,17 +137,17 @@ impl Dir {
     pub(crate) fn names(&self) -> Result<Vec<Name>> {
         let failed = |errno| failed("list directory", self.path(), errno);
         let mut buffer = [MaybeUninit::uninit(); 4096];
-        let mut names = Vec::new();
+        let mut names: Vec<Name> = Vec::new();
         fs::seek(self.fd(), fs::SeekFrom::Start(0)).map_err(failed)?;
         let mut entries = RawDir::new(self.fd(), &mut buffer);
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
-                names.push(name.to_vec());
+                let at = names.partition_point(|before| &before[..] < name);
+                names.insert(at, name.to_vec());
             }
         }
-        names.sort_unstable();
         Ok(names)
     }
 
@@ -166,10 +166,8 @@ impl Dir {
         Ok(self.look_followed(name)?.is_some())
     }
 
-    #[inline(never)]
     fn look_as(&self, name: &[u8], flags: AtFlags) -> Result<Option<Meta>> {
-        let looked = fs::statat(self.fd(), &*c(name), flags);
-        if_there(looked.map(Meta::from).map_err(|errno| self.failed("look at", name, errno)))
+        look_at(self.fd(), name, flags).map_err(|errno| self.failed("look at", name, errno))
     }
 
     /// The kind of `name`; `None` if it is not there.
@@ -196,7 +194,7 @@ impl Dir {
     /// [`Kind::Unusable`] for anything but a regular file, or one over the limit;
     /// [`Kind::Missing`] if it is not there.
     pub(crate) fn read(&self, name: &[u8], limit: usize) -> Result<Vec<u8>> {
-        Ok(self.read_as(name, OPEN_FILE, limit)?.0)
+        self.content(name, OPEN_FILE, limit)
     }
 
     /// The same, and what the file is.
@@ -206,7 +204,12 @@ impl Dir {
 
     /// The same; symbolic links are followed.
     pub(crate) fn read_followed(&self, name: &[u8], limit: usize) -> Result<Vec<u8>> {
-        Ok(self.read_as(name, OPEN_FILE.difference(OFlags::NOFOLLOW), limit)?.0)
+        self.content(name, OPEN_FILE.difference(OFlags::NOFOLLOW), limit)
+    }
+
+    #[inline(never)]
+    fn content(&self, name: &[u8], flags: OFlags, limit: usize) -> Result<Vec<u8>> {
+        Ok(self.read_as(name, flags, limit)?.0)
     }
 
     fn read_as(&self, name: &[u8], flags: OFlags, limit: usize) -> Result<(Vec<u8>, Meta)> {
@@ -244,10 +247,21 @@ impl Dir {
     }
 
     fn file_as(&self, name: &[u8], access: OFlags) -> Result<File> {
+        Ok(File(self.open_as(name, access, FileKind::Regular)?))
+    }
+
+    /// Opens `name`, which is to be of `kind`, without blocking.
+    #[inline(never)]
+    fn open_as(&self, name: &[u8], access: OFlags, kind: FileKind) -> Result<Box<Opened>> {
         const WHAT: &str = "open";
         let fd = self.open_at(WHAT, name, access | OPEN_FILE, 0)?;
-        self.meta_of(&fd, WHAT, name, FileKind::Regular)?;
-        Ok(File(Box::new(Opened { fd, path: self.path_of(name) })))
+        self.meta_of(&fd, WHAT, name, kind)?;
+        Ok(self.opened(fd, name))
+    }
+
+    #[inline(never)]
+    fn opened(&self, fd: OwnedFd, name: &[u8]) -> Box<Opened> {
+        Box::new(Opened { fd, path: self.path_of(name) })
     }
 
     /// What is open as `fd`; [`Kind::Unusable`] if it is not of `kind`.
@@ -259,7 +273,7 @@ impl Dir {
         kind: FileKind,
     ) -> Result<Meta> {
         let stat = fs::fstat(fd).map_err(|errno| self.failed(what, name, errno))?;
-        let meta = Meta::from(stat);
+        let meta = Meta::from(&stat);
         if meta.kind == kind {
             return Ok(meta);
         }
@@ -273,14 +287,13 @@ impl Dir {
     /// # Errors
     /// [`Kind::Unsupervised`] without a reader, [`Kind::Unusable`] if it is no FIFO.
     pub(crate) fn open_fifo_writer(&self, name: &[u8]) -> Result<FifoWriter> {
-        let fd = self.open_fifo_as(name, OFlags::WRONLY)?;
-        Ok(FifoWriter(Box::new(Opened { fd, path: self.path_of(name) })))
+        Ok(FifoWriter(self.open_as(name, OFlags::WRONLY, FileKind::Fifo)?))
     }
 
     /// Whether somebody has the FIFO `name` open for reading; nobody has what is no FIFO.
     pub(crate) fn fifo_has_reader(&self, name: &[u8]) -> Result<bool> {
         use Kind::{Missing, Unsupervised, Unusable};
-        match self.open_fifo_as(name, OFlags::WRONLY) {
+        match self.open_fifo_writer(name) {
             Ok(_) => Ok(true),
             Err(error) if matches!(error.kind, Missing | Unsupervised | Unusable) => Ok(false),
             Err(error) => Err(error),
@@ -289,13 +302,7 @@ impl Dir {
 
     /// Opens both ends of the FIFO `name`, without blocking.
     pub(crate) fn open_fifo(&self, name: &[u8]) -> Result<Fifo> {
-        Ok(Fifo { fd: self.open_fifo_as(name, OFlags::RDWR)? })
-    }
-
-    fn open_fifo_as(&self, name: &[u8], access: OFlags) -> Result<OwnedFd> {
-        let fd = self.open_at("open", name, access | OPEN_FILE, 0)?;
-        self.meta_of(&fd, "open", name, FileKind::Fifo)?;
-        Ok(fd)
+        Ok(Fifo { fd: self.open_as(name, OFlags::RDWR, FileKind::Fifo)?.fd })
     }
 
     /// Where the symbolic link `name` leads, as it is written.
@@ -355,15 +362,24 @@ impl File {
 impl Opened {
     fn meta(&self) -> Result<Meta> {
         let stat = fs::fstat(&self.fd).map_err(|errno| failed("look at", &self.path, errno))?;
-        Ok(stat.into())
+        Ok(Meta::from(&stat))
     }
 }
 
 /// Whether there is a directory at `path`, or a link to one; in one call, for each verb asks.
 pub(crate) fn is_dir(path: &[u8]) -> Result<bool> {
-    let looked = fs::statat(fs::CWD, &*c(path), AtFlags::empty());
-    let meta = looked.map(Meta::from).map_err(|errno| failed("look at", path, errno));
-    Ok(if_there(meta)?.is_some_and(|meta| meta.kind == FileKind::Directory))
+    let looked = look_at(fs::CWD, path, AtFlags::empty());
+    let meta = looked.map_err(|errno| failed("look at", path, errno))?;
+    Ok(meta.is_some_and(|meta| meta.kind == FileKind::Directory))
+}
+
+#[inline(never)]
+fn look_at(dir: BorrowedFd<'_>, path: &[u8], flags: AtFlags) -> rustix::io::Result<Option<Meta>> {
+    match fs::statat(dir, &*c(path), flags) {
+        Ok(stat) => Ok(Some(Meta::from(&stat))),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// The first directory on the way to `path` that this user may not pass.

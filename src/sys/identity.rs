@@ -85,12 +85,11 @@ pub(crate) fn look_up(name: &[u8]) -> Result<Ids> {
         Ok(status) => (status, None),
         Err(error) => (Vec::new(), Some(error.hint("PID 1's groups are not known"))),
     };
-    let ids = find(name, &passwd, &group, &init);
-    let ids = ids.map(|ids| Ids { flaw, ..ids });
-    ids.ok_or_else(|| {
-        Error::new(Kind::Unusable, "look up user", name, "not in /etc/passwd")
-            .hint("name the gateways' user in HERMES_GW_USER")
-    })
+    match find(name, &passwd, &group, &init) {
+        Some(ids) => Ok(Ids { flaw, ..ids }),
+        None => Err(Error::new(Kind::Unusable, "look up user", name, "not in /etc/passwd")
+            .hint("name the gateways' user in HERMES_GW_USER")),
+    }
 }
 
 /// The ids of `name` according to the texts of passwd(5) and group(5), and of PID 1's `status`
@@ -103,15 +102,15 @@ fn find(name: &[u8], passwd: &[u8], group: &[u8], status: &[u8]) -> Option<Ids> 
     let is_entry = |line: &&[u8]| field(line, 0) == Some(name);
     let entry = parts(passwd, b'\n').find(is_entry)?;
     let (uid, gid) = (number(field(entry, 2)?)?, number(field(entry, 3)?)?);
-    // Those that count, if they are not 0; and root's own.
-    let (mut named, mut of_root) = (Vec::new(), vec![OVERFLOW]);
+    // Those that count, and those that do not where only PID 1 has them.
+    let (mut groups, mut of_root) = (vec![gid], Vec::new());
     for line in parts(group, b'\n') {
         let (Some(id), Some(members)) = (field(line, 2).and_then(number), field(line, 3)) else {
             continue;
         };
         for member in parts(members, b',') {
             if member == name {
-                named.push(id);
+                add(&mut groups, id);
             }
             if member == b"root" {
                 of_root.push(id);
@@ -120,17 +119,18 @@ fn find(name: &[u8], passwd: &[u8], group: &[u8], status: &[u8]) -> Option<Ids> 
     }
     let granted = parts(status, b'\n').find_map(|line| line.strip_prefix(b"Groups:"));
     for id in parts(granted.unwrap_or_default().trim_ascii(), b' ').filter_map(number) {
-        if !of_root.contains(&id) {
-            named.push(id);
-        }
-    }
-    let mut groups = vec![gid];
-    for id in named {
-        if id != 0 && !groups.contains(&id) {
-            groups.push(id);
+        if id != OVERFLOW && !of_root.contains(&id) {
+            add(&mut groups, id);
         }
     }
     Some(Ids { uid, gid, groups, flaw: None })
+}
+
+/// Adds `id` to `groups`, unless it is there, or is 0.
+fn add(groups: &mut Vec<u32>, id: u32) {
+    if id != 0 && !groups.contains(&id) {
+        groups.push(id);
+    }
 }
 
 /// The field `at` of a line of passwd(5) or group(5), from 0 on.

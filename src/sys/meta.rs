@@ -64,8 +64,9 @@ pub(crate) struct Meta {
     pub(crate) modified: Duration,
 }
 
-impl From<Stat> for Meta {
-    fn from(stat: Stat) -> Meta {
+impl From<&Stat> for Meta {
+    #[inline(never)]
+    fn from(stat: &Stat) -> Meta {
         Meta {
             kind: FileType::from_raw_mode(stat.st_mode).into(),
             mode: stat.st_mode & 0o7777,

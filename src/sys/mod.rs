@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::model::capability::Capability;
 use rustix::io::Errno;
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// A file name.
@@ -31,7 +31,7 @@ struct Opened {
 
 /// The path for the kernel. One with a NUL in it, which comes from nowhere, names nothing.
 fn c(path: &[u8]) -> CString {
-    CString::new(path).unwrap_or_default()
+    CString::from_vec_with_nul([path, b"\0"].concat()).unwrap_or_default()
 }
 
 #[inline(never)]
@@ -67,9 +67,9 @@ fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Resu
     }
 }
 
-fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> rustix::io::Result<()> {
+fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> rustix::io::Result<()> {
     while !bytes.is_empty() {
-        let written = retry(|| rustix::io::write(fd.as_fd(), bytes))?;
+        let written = retry(|| rustix::io::write(fd, bytes))?;
         bytes = &bytes[written..];
     }
     Ok(())

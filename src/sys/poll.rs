@@ -6,7 +6,7 @@ use super::{Opened, failed, write_all};
 use crate::error::{Kind, Result};
 use rustix::event::{self, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 /// A FIFO open for reading, and for writing too, so that it never ends.
@@ -34,7 +34,7 @@ impl FifoWriter {
     /// # Errors
     /// [`Kind::Unsupervised`] if the reader has gone.
     pub(crate) fn write(&self, bytes: &[u8]) -> Result<()> {
-        write_all(&self.0.fd, bytes).map_err(|errno| failed("write to", &self.0.path, errno))
+        write_all(self.0.fd.as_fd(), bytes).map_err(|errno| failed("write to", &self.0.path, errno))
     }
 
     /// stdout, whatever it is; what is no pipe has no reader that can go.
