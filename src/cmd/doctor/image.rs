@@ -26,11 +26,11 @@ impl Doctor<'_> {
     pub(super) fn rights(&self, findings: &mut Findings) {
         let user = self.user_name();
         if self.s6.slots.tree == Tree::Root {
-            return findings.add(Found::RootByRight, &[user.as_bytes()]);
+            return findings.add_one(Found::RootByRight, user.as_bytes());
         }
         let looked = ways_to_root(&user, findings);
         findings.end(looked);
-        findings.add(Found::NoRoot, &[user.as_bytes()]);
+        findings.add_one(Found::NoRoot, user.as_bytes());
     }
 }
 

@@ -31,11 +31,11 @@ impl Doctor<'_> {
     pub(super) fn s6(&self, findings: &mut Findings) {
         match Supervisor::detect(PROC) {
             Ok(Supervisor::S6) => match self.context.main_is_default() {
-                Ok(true) => findings.add(Found::S6WithMain, &[MAIN_IS_DEFAULT.as_bytes()]),
+                Ok(true) => findings.add_one(Found::S6WithMain, MAIN_IS_DEFAULT.as_bytes()),
                 Ok(false) => findings.add(Found::S6, &[]),
                 Err(error) => findings.add_error(Found::NoMainProgram, &error, b""),
             },
-            Ok(other) => findings.add(Found::Assumed, &[other.word().as_bytes()]),
+            Ok(other) => findings.add_one(Found::Assumed, other.word().as_bytes()),
             Err(error) => findings.add_error(Found::AssumedFor, &error, b""),
         }
     }
@@ -50,7 +50,7 @@ impl Doctor<'_> {
         if !self.is_named() && self.is_refused_all() {
             findings.add(Found::Stranger, &[own.to_string().as_bytes(), &self.place.user]);
         }
-        findings.add(Found::User, &[self.user_name().as_bytes()]);
+        findings.add_one(Found::User, self.user_name().as_bytes());
     }
 
     /// Whether who calls may not change the scandir, not ask for a scan, and not control any
@@ -97,7 +97,7 @@ impl Doctor<'_> {
         };
         match self.s6.slots.scandir.is_scanned() {
             Ok(true) => {}
-            Ok(false) => findings.add(not_scanned, &[path]),
+            Ok(false) => findings.add_one(not_scanned, path),
             Err(error) => findings.fail_of(&error, &self.hand_over()),
         }
         if other.path().as_bytes() != path {
@@ -143,9 +143,9 @@ impl Doctor<'_> {
                 continue;
             }
             if !slot.supervised {
-                findings.add(Found::Unsupervised, &[name.as_bytes()]);
+                findings.add_one(Found::Unsupervised, name.as_bytes());
             } else if !slot.current {
-                findings.add(Found::OldFiles, &[name.as_bytes()]);
+                findings.add_one(Found::OldFiles, name.as_bytes());
             }
             if no_logger && !half {
                 findings.add(Found::NoLogger, &[name.as_bytes(), &path]);
@@ -167,10 +167,10 @@ impl Doctor<'_> {
                     list += if list.is_empty() { "" } else { ", " };
                     list += &size.to_string();
                 }
-                return findings.add(Found::ManyS6, &[list.as_bytes()]);
+                return findings.add_one(Found::ManyS6, list.as_bytes());
             }
         };
-        findings.add(found, &[self.seen.len().to_string().as_bytes()]);
+        findings.add_one(found, self.seen.len().to_string().as_bytes());
     }
 
     /// Whether there is room for more.
@@ -231,7 +231,7 @@ impl Doctor<'_> {
             }
         }
         let found = if sees_them { Found::Supervisors } else { Found::NoSupervisors };
-        findings.add(found, &[count.to_string().as_bytes()]);
+        findings.add_one(found, count.to_string().as_bytes());
         Ok(())
     }
 
@@ -248,10 +248,10 @@ impl Doctor<'_> {
                 && !self.seen.iter().any(|it| is_named(&it.observation.profile))
                 && is_there()
             {
-                findings.add(Found::NoSlot, &[&path]);
+                findings.add_one(Found::NoSlot, &path);
             }
             if profile::is_staging(name) || profile::is_leaving(name) {
-                findings.add(Found::Killed, &[&path]);
+                findings.add_one(Found::Killed, &path);
             }
         }
         findings.add(Found::Leftovers, &[]);
@@ -287,12 +287,12 @@ fn look_at_image(findings: &mut Findings) -> Result<()> {
     let root = Dir::open(b"/")?;
     for program in PROGRAMS.split(' ') {
         if !root.leads(program.as_bytes())? {
-            findings.add(Found::NoProgram, &[program.as_bytes()]);
+            findings.add_one(Found::NoProgram, program.as_bytes());
         }
     }
     let is_ours = |name: &Name| name.ends_with(b"-reconcile-profiles");
     if !boot_scripts()?.iter().any(is_ours) {
-        findings.add(Found::NoBootEntry, &[BOOT_SCRIPTS.as_bytes()]);
+        findings.add_one(Found::NoBootEntry, BOOT_SCRIPTS.as_bytes());
     }
     // Where there is this bundle, s6-overlay goes by no other.
     let bundle = if_there(Dir::open(b"/etc/s6-overlay/s6-rc.d/user"))?;
