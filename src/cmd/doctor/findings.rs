@@ -188,6 +188,12 @@ impl<'a> Findings<'a> {
         }
     }
 
+    /// The same without a place.
+    #[inline(never)]
+    pub(super) fn add_plain(&mut self, found: Found) {
+        self.add(found, &[]);
+    }
+
     /// The same with what is to stand in the only place.
     #[inline(never)]
     pub(super) fn add_one(&mut self, found: Found, place: &[u8]) {

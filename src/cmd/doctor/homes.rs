@@ -50,7 +50,7 @@ impl Doctor<'_> {
     pub(super) fn policy(&self, findings: &mut Findings) {
         // What keeps it from being opened was told above.
         let Ok(homes) = self.context.homes() else {
-            return findings.add(Found::NotLookedAt, &[]);
+            return findings.add_plain(Found::NotLookedAt);
         };
         let resolved = self.context.policy(&homes);
         warn_of_settings(findings, &resolved.flaws);
@@ -61,7 +61,7 @@ impl Doctor<'_> {
     pub(super) fn profiles(&self, findings: &mut Findings) {
         if self.each_profile(findings).is_err() {
             // What keeps it from being opened was told above.
-            findings.add(Found::NotLookedAt, &[]);
+            findings.add_plain(Found::NotLookedAt);
         }
     }
 

@@ -19,7 +19,7 @@ impl Doctor<'_> {
         if let Err(error) = self.s6.slots.may_execute() {
             findings.fail_of(&error, EXECUTABLE);
         }
-        findings.add(Found::Scripts, &[]);
+        findings.add_plain(Found::Scripts);
     }
 
     /// Whether the gateways' user can become root; looked at as that user.

@@ -32,7 +32,7 @@ impl Doctor<'_> {
         match Supervisor::detect(PROC) {
             Ok(Supervisor::S6) => match self.context.main_is_default() {
                 Ok(true) => findings.add_one(Found::S6WithMain, MAIN_IS_DEFAULT.as_bytes()),
-                Ok(false) => findings.add(Found::S6, &[]),
+                Ok(false) => findings.add_plain(Found::S6),
                 Err(error) => findings.add_error(Found::NoMainProgram, &error, b""),
             },
             Ok(other) => findings.add_one(Found::Assumed, other.word().as_bytes()),
@@ -44,7 +44,7 @@ impl Doctor<'_> {
     pub(super) fn caller(&self, findings: &mut Findings) {
         let own = identity::user_id();
         if own == 0 {
-            return findings.add(Found::Root, &[]);
+            return findings.add_plain(Found::Root);
         }
         // What is kept from the gateways' user is told one by one.
         if !self.is_named() && self.is_refused_all() {
@@ -77,14 +77,14 @@ impl Doctor<'_> {
 
     pub(super) fn settings(&self, findings: &mut Findings) {
         warn_of_settings(findings, &self.context.settings.flaws);
-        findings.add(Found::Settings, &[]);
+        findings.add_plain(Found::Settings);
     }
 
     /// What gateways and boots need of the image.
     pub(super) fn image(&self, findings: &mut Findings) {
         let looked = look_at_image(findings);
         findings.end(looked);
-        findings.add(Found::Image, &[]);
+        findings.add_plain(Found::Image);
     }
 
     /// The layout: that there is an s6-svscan, and only one for each gateway.
@@ -113,7 +113,7 @@ impl Doctor<'_> {
         if let Some(error) = self.refusal(dir, b".") {
             findings.fail_of(&error, &self.hand_over());
         }
-        findings.add(Found::Scandir, &[]);
+        findings.add_plain(Found::Scandir);
     }
 
     /// What gives the scandir to the gateways' user.
@@ -237,7 +237,7 @@ impl Doctor<'_> {
 
     pub(super) fn leftovers(&self, findings: &mut Findings) {
         if self.is_changing() {
-            return findings.add(Found::Changing, &[]);
+            return findings.add_plain(Found::Changing);
         }
         for name in &self.names {
             let path = self.s6.slots.dir().path_of(name);
@@ -254,7 +254,7 @@ impl Doctor<'_> {
                 findings.add_one(Found::Killed, &path);
             }
         }
-        findings.add(Found::Leftovers, &[]);
+        findings.add_plain(Found::Leftovers);
     }
 }
 
@@ -300,7 +300,7 @@ fn look_at_image(findings: &mut Findings) -> Result<()> {
     if let (true, Some(bundle)) = (ours, bundle)
         && !bundle.leads(b"contents.d/hermes-gateways")?
     {
-        findings.add(Found::OtherBundle, &[]);
+        findings.add_plain(Found::OtherBundle);
     }
     Ok(())
 }
