@@ -20,6 +20,6 @@ impl Doctor<'_> {
                 findings.add(found, &[capability.lacking().as_bytes(), remedy.as_bytes()]);
             }
         }
-        findings.add(Found::Capabilities, &[]);
+        findings.add_plain(Found::Capabilities);
     }
 }

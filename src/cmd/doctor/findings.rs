@@ -188,6 +188,18 @@ impl<'a> Findings<'a> {
         }
     }
 
+    /// The same without a place.
+    #[inline(never)]
+    pub(super) fn add_plain(&mut self, found: Found) {
+        self.add(found, &[]);
+    }
+
+    /// The same with what is to stand in the only place.
+    #[inline(never)]
+    pub(super) fn add_one(&mut self, found: Found, place: &[u8]) {
+        self.add(found, &[place]);
+    }
+
     /// The same with the text of `error` as the first place, and one behind it.
     #[inline(never)]
     pub(super) fn add_error(&mut self, found: Found, error: &Error, place: &[u8]) {

@@ -50,18 +50,18 @@ impl Doctor<'_> {
     pub(super) fn policy(&self, findings: &mut Findings) {
         // What keeps it from being opened was told above.
         let Ok(homes) = self.context.homes() else {
-            return findings.add(Found::NotLookedAt, &[]);
+            return findings.add_plain(Found::NotLookedAt);
         };
         let resolved = self.context.policy(&homes);
         warn_of_settings(findings, &resolved.flaws);
-        findings.add(Found::Policy, &[resolved.text.as_bytes()]);
+        findings.add_one(Found::Policy, resolved.text.as_bytes());
     }
 
     /// Slots against profiles.
     pub(super) fn profiles(&self, findings: &mut Findings) {
         if self.each_profile(findings).is_err() {
             // What keeps it from being opened was told above.
-            findings.add(Found::NotLookedAt, &[]);
+            findings.add_plain(Found::NotLookedAt);
         }
     }
 
@@ -89,7 +89,7 @@ impl Doctor<'_> {
         for profile in &known {
             let name = profile.name();
             if !self.seen.iter().any(|it| it.observation.profile == *profile) {
-                findings.add(Found::SlotMissing, &[name.as_bytes()]);
+                findings.add_one(Found::SlotMissing, name.as_bytes());
             }
             match if_there(homes.of(profile)) {
                 Ok(Some(home)) => self.home_of(findings, profile, &home, logs.as_ref()),
@@ -100,10 +100,10 @@ impl Doctor<'_> {
         for seen in self.seen.iter().filter(|it| !known.contains(&it.observation.profile)) {
             let name = seen.observation.profile.name();
             if !unusable.iter().any(|it| it[..] == *name.as_bytes()) {
-                findings.add(Found::ProfileMissing, &[name.as_bytes()]);
+                findings.add_one(Found::ProfileMissing, name.as_bytes());
             }
         }
-        findings.add(Found::Profiles, &[known.len().to_string().as_bytes()]);
+        findings.add_one(Found::Profiles, known.len().to_string().as_bytes());
         Ok(())
     }
 
@@ -126,7 +126,7 @@ impl Doctor<'_> {
         }
         let state = &home.path_of(STATE_FILE);
         if home.is_mount(STATE_FILE) {
-            findings.add(Found::MountedAlone, &[state]);
+            findings.add_one(Found::MountedAlone, state);
         }
         if let Some(error) = state_file::read(home).1 {
             self.flaw(findings, profile, &error);
@@ -188,6 +188,6 @@ impl Doctor<'_> {
             };
             findings.add(found, &[it.profile.name().as_bytes(), it.text().as_bytes(), place]);
         }
-        findings.add(Found::Gateways, &[up.to_string().as_bytes()]);
+        findings.add_one(Found::Gateways, up.to_string().as_bytes());
     }
 }

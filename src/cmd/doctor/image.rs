@@ -19,18 +19,18 @@ impl Doctor<'_> {
         if let Err(error) = self.s6.slots.may_execute() {
             findings.fail_of(&error, EXECUTABLE);
         }
-        findings.add(Found::Scripts, &[]);
+        findings.add_plain(Found::Scripts);
     }
 
     /// Whether the gateways' user can become root; looked at as that user.
     pub(super) fn rights(&self, findings: &mut Findings) {
         let user = self.user_name();
         if self.s6.slots.tree == Tree::Root {
-            return findings.add(Found::RootByRight, &[user.as_bytes()]);
+            return findings.add_one(Found::RootByRight, user.as_bytes());
         }
         let looked = ways_to_root(&user, findings);
         findings.end(looked);
-        findings.add(Found::NoRoot, &[user.as_bytes()]);
+        findings.add_one(Found::NoRoot, user.as_bytes());
     }
 }
 

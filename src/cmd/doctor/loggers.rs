@@ -97,7 +97,7 @@ impl Doctor<'_> {
             let places = [name, &exit, &why, &remedy].map(str::as_bytes);
             findings.add(Found::LoggerDies, &places);
         }
-        findings.add(Found::Loggers, &[]);
+        findings.add_plain(Found::Loggers);
     }
 }
 

@@ -31,11 +31,11 @@ impl Doctor<'_> {
     pub(super) fn s6(&self, findings: &mut Findings) {
         match Supervisor::detect(PROC) {
             Ok(Supervisor::S6) => match self.context.main_is_default() {
-                Ok(true) => findings.add(Found::S6WithMain, &[MAIN_IS_DEFAULT.as_bytes()]),
-                Ok(false) => findings.add(Found::S6, &[]),
+                Ok(true) => findings.add_one(Found::S6WithMain, MAIN_IS_DEFAULT.as_bytes()),
+                Ok(false) => findings.add_plain(Found::S6),
                 Err(error) => findings.add_error(Found::NoMainProgram, &error, b""),
             },
-            Ok(other) => findings.add(Found::Assumed, &[other.word().as_bytes()]),
+            Ok(other) => findings.add_one(Found::Assumed, other.word().as_bytes()),
             Err(error) => findings.add_error(Found::AssumedFor, &error, b""),
         }
     }
@@ -44,13 +44,13 @@ impl Doctor<'_> {
     pub(super) fn caller(&self, findings: &mut Findings) {
         let own = identity::user_id();
         if own == 0 {
-            return findings.add(Found::Root, &[]);
+            return findings.add_plain(Found::Root);
         }
         // What is kept from the gateways' user is told one by one.
         if !self.is_named() && self.is_refused_all() {
             findings.add(Found::Stranger, &[own.to_string().as_bytes(), &self.place.user]);
         }
-        findings.add(Found::User, &[self.user_name().as_bytes()]);
+        findings.add_one(Found::User, self.user_name().as_bytes());
     }
 
     /// Whether who calls may not change the scandir, not ask for a scan, and not control any
@@ -77,14 +77,14 @@ impl Doctor<'_> {
 
     pub(super) fn settings(&self, findings: &mut Findings) {
         warn_of_settings(findings, &self.context.settings.flaws);
-        findings.add(Found::Settings, &[]);
+        findings.add_plain(Found::Settings);
     }
 
     /// What gateways and boots need of the image.
     pub(super) fn image(&self, findings: &mut Findings) {
         let looked = look_at_image(findings);
         findings.end(looked);
-        findings.add(Found::Image, &[]);
+        findings.add_plain(Found::Image);
     }
 
     /// The layout: that there is an s6-svscan, and only one for each gateway.
@@ -97,7 +97,7 @@ impl Doctor<'_> {
         };
         match self.s6.slots.scandir.is_scanned() {
             Ok(true) => {}
-            Ok(false) => findings.add(not_scanned, &[path]),
+            Ok(false) => findings.add_one(not_scanned, path),
             Err(error) => findings.fail_of(&error, &self.hand_over()),
         }
         if other.path().as_bytes() != path {
@@ -113,7 +113,7 @@ impl Doctor<'_> {
         if let Some(error) = self.refusal(dir, b".") {
             findings.fail_of(&error, &self.hand_over());
         }
-        findings.add(Found::Scandir, &[]);
+        findings.add_plain(Found::Scandir);
     }
 
     /// What gives the scandir to the gateways' user.
@@ -143,9 +143,9 @@ impl Doctor<'_> {
                 continue;
             }
             if !slot.supervised {
-                findings.add(Found::Unsupervised, &[name.as_bytes()]);
+                findings.add_one(Found::Unsupervised, name.as_bytes());
             } else if !slot.current {
-                findings.add(Found::OldFiles, &[name.as_bytes()]);
+                findings.add_one(Found::OldFiles, name.as_bytes());
             }
             if no_logger && !half {
                 findings.add(Found::NoLogger, &[name.as_bytes(), &path]);
@@ -167,10 +167,10 @@ impl Doctor<'_> {
                     list += if list.is_empty() { "" } else { ", " };
                     list += &size.to_string();
                 }
-                return findings.add(Found::ManyS6, &[list.as_bytes()]);
+                return findings.add_one(Found::ManyS6, list.as_bytes());
             }
         };
-        findings.add(found, &[self.seen.len().to_string().as_bytes()]);
+        findings.add_one(found, self.seen.len().to_string().as_bytes());
     }
 
     /// Whether there is room for more.
@@ -231,13 +231,13 @@ impl Doctor<'_> {
             }
         }
         let found = if sees_them { Found::Supervisors } else { Found::NoSupervisors };
-        findings.add(found, &[count.to_string().as_bytes()]);
+        findings.add_one(found, count.to_string().as_bytes());
         Ok(())
     }
 
     pub(super) fn leftovers(&self, findings: &mut Findings) {
         if self.is_changing() {
-            return findings.add(Found::Changing, &[]);
+            return findings.add_plain(Found::Changing);
         }
         for name in &self.names {
             let path = self.s6.slots.dir().path_of(name);
@@ -248,13 +248,13 @@ impl Doctor<'_> {
                 && !self.seen.iter().any(|it| is_named(&it.observation.profile))
                 && is_there()
             {
-                findings.add(Found::NoSlot, &[&path]);
+                findings.add_one(Found::NoSlot, &path);
             }
             if profile::is_staging(name) || profile::is_leaving(name) {
-                findings.add(Found::Killed, &[&path]);
+                findings.add_one(Found::Killed, &path);
             }
         }
-        findings.add(Found::Leftovers, &[]);
+        findings.add_plain(Found::Leftovers);
     }
 }
 
@@ -287,12 +287,12 @@ fn look_at_image(findings: &mut Findings) -> Result<()> {
     let root = Dir::open(b"/")?;
     for program in PROGRAMS.split(' ') {
         if !root.leads(program.as_bytes())? {
-            findings.add(Found::NoProgram, &[program.as_bytes()]);
+            findings.add_one(Found::NoProgram, program.as_bytes());
         }
     }
     let is_ours = |name: &Name| name.ends_with(b"-reconcile-profiles");
     if !boot_scripts()?.iter().any(is_ours) {
-        findings.add(Found::NoBootEntry, &[BOOT_SCRIPTS.as_bytes()]);
+        findings.add_one(Found::NoBootEntry, BOOT_SCRIPTS.as_bytes());
     }
     // Where there is this bundle, s6-overlay goes by no other.
     let bundle = if_there(Dir::open(b"/etc/s6-overlay/s6-rc.d/user"))?;
@@ -300,7 +300,7 @@ fn look_at_image(findings: &mut Findings) -> Result<()> {
     if let (true, Some(bundle)) = (ours, bundle)
         && !bundle.leads(b"contents.d/hermes-gateways")?
     {
-        findings.add(Found::OtherBundle, &[]);
+        findings.add_plain(Found::OtherBundle);
     }
     Ok(())
 }
