@@ -151,6 +151,7 @@ impl Scanner<'_> {
 
     /// One whole value, and the members if it is an object. What is open is known by the brackets
     /// that close it.
+    #[inline(never)]
     fn value(&mut self) -> Result<Vec<Member>, Flaw> {
         let (mut members, mut open) = (Vec::new(), Vec::new());
         loop {

@@ -29,7 +29,7 @@ const UNKNOWN_SIZE: usize = 480;
 
 /// An open directory.
 #[derive(Debug)]
-pub(crate) struct Dir(Box<Opened>);
+pub(crate) struct Dir(pub(super) Box<Opened>);
 
 impl Dir {
     /// Opens the directory at `path`, following symbolic links.

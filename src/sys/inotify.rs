@@ -2,7 +2,7 @@
 
 use super::dir::{Dir, File};
 use super::poll::Fifo;
-use super::{c, failed};
+use super::{Opened, c, failed};
 use crate::error::{Error, Kind, Result};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
@@ -35,17 +35,19 @@ impl Watches {
 
     /// Also watches `dir` for files that are new or grow.
     pub(crate) fn add_files_of(&self, dir: &Dir) -> Result<()> {
-        // By descriptor: what has its path by now may be something else.
-        let path = format!("/proc/self/fd/{}", dir.fd().as_raw_fd());
-        let flags = WatchFlags::CREATE | WatchFlags::MODIFY | WatchFlags::MOVED_TO;
-        self.add_as(path.as_bytes(), dir.path(), flags).map(drop)
+        self.add_opened(&dir.0, WatchFlags::CREATE | WatchFlags::MODIFY | WatchFlags::MOVED_TO)
     }
 
     /// Also watches `file` for who closes it, and for its name to be taken from it.
     pub(crate) fn add_file(&self, file: &File) -> Result<()> {
-        let path = format!("/proc/self/fd/{}", file.0.fd.as_raw_fd());
-        let flags = WatchFlags::CLOSE | WatchFlags::ATTRIB;
-        self.add_as(path.as_bytes(), &file.0.path, flags).map(drop)
+        self.add_opened(&file.0, WatchFlags::CLOSE | WatchFlags::ATTRIB)
+    }
+
+    /// By descriptor: what has its path by now may be something else.
+    #[inline(never)]
+    fn add_opened(&self, opened: &Opened, flags: WatchFlags) -> Result<()> {
+        let path = format!("/proc/self/fd/{}", opened.fd.as_raw_fd());
+        self.add_as(path.as_bytes(), &opened.path, flags).map(drop)
     }
 
     fn add_as(&self, path: &[u8], shown: &[u8], flags: WatchFlags) -> Result<i32> {
