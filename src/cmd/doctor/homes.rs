@@ -1,7 +1,7 @@
 //! What is looked at as the gateways' user: the homes, and what comes of both sides.
 
 use super::services::{room, warn_of_settings};
-use super::{Doctor, Findings, Found};
+use super::{Doctor, Findings, Found, Seen};
 use crate::error::{Error, Kind, Result};
 use crate::hermes::home::{self, Entry, Homes};
 use crate::hermes::state_file::{self, STATE_FILE};
@@ -119,8 +119,11 @@ impl Doctor<'_> {
         if *profile != Profile::Default && logs.is_some() {
             self.may_write(findings, (home, b"."), Found::NoState, home.path());
         }
-        // What keeps the logs from being opened was told above, too.
-        if let Some(Ok(Some(logs))) = logs {
+        let logger = |it: &Seen| it.slot.as_ref().is_ok_and(|slot| slot.logger.dies());
+        let told = self.seen.iter().any(|it| it.observation.profile == *profile && logger(it));
+        // What keeps the logs from being opened was told above, too; and why a logger dies is
+        // told by its own check.
+        if let (Some(Ok(Some(logs))), false) = (logs, told) {
             let name = profile.name().as_bytes();
             self.may_write(findings, (logs, name), Found::NoLog, &logs.path_of(name));
         }
@@ -140,7 +143,7 @@ impl Doctor<'_> {
         let path = homes.root().path_of(&at);
         let is_link = matches!(homes.root().kind(&at), Ok(Some(FileKind::Symlink)));
         let why = why.as_bytes();
-        if Dir::open(&path).is_err_and(|error| error.kind == Kind::Denied) {
+        if !is_link && Dir::open(&path).is_err_and(|error| error.kind == Kind::Denied) {
             return findings.add(Found::Warns, &[why, self.chown(&path).as_bytes()]);
         }
         // namei shows where a path leads, link by link; mv is not to go over what is there.

@@ -31,6 +31,11 @@ pub(super) enum Logger {
 }
 
 impl Logger {
+    /// Whether it does not stay up.
+    pub(super) fn dies(self) -> bool {
+        matches!(self, Logger::Dies(_))
+    }
+
     /// That of `service`.
     pub(super) fn of(service: &Service) -> Result<Logger> {
         let look = || -> Result<Logger> {
