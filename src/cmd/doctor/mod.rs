@@ -144,10 +144,8 @@ impl<'a> Doctor<'a> {
     );
 
     /// The rest of it.
-    const REST: Checks<'a> = (
-        "leftovers room",
-        &[Doctor::leftovers, |it, findings| room(findings, it.s6.slots.dir())],
-    );
+    const REST: Checks<'a> =
+        ("leftovers room", &[Doctor::leftovers, |it, findings| room(findings, it.s6.slots.dir())]);
 
     /// What is looked at as the gateways' user: the homes, and what comes of both.
     const INSIDE: Checks<'a> = (
