@@ -46,9 +46,8 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     if supervisors {
         failures.extend(slots.scandir.terminate(TERMINATED).err());
         // The loggers after the gateways, which takes half the descriptors.
-        for part in [&b""[..], b"/log"] {
-            descend(&slots, part, Target::Gone, &OF_ENDED_SVSCAN, &mut failures)?;
-        }
+        descend(&slots, b"", Target::Gone, &OF_ENDED_SVSCAN, &mut failures)?;
+        descend(&slots, b"/log", Target::Gone, &OF_ENDED_SVSCAN, &mut failures)?;
     }
     Ok(failures.into_iter().fold(0, |code, error| first(code, fail(context, error))))
 }

@@ -81,7 +81,7 @@ fn reason_to_skip(skipped: bool, role: Role) -> Option<String> {
 
 impl<'a> Run<'a> {
     /// Opens what it needs; `None` if this container is not to be reconciled, which is said.
-    pub(super) fn open(context: &'a Context) -> Result<Option<Run<'a>>> {
+    pub(super) fn open(context: &'a Context) -> Result<Option<Box<Run<'a>>>> {
         let (options, settings) = (&context.options, &context.settings);
         let skipped = settings.skip.clone()?;
         context.warn_of_settings();
@@ -122,7 +122,8 @@ impl<'a> Run<'a> {
         let homes = context.homes().map_err(|error| error.hint("set HERMES_HOME or --home"))?;
         let logs = home::logs(homes.root());
         let prune = options.has(Opt::Prune);
-        Ok(Some(Run { context, boot, dry, prune, user: &place.user, role, homes, logs, s6 }))
+        let user = &place.user[..];
+        Ok(Some(Box::new(Run { context, boot, dry, prune, user, role, homes, logs, s6 })))
     }
 
     /// Observes, plans and applies; what was done. Where `only_standing_by` is so, all other slots
