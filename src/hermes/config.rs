@@ -103,6 +103,7 @@ impl<'a> Reader<'a> {
         self.at = self.find(self.at, such);
     }
 
+    #[inline(never)]
     fn read(&mut self) -> Result<()> {
         if str::from_utf8(self.text).is_err() {
             return Err(OTHER);
@@ -126,6 +127,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline(never)]
     fn token(&mut self, byte: u8) -> Result<()> {
         let (column, in_flow) = (self.at - self.line, self.depth > 0);
         let is_alone = self.is_blank(self.at + 1);

@@ -36,6 +36,7 @@ type Said = (bool, &'static str, Option<&'static [u8]>);
 ///
 /// Hermes loads .env over its environment, a value that is empty or not known too, and a
 /// variable with such a value counts for nothing. Then it goes by config.yaml.
+#[inline(never)]
 pub(crate) fn policy(
     (setting, by): (PolicySetting, &'static str),
     variable: Option<&[u8]>,
@@ -59,6 +60,7 @@ pub(crate) fn policy(
     Resolved { policy, text, flaws }
 }
 
+#[inline(never)]
 fn by_variable(variable: Option<&[u8]>, root: &Dir, flaws: &mut Errors) -> Option<Said> {
     let content = read(root, DOTENV, flaws);
     let line = dotenv::value(&content, VARIABLE.as_bytes());
@@ -71,6 +73,7 @@ fn by_variable(variable: Option<&[u8]>, root: &Dir, flaws: &mut Errors) -> Optio
     Some((yes?, VARIABLE, line.map(|_| DOTENV)))
 }
 
+#[inline(never)]
 fn by_config(root: &Dir, flaws: &mut Errors) -> Option<Said> {
     let said = config::multiplex(&read(root, CONFIG, flaws)).unwrap_or_else(|why| {
         flaws.push(root.error(Kind::Unusable, "read", CONFIG, why).hint(INSTEAD));
