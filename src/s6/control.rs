@@ -89,8 +89,10 @@ pub(crate) fn tell(control: &FifoWriter, letters: &[Control]) -> Result<()> {
 /// The signal called `name`: in any case, with `SIG` or without.
 #[inline(never)]
 pub(crate) fn signal(name: &[u8]) -> Option<Control> {
-    let name = name.to_ascii_uppercase();
-    let name = name.strip_prefix(b"SIG").unwrap_or(&name);
+    let name = match name.split_at_checked(3) {
+        Some((sig, rest)) if place_in("SIG", sig).is_some() => rest,
+        _ => name,
+    };
     let at = place_in(NAMES, name)?;
     SIGNALS.get(at).copied()
 }

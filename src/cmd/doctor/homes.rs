@@ -1,7 +1,7 @@
 //! What is looked at as the gateways' user: the homes, and what comes of both sides.
 
 use super::services::{room, warn_of_settings};
-use super::{Doctor, Findings, Found, Seen};
+use super::{Doctor, Findings, Found};
 use crate::error::{Error, Kind, Result};
 use crate::hermes::home::{self, Entry, Homes};
 use crate::hermes::state_file::{self, STATE_FILE};
@@ -88,11 +88,14 @@ impl Doctor<'_> {
         };
         for profile in &known {
             let name = profile.name();
-            if !self.seen.iter().any(|it| it.observation.profile == *profile) {
+            let seen = self.seen.iter().find(|it| it.observation.profile == *profile);
+            if seen.is_none() {
                 findings.add_one(Found::SlotMissing, name.as_bytes());
             }
+            let slot = seen.and_then(|it| it.slot.as_ref().ok());
+            let dies = slot.is_some_and(|slot| slot.logger.dies());
             match if_there(homes.of(profile)) {
-                Ok(Some(home)) => self.home_of(findings, profile, &home, logs.as_ref()),
+                Ok(Some(home)) => self.home_of(findings, profile, &home, logs.as_ref(), dies),
                 Ok(None) => {}
                 Err(error) => self.flaw(findings, profile, &error),
             }
@@ -108,22 +111,21 @@ impl Doctor<'_> {
     }
 
     /// Whether the `home` of `profile` can be used, and its log in `logs`, if both are to be
-    /// tried.
+    /// tried; its logger `dies` or not.
     fn home_of(
         &self,
         findings: &mut Findings,
         profile: &Profile,
         home: &Dir,
         logs: Option<&Result<Option<Dir>>>,
+        dies: bool,
     ) {
         if *profile != Profile::Default && logs.is_some() {
             self.may_write(findings, (home, b"."), Found::NoState, home.path());
         }
-        let logger = |it: &Seen| it.slot.as_ref().is_ok_and(|slot| slot.logger.dies());
-        let told = self.seen.iter().any(|it| it.observation.profile == *profile && logger(it));
         // What keeps the logs from being opened was told above, too; and why a logger dies is
         // told by its own check.
-        if let (Some(Ok(Some(logs))), false) = (logs, told) {
+        if let (Some(Ok(Some(logs))), false) = (logs, dies) {
             let name = profile.name().as_bytes();
             self.may_write(findings, (logs, name), Found::NoLog, &logs.path_of(name));
         }
