@@ -179,8 +179,15 @@ fn a_container_that_is_not_reconciled_has_its_dashboard_with_the_groups_all_the_
     let spec = Spec { environment: environment.into(), tree, groups: "2775", ..Spec::default() };
     let container = Container::boot(Volume::new(), spec);
     wait_until("the dashboard", || container.console().contains("dashboard --no-open"));
-    let pid = pid_of(&container, &format!("{SCANDIR_OF_PID_1}/dashboard"));
+    let slot = format!("{SCANDIR_OF_PID_1}/dashboard");
+    let pid = pid_of(&container, &slot);
     assert_eq!(groups(&container, &pid), "44 2775 10000");
+    // A file that is not root's says nothing: not to stay root, either.
+    let forge = "printf '%s\\n' '-u 0 -g 0 -G 0' >$0 && chown hermes $0 && /command/s6-svc -r $1";
+    container.as_root(&["sh", "-c", forge, "/run/hermes-gw.ids.hermes", &slot]).ok();
+    let again = || container.console().matches("dashboard --no-open").count() == 2;
+    wait_until("the dashboard again", again);
+    assert_eq!(groups(&container, &pid_of(&container, &slot)), "44 10000");
 }
 
 #[test]
