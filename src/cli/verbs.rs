@@ -68,10 +68,7 @@ Exit codes: 0 nobody reads it any more, 1 the kernel has no watch left, 102 no s
     Doctor, cmd::doctor::run, (0, 0), "doctor",
     "say what is wrong, why, and what to do about it",
 "Checks the container and prints a line for each finding: ok, warn or FAIL, what was
-checked, what is so, and what to type or to set against it. Looks at who calls, PID 1's
-capabilities, settings, the image, layout and s6-svscan, slots and their loggers,
-capacity, leftovers, room in file systems, homes, ways to become root, the policy and
-what says so, and gateways and loggers that do not stay up. What can be written to is
+checked, what is so, and what to type or to set against it. What can be written to is
 tried, as the user that does it, by a directory that goes at once. Else it changes
 nothing.
 

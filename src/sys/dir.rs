@@ -144,10 +144,10 @@ impl Dir {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
-                let at = names.partition_point(|before| &before[..] < name);
-                names.insert(at, name.to_vec());
+                names.push(name.to_vec());
             }
         }
+        names.sort_unstable();
         Ok(names)
     }
 
