@@ -5,9 +5,9 @@ GW := target/hermes-gw
 # Any stable cargo will do for everyday work; build brings Debian's where there is none.
 CARGO := $(shell command -v cargo || echo /usr/bin/cargo)
 # The tests that boot a container.
-LIVE := status watch doctor logs boot live lifecycle links registration crashes shutdown standby wire tree runtime capabilities
+LIVE := status watch doctor logs boot live lifecycle links registration crashes shutdown standby wire tree runtime capabilities owners
 # Those that are about either layout, run in the user tree.
-LAYOUTS := status watch doctor logs boot crashes faults intents lifecycle links live registration shutdown standby wire runtime capabilities
+LAYOUTS := status watch doctor logs boot crashes faults intents lifecycle links live registration shutdown standby wire runtime capabilities owners
 USER_TREE = HERMES_GW_TEST_TREE=user HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked $(LAYOUTS:%=--test %) \
     -- --skip next_to_nothing # two minutes, and the layout is nothing to it
 TOOLS := s6 execline strace util-linux bsdutils procps jq tzdata
