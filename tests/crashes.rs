@@ -476,8 +476,12 @@ fn two_that_end_each_other_back_off_and_one_is_parked_with_the_reason() {
     let winner = if loser == "one" { "two" } else { "one" };
     let log = log(&container, loser);
     assert!(log.contains("hermes-gw: backing off 2s, 2 deaths: "), "{log}");
-    let shown = gw(&container, &["--json", "status", loser]).stdout;
-    let text = jq(".[0].text", &shown);
+    // Its finish, which has recorded that, may still be at work.
+    let mut text = String::new();
+    wait_until("status to say so", || {
+        text = jq(".[0].text", &gw(&container, &["--json", "status", loser]).stdout);
+        text.starts_with("parked")
+    });
     // It may have been ended before it could say so itself.
     let (how, why) = text.split_once(" (").unwrap();
     assert!(["parked: exit 1", "parked: signal 15"].contains(&how), "{text}");
