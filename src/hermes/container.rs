@@ -10,7 +10,8 @@ use crate::model::capability::Capability;
 use crate::model::tree::Tree;
 use crate::model::values;
 use crate::s6::scandir::CONTROL_FIFO;
-use crate::sys::dir::{self, Dir};
+use crate::sys::dir::Dir;
+use crate::sys::path;
 use crate::sys::{Name, if_there};
 use crate::text::parts;
 
@@ -32,14 +33,14 @@ impl Supervisor {
     /// Detects it, for any uid: s6 needs both signs, so that it is never found by accident. Where
     /// nothing tells what PID 1 is, its s6-svscan is known by its scandir.
     pub(crate) fn detect(proc: &[u8]) -> Result<Supervisor> {
-        let comm = of_process(dir::read_proc(&[proc, b"/1/comm"].concat()))?;
+        let comm = of_process(path::read_proc(&[proc, b"/1/comm"].concat()))?;
         let is_s6_svscan = || match comm {
             Some(comm) => Ok(comm.trim_ascii_end() == b"s6-svscan"),
             None => is_scanned(),
         };
-        Ok(if dir::is_dir(b"/run/s6/basedir")? && is_s6_svscan()? {
+        Ok(if path::is_dir(b"/run/s6/basedir")? && is_s6_svscan()? {
             Supervisor::S6
-        } else if dir::is_dir(b"/run/systemd/system")? {
+        } else if path::is_dir(b"/run/systemd/system")? {
             Supervisor::Systemd
         } else {
             Supervisor::None

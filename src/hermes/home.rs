@@ -8,8 +8,9 @@ use super::state_file;
 use crate::error::{Error, Kind, Result};
 use crate::model::intent::LastKnown;
 use crate::model::profile::Profile;
-use crate::sys::dir::{self, Dir};
+use crate::sys::dir::Dir;
 use crate::sys::meta::FileKind;
+use crate::sys::path;
 use crate::sys::{Name, if_there, if_usable};
 use crate::text::Shown;
 
@@ -100,7 +101,7 @@ pub(crate) fn is_twin_of(other: &[u8]) -> String {
 impl Homes {
     /// Opens the root home, and what is below it.
     pub(crate) fn open(root: &[u8]) -> Result<Homes> {
-        let root = Dir::open(root).map_err(|error| match dir::impassable(root) {
+        let root = Dir::open(root).map_err(|error| match path::impassable(root) {
             Some(at) if error.kind == Kind::Denied => {
                 error.hint(&format!("{} may not be passed", Shown(at)))
             }

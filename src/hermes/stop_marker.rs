@@ -2,7 +2,8 @@
 
 use crate::error::Result;
 use crate::model::{calendar, values};
-use crate::sys::dir::{self, Dir};
+use crate::sys::dir::Dir;
+use crate::sys::path;
 use crate::sys::{self, clock};
 use crate::text::parts;
 
@@ -33,7 +34,7 @@ pub(crate) fn take_back(home: &Dir) -> Result<()> {
 /// /proc/PID/stat, even where the process's name has spaces in it. One that has gone
 /// has none, nor one that this user may not look at: the marker then goes by the PID alone.
 fn start_time(pid: u64) -> Option<u64> {
-    let stat = dir::read_proc(format!("/proc/{pid}/stat").as_bytes()).ok()?;
+    let stat = path::read_proc(format!("/proc/{pid}/stat").as_bytes()).ok()?;
     values::digits(parts(&stat, b' ').nth(21)?)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::model::calendar::{self, DAY};
-use crate::sys::dir::read_followed;
+use crate::sys::path::read_followed;
 
 /// Where zone files are.
 const ZONES: &[u8] = b"/usr/share/zoneinfo/";

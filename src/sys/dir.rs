@@ -1,10 +1,10 @@
 //! Open directories, and what is read in them.
 //!
 //! Every operation is relative to an open directory, takes one path component or a path of
-//! our own making, and follows no symbolic link. Only [`Dir::open`], [`is_dir`] and
-//! [`read_followed`], for paths that the image's author chose, follow them, and
-//! [`Dir::read_followed`], [`Dir::dir_followed`] and [`Dir::look_followed`], for what may well be
-//! a link and is looked at as nobody but the gateways' user.
+//! our own making, and follows no symbolic link. Only [`Dir::open`], for paths
+//! that the image's author chose, follows them, and [`Dir::read_followed`],
+//! [`Dir::dir_followed`] and [`Dir::look_followed`], for what may well be a link and is looked at
+//! as nobody but the gateways' user.
 
 use super::meta::{FileKind, Meta};
 use super::poll::{Fifo, FifoWriter};
@@ -366,62 +366,15 @@ impl Opened {
     }
 }
 
-/// Whether there is a directory at `path`, or a link to one; in one call, for each verb asks.
-pub(crate) fn is_dir(path: &[u8]) -> Result<bool> {
-    let looked = look_at(fs::CWD, path, AtFlags::empty());
-    let meta = looked.map_err(|errno| failed("look at", path, errno))?;
-    Ok(meta.is_some_and(|meta| meta.kind == FileKind::Directory))
-}
-
 #[inline(never)]
-fn look_at(dir: BorrowedFd<'_>, path: &[u8], flags: AtFlags) -> rustix::io::Result<Option<Meta>> {
+pub(super) fn look_at(
+    dir: BorrowedFd<'_>,
+    path: &[u8],
+    flags: AtFlags,
+) -> rustix::io::Result<Option<Meta>> {
     match fs::statat(dir, &*c(path), flags) {
         Ok(stat) => Ok(Some(Meta::from(&stat))),
         Err(Errno::NOENT) => Ok(None),
         Err(errno) => Err(errno),
     }
-}
-
-/// The first directory on the way to `path` that this user may not pass.
-pub(crate) fn impassable(path: &[u8]) -> Option<&[u8]> {
-    // To look at anything in it takes to pass it.
-    above(path, &|at| is_dir(at).is_err_and(|error| error.kind == Kind::Denied))
-}
-
-/// The first directory on the way to `path` that this user may write to.
-pub(crate) fn writable(path: &[u8]) -> Option<&[u8]> {
-    // The process's ids are all the same: the real ones, which count here, too.
-    let may = |at: &[u8]| fs::accessat(fs::CWD, &*c(at), fs::Access::WRITE_OK, AtFlags::empty());
-    above(path, &|at| may(at).is_ok())
-}
-
-/// The first directory above `path` that `is` so.
-#[inline(never)]
-fn above<'a>(path: &'a [u8], is: &dyn Fn(&[u8]) -> bool) -> Option<&'a [u8]> {
-    let at = |at: &usize| path[*at] == b'/' && is(&[&path[..*at], b"/."].concat());
-    (0..path.len()).find(at).map(|at| &path[..at])
-}
-
-/// The whole of the file at `path` in /proc, which the kernel gives as one piece: a read that does
-/// not fill its buffer is the last.
-#[inline(never)]
-pub(crate) fn read_proc(path: &[u8]) -> Result<Vec<u8>> {
-    let failed = |errno| failed("read", path, errno);
-    let fd =
-        fs::open(&*c(path), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
-    let (mut content, mut buffer) = (Vec::new(), [0; 4096]);
-    loop {
-        // No signal interrupts it.
-        let length = rustix::io::read(&fd, &mut buffer).map_err(failed)?;
-        content.extend_from_slice(&buffer[..length]);
-        if length < buffer.len() {
-            return Ok(content);
-        }
-    }
-}
-
-/// The whole of the regular file at the absolute `path`, which the image's author chose:
-/// symbolic links are followed. Else it is [`Dir::read`].
-pub(crate) fn read_followed(path: &[u8], limit: usize) -> Result<Vec<u8>> {
-    Dir::open(b"/")?.read_followed(path.strip_prefix(b"/").unwrap_or(path), limit)
 }

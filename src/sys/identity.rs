@@ -1,8 +1,8 @@
 //! Who this process is, and who the gateways' user is: by the image's user database, and by the
 //! groups that the container's runtime has given PID 1.
 
-use super::dir::{self, Dir};
-use super::{if_there, not_permitted};
+use super::dir::Dir;
+use super::{if_there, not_permitted, path};
 use crate::error::{Error, Kind, Result};
 use crate::model::capability::Capability;
 use crate::model::values;
@@ -81,7 +81,7 @@ pub(crate) fn look_up(name: &[u8]) -> Result<Ids> {
     let passwd = etc.read(b"passwd", MAX_DATABASE)?;
     // An image without /etc/group has no supplementary groups.
     let group = if_there(etc.read(b"group", MAX_DATABASE))?.unwrap_or_default();
-    let (init, flaw) = match dir::read_proc(b"/proc/1/status") {
+    let (init, flaw) = match path::read_proc(b"/proc/1/status") {
         Ok(status) => (status, None),
         Err(error) => (Vec::new(), Some(error.hint("PID 1's groups are not known"))),
     };

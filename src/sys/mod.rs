@@ -7,6 +7,7 @@ pub(crate) mod identity;
 pub(crate) mod inotify;
 pub(crate) mod lock;
 pub(crate) mod meta;
+pub(crate) mod path;
 pub(crate) mod poll;
 pub(crate) mod print;
 pub(crate) mod process;

@@ -9,9 +9,10 @@ use crate::model::backoff::Exit;
 use crate::model::observation::State;
 use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::Profile;
-use crate::sys::dir::{self, Dir};
+use crate::sys::dir::Dir;
 use crate::sys::if_there;
 use crate::sys::meta::FileKind;
+use crate::sys::path;
 use crate::text::shell_word;
 
 /// From so many deaths on, a gateway that is up is one that does not stay up.
@@ -28,7 +29,7 @@ impl Doctor<'_> {
         let homes = match self.context.homes() {
             Ok(homes) => homes,
             Err(error) => {
-                let remedy = match dir::impassable(root) {
+                let remedy = match path::impassable(root) {
                     Some(at) => ["as root: chmod a+x ", &shell_word(at)].concat(),
                     None => "HERMES_HOME=DIR".into(),
                 };

@@ -6,8 +6,9 @@ use crate::error::Result;
 use crate::gateway::slots::EXECUTABLE;
 use crate::model::tree::Tree;
 use crate::settings::CONTAINER_ENVIRONMENT;
-use crate::sys::dir::{self, Dir};
+use crate::sys::dir::Dir;
 use crate::sys::if_there;
+use crate::sys::path;
 use crate::text::parts;
 
 /// More than any PATH has, in bytes.
@@ -51,7 +52,7 @@ fn ways_to_root(user: &str, findings: &mut Findings) -> Result<()> {
         }
         // What does not begin at the root is wherever who calls is. Who may write to a directory
         // above it decides what is there, too.
-        if !part.starts_with(b"/") || dir::writable(&[part, b"/"].concat()).is_some() {
+        if !part.starts_with(b"/") || path::writable(&[part, b"/"].concat()).is_some() {
             findings.add(Found::RootByPath, &[user.as_bytes(), part]);
         }
     }

@@ -1,6 +1,8 @@
 //! `reconcile`: observe → plan → apply → say.
 
+mod actions;
 mod report;
+mod skip;
 
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -23,6 +25,7 @@ use crate::sys::identity;
 use crate::sys::inotify::Watches;
 use crate::sys::{self, Name, clock};
 use crate::text::Shown;
+use actions::{fail, profiles};
 
 /// So many homes stay open between the look at them and what is done in them, if that leaves
 /// half of the descriptors.
@@ -55,30 +58,6 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     }
 }
 
-/// Says that nothing is done, and why.
-fn skip(context: &Context, why: &str) -> Result<()> {
-    let output = &context.output;
-    match (output.json, output.verbosity) {
-        (true, _) => {
-            output.warn_of(&["skipped: ", why].concat());
-            output.say("[]\n")
-        }
-        (false, Verbosity::Quiet) => Ok(()),
-        (false, _) => output.say(&["reconcile: skipped: ", why, "\n"].concat()),
-    }
-}
-
-/// Why this container is not to be reconciled at all, if so.
-fn reason_to_skip(skipped: bool, role: Role) -> Option<String> {
-    match role {
-        _ if skipped => Some("HERMES_GW_SKIP_RECONCILE is set".into()),
-        Role::NoGateways(word) => {
-            Some(["this container runs hermes ", word, "; another one runs the gateways"].concat())
-        }
-        _ => None,
-    }
-}
-
 impl<'a> Run<'a> {
     /// Opens what it needs; `None` if this container is not to be reconciled, which is said.
     pub(super) fn open(context: &'a Context) -> Result<Option<Box<Run<'a>>>> {
@@ -87,13 +66,13 @@ impl<'a> Run<'a> {
         context.warn_of_settings();
         let role = Role::detect(PROC)?;
         let (boot, dry) = (options.has(Opt::Boot), options.has(Opt::DryRun));
-        if let Some(why) = reason_to_skip(skipped, role) {
+        if let Some(why) = skip::reason(skipped, role) {
             if boot && !dry {
                 // The dashboard may run all the same.
                 let left = context.drop_root(&mut |ids| access::leave_ids(context, ids));
                 context.output.warn_unless(left);
             }
-            return skip(context, &why).map(|()| None);
+            return skip::say(context, &why).map(|()| None);
         }
         if boot && !dry && identity::is_root() && role.is_default(settings.no_supervise) {
             context.output.warn_unless(container::note_main_is_default());
@@ -400,26 +379,6 @@ impl<'a> Run<'a> {
                 output.say(&output::array(&rows))
             }
             (_, false) => output.say(&report::lines(actions)),
-        }
-    }
-}
-
-/// The profiles of those actions that are `such`.
-fn profiles(actions: &[Action], such: &dyn Fn(&Action) -> bool) -> Vec<Profile> {
-    let mut profiles = Vec::new();
-    for action in actions {
-        if let (Ok(profile), true) = (&action.profile, such(action)) {
-            profiles.push(profile.clone());
-        }
-    }
-    profiles
-}
-
-/// Notes that the action for `profile` has failed.
-fn fail(actions: &mut [Action], profile: &Profile, why: &str) {
-    for action in actions {
-        if matches!(&action.profile, Ok(it) if it == profile) {
-            action.fail(why.into());
         }
     }
 }

@@ -1,0 +1,58 @@
+//! What is asked of whole paths, which the image's author chose: symbolic links are followed.
+
+use super::dir::{Dir, look_at};
+use super::meta::FileKind;
+use super::{c, failed};
+use crate::error::{Kind, Result};
+use rustix::fs::{self, AtFlags, Mode, OFlags};
+
+/// Whether there is a directory at `path`, or a link to one; in one call, for each verb asks.
+pub(crate) fn is_dir(path: &[u8]) -> Result<bool> {
+    let looked = look_at(fs::CWD, path, AtFlags::empty());
+    let meta = looked.map_err(|errno| failed("look at", path, errno))?;
+    Ok(meta.is_some_and(|meta| meta.kind == FileKind::Directory))
+}
+
+/// The first directory on the way to `path` that this user may not pass.
+pub(crate) fn impassable(path: &[u8]) -> Option<&[u8]> {
+    // To look at anything in it takes to pass it.
+    above(path, &|at| is_dir(at).is_err_and(|error| error.kind == Kind::Denied))
+}
+
+/// The first directory on the way to `path` that this user may write to.
+pub(crate) fn writable(path: &[u8]) -> Option<&[u8]> {
+    // The process's ids are all the same: the real ones, which count here, too.
+    let may = |at: &[u8]| fs::accessat(fs::CWD, &*c(at), fs::Access::WRITE_OK, AtFlags::empty());
+    above(path, &|at| may(at).is_ok())
+}
+
+/// The first directory above `path` that `is` so.
+#[inline(never)]
+fn above<'a>(path: &'a [u8], is: &dyn Fn(&[u8]) -> bool) -> Option<&'a [u8]> {
+    let at = |at: &usize| path[*at] == b'/' && is(&[&path[..*at], b"/."].concat());
+    (0..path.len()).find(at).map(|at| &path[..at])
+}
+
+/// The whole of the file at `path` in /proc, which the kernel gives as one piece: a read that does
+/// not fill its buffer is the last.
+#[inline(never)]
+pub(crate) fn read_proc(path: &[u8]) -> Result<Vec<u8>> {
+    let failed = |errno| failed("read", path, errno);
+    let fd =
+        fs::open(&*c(path), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+    let (mut content, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        // No signal interrupts it.
+        let length = rustix::io::read(&fd, &mut buffer).map_err(failed)?;
+        content.extend_from_slice(&buffer[..length]);
+        if length < buffer.len() {
+            return Ok(content);
+        }
+    }
+}
+
+/// The whole of the regular file at the absolute `path`, which the image's author chose:
+/// symbolic links are followed. Else it is [`Dir::read`].
+pub(crate) fn read_followed(path: &[u8], limit: usize) -> Result<Vec<u8>> {
+    Dir::open(b"/")?.read_followed(path.strip_prefix(b"/").unwrap_or(path), limit)
+}
