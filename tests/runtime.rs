@@ -234,6 +234,8 @@ fn everything_works_under(hidepid: u8) {
         Tree::User => "6, each on its slot",
     };
     assert_eq!(doctor_of(&doctor, "supervisors"), supervisors);
+    // What it cannot see it does not call fine.
+    assert_eq!(doctor_of(&doctor, "capability"), "not looked at");
     let stranger = container.as_stranger(&[GW, "detect"]);
     assert_eq!((stranger.code, stranger.stdout.as_str()), (0, "s6\n"));
     // Without a FIFO that s6-svscan reads it is none.

@@ -7,12 +7,14 @@ use crate::sys::identity;
 
 impl Doctor<'_> {
     pub(super) fn capabilities(&self, findings: &mut Findings) {
-        // That /proc cannot be read is told by other checks.
-        let init = Process::of(1).unwrap_or_default();
+        // Where /proc hides it nothing is known; that it cannot be read is told by other checks.
+        let Ok(Some(init)) = Process::of(1) else {
+            return findings.add_plain(Found::NotLookedAt);
+        };
         let uid = identity::look_up(&self.place.user).map_or(u64::MAX, |ids| ids.uid.into());
         for capability in Capability::ALL {
             // Where it is not root, nobody is; where gateways are root too, it needs none.
-            if init.is_some_and(|it| it.uid() == 0 && !it.may(capability, uid)) {
+            if init.uid() == 0 && !init.may(capability, uid) {
                 // hermes-gw does without.
                 let warns = capability == Capability::Kill;
                 let found = if warns { Found::Warns } else { Found::Fails };
