@@ -3,9 +3,12 @@
 mod support;
 
 use std::fs;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use support::{Volume, binary};
 
 /// A home and an empty directory as scandir.
@@ -596,6 +599,53 @@ fn a_reader_that_goes_away_is_no_error() {
     let mut command = scene.command(&["reconcile", "--boot"]);
     assert!(command.stdout(writer).stderr(std::process::Stdio::null()).status().unwrap().success());
     assert!(!scene.starts("p199"));
+}
+
+/// One end of a connection that does not block, and is full; and the other.
+fn full() -> (UnixStream, UnixStream) {
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    while ours.write(&[b'.'; 4096]).is_ok() {}
+    while ours.write(b".").is_ok() {}
+    (ours, theirs)
+}
+
+#[test]
+fn a_stdout_that_does_not_block_is_waited_for() {
+    let scene = Scene::new();
+    let (stdout, mut reader) = full();
+    let mut command = scene.command(&["reconcile", "--boot"]);
+    let mut child = command.stdout(OwnedFd::from(stdout)).spawn().unwrap();
+    drop(command);
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert!(child.wait().unwrap().success());
+    let said = text.trim_start_matches('.');
+    assert_eq!(said, "reconcile: profile=default prior_state=none action=registered\n");
+}
+
+#[test]
+fn a_stderr_that_nobody_reads_is_waited_for_once() {
+    let scene = Scene::new();
+    for i in 0..5 {
+        scene.volume.profile(&format!("p{i}")).with_state(&format!("p{i}"), "{");
+    }
+    let (stderr, reader) = full();
+    let trace = scene.volume.path().join("trace");
+    let like = scene.command(&["reconcile", "--boot"]);
+    let mut command = Command::new("strace");
+    command.args(["-e", "trace=poll,ppoll", "-o"]).arg(&trace).arg(binary()).args(like.get_args());
+    command.env_clear().envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let status = command.stderr(OwnedFd::from(stderr)).stdout(Stdio::null()).status().unwrap();
+    drop(reader);
+    assert!(status.success(), "{status:?} {}", fs::read_to_string(&trace).unwrap_or_default());
+    let trace = fs::read_to_string(trace).unwrap();
+    let waits: Vec<_> =
+        trace.lines().filter(|line| line.contains("[{fd=2, events=POLLOUT}]")).collect();
+    assert_eq!(waits.len(), 5, "{trace}");
+    assert!(waits.iter().all(|line| line.contains("(Timeout)")), "{trace}");
+    let whole = waits.iter().filter(|line| line.contains("{tv_sec=1, tv_nsec=0}")).count();
+    assert_eq!(whole, 1, "{trace}");
 }
 
 #[test]

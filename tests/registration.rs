@@ -573,6 +573,44 @@ fn hooks_register_down_and_unregister_and_never_fail() {
 }
 
 #[test]
+fn a_lock_that_is_never_let_go_is_waited_for_so_long_and_its_holder_named() {
+    let container = Container::boot(Volume::new(), Spec::default());
+    container.volume().profile("one").give(support::HERMES);
+    let lock = "/run/service/.hermes-gw.lock";
+    // Whoever may write into the scandir can hold it.
+    let mut holder = container.hermes_command(&["flock", lock, "sleep", "1000"]).spawn().unwrap();
+    let free = ["flock", "-n", lock, "true"];
+    wait_until("hermes to hold the lock", || !container.as_hermes(&free).succeeded());
+    let run = |verb: &[&str]| {
+        let mut command = container.root_command(&[&["/command/hermes-gw"], verb].concat());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let boot: &[&str] = &["reconcile", "--boot"];
+    let table: [(&[&str], i32); 6] = [
+        (&["reconcile"], 99),
+        (&["register", "one"], 99),
+        (&["start", "one"], 99),
+        (&["unregister", "default", "--timeout", "1.5"], 99),
+        (&["hook", "profile-create", "one"], 0),
+        (boot, 0),
+    ];
+    // Side by side: each waits for as long as it may.
+    let running: Vec<_> = table.iter().map(|(verb, code)| (verb, code, run(verb))).collect();
+    for (verb, code, child) in running {
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(*code), "{verb:?}: {stderr}");
+        let held = "hermes-gw/service/.hermes-gw.lock: another process holds the lock: process ";
+        let held = if container.is_root_tree() { &held["hermes-gw/".len()..] } else { held };
+        assert!(stderr.contains(held) && stderr.contains(" (flock)"), "{verb:?}: {stderr}");
+    }
+    // A boot makes what is missing all the same.
+    assert!(container.inside(&slot("one")).join("run").exists());
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+}
+
+#[test]
 fn slots_whose_profile_is_gone_are_pruned_when_asked() {
     let volume = Volume::new();
     volume.wanted("kept", "running").wanted("gone", "running").wanted("linked", "stopped");

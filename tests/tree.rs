@@ -215,6 +215,37 @@ fn a_restart_finds_nothing_of_the_tree_before_it_where_run_outlives_it() {
 }
 
 #[test]
+fn a_tree_that_was_half_cleared_is_cleared_by_the_next_run() {
+    for killed_at in 1..=4 {
+        let volume = Volume::new();
+        volume.wanted("gone", "running");
+        let mut container = Container::new(volume, Spec { tree: Tree::User, ..Spec::default() });
+        container.keep_run();
+        container.start();
+        container.wait_up("gone");
+        container.kill();
+        fs::remove_dir_all(container.volume().home("gone")).unwrap();
+        // A slot has some files; its directories go last.
+        let script = container.root().join("etc/cont-init.d/01-killed");
+        let at = 1 + (killed_at - 1) * 12;
+        let text = format!(
+            "#!/bin/sh\nstrace -qq -o /dev/null -e inject=unlinkat:signal=KILL:when={at} \
+             /command/hermes-gw reconcile --boot\necho killed at {at}: $?\n\
+             [ ! -e /run/s6/hermes-gw/cleared ] || echo noted\n"
+        );
+        fs::write(&script, text).unwrap();
+        fs::set_permissions(script, fs::Permissions::from_mode(0o755)).unwrap();
+        container.start();
+        let killed = format!("killed at {at}: 137\n");
+        wait_until(&killed, || container.console().contains(&killed));
+        wait_whole(&container, 1, &[]);
+        assert_eq!(gw(&container, &["list"]).ok(), "default\n", "killed at {at}");
+        let console = container.console();
+        assert!(!console.contains("noted"), "{console}");
+    }
+}
+
+#[test]
 fn nothing_that_hermes_puts_on_the_path_runs_as_root() {
     let volume = Volume::new();
     volume.wanted("one", "running");

@@ -2,7 +2,7 @@
 
 use super::reconcile::Run;
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::gateway::standby;
 use crate::sys::clock::Deadline;
 use crate::sys::poll;
@@ -22,7 +22,14 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     loop {
         // Watched before it is looked at: nothing that happens in between is missed.
         let begins = run.watch_loggers();
-        let (waiting, well) = run.take_over()?;
+        let (waiting, well) = match run.take_over() {
+            // Who holds the lock on changes will let it go.
+            Err(error) if error.kind == Kind::TimedOut => {
+                context.output.warn(error);
+                (Vec::new(), false)
+            }
+            done => done?,
+        };
         let deadline = match (well, waiting.is_empty()) {
             (false, _) => Deadline::after(RETRY),
             (true, true) => linger,

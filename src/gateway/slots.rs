@@ -1,6 +1,7 @@
 //! The gateways' slots in a scandir: which there are, how many fit, and the lock on changes.
 
 use crate::error::{Error, Kind, Result};
+use crate::hermes::locks;
 use crate::model::profile::{self, PREFIX, Profile};
 use crate::model::tree::Tree;
 use crate::s6::scandir::ScanDir;
@@ -9,6 +10,7 @@ use crate::sys::dir::Dir;
 use crate::sys::lock::Lock;
 use crate::sys::meta::FileKind;
 use crate::sys::{self, Name};
+use std::time::Duration;
 
 /// Ours, and not s6-svscan's: it serialises changes to the scandir.
 const LOCK: &[u8] = b".hermes-gw.lock";
@@ -68,10 +70,11 @@ impl Slots {
         }
     }
 
-    /// Waits for the lock that every change to the scandir is made under; `waiting` is called
-    /// if somebody holds it.
-    pub(crate) fn lock(&self, waiting: &dyn Fn()) -> Result<Lock> {
-        self.dir().lock(LOCK, waiting)
+    /// Takes the lock that every change to the scandir is made under. If somebody holds it,
+    /// `waiting` is called, and it is waited for `time` at most; the error names who holds it.
+    pub(crate) fn lock(&self, time: Duration, waiting: &dyn Fn()) -> Result<Lock> {
+        let lock = self.dir().lock(LOCK, time, waiting);
+        lock.map_err(|error| locks::name_holder(error, self.dir().look(LOCK)))
     }
 
     /// Whether somebody has the lock: what is there may not stay as it is.

@@ -12,13 +12,15 @@ use crate::text::parts;
 /// s6-overlay empties this directory, and PID 1's scandir, when a container starts, whether
 /// or not the rest of /run outlives a restart.
 const OF_THIS_BOOT: &[u8] = b"/run/s6";
-/// There once this boot has met the scandir of the user's tree.
-const MET: &[u8] = b"hermes-gw";
+/// The user tree's own directory there, and what is in it once this boot has cleared the
+/// scandir.
+const OURS: &[u8] = b"hermes-gw";
+const CLEARED: &[u8] = b"cleared";
 
 /// Makes the scandir at `path`, with the directory that it is in, if they are not there yet;
-/// it belongs to `to`, or to who calls. Whether what it holds is from before this boot: then
-/// nobody runs it, and it is to be [cleared](clear).
-pub(crate) fn make(path: &[u8], to: Option<&Ids>) -> Result<bool> {
+/// it belongs to `to`, or to who calls. If this boot has not [cleared](clear) it yet: where that
+/// is noted.
+pub(crate) fn make(path: &[u8], to: Option<&Ids>) -> Result<Option<Dir>> {
     let (parent, name) = split(path);
     let (way, last) = split(parent);
     // Root is not to make anything where a link of the user's leads.
@@ -31,35 +33,41 @@ pub(crate) fn make(path: &[u8], to: Option<&Ids>) -> Result<bool> {
         above.make_dir(last, 0o755)?;
     }
     let parent = above.dir(last)?;
-    let first = is_first_of_this_boot()?;
-    if parent.kind(name)?.is_some() {
-        return Ok(first);
+    if parent.kind(name)?.is_none() {
+        parent.make_dir(name, 0o755)?;
+        to.map_or(Ok(()), |to| parent.dir(name)?.give(to, None))?;
     }
-    parent.make_dir(name, 0o755)?;
-    to.map_or(Ok(()), |to| parent.dir(name)?.give(to, None))?;
-    Ok(false)
+    uncleared(to)
 }
 
-/// Whether this is the first call of this boot. Who may not write there is not the boot.
-fn is_first_of_this_boot() -> Result<bool> {
-    let Some(run) = if_there(Dir::open(OF_THIS_BOOT))? else { return Ok(false) };
-    match run.make_dir(MET, 0o755) {
-        Ok(()) => Ok(true),
-        Err(error) if matches!(error.kind, Kind::Exists | Kind::Denied) => Ok(false),
-        Err(error) => Err(error),
+/// Where it is noted, by `to`, that this boot has cleared the scandir; `None` if it has.
+fn uncleared(to: Option<&Ids>) -> Result<Option<Dir>> {
+    let Some(run) = if_there(Dir::open(OF_THIS_BOOT))? else { return Ok(None) };
+    match run.make_dir(OURS, 0o755) {
+        // Who may not write there is not the boot.
+        Err(error) if error.kind == Kind::Denied => return Ok(None),
+        Err(error) if error.kind != Kind::Exists => return Err(error),
+        _ => {}
     }
+    let ours = run.dir(OURS)?;
+    if ours.kind(CLEARED)?.is_some() {
+        return Ok(None);
+    }
+    to.map_or(Ok(()), |to| ours.give(to, None))?;
+    Ok(Some(ours))
 }
 
-/// Removes what s6-svscan and hermes-gw made in the scandir; what stays is returned with the
-/// reason. Nothing else goes: a home may be called a scandir by mistake.
-pub(crate) fn clear(slots: &Slots) -> Errors {
+/// Removes what s6-svscan and hermes-gw made in the scandir before this boot, and notes `at`
+/// that it was done; what stays is returned with the reason. Nothing else goes: a home may be
+/// called a scandir by mistake.
+pub(crate) fn clear(slots: &Slots, at: &Dir) -> Result<Errors> {
     let dir = slots.dir();
-    let names = match dir.names() {
-        Ok(names) => names,
-        Err(error) => return vec![error],
-    };
     let mut failures = Vec::new();
-    for name in &names {
+    // What an s6-svscan runs is of this boot.
+    let names = if slots.scandir.is_scanned()? { Vec::new() } else { dir.names()? };
+    // Slots go before s6-svscan's own directory: while that is there, who starts s6-svscan has
+    // the scandir cleared first.
+    for name in names.iter().rev() {
         let removed = match dir.kind(name) {
             Ok(kind) if is_ours(name) && kind == Some(FileKind::Directory) => dir.remove_tree(name),
             Ok(_) if name == CONTROL_DIR => dir.remove_tree(name),
@@ -67,5 +75,7 @@ pub(crate) fn clear(slots: &Slots) -> Errors {
         };
         failures.extend(removed.err());
     }
-    failures
+    // Only now: whoever is killed before does it again.
+    at.make_dir(CLEARED, 0o755)?;
+    Ok(failures)
 }

@@ -6,13 +6,14 @@
 //! the gateway's first line until its container has ended, also while the gateway is down.
 
 use super::container::PROC;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::model::observation::Holder;
 use crate::model::values;
 use crate::sys::dir::{Dir, File};
 use crate::sys::inotify::Watches;
+use crate::sys::meta::Meta;
 use crate::sys::{Name, if_usable};
-use crate::text::parts;
+use crate::text::{Shown, parts};
 
 const GATEWAY_LOCK: &[u8] = b"gateway.lock";
 const LOG_LOCK: &[u8] = b"lock";
@@ -20,6 +21,8 @@ const LOG_LOCK: &[u8] = b"lock";
 const LOCKS: &[u8] = b"locks";
 /// More than /proc/locks has on any machine that still works, in bytes.
 const MAX_LOCKS: usize = 1 << 20;
+/// The kernel cuts the name of a command at 15 bytes.
+const MAX_COMM: usize = 64;
 
 /// The locks of one profile that are there, open.
 #[derive(Debug, Default)]
@@ -137,6 +140,23 @@ fn pid_of_flock(inode: u64) -> Result<Option<u64>> {
         }
     }
     Ok(None)
+}
+
+/// Adds to the error of a lock that was waited for in vain who holds it, as far as that is seen:
+/// the lock is a flock(2) on the file that `found` is of.
+pub(crate) fn name_holder(error: Box<Error>, found: Result<Option<Meta>>) -> Box<Error> {
+    let holder = || -> Result<Option<String>> {
+        let Some(meta) = found? else { return Ok(None) };
+        let Some(pid) = pid_of_flock(meta.inode)? else { return Ok(None) };
+        let pid = pid.to_string();
+        let comm = Dir::open(PROC)?.dir(pid.as_bytes())?.read(b"comm", MAX_COMM)?;
+        Ok(Some(format!("process {pid} ({})", Shown(comm.trim_ascii_end()))))
+    };
+    match (error.kind, holder()) {
+        (Kind::TimedOut, Ok(Some(holder))) => error.hint(&holder),
+        // One of another container, or of another user where /proc hides it, has no name.
+        _ => error,
+    }
 }
 
 /// Whether a descriptor of process `pid` holds the flock(2) on a file with this inode. Another

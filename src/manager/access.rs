@@ -22,6 +22,7 @@ use crate::sys::identity::Ids;
 use crate::sys::lock::Lock;
 use crate::sys::{self, identity, if_there};
 use crate::text::contains;
+use std::time::Duration;
 
 /// How much a verb does as root before it becomes the gateways' user; each more than the one
 /// before.
@@ -38,6 +39,8 @@ pub(crate) enum Privilege {
     Boot,
 }
 
+/// How long the lock on changes is waited for.
+const LOCK: Duration = Duration::from_secs(10);
 /// Where s6-rc keeps the service directories of the image's static services.
 const STATIC_SERVICES: &[u8] = b"/run/s6-rc/servicedirs";
 /// How the names begin of those that stay root's: s6-overlay's own, and the one that runs the
@@ -53,14 +56,14 @@ pub(crate) struct S6<'a> {
 impl<'a> S6<'a> {
     /// Opens the scandir, and drops root where `privilege` asks for it.
     pub(crate) fn open(context: &'a Context, privilege: Privilege) -> Result<S6<'a>> {
-        let (mut opened, mut stale) = (None, false);
+        let (mut opened, mut uncleared) = (None, None);
         let mut as_root = |ids: Option<&Ids>| {
             let place = context.settings.place()?;
             if privilege >= Privilege::Register {
                 context.output.warn_unless(leave_ids(context, ids));
             }
             if privilege == Privilege::Boot && place.tree == Tree::User {
-                stale = user_tree::make(&place.scandir, ids)?;
+                uncleared = user_tree::make(&place.scandir, ids)?;
             }
             let slots = opened.insert(context.slots()?);
             if privilege >= Privilege::Register {
@@ -79,8 +82,8 @@ impl<'a> S6<'a> {
             context.drop_root(&mut as_root)?;
         }
         let slots = opened.map_or_else(|| context.slots(), Ok)?;
-        if stale {
-            context.output.warn_all(&user_tree::clear(&slots));
+        if let Some(at) = uncleared {
+            context.output.warn_all(&user_tree::clear(&slots, &at)?);
         }
         Ok(S6 { context, slots })
     }
@@ -187,9 +190,14 @@ impl<'a> S6<'a> {
         }
     }
 
-    /// The lock on changes to the scandir.
+    /// The lock on changes to the scandir. Who may write there can hold it for ever, so it is
+    /// not waited for for ever.
+    ///
+    /// # Errors
+    /// [`Kind::TimedOut`] after `--timeout`, where the verb has one; else after 10 seconds.
     pub(crate) fn lock(&self) -> Result<Lock> {
-        self.slots.lock(&|| {
+        let time = self.context.options.timeout.unwrap_or(LOCK);
+        self.slots.lock(time, &|| {
             self.context.output.warn_of("waiting for another hermes-gw that changes the scandir");
         })
     }

@@ -22,9 +22,19 @@ use std::time::Duration;
 const START_UP: Timeout = Timeout::After(Duration::from_secs(5));
 
 impl S6<'_> {
-    /// Registers under the lock, and waits until the slot is supervised; whether it is new, and
-    /// this container's to start.
+    /// Registers, and waits until the slot is supervised; whether it is new, and this
+    /// container's to start.
     fn register_only(&self, profile: &Profile, how: &Registration<'_>) -> Result<bool> {
+        let (new, elsewhere) = self.register_locked(profile, how)?;
+        if elsewhere {
+            self.context.output.tell(profile.name(), STANDING_BY)?;
+        }
+        Ok(new && !elsewhere)
+    }
+
+    /// The same, under the lock, where nothing is said; whether it is new, and whether another
+    /// container has it.
+    fn register_locked(&self, profile: &Profile, how: &Registration<'_>) -> Result<(bool, bool)> {
         const WHAT: &str = "register gateway";
         let settings = &self.context.settings;
         let user = &settings.place()?.user;
@@ -49,20 +59,19 @@ impl S6<'_> {
             let rest = Rest { down: how.down, standing_by: elsewhere };
             slot::publish(dir, profile, user, how.environment, rest, &mut Batch::default())?;
             if elsewhere {
-                self.context.output.tell(profile.name(), STANDING_BY)?;
                 standby::wake();
             }
         } else {
             let service = self.slots.service(profile)?;
             self.make_ours(profile, &service, true);
             if service.is_supervised()? {
-                return Ok(false);
+                return Ok((false, false));
             }
         }
         let one = slice::from_ref(profile);
         let adopted = adopt::adopt(&self.slots, one, user, settings.services_max);
         let error = match adopted.and_then(|mut adopted| adopted.pop().unwrap_or(Ok(false))) {
-            Ok(true) => return Ok(new && !elsewhere),
+            Ok(true) => return Ok((new, elsewhere)),
             Ok(false) => {
                 self.failed(WHAT, profile, Kind::Unsupervised, &adopt::why_not(&self.slots))
             }

@@ -3,13 +3,19 @@
 use super::clock::Deadline;
 use super::dir::{Dir, File, OPEN_FILE};
 use super::poll::wait_until;
-use super::{failed, if_usable, retry};
+use super::{failed, if_usable};
 use crate::error::{Error, Kind, Result};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
+
+/// How often it is tried to take what somebody holds: nothing tells that a lock is free.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// What is done, for errors.
+const WHAT: &str = "lock";
 
 /// An exclusive lock, released when dropped or when the holder dies.
 #[derive(Debug)]
@@ -18,18 +24,14 @@ pub(crate) struct Lock {
 }
 
 impl Dir {
-    /// Takes the exclusive lock on the file `name`; `waiting` is called if somebody holds it.
-    pub(crate) fn lock(&self, name: &[u8], waiting: &dyn Fn()) -> Result<Lock> {
-        const WHAT: &str = "lock";
+    /// Takes the exclusive lock on the file `name`. If somebody holds it, `waiting` is called,
+    /// and it is waited for `time` at most.
+    ///
+    /// # Errors
+    /// [`Kind::TimedOut`] if it is still held then.
+    pub(crate) fn lock(&self, name: &[u8], time: Duration, waiting: &dyn Fn()) -> Result<Lock> {
         let fd = self.open_at(WHAT, name, OFlags::RDWR | OFlags::CREATE | OPEN_FILE, 0o600)?;
-        let taken = match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => {
-                waiting();
-                retry(|| flock(&fd, FlockOperation::LockExclusive))
-            }
-            taken => taken,
-        };
-        taken.map_err(|errno| self.failed(WHAT, name, errno))?;
+        take(fd.as_fd(), &self.path_of(name), time, waiting)?;
         Ok(Lock { _fd: fd })
     }
 
@@ -44,26 +46,32 @@ impl Dir {
     /// Takes the exclusive lock on this directory itself, until it is closed. Whoever may open
     /// it can hold it, so after a second this is [`Kind::TimedOut`].
     pub(crate) fn lock_whole(&self) -> Result<()> {
-        let mut take = || match flock(self.fd(), FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(true),
-            Err(Errno::WOULDBLOCK) => Ok(false),
-            Err(errno) => Err(failed("lock", self.path(), errno)),
-        };
-        let (second, pause) = (Duration::from_secs(1), Duration::from_millis(5));
-        if wait_until(Deadline::after(second), None, pause, &mut take)? {
-            return Ok(());
-        }
-        Err(Error::new(Kind::TimedOut, "lock", self.path(), "another process holds the lock"))
+        take(self.fd(), self.path(), Duration::from_secs(1), &|| ())
     }
-}
 
-impl Dir {
     /// The process id of who holds an fcntl(2) lock on the file `name`, as far as this user may
     /// know.
     pub(crate) fn lock_holder(&self, name: &[u8]) -> Result<Option<u64>> {
         let file = if_usable(self.file(name))?;
         Ok(file.and_then(|file| file.record_lock()).flatten())
     }
+}
+
+/// Takes the exclusive flock(2) on what is open as `fd`, and waits for it `time` at most.
+fn take(fd: BorrowedFd<'_>, path: &[u8], time: Duration, waiting: &dyn Fn()) -> Result<()> {
+    let try_it = || match flock(fd, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(errno) => Err(failed(WHAT, path, errno)),
+    };
+    if try_it()? {
+        return Ok(());
+    }
+    waiting();
+    if wait_until(Deadline::after(time), None, PAUSE, &mut { try_it })? {
+        return Ok(());
+    }
+    Err(Error::new(Kind::TimedOut, WHAT, path, "another process holds the lock"))
 }
 
 impl File {

@@ -6,15 +6,24 @@ use crate::error::Result;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// Writes `bytes` to stdout; whether there is somebody who reads it. A reader that has gone
 /// is no error.
-pub(crate) fn print(bytes: &[u8]) -> Result<bool> {
-    match write_all(rustix::stdio::stdout(), bytes) {
-        Ok(()) => Ok(true),
-        Err(Errno::PIPE) => Ok(false),
-        Err(errno) => Err(failed("print", b"stdout", errno)),
+pub(crate) fn print(mut bytes: &[u8]) -> Result<bool> {
+    let stdout = rustix::stdio::stdout();
+    loop {
+        match rustix::io::write(stdout, bytes) {
+            Ok(written) if written == bytes.len() => return Ok(true),
+            Ok(written) => bytes = &bytes[written..],
+            Err(Errno::PIPE) => return Ok(false),
+            Err(Errno::INTR) => {}
+            // Who has it too made it non-blocking.
+            Err(Errno::AGAIN) => drop(poll(&mut [PollFd::new(&stdout, PollFlags::OUT)], None)),
+            Err(errno) => return Err(failed("print", b"stdout", errno)),
+        }
     }
 }
 
@@ -28,12 +37,16 @@ pub(crate) fn print_error(line: &[u8]) {
     write_if_heard(rustix::stdio::stderr(), line);
 }
 
-/// A pipe that can be written to at all takes 4096 bytes; who reads it gets a second.
+/// A pipe that can be written to at all takes 4096 bytes; who reads it gets a second, once.
 fn write_if_heard(to: BorrowedFd<'_>, bytes: &[u8]) {
+    static HAS_STOPPED: AtomicBool = AtomicBool::new(false);
+    let second = u64::from(!HAS_STOPPED.load(Relaxed));
     let mut fds = [PollFd::new(&to, PollFlags::OUT)];
-    if poll(&mut fds, Some(Duration::from_secs(1))) == Ok(1) {
+    if poll(&mut fds, Some(Duration::from_secs(second))) == Ok(1) {
         // There is nowhere left to say that this failed.
         let _ = write_all(to, bytes);
+    } else {
+        HAS_STOPPED.store(true, Relaxed);
     }
 }
 

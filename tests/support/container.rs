@@ -281,6 +281,11 @@ impl Container {
         );
     }
 
+    /// Whether PID 1's own s6-svscan supervises the gateways.
+    pub fn is_root_tree(&self) -> bool {
+        self.spec.tree == Tree::Root
+    }
+
     /// A path inside, as it is seen from outside while it runs.
     pub fn inside(&self, path: &str) -> PathBuf {
         let path = self.translated(path);

@@ -5,7 +5,7 @@ mod report;
 mod skip;
 
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::gateway::observe::may_run;
 use crate::gateway::slot::{self, Batch, Rest};
 use crate::gateway::slots::{self, Slots};
@@ -23,6 +23,7 @@ use crate::output;
 use crate::sys::dir::Dir;
 use crate::sys::identity;
 use crate::sys::inotify::Watches;
+use crate::sys::lock::Lock;
 use crate::sys::{self, Name, clock};
 use crate::text::Shown;
 use actions::{fail, profiles};
@@ -50,8 +51,9 @@ pub(super) struct Run<'a> {
 pub(crate) fn run(context: &Context) -> Result<u64> {
     match Run::open(context)? {
         Some(run) => {
-            let actions = run.act(false)?;
+            let (actions, asked) = run.act(false)?;
             run.say(&actions)?;
+            asked?;
             Ok(actions.iter().any(|action| action.effect == Effect::Failed).into())
         }
         None => Ok(0),
@@ -105,12 +107,29 @@ impl<'a> Run<'a> {
         Ok(Some(Box::new(Run { context, boot, dry, prune, user, role, homes, logs, s6 })))
     }
 
-    /// Observes, plans and applies; what was done. Where `only_standing_by` is so, all other slots
-    /// are left alone.
-    fn act(&self, only_standing_by: bool) -> Result<Vec<Action>> {
-        let locked = || self.s6.lock().map_err(|error| self.context.explain(error));
-        let _lock = if self.dry { None } else { Some(locked()?) };
-        let (observed, mut homes) = self.observe(only_standing_by)?;
+    /// The lock on changes, if there are any. A boot that does not get it goes on without: each
+    /// of its steps leaves whole slots. It only leaves what others may be at.
+    fn lock(&self) -> Result<Option<Lock>> {
+        if self.dry {
+            return Ok(None);
+        }
+        match self.s6.lock() {
+            Err(error) if self.boot && error.kind == Kind::TimedOut => {
+                self.warn(error.hint("goes on without it, and removes nothing"));
+                Ok(None)
+            }
+            lock => lock.map(Some).map_err(|error| self.context.explain(error)),
+        }
+    }
+
+    /// Observes, plans and applies; what was done, and what became of the request for a scan.
+    /// Where `only_standing_by` is so, all other slots are left alone.
+    fn act(&self, only_standing_by: bool) -> Result<(Vec<Action>, Result<()>)> {
+        let mut asked = Ok(());
+        let lock = self.lock()?;
+        let tidy = lock.is_some() && !only_standing_by;
+        let may_remove = self.dry || lock.is_some();
+        let (observed, mut homes) = self.observe(tidy, may_remove)?;
         let resolved = self.context.policy(&self.homes);
         if !only_standing_by {
             self.context.output.warn_all(&resolved.flaws);
@@ -136,14 +155,10 @@ impl<'a> Run<'a> {
             if !only_standing_by && actions.iter().any(|it| it.effect == Effect::StandingBy) {
                 standby::wake();
             }
-            let asked = self.adopt(&mut actions);
+            asked = self.adopt(&mut actions);
             self.log(&actions);
-            if let Err(error) = asked {
-                self.say(&actions)?;
-                return Err(error);
-            }
         }
-        Ok(actions)
+        Ok((actions, asked))
     }
 
     /// What tells that a slot begins to stand by.
@@ -159,7 +174,7 @@ impl<'a> Run<'a> {
         if !standby::any(self.slots())? {
             return Ok((waiting, well));
         }
-        let mut actions = self.act(true)?;
+        let (mut actions, asked) = self.act(true)?;
         for action in &actions {
             if let (Ok(profile), true) = (&action.profile, action.standing_by) {
                 waiting.push(standby::locks_in(&self.homes, profile)?);
@@ -168,6 +183,7 @@ impl<'a> Run<'a> {
         }
         actions.retain(|action| action.effect.changes());
         self.say(&actions)?;
+        asked?;
         Ok((waiting, well))
     }
 
@@ -180,10 +196,11 @@ impl<'a> Run<'a> {
     }
 
     /// All that the plan depends on, and the homes of the profiles, as far as they stay open.
+    /// Before that, where it is to `tidy`, what killed runs left behind goes.
     #[inline(never)]
-    fn observe(&self, only_standing_by: bool) -> Result<(Observed, Vec<Option<Dir>>)> {
+    fn observe(&self, tidy: bool, may_remove: bool) -> Result<(Observed, Vec<Option<Dir>>)> {
         let names = self.slots().dir().names()?;
-        if !self.dry && !only_standing_by {
+        if tidy {
             self.context.output.warn_all(&retire::clean_up(self.slots(), &names));
         }
         let root = self.homes.root();
@@ -194,7 +211,7 @@ impl<'a> Run<'a> {
             && !main_is_default
             // What cannot be looked at was told just now, and keeps nobody else from running.
             && matches!(root.kind(state_file::STATE_FILE), Ok(None));
-        let (mut prune, mut orphans) = (self.prune, Vec::new());
+        let (mut prune, mut orphans) = (may_remove && self.prune, Vec::new());
         let most = OPEN_HOMES.min(sys::descriptor_limit() / 2);
         let listed = self.homes.each_named(&mut |name, entry| {
             let why = match entry {
@@ -205,7 +222,7 @@ impl<'a> Run<'a> {
                 }
                 Entry::Twin(profile, other) => {
                     // Two gateways in one home would end each other.
-                    if !matches!(self.slots().has(&profile), Ok(false)) {
+                    if may_remove && !matches!(self.slots().has(&profile), Ok(false)) {
                         orphans.push(profile);
                     }
                     home::is_twin_of(&other)
