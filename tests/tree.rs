@@ -246,6 +246,39 @@ fn a_tree_that_was_half_cleared_is_cleared_by_the_next_run() {
 }
 
 #[test]
+fn root_reads_nothing_through_a_link_in_the_middle_of_a_path() {
+    let volume = Volume::new();
+    volume.wanted("one", "running");
+    let container = Container::boot(volume, Spec { tree: Tree::User, ..Spec::default() });
+    container.wait_up("one");
+    // What only root may read, in the form of what is read of a slot.
+    let like = "mkdir -p -m 700 /root/canary && cd /run/service/gateway-one && \
+        cp supervise/status /root/canary && : >/root/canary/death_tally && mkfifo /root/canary/control && \
+        : >/root/canary/down && chmod 600 /root/canary/*";
+    container.as_root(&["sh", "-euc", like]).ok();
+    let links = "cd /run/service/gateway-one && for name in supervise log; do \
+        mv $name real-$name && ln -s /root/canary $name; done";
+    container.as_hermes(&["sh", "-euc", links]).ok();
+    for inject in ["trace=all", "inject=openat2:error=ENOSYS", "inject=openat2:error=EPERM"] {
+        let strace = ["strace", "-f", "-y", "-o", "/run/trace", "-e", "trace=all", "-e", inject];
+        let verbs: [&[&str]; 4] =
+            [&["status", "one"], &["is-running", "one"], &["doctor"], &["logs", "one"]];
+        for verb in verbs {
+            let output = container.as_root(&[&strace[..], &["/command/hermes-gw"], verb].concat());
+            let trace = fs::read_to_string(container.inside("/run/trace")).unwrap();
+            // strace shows where each descriptor leads.
+            let seen: Vec<_> = trace.lines().filter(|it| it.contains("/root/canary")).collect();
+            assert_eq!(seen, [""; 0], "{inject} {verb:?} {output:?}");
+            if *verb == ["is-running", "one"] {
+                // Without openat2 it is only told that it is no directory.
+                let why = "hermes-gw: open: /run/service/gateway-one/supervise/control: ";
+                assert!(output.stderr.starts_with(why) && output.code == 111, "{output:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn nothing_that_hermes_puts_on_the_path_runs_as_root() {
     let volume = Volume::new();
     volume.wanted("one", "running");

@@ -1,17 +1,18 @@
 //! Open directories, and what is read in them.
 //!
 //! Every operation is relative to an open directory, takes one path component or a path of
-//! our own making, and follows no symbolic link. Only [`Dir::open`], for paths
-//! that the image's author chose, follows them, and [`Dir::read_followed`],
-//! [`Dir::dir_followed`] and [`Dir::look_followed`], for what may well be a link and is looked at
-//! as nobody but the gateways' user.
+//! our own making, and follows no symbolic link; what is opened or looked at through several
+//! components has none on the way either. Only [`Dir::open`], for paths that the image's author
+//! chose, follows them, and [`Dir::read_followed`], [`Dir::dir_followed`] and
+//! [`Dir::look_followed`], for what may well be a link and is looked at as nobody but the
+//! gateways' user.
 
 use super::meta::{FileKind, Meta};
 use super::poll::{Fifo, FifoWriter};
 use super::{Name, Opened, c, failed, if_there, retry};
 use crate::error::{Error, Kind, Result};
 use crate::text::Shown;
-use rustix::fs::{self, AtFlags, Mode, OFlags, RawDir, StatxAttributes, StatxFlags};
+use rustix::fs::{self, AtFlags, Mode, OFlags, RawDir, ResolveFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,6 +20,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 pub(super) const OPEN_FILE: OFlags =
     OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+/// A directory on the way to something else.
+const OPEN_WAY: OFlags =
+    OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// What is done, in words, for errors.
 const OPENING: &str = "open directory";
@@ -98,9 +103,12 @@ impl Dir {
         flags: OFlags,
         mode: u32,
     ) -> Result<OwnedFd> {
-        let flags = flags | OFlags::CLOEXEC;
-        retry(|| fs::openat(self.fd(), &*c(name), flags, Mode::from_raw_mode(mode)))
-            .map_err(|errno| self.failed(what, name, errno))
+        let (flags, mode) = (flags | OFlags::CLOEXEC, Mode::from_raw_mode(mode));
+        retry(|| match flags.contains(OFlags::NOFOLLOW) && name.contains(&b'/') {
+            true => open_beneath(self.fd(), name, flags, mode),
+            false => fs::openat(self.fd(), &*c(name), flags, mode),
+        })
+        .map_err(|errno| self.failed(what, name, errno))
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -153,7 +161,12 @@ impl Dir {
 
     /// What `name` is, itself and not what it may point to; `None` if it is not there.
     pub(crate) fn look(&self, name: &[u8]) -> Result<Option<Meta>> {
-        self.look_as(name, AtFlags::SYMLINK_NOFOLLOW)
+        const WHAT: &str = "look at";
+        if !name.contains(&b'/') {
+            return self.look_as(name, AtFlags::SYMLINK_NOFOLLOW);
+        }
+        let fd = if_there(self.open_at(WHAT, name, OFlags::PATH | OFlags::NOFOLLOW, 0))?;
+        fd.map(|fd| self.opened(fd, name).meta()).transpose()
     }
 
     /// The same of what a link of this name leads to; `None` if that is not there.
@@ -332,6 +345,28 @@ impl Dir {
     fn file_system(&self) -> Result<fs::StatVfs> {
         fs::fstatvfs(self.fd()).map_err(|errno| failed("look at", self.path(), errno))
     }
+}
+
+/// Opens what `name`, of several components, leads to beneath `dir` and through no link.
+fn open_beneath(
+    dir: BorrowedFd<'_>,
+    mut name: &[u8],
+    flags: OFlags,
+    mode: Mode,
+) -> rustix::io::Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    match fs::openat2(dir, &*c(name), flags, mode, resolve) {
+        // A kernel before 5.6, or a seccomp profile of that time.
+        Err(Errno::NOSYS | Errno::PERM) => {}
+        opened => return opened,
+    }
+    let mut way = None;
+    while let Some(slash) = name.iter().position(|&byte| byte == b'/') {
+        let at = way.as_ref().map_or(dir, AsFd::as_fd);
+        way = Some(fs::openat(at, &*c(&name[..slash]), OPEN_WAY, Mode::empty())?);
+        name = &name[slash + 1..];
+    }
+    fs::openat(way.as_ref().map_or(dir, AsFd::as_fd), &*c(name), flags, mode)
 }
 
 /// An open regular file.
