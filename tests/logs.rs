@@ -7,7 +7,7 @@ use hermes_gw::model::calendar;
 use hermes_gw::s6::tai64n::Tai64n;
 use proptest::prelude::*;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -663,6 +663,40 @@ fn a_line_of_any_length_needs_no_more_memory() {
         }
         assert_eq!(child.wait().unwrap().code(), Some(0), "{args:?}");
         assert!(length > big.len() * factor, "{length}");
+    }
+}
+
+#[test]
+fn files_that_s6_log_never_made_are_read_only_so_far() {
+    const TOO_MUCH: &str = "hermes-gw: warning: log of coder: what is older than the shown is too \
+        much to read\n";
+    let volume = Volume::new();
+    volume.profile("coder");
+    let dir = dir(&volume, "coder");
+    let mut current = fs::File::create(dir.join("current")).unwrap();
+    // Nothing but a hole, and two lines at its end.
+    current.set_len(4 << 40).unwrap();
+    current.seek(std::io::SeekFrom::End(0)).unwrap();
+    current.write_all(b"\none\ntwo\n").unwrap();
+    assert_eq!(text(&volume, &["logs", "-n", "2", "coder"]), "one\ntwo\n");
+    let output = gw(&volume, &["logs", "-n", "3", "coder"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), TOO_MUCH);
+    assert!(output.stdout.ends_with(b"\0\none\ntwo\n"));
+    assert!(output.stdout.len() <= 1 << 28, "{}", output.stdout.len());
+    // More than descriptors: the newest are shown.
+    fs::write(dir.join("current"), "last\n").unwrap();
+    for number in 0..3000 {
+        let name = format!("@{:024x}.s", 0x4000_0000_0000_0000_0000_0000_u128 + number);
+        fs::write(dir.join(name), format!("{number}\n")).unwrap();
+    }
+    for (lines, warning, first) in [("60", "", 2941), ("100", TOO_MUCH, 2937)] {
+        let mut command = Command::new("prlimit");
+        command.arg("--nofile=100:100").arg(binary()).env("HERMES_GW_USER", "root");
+        command.args(gw(&volume, &["logs", "coder", "-n", lines]).get_args());
+        let output = command.output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), warning);
+        let expected: String = (first..3000).map(|number| format!("{number}\n")).collect();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), expected + "last\n");
     }
 }
 

@@ -104,6 +104,10 @@ fn open<'a>(
         };
         Error::new(kind, "show log of gateway", profile.name(), why)
     })?;
+    if log.cut {
+        let why = ["log of ", profile.name(), ": what is older than the shown is too much to read"];
+        context.output.warn_of(&why.concat());
+    }
     if let Some(watch) = watch {
         log.watch(watch)?;
     }

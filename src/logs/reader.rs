@@ -16,6 +16,10 @@ const CURRENT: &[u8] = b"current";
 const PREVIOUS: &[u8] = b"previous";
 /// How many bytes are read at once.
 const BLOCK: usize = 16 * 1024;
+/// So many files are opened at once: s6-log keeps ten, unless somebody else has put more there.
+const MOST_FILES: usize = 64;
+/// And so many bytes of each are looked at for where a line begins: s6-log lets none grow larger.
+const MOST_BYTES: u64 = 1 << 28;
 
 /// The log of a gateway, read line by line.
 pub(crate) struct Log<'a> {
@@ -33,6 +37,8 @@ pub(crate) struct Log<'a> {
     block: Vec<u8>,
     /// How many bytes of the block were taken.
     taken: usize,
+    /// Whether older lines are left out because there are too many files, or too large ones.
+    pub(crate) cut: bool,
 }
 
 struct LogFile {
@@ -69,13 +75,24 @@ impl<'a> Log<'a> {
         let dir = gateways.dir(profile.name().as_bytes())?;
         let (files, names, block) = (Vec::new(), Vec::new(), Vec::new());
         // In a box, because moving it would take more code.
-        let mut log =
-            Box::new(Log { profile, gateways, dir, files, front: 0, names, block, taken: 0 });
+        let mut log = Box::new(Log {
+            profile,
+            gateways,
+            dir,
+            files,
+            front: 0,
+            names,
+            block,
+            taken: 0,
+            cut: false,
+        });
         log.open_new()?;
         let mut lines = lines;
+        let mut too_large = false;
         for file in log.files.iter_mut().rev() {
-            file.go_back(&mut lines)?;
+            too_large |= file.go_back(&mut lines)?;
         }
+        log.cut = too_large || log.cut && lines > 0;
         if follows {
             log.find_whole_lines()?;
         } else if log.files.is_empty() {
@@ -191,7 +208,14 @@ impl<'a> Log<'a> {
         }
         // Names that are not known, not greater names: the clock may have been set back.
         for name in names.iter().rev() {
-            if is_rotated(name) && !self.names.contains(name) && !self.open_file(name)? {
+            if !is_rotated(name) || self.names.binary_search(name).is_ok() {
+                continue;
+            }
+            if self.files.len() - known >= MOST_FILES {
+                self.cut = true;
+                break;
+            }
+            if !self.open_file(name)? {
                 // It was deleted meanwhile, and then so were the older ones.
                 lost = true;
                 break;
@@ -227,22 +251,25 @@ impl<'a> Log<'a> {
             // Somebody has emptied it.
             last.at = 0;
         }
-        last.end = last.line_start(last.at, size, &mut 1)?;
+        let from = last.at.max(size.saturating_sub(MOST_BYTES));
+        last.end = last.line_start(from, size, &mut 1)?;
         Ok(())
     }
 }
 
 impl LogFile {
     /// Goes to where the last `lines` begin, and subtracts from `lines` those that are there.
-    fn go_back(&mut self, lines: &mut usize) -> Result<()> {
+    /// Returns whether it stopped before, for the file is too large.
+    fn go_back(&mut self, lines: &mut usize) -> Result<bool> {
         self.at = self.end;
+        let from = self.end.saturating_sub(MOST_BYTES);
         if *lines > 0 && self.end > 0 {
             // No line begins after a newline that is the last byte.
-            self.at = self.line_start(0, self.end - 1, lines)?;
+            self.at = self.line_start(from, self.end - 1, lines)?;
             // The first line begins without a newline.
-            *lines -= usize::from(self.at == 0);
+            *lines -= usize::from(self.at == from);
         }
-        Ok(())
+        Ok(from > 0 && self.at == from)
     }
 
     /// Looks backwards in the bytes `from` to `to` for as many newlines as there are `lines`,

@@ -161,11 +161,10 @@ impl Dir {
 
     /// What `name` is, itself and not what it may point to; `None` if it is not there.
     pub(crate) fn look(&self, name: &[u8]) -> Result<Option<Meta>> {
-        const WHAT: &str = "look at";
         if !name.contains(&b'/') {
             return self.look_as(name, AtFlags::SYMLINK_NOFOLLOW);
         }
-        let fd = if_there(self.open_at(WHAT, name, OFlags::PATH | OFlags::NOFOLLOW, 0))?;
+        let fd = if_there(self.open_at("look at", name, OFlags::PATH | OFlags::NOFOLLOW, 0))?;
         fd.map(|fd| self.opened(fd, name).meta()).transpose()
     }
 
