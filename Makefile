@@ -1,13 +1,15 @@
 # Short verbs; each does its own set-up. What they do is in tests/support/.
-.PHONY: build demo test hermes versions image bench lint clean
+.PHONY: build demo test sweep hermes versions image bench lint clean
 
 GW := target/hermes-gw
 # Any stable cargo will do for everyday work; build brings Debian's where there is none.
 CARGO := $(shell command -v cargo || echo /usr/bin/cargo)
 # The tests that boot a container.
-LIVE := status watch doctor logs boot live lifecycle links registration crashes shutdown standby wire tree runtime capabilities owners
+LIVE := status watch doctor logs boot live lifecycle links registration crashes shutdown standby wire tree runtime capabilities owners \
+    sweep race
 # Those that are about either layout, run in the user tree.
-LAYOUTS := status watch doctor logs boot crashes faults intents lifecycle links live registration shutdown standby wire runtime capabilities owners
+LAYOUTS := status watch doctor logs boot crashes faults intents lifecycle links live registration shutdown standby wire runtime capabilities owners \
+    sweep
 USER_TREE = HERMES_GW_TEST_TREE=user HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked $(LAYOUTS:%=--test %) \
     -- --skip next_to_nothing # two minutes, and the layout is nothing to it
 TOOLS := s6 execline strace util-linux bsdutils procps jq tzdata
@@ -28,6 +30,16 @@ test: build lint
 	tests/support/hermes.sh
 	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked
 	$(USER_TREE)
+
+# Every changing verb killed, failed and cut short at each of its system calls, offline and in both
+# layouts, and thousands of rounds of a race against hermes; test has a sample of both. Hours:
+# HERMES_GW_SWEEP=N tries one point in N.
+sweep: build
+	tests/support/packages.sh $(TOOLS)
+	export HERMES_GW=$(CURDIR)/$(GW) HERMES_GW_SWEEP=$${HERMES_GW_SWEEP:-1} && \
+	    $(CARGO) test --locked --test sweep -- --nocapture && \
+	    HERMES_GW_TEST_TREE=user $(CARGO) test --locked --test sweep under_s6 -- --nocapture && \
+	    HERMES_GW_RACE=5000 $(CARGO) test --locked --test race -- --nocapture
 
 # Real Hermes Agent, from PyPI, and its Python layer beside us on made-up homes; also a part
 # of test, where it can be had.

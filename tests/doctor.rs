@@ -324,6 +324,44 @@ fn slots_that_are_not_what_they_should_be() {
 }
 
 #[test]
+fn what_a_killed_call_has_left_in_event_is_named_and_goes_and_what_is_being_made_is_neither() {
+    let container = container(&[("one", "stopped"), ("two", "stopped")]);
+    let left = ".ftrig1:@400000006a5fb1251dcd6500:0003ff";
+    let strange = ".ftrig1:@left";
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let made = format!(".ftrig1:@{:016x}00000000:0003ff", (1 << 62) + 37 + now.as_secs() + 3600);
+    for name in [left, strange, &made] {
+        let script = format!("mkfifo {0}/event/{name} {0}/log/event/{name}", slot("one"));
+        sh(&container, &script);
+    }
+    sh(&container, &format!("chmod g-s {}/event", slot("two")));
+    let fifo = |part: &str| {
+        let at = slot("one");
+        format!(
+            "warn: slots: {at}{part}/event/{left} was left by a call that was killed; \
+             hermes-gw reconcile"
+        )
+    };
+    expect(
+        &container,
+        &[
+            &fifo(""),
+            &fifo("/log"),
+            "warn: slots: two: its files are not those of this hermes-gw; hermes-gw reconcile",
+        ],
+    );
+    let output = gw(&container, &["reconcile"]).ok();
+    assert_eq!(output.matches("action=updated").count(), 2, "{output}");
+    expect(&container, &[]);
+    let names = container.as_root(&["find", &slot("one"), "-name", ".ftrig1:@*"]).ok();
+    assert_eq!(names.matches(strange).count(), 2, "{names}");
+    assert_eq!(names.matches(made.as_str()).count(), 2, "{names}");
+    assert_eq!(names.lines().count(), 4, "{names}");
+    let mode = container.as_root(&["stat", "-c", "%a", &format!("{}/event", slot("two"))]).ok();
+    assert_eq!(mode, "3730\n");
+}
+
+#[test]
 fn a_supervisor_that_is_about_to_come_is_waited_for() {
     let container = container(&[]);
     let supervisor = container.supervisor("default");

@@ -6,6 +6,7 @@ use super::slots::{DOWN, LOGGER_DOWN, Slots, is_standing_by};
 use crate::error::{Error, Kind, Result};
 use crate::model::plan::Slot;
 use crate::model::profile::Profile;
+use crate::s6::events;
 use crate::s6::service::EVENT_MODE;
 use crate::sys::dir::Dir;
 use crate::sys::meta::FileKind;
@@ -259,11 +260,20 @@ fn check(
 ) -> Result<bool> {
     let mut current = true;
     for part in SKELETON.split(' ') {
-        let (name, (kind, _)) = (part.as_bytes(), kind_of(part));
-        match slot.kind(name)? {
-            Some(found) if found == kind => continue,
+        let (name, (kind, mode)) = (part.as_bytes(), kind_of(part));
+        match slot.look(name)? {
+            // Who was killed between mkdir and chmod has not set all bits of this one.
+            Some(found) if found.kind == kind && mode == EVENT_MODE && found.mode != mode => {
+                if !repair {
+                    return Ok(false);
+                }
+                slot.set_mode(name, mode)?;
+                current = false;
+                continue;
+            }
+            Some(found) if found.kind == kind => continue,
             Some(found) if supervised => {
-                let why = [found.phrase(), ", and its supervisor runs"].concat();
+                let why = [found.kind.phrase(), ", and its supervisor runs"].concat();
                 return Err(slot.error(Kind::Unusable, "use slot", name, &why));
             }
             _ if !repair => return Ok(false),
@@ -271,6 +281,13 @@ fn check(
             None => {}
         }
         make(slot, part)?;
+        current = false;
+    }
+    for left in leftovers(slot)? {
+        if !repair {
+            return Ok(false);
+        }
+        slot.remove(&left)?;
         current = false;
     }
     // The extra environment that it was registered with stays.
@@ -288,6 +305,15 @@ fn check(
         }
     }
     Ok(current)
+}
+
+/// FIFOs that killed calls have left in the `slot` and its logger, by their paths there.
+pub(crate) fn leftovers(slot: &Dir) -> Result<Vec<Vec<u8>>> {
+    let mut left = Vec::new();
+    for event in [&b"event"[..], b"log/event"] {
+        events::add_leftovers(slot, event, &mut left)?;
+    }
+    Ok(left)
 }
 
 /// Bounds the extra environment that is carried over, in bytes.

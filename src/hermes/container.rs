@@ -33,8 +33,7 @@ impl Supervisor {
     /// Detects it, for any uid: s6 needs both signs, so that it is never found by accident. Where
     /// nothing tells what PID 1 is, its s6-svscan is known by its scandir.
     pub(crate) fn detect(proc: &[u8]) -> Result<Supervisor> {
-        let comm = of_process(path::read_proc(&[proc, b"/1/comm"].concat()))?;
-        let is_s6_svscan = || match comm {
+        let is_s6_svscan = || match of_process(path::read_proc(&[proc, b"/1/comm"].concat()))? {
             Some(comm) => Ok(comm.trim_ascii_end() == b"s6-svscan"),
             None => is_scanned(),
         };

@@ -231,9 +231,14 @@ pub(crate) fn logs(root: &Dir) -> Result<Option<Dir>> {
     if_usable(root.dir(b"logs").and_then(|logs| logs.dir(b"gateways")))
 }
 
-/// Removes the pid files of a gateway that cannot be running.
+/// Removes the pid files of a gateway that cannot be running, as many as can be removed.
 pub(crate) fn sweep(home: &Dir) -> Result<()> {
-    PID_FILES.iter().try_for_each(|name| home.remove(name).map(drop))
+    let mut removed = Ok(());
+    for name in PID_FILES {
+        let one = home.remove(name).map(drop);
+        removed = removed.and(one);
+    }
+    removed
 }
 
 /// Removes the pid files unless `may_run`, for a gateway that may start at any moment.
@@ -258,7 +263,8 @@ pub(crate) fn sweep_unless(home: &Dir, may_run: impl Fn() -> bool) -> Result<()>
         }
         home.remove(SWEPT)?;
     }
-    Ok(())
+    // A run that was killed has left it.
+    home.remove(SWEPT).map(drop)
 }
 
 #[cfg(test)]

@@ -79,7 +79,11 @@ impl S6<'_> {
         };
         // What was wrong first is worth more than what is wrong now.
         if new {
-            retire::remove(&self.slots, one, &mut [Ok(())]);
+            let mut outcome = [Ok(())];
+            retire::remove(&self.slots, one, &mut outcome);
+            if let [Err(why)] = outcome {
+                self.context.output.warn(why.hint("not all was taken back"));
+            }
         }
         Err(error)
     }

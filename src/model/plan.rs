@@ -197,7 +197,10 @@ pub(crate) fn plan(observed: Observed, policy: Policy) -> Vec<Action> {
     let mut places = Places::new(&found, &wanted_up, capacity, strangers);
     let mut actions = Vec::with_capacity(found.len());
     for (at, found) in found.into_iter().enumerate() {
-        actions.push(act(found, wanted_up[at], &mut places));
+        // Without a state file nobody has asked for it to be down: an earlier run did not know
+        // that it is to be migrated.
+        let missed = migrate && at == 0;
+        actions.push(act(found, wanted_up[at], missed, &mut places));
     }
     if let Some(default) = actions.first_mut() {
         default.seed = migrate && default.effect != Effect::Skipped;
@@ -233,7 +236,7 @@ fn prune(profile: Profile) -> Action {
 }
 
 #[inline(never)]
-fn act(found: Found, up: bool, places: &mut Places) -> Action {
+fn act(found: Found, up: bool, missed: bool, places: &mut Places) -> Action {
     let Found { profile, prior, exit, elsewhere, slot } = found;
     let (present, current, was_down, marked, supervised, running) = match slot {
         Slot::Present { current, down, standing_by, supervised, up } => {
@@ -250,20 +253,21 @@ fn act(found: Found, up: bool, places: &mut Places) -> Action {
         _ => None,
     };
     let skipped = reason.is_some();
+    let missed = missed && was_down && !running && !elsewhere;
     let effect = match () {
         () if skipped => Effect::Skipped,
         // What its own supervisor may have started, its own finish has to sort out.
         () if elsewhere && !marked && !supervised => Effect::StandingBy,
         () if elsewhere && marked && current => Effect::Kept,
         () if elsewhere && marked => Effect::Updated,
-        () if (marked || !present) && up => Effect::Started,
+        () if (marked || !present || missed) && up => Effect::Started,
         () if marked || !present => Effect::Registered,
         // On a live slot `down` is the operator's latest wish, newer than any state file.
         () if current && (supervised || was_down != up) => Effect::Kept,
         () => Effect::Updated,
     };
     let standing_by = effect == Effect::StandingBy || marked && elsewhere;
-    let down = if supervised && !marked { was_down } else { !up };
+    let down = if supervised && !marked && !missed { was_down } else { !up };
     Action {
         profile: profile.map_err(|(name, _)| name),
         prior,
@@ -526,6 +530,28 @@ mod tests {
         assert_eq!(actions[0].effect, Effect::Started);
         assert_eq!(actions[0].prior.word(), "running");
         assert!(actions[0].seed && !actions[1].seed);
+        // One that an earlier run registered, down, is started; what runs or may is not touched.
+        let slot = |down, supervised, up| Slot::Present {
+            current: true,
+            down,
+            standing_by: false,
+            supervised,
+            up,
+        };
+        let table = [
+            // (slot) → (effect, down)
+            (slot(true, true, false), (Effect::Started, false)),
+            (slot(false, true, true), (Effect::Kept, false)),
+            (slot(false, true, false), (Effect::Kept, false)),
+            (slot(true, true, true), (Effect::Kept, true)),
+            (slot(true, false, true), (Effect::Updated, false)),
+        ];
+        for (slot, expected) in table {
+            let mut all = all();
+            all.found[0].slot = slot.clone();
+            let action = &plan(all, Policy::Profiles)[0];
+            assert_eq!((action.effect, action.down), expected, "{slot:?}");
+        }
     }
 
     #[test]

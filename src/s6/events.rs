@@ -3,12 +3,38 @@
 use super::tai64n::Tai64n;
 use crate::error::{Kind, Result};
 use crate::sys::dir::Dir;
+use crate::sys::if_there;
 use crate::sys::poll::Fifo;
 use crate::sys::{self, clock};
 use crate::text::hex_digits;
+use std::time::Duration;
 
 /// Where s6-supervise looks for FIFOs to write its events to.
-const EVENT: &str = "event/";
+const EVENT: &[u8] = b"event/";
+
+/// How the name of a FIFO begins, and while it is not in place yet.
+const START: &[u8] = b"ftrig1:@";
+const HIDDEN: &[u8] = b".ftrig1:@";
+/// Longer than any call takes from the one to the other.
+const NO_LONGER_MADE: Duration = Duration::from_secs(10);
+
+/// Adds to `left` the paths of FIFOs in the directory `event` of `service` that a call which was
+/// killed has left before they were in place. The others s6 removes, at the next event, if nobody
+/// reads them.
+pub(crate) fn add_leftovers(service: &Dir, event: &[u8], left: &mut Vec<Vec<u8>>) -> Result<()> {
+    let Some(dir) = if_there(service.dir(event))? else { return Ok(()) };
+    for name in dir.names()? {
+        let label = name.strip_prefix(HIDDEN).and_then(|rest| rest.get(..24));
+        // What has no such name is not ours.
+        if let Some(made) = label.and_then(Tai64n::parse)
+            // However the clock was set since.
+            && made.since_unix().abs_diff(clock::time()) > NO_LONGER_MADE
+        {
+            left.push([event, b"/", &name].concat());
+        }
+    }
+    Ok(())
+}
 
 /// A FIFO that s6-supervise writes its events to.
 #[derive(Debug)]
@@ -63,8 +89,8 @@ fn names(attempt: u32) -> (Vec<u8>, Vec<u8>) {
     let now = clock::time();
     let label = Tai64n::from_unix(now.as_secs(), now.subsec_nanos()).hex();
     let own = hex_digits(sys::process_id().wrapping_add(attempt).into(), 6);
-    let name = |start: &str| [EVENT, start, "ftrig1:@", &label, ":", &own].concat().into_bytes();
-    (name("."), name(""))
+    let name = |start| [EVENT, start, label.as_bytes(), b":", own.as_bytes()].concat();
+    (name(HIDDEN), name(START))
 }
 
 #[cfg(test)]

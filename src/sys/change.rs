@@ -29,6 +29,12 @@ impl Dir {
         made.map_err(|errno| self.failed("make directory", name, errno))
     }
 
+    /// Gives `name`, which is no link, the mode `mode`.
+    pub(crate) fn set_mode(&self, name: &[u8], mode: u32) -> Result<()> {
+        fs::chmodat(self.fd(), &*c(name), Mode::from_raw_mode(mode), AtFlags::empty())
+            .map_err(|errno| self.failed("set mode of", name, errno))
+    }
+
     /// Makes the FIFO `name`.
     pub(crate) fn make_fifo(&self, name: &[u8], mode: u32) -> Result<()> {
         fs::mkfifoat(self.fd(), &*c(name), Mode::from_raw_mode(mode))

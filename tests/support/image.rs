@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What the container has besides s6 and execline.
-const TOOLS: [&str; 36] = [
+const TOOLS: [&str; 37] = [
     "sh", "env", "sleep", "cat", "cp", "mv", "rm", "mkdir", "mkfifo", "mknod", "ln", "ls", "id",
     "basename", "dirname", "printenv", "touch", "chmod", "chown", "stat", "head", "tail", "wc",
     "sort", "grep", "find", "ps", "strace", "mount", "umount", "date", "df", "prlimit", "timeout",
-    "flock", "setpriv",
+    "flock", "setpriv", "perl",
 ];
 
 /// Copies the image's files to `to`, as hard links; they are built where they are

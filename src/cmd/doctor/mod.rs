@@ -67,6 +67,8 @@ struct Tended {
     logger: Logger,
     /// What cannot be written to in it, and why.
     refused: Option<Box<Error>>,
+    /// What a call that was killed has left in it.
+    left: Vec<Vec<u8>>,
     /// How long the status is, in bytes.
     status_size: Option<u64>,
 }
@@ -287,6 +289,7 @@ impl<'a> Doctor<'a> {
                 false => Logger::of(&gateway.service)?,
             },
             refused: self.refusal(dir, b".").or_else(|| self.refusal(dir, b"event")),
+            left: slot::leftovers(dir)?,
             status_size: dir.look(status::FILE)?.map(|status| status.size),
         })
     }

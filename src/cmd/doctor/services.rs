@@ -144,8 +144,11 @@ impl Doctor<'_> {
             }
             if !slot.supervised {
                 findings.add_one(Found::Unsupervised, name.as_bytes());
-            } else if !slot.current {
+            } else if !slot.current && slot.left.is_empty() {
                 findings.add_one(Found::OldFiles, name.as_bytes());
+            }
+            for left in &slot.left {
+                findings.add_one(Found::Killed, &[&path, &b"/"[..], left].concat());
             }
             if no_logger && !half {
                 findings.add(Found::NoLogger, &[name.as_bytes(), &path]);

@@ -209,8 +209,14 @@ impl<'a> Run<'a> {
         let main_is_default = self.role.is_default(self.context.settings.no_supervise);
         let migrate = matches!(self.role, Role::GatewayRun { .. })
             && !main_is_default
-            // What cannot be looked at was told just now, and keeps nobody else from running.
-            && matches!(root.kind(state_file::STATE_FILE), Ok(None));
+            && root.kind(state_file::STATE_FILE).map_or_else(
+                // It keeps nobody else from running.
+                |error| {
+                    self.warn(error);
+                    false
+                },
+                |kind| kind.is_none(),
+            );
         let (mut prune, mut orphans) = (may_remove && self.prune, Vec::new());
         let most = OPEN_HOMES.min(sys::descriptor_limit() / 2);
         let listed = self.homes.each_named(&mut |name, entry| {
