@@ -93,7 +93,7 @@ pub(crate) fn shell_word(path: &[u8]) -> String {
     let shown = Shown(path).to_string();
     let (open, apostrophe, close) = match shown.contains('\\') {
         true => ("$'", "\\x27", "'"),
-        false if shown.bytes().all(|byte| is_plain(&byte)) => return shown,
+        false if !shown.is_empty() && shown.bytes().all(|byte| is_plain(&byte)) => return shown,
         false => ("'", "'\\''", "'"),
     };
     let mut word = String::from(open);
@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn a_shell_word_has_the_bytes_of_the_path() {
-        let table: [(&[u8], &str); 5] = [
+        let table: [(&[u8], &str); 6] = [
+            (b"", "''"),
             (b"/run/service/gateway-a_b.c", "/run/service/gateway-a_b.c"),
             (b"/a b;$(c)", "'/a b;$(c)'"),
             (b"/it's", r"'/it'\''s'"),
