@@ -230,12 +230,13 @@ fn skip(text: &mut &[u8], byte: u8) -> Option<()> {
     Some(())
 }
 
-/// Takes the name of a zone: at least three letters, or three bytes in angle brackets.
+/// Takes the name of a zone: at least three letters, or in angle brackets three letters, digits
+/// and signs.
 fn take_name(text: &mut &[u8]) -> Option<()> {
     let quoted = skip(text, b'<').is_some();
     let mut length = 0;
     while let Some(byte) = text.get(length)
-        && if quoted { *byte != b'>' } else { byte.is_ascii_alphabetic() }
+        && (byte.is_ascii_alphabetic() || quoted && b"+-0123456789".contains(byte))
     {
         length += 1;
     }
@@ -315,7 +316,7 @@ mod tests {
         let table = "|CET|C1|CET-25|CET1,M3.5.0,M10.5.0|CET-1CEST,M3.5.0|CET-1CEST,M3.5.0,M13.1.0|\
             CET-1CEST,M3.0.0,M10.5.0|CET-1CEST,M3.5.7,M10.5.0|CET-1CEST,J0,J365|CET-1CEST,1,366|\
             <+03-3|<+0>-3|CET-1CEST,M3.5.0,M10.5.0,|CET-1CEST,M3.5.0/168,M10.5.0|Europe/Berlin|\
-            CET--1|CET1:60|CET99999999999999999999";
+            CET--1|CET1:60|<a:b>1|CET99999999999999999999";
         for rule in table.split('|') {
             assert_eq!(Zone::of_rule(rule.as_bytes()), None, "{rule}");
         }
