@@ -87,30 +87,37 @@ impl Zone {
             };
             self.changes.push((i64::MIN, offset_of(0)?));
             for (at, kind) in kind_of.iter().enumerate() {
-                self.changes.push((number(&times[at * wide..][..wide]), offset_of(*kind)?));
+                let moment = number(&times[at * wide..][..wide]);
+                if self.changes.last()?.0 > moment {
+                    return None;
+                }
+                self.changes.push((moment, offset_of(*kind)?));
             }
             if version == 0 {
                 return Some(());
             }
             let rule = bytes.strip_prefix(b"\n")?.strip_suffix(b"\n")?;
-            return if rule.is_empty() { Some(()) } else { self.add_rule(rule) };
+            return if rule.is_empty() { Some(()) } else { self.go_on_by(rule) };
         }
     }
 
-    /// Adds the changes of a rule such as `CET-1CEST,M3.5.0,M10.5.0/3`, after the last change
-    /// that is there.
+    /// Lets a rule count from the last change on that is there.
+    fn go_on_by(&mut self, text: &[u8]) -> Option<()> {
+        let mut rule = Zone::default();
+        rule.add_rule(text)?;
+        let last = self.changes.last()?.0;
+        self.changes.push((last, rule.offset(last)));
+        self.changes.extend_from_slice(&rule.changes[rule.changes_until(last)..]);
+        Some(())
+    }
+
+    /// Adds the changes of a rule such as `CET-1CEST,M3.5.0,M10.5.0/3` to a zone that has none.
     fn add_rule(&mut self, mut text: &[u8]) -> Option<()> {
         let text = &mut text;
         take_name(text)?;
         // In rules, zones west of UTC have positive offsets.
         let standard = offset(-take_clock(text)?)?;
-        let last = match self.changes.last() {
-            Some(last) => last.0,
-            None => {
-                self.changes.push((i64::MIN, standard));
-                i64::MIN
-            }
-        };
+        self.changes.push((i64::MIN, standard));
         if text.is_empty() {
             return Some(());
         }
@@ -128,9 +135,7 @@ impl Zone {
             let change = YearlyChange::take(text)?;
             for year in YEARS {
                 let at = change.local_time(year) - i64::from(before);
-                if at > last {
-                    self.changes.insert(self.changes_until(at - 1), (at, after));
-                }
+                self.changes.insert(self.changes_until(at - 1), (at, after));
             }
         }
         text.is_empty().then_some(())
@@ -336,6 +341,31 @@ mod tests {
         assert_eq!(utc("2026-10-25 03:00"), "2026-10-25 02:00:00");
         assert_eq!(utc("2026-03-29 02:30"), "2026-03-29 01:30:00");
         assert_eq!(utc("2026-03-29 03:30"), "2026-03-29 01:30:00");
+    }
+
+    #[test]
+    fn the_times_in_a_file_are_in_order_and_its_rule_counts_after_them() {
+        let file = |times: [u32; 2]| {
+            let mut bytes = b"TZif".to_vec();
+            bytes.resize(20, 0);
+            // No marks and no leap seconds; two changes, one kind, no letters.
+            for number in [0, 0, 0, 2, 1, 0, times[0], times[1]] {
+                bytes.extend(number.to_be_bytes());
+            }
+            bytes.extend([0; 8]);
+            bytes
+        };
+        assert!(Zone::parse(&file([5, 7])).is_some());
+        assert_eq!(Zone::parse(&file([7, 5])), None);
+        // From its last change on, the rule behind it counts, whatever that change says.
+        let mut file = file([5, 7]);
+        file[4] = b'2';
+        file.extend_from_within(..44);
+        file.extend([5u64, 7].map(u64::to_be_bytes).concat());
+        file.extend([0; 8]);
+        file.extend(b"\nCET-1CEST,M3.5.0,M10.5.0/3\n");
+        let zone = Zone::parse(&file).unwrap();
+        assert_eq!([6, 7, 10_000_000, 26_000_000].map(|at| zone.offset(at)), [0, 3600, 7200, 3600]);
     }
 
     proptest! {
