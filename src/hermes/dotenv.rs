@@ -49,6 +49,9 @@ impl<'a> Reader<'a> {
             b'\'' => self.quoted(b'\'')?,
             _ => self.take(|byte| !byte.is_ascii_whitespace() && !matches!(byte, b'=' | b'#')),
         };
+        if key.is_empty() {
+            return None;
+        }
         self.take(is_blank);
         let mut value = None;
         if self.0.first() == Some(&b'=') {
@@ -64,7 +67,7 @@ impl<'a> Reader<'a> {
             self.take(|byte| !is_break(byte));
         }
         let is_whole = self.0.first().is_none_or(|byte| is_break(*byte));
-        (is_whole && !key.is_empty()).then_some((key, value))
+        is_whole.then_some((key, value))
     }
 
     /// What stands between quotes, over lines if need be. A quote behind a backslash ends it
