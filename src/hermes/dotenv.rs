@@ -8,7 +8,7 @@ pub(super) fn value<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut reader = Reader(text);
     let mut found = None;
     loop {
-        reader.0 = reader.0.trim_ascii_start();
+        reader.take(is_space);
         if reader.0.is_empty() {
             return found;
         }
@@ -47,7 +47,7 @@ impl<'a> Reader<'a> {
         }
         let key = match self.0.first()? {
             b'\'' => self.quoted(b'\'')?,
-            _ => self.take(|byte| !byte.is_ascii_whitespace() && !matches!(byte, b'=' | b'#')),
+            _ => self.take(|byte| !is_space(byte) && !matches!(byte, b'=' | b'#')),
         };
         if key.is_empty() {
             return None;
@@ -90,17 +90,23 @@ impl<'a> Reader<'a> {
 
 /// A value without quotes, up to a comment.
 fn unquoted(line: &[u8]) -> &[u8] {
-    let is_comment = |pair: &[u8]| pair[0].is_ascii_whitespace() && pair[1] == b'#';
+    let is_comment = |pair: &[u8]| is_space(pair[0]) && pair[1] == b'#';
     let end = line.windows(2).position(is_comment).unwrap_or(line.len());
-    line[..end].trim_ascii_end()
+    let last = line[..end].iter().rposition(|byte| !is_space(*byte));
+    &line[..last.map_or(0, |last| last + 1)]
 }
 
 fn is_break(byte: u8) -> bool {
     matches!(byte, b'\n' | b'\r')
 }
 
+/// Whether `byte` is white space to Python; of what is not ASCII, nothing is to us.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r' | 0x1c..=0x1f)
+}
+
 fn is_blank(byte: u8) -> bool {
-    byte.is_ascii_whitespace() && !is_break(byte)
+    is_space(byte) && !is_break(byte)
 }
 
 #[cfg(test)]
@@ -116,7 +122,7 @@ pub(super) mod tests {
     }
 
     /// Lines, with N for the name, and what they set it to.
-    const TABLE: [(&str, Option<&str>); 35] = [
+    const TABLE: [(&str, Option<&str>); 38] = [
         ("", None),
         ("N=1", Some("1")),
         ("N=1\n", Some("1")),
@@ -152,6 +158,9 @@ pub(super) mod tests {
         ("exportN=1", None),
         ("export=1\nN=1", Some("1")),
         ("N =1\nA", Some("1")),
+        ("\x1cN\x0b=\x0b1\x1f", Some("1")),
+        ("N=1\x0b# a comment", Some("1")),
+        ("=\"\nN=1\n\"", Some("1")),
     ];
 
     fn named(text: &str) -> String {
