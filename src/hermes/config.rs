@@ -34,6 +34,9 @@ const PROPERTY: &str = "has an anchor, an alias or a tag";
 const VALUE: &str = "has a value that is neither yes nor no";
 const OTHER: &str = "has more of YAML than is understood here";
 
+/// What ends a line besides those of ASCII, in YAML and nowhere else.
+const BREAKS: [&str; 3] = ["\u{85}", "\u{2028}", "\u{2029}"];
+
 /// What a config with the content `text` says, if anything. Hermes goes by the key at the top
 /// wherever that is there, whatever it says, and else by that in the section.
 pub(super) fn multiplex(text: &[u8]) -> Result<Option<Said>> {
@@ -105,7 +108,8 @@ impl<'a> Reader<'a> {
 
     #[inline(never)]
     fn read(&mut self) -> Result<()> {
-        if str::from_utf8(self.text).is_err() {
+        let has_other_break = BREAKS.iter().any(|it| contains(self.text, it.as_bytes()));
+        if str::from_utf8(self.text).is_err() || has_other_break {
             return Err(OTHER);
         }
         if self.text.starts_with(b"\xef\xbb\xbf") {
@@ -452,7 +456,7 @@ mod tests {
     ];
 
     /// What is not.
-    const ODD: [(&str, &str); 34] = [
+    const ODD: [(&str, &str); 36] = [
         ("M: &a true", VALUE),
         ("M: !!bool yes", VALUE),
         ("M: *a", VALUE),
@@ -487,6 +491,8 @@ mod tests {
         ("[M: true]\n", OTHER),
         ("a: [M\n", OTHER),
         ("@M: true\n", OTHER),
+        ("# a\u{85}M: true\n", OTHER),
+        ("a: b\u{2028}M: true\n", OTHER),
     ];
 
     #[test]
