@@ -313,7 +313,7 @@ impl<'a> Reader<'a> {
             let Some(byte) = self.text.get(at) else { return true };
             match byte {
                 b' ' => at += 1,
-                _ if self.depth > 0 => return is_flow(*byte),
+                _ if self.depth > 0 => return matches!(byte, b',' | b'}' | b']'),
                 b'#' if is_blank(self.text[at - 1]) => at = self.find(at, is_break),
                 byte if is_break(*byte) => {
                     at += 1;
@@ -456,7 +456,7 @@ mod tests {
     ];
 
     /// What is not.
-    const ODD: [(&str, &str); 36] = [
+    const ODD: [(&str, &str); 38] = [
         ("M: &a true", VALUE),
         ("M: !!bool yes", VALUE),
         ("M: *a", VALUE),
@@ -469,6 +469,8 @@ mod tests {
         ("M: |\n  true", VALUE),
         ("M: [true]", VALUE),
         ("M: {a: 1}", VALUE),
+        ("{M: {a: 1}}", VALUE),
+        ("G: {M: [a]}", VALUE),
         ("M:\n  true", VALUE),
         ("M:\n- true", VALUE),
         ("M: true\n  false", VALUE),
