@@ -46,7 +46,7 @@ impl<'a> Reader<'a> {
             self.take(is_blank);
         }
         let key = match self.0.first()? {
-            b'\'' => self.quoted(b'\'')?,
+            b'\'' => self.quoted(b'\'', true)?,
             _ => self.take(|byte| !is_space(byte) && !matches!(byte, b'=' | b'#')),
         };
         if key.is_empty() {
@@ -58,7 +58,7 @@ impl<'a> Reader<'a> {
             self.cut(1);
             self.take(is_blank);
             value = Some(match self.0.first() {
-                Some(quote @ (b'\'' | b'"')) => self.quoted(*quote)?,
+                Some(quote @ (b'\'' | b'"')) => self.quoted(*quote, false)?,
                 _ => unquoted(self.take(|byte| !is_break(byte))),
             });
         }
@@ -70,14 +70,14 @@ impl<'a> Reader<'a> {
         is_whole.then_some((key, value))
     }
 
-    /// What stands between quotes, over lines if need be. A quote behind a backslash ends it
-    /// only where no other one does.
-    fn quoted(&mut self, quote: u8) -> Option<&'a [u8]> {
+    /// What stands between quotes, over lines if need be. A quote behind a backslash ends it,
+    /// where it is no name, only if no other one does.
+    fn quoted(&mut self, quote: u8, is_name: bool) -> Option<&'a [u8]> {
         let (mut end, mut before) = (None, quote);
         for (at, byte) in self.0.iter().enumerate().skip(1) {
             if *byte == quote {
                 end = Some(at);
-                if before != b'\\' {
+                if is_name || before != b'\\' {
                     break;
                 }
             }
@@ -122,7 +122,7 @@ pub(super) mod tests {
     }
 
     /// Lines, with N for the name, and what they set it to.
-    const TABLE: [(&str, Option<&str>); 38] = [
+    const TABLE: [(&str, Option<&str>); 39] = [
         ("", None),
         ("N=1", Some("1")),
         ("N=1\n", Some("1")),
@@ -161,6 +161,7 @@ pub(super) mod tests {
         ("\x1cN\x0b=\x0b1\x1f", Some("1")),
         ("N=1\x0b# a comment", Some("1")),
         ("=\"\nN=1\n\"", Some("1")),
+        ("'\\'\n'N'=1\n'", Some("1")),
     ];
 
     fn named(text: &str) -> String {
