@@ -47,7 +47,7 @@ pub(crate) fn seconds(word: &[u8]) -> Option<Duration> {
         Some(at) => (&word[..at], &word[at + 1..]),
         None => (word, &b"0"[..]),
     };
-    let whole = number(whole)? as u64;
+    let whole = u32::try_from(digits(whole)?).ok()?;
     if fraction.is_empty() || !fraction.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -55,7 +55,7 @@ pub(crate) fn seconds(word: &[u8]) -> Option<Duration> {
     for at in 0..3 {
         millis = millis * 10 + u64::from(fraction.get(at).map_or(0, |digit| digit - b'0'));
     }
-    Some(Duration::from_millis(whole * 1000 + millis))
+    Some(Duration::from_millis(u64::from(whole) * 1000 + millis))
 }
 
 #[cfg(test)]
@@ -85,7 +85,7 @@ mod tests {
         for (word, millis) in table {
             assert_eq!(seconds(word.as_bytes()), Some(Duration::from_millis(millis)), "{word}");
         }
-        for word in ["", "1.", ".5", "-1", "1e3", "99999999999", "1.x"] {
+        for word in ["", "1.", ".5", "-1", "1e3", "99999999999", "1.x", "1 .5", "1. 5"] {
             assert_eq!(seconds(word.as_bytes()), None, "{word}");
         }
     }
