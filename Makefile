@@ -1,5 +1,5 @@
 # Short verbs; each does its own set-up. What they do is in tests/support/.
-.PHONY: build demo test sweep hermes versions image bench lint clean
+.PHONY: build demo test sweep fuzz hermes versions image bench lint clean
 
 GW := target/hermes-gw
 # Any stable cargo will do for everyday work; build brings Debian's where there is none.
@@ -40,6 +40,15 @@ sweep: build
 	    $(CARGO) test --locked --test sweep -- --nocapture && \
 	    HERMES_GW_TEST_TREE=user $(CARGO) test --locked --test sweep under_s6 -- --nocapture && \
 	    HERMES_GW_RACE=5000 $(CARGO) test --locked --test race -- --nocapture
+
+# Each target of tests/fuzz for a minute; FUZZ and FUZZ_SECONDS choose others. make test runs
+# them over their corpora alone.
+FUZZ := $(notdir $(wildcard tests/fuzz/corpus/*))
+FUZZ_SECONDS := 60
+fuzz:
+	tests/support/packages.sh g++ dash bash tzdata
+	tests/support/hermes.sh
+	tests/support/fuzz.sh $(CARGO) $(FUZZ_SECONDS) $(FUZZ)
 
 # Real Hermes Agent, from PyPI, and its Python layer beside us on made-up homes; also a part
 # of test, where it can be had.

@@ -7,7 +7,7 @@ use crate::hermes::home::Homes;
 use crate::hermes::multiplex::{self, Resolved};
 use crate::options::Options;
 use crate::output::Output;
-use crate::settings::{POLICY, Settings};
+use crate::settings::{CONTAINER_ENVIRONMENT, POLICY, Settings};
 use crate::sys::identity::{self, Ids};
 use crate::text::Shown;
 use std::cell::Cell;
@@ -27,7 +27,7 @@ pub(crate) struct Context {
 impl Context {
     /// Reads the settings, before anything else is done.
     pub(crate) fn new(options: Options) -> Context {
-        let settings = Settings::read(&options);
+        let settings = Settings::read(&options, CONTAINER_ENVIRONMENT);
         Context { output: Output::new(&options), settings, options, dropped: Cell::new(false) }
     }
 

@@ -8,6 +8,9 @@ pub mod cli;
 mod cmd;
 mod context;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+#[path = "../tests/fuzz/targets/mod.rs"]
+pub mod fuzz;
 mod gateway;
 mod hermes;
 pub mod logs;

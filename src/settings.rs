@@ -18,6 +18,7 @@ use crate::sys::{Name, if_there};
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
+/// Where s6-overlay keeps the container's environment.
 pub(crate) const CONTAINER_ENVIRONMENT: &[u8] = b"/run/s6/container_environment";
 /// The most that Linux allows for one string of an environment, in bytes.
 const MAX_VALUE: usize = 128 * 1024;
@@ -68,10 +69,11 @@ pub(crate) struct Place {
 }
 
 impl Settings {
-    /// Reads them: from `options`, else the environment, else the container's environment.
+    /// Reads them: from `options`, else the environment, else the container's environment, which
+    /// is in the directory `container`.
     #[inline(never)]
-    pub(crate) fn read(options: &Options) -> Settings {
-        let mut it = Reader { container: Container::open(), flaws: Vec::new() };
+    pub(crate) fn read(options: &Options, container: &[u8]) -> Settings {
+        let mut it = Reader { container: Container::open(container), flaws: Vec::new() };
         let place = it.place(options);
         if let (Ok(_), Err(error)) = (&place, it.container.as_ref().map_err(Clone::clone)) {
             it.flaws.push(error.hint("the defaults count"));
@@ -134,8 +136,8 @@ struct Container {
 }
 
 impl Container {
-    fn open() -> Result<Option<Container>> {
-        let Some(dir) = if_there(Dir::open(CONTAINER_ENVIRONMENT))? else { return Ok(None) };
+    fn open(path: &[u8]) -> Result<Option<Container>> {
+        let Some(dir) = if_there(Dir::open(path))? else { return Ok(None) };
         Ok(Some(Container { names: dir.names()?, dir }))
     }
 }

@@ -19,15 +19,15 @@ const AT_TOP: &str = "multiplex_profiles";
 
 /// What a config says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Said {
+pub(crate) struct Said {
     /// Whether one gateway serves all.
-    pub(super) yes: bool,
+    pub(crate) yes: bool,
     /// By which key, as Hermes calls it.
-    pub(super) key: &'static str,
+    pub(crate) key: &'static str,
 }
 
 /// A result, or why it cannot be told what a config says.
-pub(super) type Result<T> = std::result::Result<T, &'static str>;
+pub(crate) type Result<T> = std::result::Result<T, &'static str>;
 
 const TAB: &str = "has a tab where YAML has none";
 const PROPERTY: &str = "has an anchor, an alias or a tag";
@@ -39,7 +39,7 @@ const BREAKS: [&str; 3] = ["\u{85}", "\u{2028}", "\u{2029}"];
 
 /// What a config with the content `text` says, if anything. Hermes goes by the key at the top
 /// wherever that is there, whatever it says, and else by that in the section.
-pub(super) fn multiplex(text: &[u8]) -> Result<Option<Said>> {
+pub(crate) fn multiplex(text: &[u8]) -> Result<Option<Said>> {
     // Most have no such key, and may be as odd as they like.
     if !contains(text, KEY) {
         return Ok(None);

@@ -4,7 +4,7 @@
 /// nothing. Escapes and `${...}` stand in it as they are written. A byte order mark belongs to the
 /// first name, which is then another one.
 #[inline(never)]
-pub(super) fn value<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+pub(crate) fn value<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut reader = Reader(text);
     let mut found = None;
     loop {

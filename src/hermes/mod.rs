@@ -1,9 +1,9 @@
 //! Hermes' files and roles.
 
 pub(crate) mod boot_log;
-mod config;
+pub(crate) mod config;
 pub(crate) mod container;
-mod dotenv;
+pub(crate) mod dotenv;
 pub(crate) mod home;
 pub(crate) mod json;
 pub(crate) mod locks;

@@ -122,7 +122,8 @@ pub(crate) fn served_profiles(home: &Dir) -> String {
     home.read(STATE_FILE, MAX_STATE).map_or(String::new(), |content| parse_served(&content))
 }
 
-fn parse_served(content: &[u8]) -> String {
+/// The same of a state file with `content`.
+pub(crate) fn parse_served(content: &[u8]) -> String {
     let Ok((text, members)) = parse(content) else { return String::new() };
     let value = value(text, &members, "served_profiles").unwrap_or_default();
     if value.starts_with('[') { value.into() } else { String::new() }

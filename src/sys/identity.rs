@@ -98,7 +98,7 @@ pub(crate) fn look_up(name: &[u8]) -> Result<Ids> {
 /// What the image's author gives the user by name counts, but never 0: its members may write
 /// /etc/passwd in some images. Of PID 1's groups those do not count that list root, either:
 /// runtimes give it root's own, such as disk.
-fn find(name: &[u8], passwd: &[u8], group: &[u8], status: &[u8]) -> Option<Ids> {
+pub(crate) fn find(name: &[u8], passwd: &[u8], group: &[u8], status: &[u8]) -> Option<Ids> {
     let is_entry = |line: &&[u8]| field(line, 0) == Some(name);
     let entry = parts(passwd, b'\n').find(is_entry)?;
     let (uid, gid) = (number(field(entry, 2)?)?, number(field(entry, 3)?)?);
