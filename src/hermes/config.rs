@@ -320,6 +320,8 @@ impl<'a> Reader<'a> {
                     line = at;
                 }
                 _ if line == self.line => return false,
+                // Such a value may begin in any column.
+                b'|' | b'>' => return false,
                 // A list may begin in the column of its key.
                 b'-' if self.is_blank(at + 1) => return at - line + 1 < self.least,
                 _ => return at - line < self.least,
@@ -456,7 +458,7 @@ mod tests {
     ];
 
     /// What is not.
-    const ODD: [(&str, &str); 38] = [
+    const ODD: [(&str, &str); 39] = [
         ("M: &a true", VALUE),
         ("M: !!bool yes", VALUE),
         ("M: *a", VALUE),
@@ -473,6 +475,7 @@ mod tests {
         ("G: {M: [a]}", VALUE),
         ("M:\n  true", VALUE),
         ("M:\n- true", VALUE),
+        ("M:\n>-\n true", VALUE),
         ("M: true\n  false", VALUE),
         ("M: \"on\n\"", VALUE),
         ("G: {M: true\n}", VALUE),
