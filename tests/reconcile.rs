@@ -292,7 +292,7 @@ fn a_damaged_slot_is_made_whole() {
     scene.boot();
     let slot = scene.slot("coder");
     type Damage = fn(&std::path::Path);
-    let damages: [Damage; 7] = [
+    let damages: [Damage; 8] = [
         |slot| fs::remove_dir_all(slot.join("log")).unwrap(),
         |slot| fs::remove_dir_all(slot.join("supervise")).unwrap(),
         |slot| fs::remove_file(slot.join("run")).unwrap(),
@@ -308,6 +308,10 @@ fn a_damaged_slot_is_made_whole() {
         |slot| {
             fs::rename(slot.join("log"), slot.join("elsewhere")).unwrap();
             symlink("elsewhere", slot.join("log")).unwrap();
+        },
+        |slot| {
+            fs::remove_dir_all(slot.join("log")).unwrap();
+            fs::write(slot.join("log"), "no directory").unwrap();
         },
     ];
     for (number, damage) in damages.into_iter().enumerate() {

@@ -164,8 +164,14 @@ impl Dir {
         if !name.contains(&b'/') {
             return self.look_as(name, AtFlags::SYMLINK_NOFOLLOW);
         }
-        let fd = if_there(self.open_at("look at", name, OFlags::PATH | OFlags::NOFOLLOW, 0))?;
-        fd.map(|fd| self.opened(fd, name).meta()).transpose()
+        match self.open_at("look at", name, OFlags::PATH | OFlags::NOFOLLOW, 0) {
+            Ok(fd) => self.opened(fd, name).meta().map(Some),
+            Err(error) => match error.errno().map(Errno::from_raw_os_error) {
+                // What is on the way is no directory, so that nothing is beneath it.
+                Some(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => Ok(None),
+                _ => Err(error),
+            },
+        }
     }
 
     /// The same of what a link of this name leads to; `None` if that is not there.
