@@ -102,7 +102,7 @@ impl Slots {
         let logger = |name: &Name| -> usize {
             // The service may be a link, as s6-rc's are; when in doubt it has a logger.
             let log = [name.as_slice(), b"/log"].concat();
-            (!matches!(self.dir().kind(&log), Ok(None))).into()
+            (!matches!(self.dir().leads(&log), Ok(false))).into()
         };
         let taken = others.map(|name| 1 + logger(name)).sum::<usize>();
         let room = services_max.saturating_sub(taken.max(self.tree.overlay_services())) / 2;

@@ -3,7 +3,7 @@
 use super::tai64n::Tai64n;
 use crate::error::{Kind, Result};
 use crate::sys::dir::Dir;
-use crate::sys::if_there;
+use crate::sys::if_usable;
 use crate::sys::poll::Fifo;
 use crate::sys::{self, clock};
 use crate::text::hex_digits;
@@ -15,20 +15,22 @@ const EVENT: &[u8] = b"event/";
 /// How the name of a FIFO begins, and while it is not in place yet.
 const START: &[u8] = b"ftrig1:@";
 const HIDDEN: &[u8] = b".ftrig1:@";
-/// Longer than any call takes from the one to the other.
-const NO_LONGER_MADE: Duration = Duration::from_secs(10);
+/// Longer than any call takes to read a FIFO that it has made.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// Adds to `left` the paths of FIFOs in the directory `event` of `service` that a call which was
-/// killed has left before they were in place. The others s6 removes, at the next event, if nobody
-/// reads them.
+/// killed has left before they were in place: nobody reads them. Those in place s6 removes, at the
+/// next event.
 pub(crate) fn add_leftovers(service: &Dir, event: &[u8], left: &mut Vec<Vec<u8>>) -> Result<()> {
-    let Some(dir) = if_there(service.dir(event))? else { return Ok(()) };
+    // Who may not look into it, or write to a FIFO in it, has nothing to remove there.
+    let Some(dir) = if_usable(service.dir(event))? else { return Ok(()) };
     for name in dir.names()? {
         let label = name.strip_prefix(HIDDEN).and_then(|rest| rest.get(..24));
-        // What has no such name is not ours.
+        // What has no such name is not ours. However the clock was set since, it may be some
+        // seconds away from now.
         if let Some(made) = label.and_then(Tai64n::parse)
-            // However the clock was set since.
-            && made.since_unix().abs_diff(clock::time()) > NO_LONGER_MADE
+            && made.since_unix().abs_diff(clock::time()) > LONGEST
+            && if_usable(dir.fifo_has_reader(&name))? == Some(false)
         {
             left.push([event, b"/", &name].concat());
         }

@@ -597,7 +597,7 @@ pub fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
 
 /// Waits for what `ready` gives; its last error tells why it never did.
 #[track_caller]
-fn wait_or<T>(what: &str, mut ready: impl FnMut() -> Result<T, String>) -> T {
+pub fn wait_or<T>(what: &str, mut ready: impl FnMut() -> Result<T, String>) -> T {
     let start = Instant::now();
     loop {
         match ready() {
