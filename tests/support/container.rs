@@ -472,7 +472,12 @@ impl Container {
     /// Waits until the gateway of `profile` is up and has said so in its files.
     #[track_caller]
     pub fn wait_up(&self, profile: &str) {
-        let home = self.volume.home(profile);
+        self.wait_up_in(profile, &self.volume.home(profile));
+    }
+
+    /// The same, where its files are elsewhere than they are by rule.
+    #[track_caller]
+    pub fn wait_up_in(&self, profile: &str, home: &Path) {
         let mut seen = (String::new(), false, String::new());
         wait_or("gateway to run", || {
             seen = (
