@@ -8,8 +8,10 @@ CARGO := $(shell command -v cargo || echo /usr/bin/cargo)
 LIVE := status watch doctor logs boot live lifecycle links registration crashes shutdown standby wire tree runtime capabilities owners
 # Those that are about either layout, run in the user tree.
 LAYOUTS := status watch doctor logs boot crashes faults intents lifecycle links live registration shutdown standby wire runtime capabilities owners
-USER_TREE = HERMES_GW_TEST_TREE=user HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked $(LAYOUTS:%=--test %) \
-    -- --skip next_to_nothing # two minutes, and the layout is nothing to it
+# One crate of all tests, each area a module.
+SUITE = HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked --test suite --
+USER_TREE = HERMES_GW_TEST_TREE=user $(SUITE) $(LAYOUTS:%=%::) \
+    --skip next_to_nothing # two minutes, and the layout is nothing to it
 TOOLS := s6 execline strace util-linux bsdutils procps jq tzdata
 # What reads the completions and the man page.
 READERS := bash-completion zsh fish mandoc
@@ -34,14 +36,14 @@ test: build lint
 hermes: build
 	tests/support/packages.sh $(TOOLS)
 	tests/support/hermes.sh
-	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked --test hermes --test differential
+	$(SUITE) hermes:: differential::
 
 # The container tests again, in both layouts, on the s6 of other Debian suites.
 versions: build
 	tests/support/packages.sh $(TOOLS) debian-archive-keyring
 	for suite in trixie sid; do \
 	    tests/support/s6.sh $$suite && export HERMES_GW_S6=$(CURDIR)/target/s6/$$suite && \
-	    HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked $(LIVE:%=--test %) && $(USER_TREE) || exit 1; \
+	    $(SUITE) $(LIVE:%=%::) && $(USER_TREE) || exit 1; \
 	done
 
 # The Dockerfile, by a real Docker engine that is stopped afterwards, and containers of it.
@@ -50,9 +52,9 @@ image: build
 	tests/support/packages.sh podman runc catatonit uidmap || : # podman.sh says what it lacks
 	HERMES_GW=$(CURDIR)/$(GW) HERMES_GW_IMAGE=hermes-gw-demo tests/support/engine.sh \
 	    sh -ec 'tests/support/docker.sh; for tree in root user; do \
-	        export HERMES_GW_TEST_TREE=$$tree; $(CARGO) test --locked --test image; \
+	        export HERMES_GW_TEST_TREE=$$tree; $(CARGO) test --locked --test suite image::; \
         for user in root rootless; do tests/support/podman.sh $$user $$HERMES_GW_IMAGE \
-            $(CARGO) test --locked --test image a_pod; done; done'
+            $(CARGO) test --locked --test suite image::a_pod; done; done'
 
 # The run-time verbs against s6's own tools, as ratios.
 bench: build

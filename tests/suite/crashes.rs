@@ -1,7 +1,6 @@
 //! Gateways that die: how long they wait, when they are parked, and what ends that.
 
-mod support;
-
+use crate::support;
 use hermes_gw::s6::death_tally;
 use hermes_gw::s6::status::Status;
 use std::fs;

@@ -1,7 +1,6 @@
 //! Two containers on one volume: one runs a gateway, the other stands by, with real s6 in both.
 
-mod support;
-
+use crate::support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::CommandExt;

@@ -1,7 +1,6 @@
 //! register, unregister, list, hook, reconcile --prune: slots that come and go.
 
-mod support;
-
+use crate::support;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;

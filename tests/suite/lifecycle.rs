@@ -1,8 +1,7 @@
 //! start, stop, restart, signal, wait, is-running: each verb on each state a gateway can
 //! be in, with what its supervisor said meanwhile.
 
-mod support;
-
+use crate::support;
 use hermes_gw::model::backoff::Exit;
 use hermes_gw::s6::status::Status;
 use std::fs;

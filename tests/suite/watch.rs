@@ -1,7 +1,6 @@
 //! `watch`: each change, in order, by one line; slots that come and go included.
 
-mod support;
-
+use crate::support;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};

@@ -1,7 +1,6 @@
 //! Container stop: every gateway gets its time, and what ran before runs again.
 
-mod support;
-
+use crate::support;
 use std::fs;
 use std::time::{Duration, Instant};
 use support::{Container, Spec, Volume, wait_until};

@@ -1,8 +1,7 @@
 //! logs: what real s6-log has written is shown, each line once and in order, whatever
 //! happens to the files meanwhile.
 
-mod support;
-
+use crate::support;
 use hermes_gw::model::calendar;
 use hermes_gw::s6::tai64n::Tai64n;
 use proptest::prelude::*;

@@ -1,7 +1,6 @@
 //! `doctor`: every finding, provoked on the real tree; and its remedy, where that is a command.
 
-mod support;
-
+use crate::support;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;

@@ -1,7 +1,6 @@
 //! The program as a process, on homes and scandirs of every kind; no supervisor needed.
 
-mod support;
-
+use crate::support;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::path::PathBuf;

@@ -1,7 +1,6 @@
 //! What the program asks of the kernel: strace watches, kills and fails it at any call.
 
-mod support;
-
+use crate::support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

@@ -1,8 +1,7 @@
 //! What the operator wants outlives the gateway and the container, and nothing else in
 //! the profile's home is touched.
 
-mod support;
-
+use crate::support;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::PathBuf;

@@ -1,8 +1,7 @@
 //! Homes that are reached by symbolic links, and homes that have two names: boot, verbs, doctor
 //! and finish give the same answer.
 
-mod support;
-
+use crate::support;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use support::{Container, HERMES, Output, Spec, Volume, jq, wait_until};
