@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use support::{Container, Output, Spec, Tree, Volume, jq, wait_until};
+use support::{Container, Output, Spec, Tree, Volume, jq, wait_or, wait_until};
 
 const DOCTOR: [&str; 3] = ["/command/hermes-gw", "--json", "doctor"];
 
@@ -42,14 +42,12 @@ fn findings(container: &Container) -> Vec<String> {
 /// Waits until exactly this is found, as hermes and as root.
 #[track_caller]
 fn expect(container: &Container, expected: &[&str]) {
-    let mut found = Vec::new();
-    let mut tries = 0;
-    wait_until(&format!("{expected:#?}"), || {
-        found = bad(&container.as_hermes(&DOCTOR));
-        tries += 1;
-        assert!(tries < 2000, "found {found:#?}, not {expected:#?}");
+    wait_or(&format!("{expected:#?}"), || {
+        let found = bad(&container.as_hermes(&DOCTOR));
         // What is on its way out may be seen by root only.
-        found == expected && bad(&container.as_root(&DOCTOR)) == found
+        let as_root = (found == expected).then(|| bad(&container.as_root(&DOCTOR)));
+        let why = || format!("found {found:#?}, as root {as_root:#?}");
+        if as_root.as_ref() == Some(&found) { Ok(()) } else { Err(why()) }
     });
     assert_eq!(findings(container), expected);
 }

@@ -322,7 +322,7 @@ fn a_deaf_gateway_is_killed_and_a_child_that_stays_does_not_keep_the_logger() {
     let container = Container::boot(volume, Spec::default());
     let names = ["deaf", "parent"];
     names.iter().for_each(|name| container.wait_up(name));
-    let output = gw(&container, &["unregister", "deaf", "parent", "--timeout", "0.5"]);
+    let output = gw(&container, &["unregister", "deaf", "parent", "--timeout", "5"]);
     assert_eq!((output.code, output.stderr.as_str()), (0, ""));
     let (left, supervisors) = leftovers(&container);
     assert!(left.iter().all(|name| !name.contains("deaf") && !name.contains("parent")), "{left:?}");

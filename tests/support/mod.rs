@@ -7,7 +7,7 @@ mod volume;
 
 pub use container::{
     Container, HERMES, Output, SCANDIR_OF_PID_1, Spec, Tree, link, on_terminal, tree, untranslated,
-    wait_until,
+    wait_or, wait_until,
 };
 pub use events::Events;
 pub use image::{copy_image, library_dir, run, workspace};
