@@ -9,9 +9,11 @@ LIVE := status watch doctor logs boot live lifecycle links registration crashes 
 # Those that are about either layout, run in the user tree.
 LAYOUTS := status watch doctor logs boot crashes faults intents lifecycle links live registration shutdown standby wire runtime capabilities owners
 # One crate of all tests, each area a module.
-SUITE = HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked --test suite --
+SUITE = HERMES_GW=$(CURDIR)/$(GW) RUST_TEST_THREADS=$(THREADS) $(CARGO) test --locked --test suite --
 USER_TREE = HERMES_GW_TEST_TREE=user $(SUITE) $(LAYOUTS:%=%::) \
     --skip next_to_nothing # two minutes, and the layout is nothing to it
+# Containers wait most of the time, so there are more of them than there are cores.
+THREADS = $(shell echo $$((2 * $$(nproc) + 4)))
 TOOLS := s6 execline strace util-linux bsdutils procps jq tzdata
 # What reads the completions and the man page.
 READERS := bash-completion zsh fish mandoc
@@ -28,8 +30,8 @@ test: LAYOUTS += completion
 test: build lint
 	tests/support/packages.sh $(TOOLS) $(READERS)
 	tests/support/hermes.sh
-	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked
-	$(USER_TREE)
+	code=0; $(CARGO) test --locked --lib || code=1; $(SUITE) || code=1; $(USER_TREE) || code=1; \
+	    exit $$code
 
 # Real Hermes Agent, from PyPI, and its Python layer beside us on made-up homes; also a part
 # of test, where it can be had.
@@ -41,10 +43,10 @@ hermes: build
 # The container tests again, in both layouts, on the s6 of other Debian suites.
 versions: build
 	tests/support/packages.sh $(TOOLS) debian-archive-keyring
-	for suite in trixie sid; do \
-	    tests/support/s6.sh $$suite && export HERMES_GW_S6=$(CURDIR)/target/s6/$$suite && \
-	    $(SUITE) $(LIVE:%=%::) && $(USER_TREE) || exit 1; \
-	done
+	code=0; for suite in trixie sid; do \
+	    tests/support/s6.sh $$suite && export HERMES_GW_S6=$(CURDIR)/target/s6/$$suite || exit 1; \
+	    $(SUITE) $(LIVE:%=%::) || code=1; $(USER_TREE) || code=1; \
+	done; exit $$code
 
 # The Dockerfile, by a real Docker engine that is stopped afterwards, and containers of it.
 image: build

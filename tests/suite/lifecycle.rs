@@ -277,7 +277,8 @@ fn signal_and_wait_in_every_state() {
     // One that crashes all the time is up and down again and again.
     assert!([0, 1].contains(&code(&container, &["signal", "CONT"], "crashing")));
     for goal in ["--up", "--down"] {
-        assert_eq!(code(&container, &["wait", goal, "--timeout", "60"], "crashing"), 0, "{goal}");
+        // The longest delay is a minute.
+        assert_eq!(code(&container, &["wait", goal, "--timeout", "180"], "crashing"), 0, "{goal}");
     }
 }
 

@@ -566,8 +566,13 @@ impl Drop for Container {
             eprintln!("--- console of the container ---\n{}", self.console());
         }
         if let Some(mut init) = self.init.take() {
-            // The keeper's end takes PID 1 along, and that the whole namespace.
-            let _ = init.keeper.kill();
+            // PID 1 takes the whole namespace along. The keeper is its parent and ends with it; the
+            // other way round, the machine's PID 1 would have to reap it, in its own time.
+            if init.pid == 0 {
+                let _ = init.keeper.kill();
+            } else if let Ok(None) = init.keeper.try_wait() {
+                let _ = Command::new("kill").args(["-KILL", &init.pid.to_string()]).status();
+            }
             let _ = init.keeper.wait();
             wait_until("end of the container", || {
                 !Path::new(&format!("/proc/{}", init.pid)).exists() || init.pid == 0
