@@ -43,7 +43,8 @@ COPY . .
 RUN --mount=type=cache,target=/src/target,id=hermes-gw-$TARGETARCH \
     --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
     find .cargo Cargo.* rootfs src tests -type f -exec touch {} + && \
-    HERMES_GW=/tree/command/hermes-gw cargo test --locked --lib --test rootfs --test binary
+    cargo test --locked --lib && \
+    HERMES_GW=/tree/command/hermes-gw cargo test --locked --test suite -- rootfs:: binary::
 
 FROM scratch AS export
 ARG VERSION=0.1.0

@@ -10,8 +10,12 @@ LIVE := status watch doctor logs boot live lifecycle links registration crashes 
 # Those that are about either layout, run in the user tree.
 LAYOUTS := status watch doctor logs boot crashes faults intents lifecycle links live registration shutdown standby wire runtime capabilities owners \
     sweep
-USER_TREE = HERMES_GW_TEST_TREE=user HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked $(LAYOUTS:%=--test %) \
-    -- --skip next_to_nothing # two minutes, and the layout is nothing to it
+# One crate of all tests, each area a module.
+SUITE = HERMES_GW=$(CURDIR)/$(GW) RUST_TEST_THREADS=$(THREADS) $(CARGO) test --locked --test suite --
+USER_TREE = HERMES_GW_TEST_TREE=user $(SUITE) $(LAYOUTS:%=%::) \
+    --skip next_to_nothing # two minutes, and the layout is nothing to it
+# Containers wait most of the time, so there are more of them than there are cores.
+THREADS = $(shell echo $$((2 * $$(nproc) + 4)))
 TOOLS := s6 execline strace util-linux bsdutils procps jq tzdata
 # What reads the completions and the man page.
 READERS := bash-completion zsh fish mandoc
@@ -28,18 +32,17 @@ test: LAYOUTS += completion
 test: build lint
 	tests/support/packages.sh $(TOOLS) $(READERS)
 	tests/support/hermes.sh
-	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked
-	$(USER_TREE)
+	code=0; $(CARGO) test --locked --lib || code=1; $(SUITE) || code=1; $(USER_TREE) || code=1; \
+	    exit $$code
 
 # Every changing verb killed, failed and cut short at each of its system calls, offline and in both
 # layouts, and thousands of rounds of a race against hermes; test has a sample of both. Hours:
 # HERMES_GW_SWEEP=N tries one point in N.
 sweep: build
 	tests/support/packages.sh $(TOOLS)
-	export HERMES_GW=$(CURDIR)/$(GW) HERMES_GW_SWEEP=$${HERMES_GW_SWEEP:-1} && \
-	    $(CARGO) test --locked --test sweep -- --nocapture && \
-	    HERMES_GW_TEST_TREE=user $(CARGO) test --locked --test sweep under_s6 -- --nocapture && \
-	    HERMES_GW_RACE=5000 $(CARGO) test --locked --test race -- --nocapture
+	export HERMES_GW_SWEEP=$${HERMES_GW_SWEEP:-1} HERMES_GW_RACE=5000; code=0; \
+	    $(SUITE) sweep:: race:: --nocapture || code=1; \
+	    HERMES_GW_TEST_TREE=user $(SUITE) sweep::under_s6 --nocapture || code=1; exit $$code
 
 # Each target of tests/fuzz for a minute; FUZZ and FUZZ_SECONDS choose others. make test runs
 # them over their corpora alone.
@@ -55,15 +58,15 @@ fuzz:
 hermes: build
 	tests/support/packages.sh $(TOOLS)
 	tests/support/hermes.sh
-	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked --test hermes --test differential
+	$(SUITE) hermes:: differential::
 
 # The container tests again, in both layouts, on the s6 of other Debian suites.
 versions: build
 	tests/support/packages.sh $(TOOLS) debian-archive-keyring
-	for suite in trixie sid; do \
-	    tests/support/s6.sh $$suite && export HERMES_GW_S6=$(CURDIR)/target/s6/$$suite && \
-	    HERMES_GW=$(CURDIR)/$(GW) $(CARGO) test --locked $(LIVE:%=--test %) && $(USER_TREE) || exit 1; \
-	done
+	code=0; for suite in trixie sid; do \
+	    tests/support/s6.sh $$suite && export HERMES_GW_S6=$(CURDIR)/target/s6/$$suite || exit 1; \
+	    $(SUITE) $(LIVE:%=%::) || code=1; $(USER_TREE) || code=1; \
+	done; exit $$code
 
 # The Dockerfile, by a real Docker engine that is stopped afterwards, and containers of it.
 image: build
@@ -71,9 +74,9 @@ image: build
 	tests/support/packages.sh podman runc catatonit uidmap || : # podman.sh says what it lacks
 	HERMES_GW=$(CURDIR)/$(GW) HERMES_GW_IMAGE=hermes-gw-demo tests/support/engine.sh \
 	    sh -ec 'tests/support/docker.sh; for tree in root user; do \
-	        export HERMES_GW_TEST_TREE=$$tree; $(CARGO) test --locked --test image; \
+	        export HERMES_GW_TEST_TREE=$$tree; $(CARGO) test --locked --test suite image::; \
         for user in root rootless; do tests/support/podman.sh $$user $$HERMES_GW_IMAGE \
-            $(CARGO) test --locked --test image a_pod; done; done'
+            $(CARGO) test --locked --test suite image::a_pod; done; done'
 
 # The run-time verbs against s6's own tools, as ratios.
 bench: build

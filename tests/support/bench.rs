@@ -4,6 +4,7 @@
 //! entering it.
 
 #[path = "mod.rs"]
+#[allow(dead_code, unused_imports)] // it uses its part
 mod support;
 
 use std::fs::{self, File, OpenOptions};

@@ -1,6 +1,7 @@
 //! A throw-away container without Docker: namespaces, a real s6-svscan as PID 1.
 
 use super::{Volume, binary, copy_image, run, workspace};
+use std::fmt::Display;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{chown, symlink};
@@ -9,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The longest that anything in a test is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest that anything in a test is waited for: what takes a second takes a minute on a
+/// machine that has other things to do.
+const PATIENCE: Duration = Duration::from_secs(180);
 /// The user that the image was built with.
 pub const HERMES: u32 = 10_000;
 
@@ -477,19 +479,25 @@ impl Container {
     /// Waits until the gateway of `profile` is up and has said so in its files.
     #[track_caller]
     pub fn wait_up(&self, profile: &str) {
-        let home = self.volume.home(profile);
-        let mut seen = (String::new(), false, String::new());
+        self.wait_up_in(profile, &self.volume.home(profile));
+    }
+
+    /// The same, where its files are elsewhere than they are by rule.
+    #[track_caller]
+    pub fn wait_up_in(&self, profile: &str, home: &Path) {
         wait_or("gateway to run", || {
-            seen = (
-                fs::read_to_string(home.join("gateway_state.json")).unwrap_or_default(),
-                home.join("gateway.pid").exists(),
-                // Before s6-supervise has said anything there is none.
-                self.svstat_pid(profile).stdout.trim().to_string(),
-            );
+            let state = fs::read_to_string(home.join("gateway_state.json")).unwrap_or_default();
+            let has_pid_file = home.join("gateway.pid").exists();
+            let said = state.contains(r#""gateway_state":"running""#) && has_pid_file;
+            // Only then is it worth a process to ask s6; before s6-supervise has said anything
+            // there is no pid.
+            let pid = said.then(|| self.svstat_pid(profile).stdout.trim().to_string());
             // By this run, and not by one that was killed.
-            let own = format!(r#""pid":{},"gateway_state":"running""#, seen.2);
-            let runs = seen.0.contains(&own) && seen.1;
-            if runs { Ok(()) } else { Err(format!("{profile}: (state, pid file, s6) is {seen:?}")) }
+            let own = |pid| state.contains(&format!(r#""pid":{pid},"gateway_state":"running""#));
+            match pid.as_ref().is_some_and(own) {
+                true => Ok(()),
+                false => Err(format!("{profile}: {:?}", (state, has_pid_file, pid))),
+            }
         });
     }
 
@@ -563,8 +571,13 @@ impl Drop for Container {
             eprintln!("--- console of the container ---\n{}", self.console());
         }
         if let Some(mut init) = self.init.take() {
-            // The keeper's end takes PID 1 along, and that the whole namespace.
-            let _ = init.keeper.kill();
+            // PID 1 takes the whole namespace along. The keeper is its parent and ends with it; the
+            // other way round, the machine's PID 1 would have to reap it, in its own time.
+            if init.pid == 0 {
+                let _ = init.keeper.kill();
+            } else if let Ok(None) = init.keeper.try_wait() {
+                let _ = Command::new("kill").args(["-KILL", &init.pid.to_string()]).status();
+            }
             let _ = init.keeper.wait();
             wait_until("end of the container", || {
                 !Path::new(&format!("/proc/{}", init.pid)).exists() || init.pid == 0
@@ -589,21 +602,23 @@ pub fn link(target: &str, at: &Path) {
     symlink(target, at).unwrap();
 }
 
-/// Waits until `ready`, for at most a minute.
+/// Waits until `ready`.
 #[track_caller]
 pub fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
-    wait_or(what, || if ready() { Ok(()) } else { Err(String::new()) });
+    wait_or(what, || if ready() { Ok(()) } else { Err("it never was") });
 }
 
-/// Waits for what `ready` gives; its last error tells why it never did.
+/// Waits for what `ready` gives; its last error tells why it never did. The longer it takes,
+/// the longer the pauses are: a look may cost several processes.
 #[track_caller]
-pub fn wait_or<T>(what: &str, mut ready: impl FnMut() -> Result<T, String>) -> T {
+pub fn wait_or<T, E: Display>(what: &str, mut ready: impl FnMut() -> Result<T, E>) -> T {
     let start = Instant::now();
     loop {
         match ready() {
             Ok(value) => return value,
             Err(why) => assert!(start.elapsed() < PATIENCE, "waited too long for {what}: {why}"),
         }
-        std::thread::sleep(Duration::from_millis(5));
+        let pause = start.elapsed() / 10;
+        std::thread::sleep(pause.clamp(Duration::from_millis(5), Duration::from_millis(100)));
     }
 }

@@ -2,6 +2,7 @@
 //! lets hermes-gw reconcile them, and shows what runs.
 
 #[path = "mod.rs"]
+#[allow(dead_code, unused_imports)] // it uses its part
 mod support;
 
 use std::io::{BufRead, BufReader};

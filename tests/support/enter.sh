@@ -13,10 +13,7 @@ cd "$root"
 mount -t proc -o "$PROC_OPTIONS" proc proc
 [ -e run/survives ] || mount -t tmpfs -o mode=755 tmpfs run
 mount -t tmpfs -o mode=755 tmpfs dev
-for device in null zero full random urandom; do
-    touch dev/$device
-    mount --bind /dev/$device dev/$device
-done
+cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom dev/
 mount --bind "$volume" ".$home"
 IFS=:
 for mount in $mounts; do

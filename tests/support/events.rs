@@ -1,11 +1,10 @@
 //! What a service's supervisor says, heard as any subscriber hears it.
 
-use super::{Container, run};
+use super::{Container, run, wait_or};
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 const O_NONBLOCK: i32 = 0o4000;
 
@@ -27,16 +26,15 @@ impl Events {
 
     /// The letters since the last time: those `expected`, which may still be on their way,
     /// or whatever else came.
+    #[track_caller]
     pub fn heard(&mut self, expected: &str) -> String {
-        let (mut letters, start) = (Vec::new(), Instant::now());
-        loop {
+        let mut letters = Vec::new();
+        wait_or(&format!("the events {expected:?}"), || {
             // It ends where nothing is left to read.
             let _ = self.fifo.read_to_end(&mut letters);
-            if letters.len() >= expected.len() || start.elapsed() > Duration::from_secs(2) {
-                return String::from_utf8(letters).unwrap();
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
+            let heard = String::from_utf8(letters.clone()).unwrap();
+            if heard.len() >= expected.len() { Ok(heard) } else { Err(heard) }
+        })
     }
 
     /// Whether just the letters `expected` came.

@@ -1,6 +1,6 @@
 #!/bin/sh
 # hermes.sh: installs Hermes Agent from PyPI into target/hermes, with Debian's Python; says
-# why if it cannot be had, and then tests/hermes.rs has nothing to test.
+# why if it cannot be had, and then tests/suite/hermes.rs has nothing to test.
 set -e
 version=0.19.0
 cd "$(dirname "$0")/../.."

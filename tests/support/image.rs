@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 /// What the container has besides s6 and execline.
 const TOOLS: [&str; 37] = [
@@ -21,15 +22,12 @@ const TOOLS: [&str; 37] = [
 /// Copies the image's files to `to`, as hard links; they are built where they are
 /// missing or older than what they are made of.
 pub fn copy_image(to: &Path) {
-    let root = run(Command::new("id").arg("-u")).trim() == "0";
-    let s6 = Path::new("/usr/bin/s6-svscan").exists() || std::env::var_os("HERMES_GW_S6").is_some();
-    assert!(root && s6, "a container needs root and Debian's s6 and execline: use `make test`");
     let image = workspace().join("image");
     let stamp = workspace().join("image.stamp");
     let lock = fs::File::create(workspace().join("image.lock")).unwrap();
     lock.lock().unwrap();
     let sources = sources();
-    if fs::read_to_string(&stamp).ok().as_ref() != Some(&sources) {
+    if fs::read_to_string(&stamp).ok().as_deref() != Some(sources) {
         let _ = fs::remove_file(&stamp);
         if image.exists() {
             fs::remove_dir_all(&image).unwrap();
@@ -40,8 +38,16 @@ pub fn copy_image(to: &Path) {
     run(Command::new("cp").arg("-al").arg(image).arg(to));
 }
 
-/// Changes when anything does that the image is made of.
-fn sources() -> String {
+/// Changes when anything does that the image is made of; while the tests run, nothing does.
+fn sources() -> &'static str {
+    static SOURCES: OnceLock<String> = OnceLock::new();
+    SOURCES.get_or_init(look_at_sources)
+}
+
+fn look_at_sources() -> String {
+    let root = run(Command::new("id").arg("-u")).trim() == "0";
+    let s6 = Path::new("/usr/bin/s6-svscan").exists() || std::env::var_os("HERMES_GW_S6").is_some();
+    assert!(root && s6, "a container needs root and Debian's s6 and execline: use `make test`");
     let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support");
     let files = run(Command::new("find").args([fixture, "-type", "f", "-printf", "%P %T@\n"]));
     let packages = ["s6", "execline", "libc6", "dash", "coreutils", "strace"];

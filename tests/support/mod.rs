@@ -1,6 +1,4 @@
 //! Throw-away homes and a real s6 tree in namespaces; nothing is left behind.
-// Each test file uses its part.
-#![allow(dead_code, unused_imports)]
 
 mod container;
 mod events;

@@ -2,8 +2,7 @@
 //!
 //! hermes.sh installs it; where it is not to be had, that is said on the terminal.
 
-mod support;
-
+use crate::support;
 use std::path::{Path, PathBuf};
 use support::{Container, Output, Spec, Volume, wait_until};
 

@@ -1,7 +1,6 @@
 //! The artefact of `make build`: static, PIE, hardened and small.
 
-mod support;
-
+use crate::support;
 use goblin::elf::{Elf, dynamic, header, program_header};
 
 /// What it may grow to, in bytes.

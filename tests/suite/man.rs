@@ -3,8 +3,7 @@
 //! in the page. With HERMES_GW_UPDATE_MAN=1 in the environment they are written anew, else
 //! compared. The rest of the page is written by hand, and held against the sources.
 
-mod support;
-
+use crate::support;
 use hermes_gw::model::backoff::Limits;
 use hermes_gw::model::tree::Tree;
 use std::collections::BTreeSet;

@@ -1,7 +1,6 @@
 //! The program as a process, on homes and scandirs of every kind; no supervisor needed.
 
-mod support;
-
+use crate::support;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;

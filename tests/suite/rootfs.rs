@@ -1,7 +1,6 @@
 //! rootfs/ against s6-rc's rules for source directories, and those of an image.
 
-mod support;
-
+use crate::support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -4,7 +4,7 @@
 //! `make sweep` races for thousands of rounds, `make test` for some.
 #![cfg(target_arch = "x86_64")]
 
-mod support;
+use crate::support;
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use std::collections::BTreeMap;

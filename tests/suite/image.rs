@@ -1,7 +1,6 @@
 //! The demo image in a real Docker engine, as `make image` builds it and runs them.
 
-mod support;
-
+use crate::support;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -417,11 +416,11 @@ fn a_second_container_on_the_volume_as_dashboard() {
 }
 
 /// The pod that README.md shows, and that is played.
-const POD: &str = include_str!("fixtures/pod.yaml");
+const POD: &str = include_str!("../fixtures/pod.yaml");
 
 #[test]
 fn the_pod_that_readme_shows_is_the_one_that_is_played() {
-    let readme = include_str!("../README.md");
+    let readme = include_str!("../../README.md");
     assert!(readme.contains(&format!("```yaml\n{POD}```\n")), "{POD}");
 }
 
@@ -526,7 +525,7 @@ fn a_pod_runs_with_the_capabilities_of_its_manifest() {
     // Until it runs, a signal ends it without a word.
     let runs = format!("grep -q '\"gateway_state\":\"running\"' {}", state("coder"));
     let said = ["exec", Pod::CONTAINER, "sh", "-c", &runs];
-    wait_until("coder to run", || crate::podman(&pod.podman, &said, "").status.success());
+    wait_until("coder to run", || self::podman(&pod.podman, &said, "").status.success());
 
     pod.down();
     pod.play();

@@ -5,8 +5,8 @@
 //! is called done; and the next run leaves what an undisturbed one does, and nothing besides.
 #![cfg(target_arch = "x86_64")]
 
-mod support;
-#[path = "support/tracer.rs"]
+use crate::support;
+#[path = "../support/tracer.rs"]
 mod tracer;
 
 use nix::errno::Errno;

@@ -1,14 +1,15 @@
 //! start, stop, restart, signal, wait, is-running: each verb on each state a gateway can
 //! be in, with what its supervisor said meanwhile.
 
-mod support;
-
+use crate::support;
 use hermes_gw::model::backoff::Exit;
 use hermes_gw::s6::status::Status;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::process::Stdio;
-use support::{Container, Events, Output, Spec, Volume, wait_until};
+use std::time::Duration;
+use support::{Container, Events, Output, Spec, Volume, wait_or, wait_until};
 
 /// One gateway in each state.
 const STATES: [&str; 8] =
@@ -47,19 +48,48 @@ fn scene() -> Container {
     container.signal_svscan("STOP");
     container.as_root(&["mv", hidden, &slot("unsupervised")]).ok();
     container.as_root(&["sh", "-c", &format!("kill -KILL {supervisor}")]).ok();
-    // A finish script that takes its time.
+    // A finish script that takes as long as it is held.
     let finish = container.inside(&slot("finishing")).join("finish");
-    fs::write(finish, "#!/bin/sh\nsleep 0.7\n").unwrap();
+    fs::write(finish, "#!/bin/sh\nwhile [ -e held ]; do sleep 0.05; done\n").unwrap();
     container
+}
+
+/// What holds the finish script of the gateway that is finishing.
+fn held(container: &Container) -> PathBuf {
+    container.inside(&slot("finishing")).join("held")
 }
 
 /// Brings the gateway with the slow finish script into it.
 fn make_finish(container: &Container) {
+    fs::write(held(container), "").unwrap();
     let pid = container.pid("finishing");
     container.as_root(&["sh", "-c", &format!("kill -KILL {pid}")]).ok();
     let status = container.inside(&slot("finishing")).join("supervise/status");
     let finishing = || Status::parse(&fs::read(&status).unwrap()).unwrap().finishing;
     wait_until("finish to run", finishing);
+}
+
+/// Runs a verb on the gateway that is finishing, whose finish script goes on once the verb has
+/// seen that; `wait` does not live to see its end.
+fn while_it_finishes(container: &Container, args: &[&str]) -> Output {
+    let event = container.inside(&slot("finishing")).join("event");
+    let listeners = || fs::read_dir(&event).unwrap().count();
+    let before = listeners();
+    let waits = args[0] == "wait";
+    let mut command = container.hermes_command(&[&["/command/hermes-gw"], args].concat());
+    let mut verb = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("the verb to listen, or to end", || {
+        !waits && listeners() > before || verb.try_wait().unwrap().is_some()
+    });
+    // From there it is a few system calls to what it says to s6-supervise.
+    std::thread::sleep(Duration::from_secs(1));
+    fs::remove_file(held(container)).unwrap();
+    let output = verb.wait_with_output().unwrap();
+    Output {
+        code: output.status.code().unwrap(),
+        stdout: support::untranslated(output.stdout),
+        stderr: support::untranslated(output.stderr),
+    }
 }
 
 fn desired(container: &Container, profile: &str) -> &'static str {
@@ -81,7 +111,13 @@ fn check(container: &Container, verb: &[&str], expected: [Row<'_>; 8]) {
             make_finish(container);
         }
         let mut events = Events::of(container, &slot(state));
-        let output = gw(container, &[verb, &[state]].concat());
+        // Who is deaf takes all the time there is.
+        let timeout = if state == "deaf" { "3" } else { "60" };
+        let args = [verb, &["--timeout", timeout, state]].concat();
+        let output = match state {
+            "finishing" => while_it_finishes(container, &args),
+            _ => gw(container, &args),
+        };
         let lines = output.stderr.lines().count();
         assert_eq!(lines, usize::from(output.code != 0), "{verb:?} {state}: {output:?}");
         assert_eq!(output.stdout, "", "{verb:?} {state}");
@@ -102,7 +138,7 @@ fn stop_in_every_state() {
     let container = scene();
     check(
         &container,
-        &["stop", "--timeout", "3"],
+        &["stop"],
         [
             ("up", 0, "dD", "stopped"),
             ("down", 0, "", "stopped"),
@@ -176,7 +212,7 @@ fn restart_in_every_state() {
     container.as_root(&["/command/s6-svc", "-D", &slot("crashing")]).ok();
     check(
         &container,
-        &["restart", "--timeout", "3"],
+        &["restart"],
         [
             ("up", 0, "dDu", "running"),
             ("down", 0, "u", "running"),
@@ -202,7 +238,11 @@ fn code(container: &Container, args: &[&str], state: &str) -> i32 {
         wait_until("another run", || container.state(state) == "up");
         make_finish(container);
     }
-    let output = gw(container, &[args, &[state]].concat());
+    let of_state = [args, &[state]].concat();
+    let output = match state {
+        "finishing" => while_it_finishes(container, &of_state),
+        _ => gw(container, &of_state),
+    };
     assert_eq!(output.stdout, "", "{args:?} {state}");
     let lines = output.stderr.lines().count();
     assert_eq!(lines, usize::from(output.code != 0), "{args:?} {state}: {output:?}");
@@ -217,7 +257,7 @@ fn signal_and_wait_in_every_state() {
         ("up", [0, 0, 99], "up"),
         ("down", [1, 99, 0], "down"),
         ("never", [1, 99, 0], "down"),
-        // Its finish script takes longer than that.
+        // Its finish script is held for longer than that.
         ("finishing", [1, 99, 99], ""),
         ("deaf", [0, 0, 99], "up"),
         ("orphaned", [102, 102, 102], ""),
@@ -237,7 +277,8 @@ fn signal_and_wait_in_every_state() {
     // One that crashes all the time is up and down again and again.
     assert!([0, 1].contains(&code(&container, &["signal", "CONT"], "crashing")));
     for goal in ["--up", "--down"] {
-        assert_eq!(code(&container, &["wait", goal, "--timeout", "9"], "crashing"), 0, "{goal}");
+        // The longest delay is a minute.
+        assert_eq!(code(&container, &["wait", goal, "--timeout", "180"], "crashing"), 0, "{goal}");
     }
 }
 
@@ -252,7 +293,8 @@ fn register_and_unregister_in_every_state() {
     // What it leaves behind: the orphan, which nobody supervises.
     container.signal_svscan("CONT");
     for state in STATES {
-        let verb = ["unregister", "--timeout", "1"];
+        // Only who is deaf is killed.
+        let verb = ["unregister", "--timeout", if state == "deaf" { "1" } else { "60" }];
         assert_eq!(code(&container, &verb, state), 0, "{state}");
         assert!(!container.inside(&slot(state)).exists(), "{state}");
         assert_eq!(gw(&container, &["unregister", state]).code, 0, "{state}");
@@ -319,7 +361,7 @@ fn a_restart_that_nobody_waits_for_any_more_comes_about() {
 #[test]
 fn without_waiting_it_is_asked_for_and_comes_about() {
     let volume = Volume::new();
-    volume.wanted("one", "running").file("one", "behave", "slow 0.5\n");
+    volume.wanted("one", "running").file("one", "behave", "slow 3\n");
     let container = Container::boot(volume, Spec::default());
     container.wait_up("one");
     let pid = container.pid("one");
@@ -343,19 +385,23 @@ fn all_proceed_at_once() {
     let volume = Volume::new();
     let names: Vec<String> = (0..6).map(|i| format!("slow{i}")).collect();
     for name in &names {
-        volume.wanted(name, "running").file(name, "behave", "slow 1.5\n");
+        volume.wanted(name, "running").file(name, "behave", "slow 4\n");
     }
     let container = Container::boot(volume, Spec::default());
     names.iter().for_each(|name| container.wait_up(name));
     let mut events: Vec<_> = names.iter().map(|name| Events::of(&container, &slot(name))).collect();
-    // One after the other they would take nine seconds.
-    let output = gw(&container, &["-v", "stop", "--all", "--timeout", "6"]).ok();
+    // One after the other they would take 24 seconds.
+    let output = gw(&container, &["-v", "stop", "--all", "--timeout", "20"]).ok();
     assert_eq!(output.matches(": stopped\n").count(), 7, "{output}");
     for (name, events) in names.iter().zip(&mut events) {
         assert_eq!((container.state(name).as_str(), events.heard("dD").as_str()), ("down", "dD"));
         assert_eq!(desired(&container, name), "stopped");
-        let log = container.volume().read("default", &format!("logs/gateways/{name}/current"));
-        assert!(log.ends_with("stopped as planned\n"), "{log}");
+        // The logger may not have written yet what it has read.
+        wait_or(&format!("the last word of {name}"), || {
+            let file = format!("logs/gateways/{name}/current");
+            let log = container.volume().read("default", &file);
+            if log.ends_with("stopped as planned\n") { Ok(()) } else { Err(log) }
+        });
     }
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     gw(&container, &[&["restart"], &all[..]].concat()).ok();
@@ -641,6 +687,10 @@ fn is_running_answers_by_its_exit_code() {
     assert_eq!(gw(&container, &["is-running", "finishing"]).code, 1);
 }
 
+/// A gateway that says that it is ready once it is told to.
+const READY_LATER: &str =
+    "#!/bin/sh\nuntil [ -e go ]; do sleep 0.05; done\necho >&7\nexec sleep 1000\n";
+
 #[test]
 fn wait_hears_what_happens() {
     let volume = Volume::new();
@@ -675,11 +725,12 @@ fn wait_hears_what_happens() {
     );
     let dir = container.inside(&slot("ready"));
     fs::write(dir.join("notification-fd"), "7\n").unwrap();
-    fs::write(dir.join("run"), "#!/bin/sh\nsleep 0.3\necho >&7\nexec sleep 100\n").unwrap();
+    fs::write(dir.join("run"), READY_LATER).unwrap();
     let mut events = Events::of(&container, &slot("ready"));
     let ready = wait(&["--ready", "ready"]);
     gw(&container, &["start", "ready"]).ok();
     events.expect("u");
+    fs::write(dir.join("go"), "").unwrap();
     let ready = ready.wait_with_output().unwrap();
     assert!(ready.status.success() && ready.stderr.is_empty(), "{ready:?}");
     events.expect("U");
@@ -922,7 +973,7 @@ fn few_descriptors_are_enough_for_many_gateways() {
         Status::parse(&fs::read(file).unwrap()).unwrap()
     };
     let all: Vec<_> = names.iter().map(String::as_str).chain(["default"]).collect();
-    let wait = |what| gw(&[&["wait", what, "--timeout", "60"], &all[..]].concat());
+    let wait = |what| gw(&[&["wait", what, "--timeout", "180"], &all[..]].concat());
     wait("--up");
 
     // What follows each of them: a FIFO of its own would be left in event/.
@@ -936,7 +987,7 @@ fn few_descriptors_are_enough_for_many_gateways() {
     };
     is_as(true);
     // Who is killed first is the last to die: nobody is told later for it.
-    gw(&["shutdown", "--timeout", "10"]);
+    gw(&["shutdown", "--timeout", "30"]);
     is_as(false);
     let deaf = status("p000");
     assert_eq!(deaf.last_exit(), Exit::Signal(9));

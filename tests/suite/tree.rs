@@ -1,8 +1,7 @@
 //! The user tree: an s6-svscan of the gateways' own user, beside PID 1's; and what hermes
 //! can do to root in either layout.
 
-mod support;
-
+use crate::support;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;

@@ -1,13 +1,12 @@
 //! What the operator wants outlives the gateway and the container, and nothing else in
 //! the profile's home is touched.
 
-mod support;
-
+use crate::support;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::PathBuf;
 use std::process::Stdio;
-use support::{Container, HERMES, Output, Spec, Volume};
+use support::{Container, HERMES, Output, Spec, Volume, wait_or};
 
 const STATE: &str = "gateway_state.json";
 const MARKER: &str = ".gateway-planned-stop.json";
@@ -27,6 +26,17 @@ fn container(state: &str, script: &str) -> Container {
     let run = container.inside("/run/service/gateway-one/run");
     fs::write(run, format!("#!/bin/sh\n{script}\n")).unwrap();
     container
+}
+
+/// Waits until the gateway's last word in its log, which the logger may not have written yet,
+/// is that it was to stop.
+#[track_caller]
+fn wait_for_planned_stop(container: &Container, profile: &str) {
+    let last = format!("gateway {profile}: stopped as planned\n");
+    wait_or(&last, || {
+        let log = container.volume().read("default", &format!("logs/gateways/{profile}/current"));
+        if log.ends_with(&last) { Ok(()) } else { Err(log) }
+    });
 }
 
 fn path(container: &Container, name: &str) -> PathBuf {
@@ -76,8 +86,7 @@ fn the_gateway_reads_the_marker_whoever_stops_it() {
         container.wait_up("one");
         let stop = ["/command/hermes-gw", "stop", "one"];
         if as_root { container.as_root(&stop) } else { container.as_hermes(&stop) }.ok();
-        let log = container.volume().read("default", "logs/gateways/one/current");
-        assert!(log.ends_with("gateway one: stopped as planned\n"), "{log}");
+        wait_for_planned_stop(&container, "one");
         let state = container.volume().read("one", STATE);
         assert!(state.contains(r#""gateway_state":"stopped""#), "{state}");
         assert!(!marker.exists());
@@ -113,10 +122,11 @@ fn an_intent_that_the_gateway_loses_on_its_way_down_is_recorded_again() {
     let script = format!(
         "cd /opt/data/profiles/one\n\
          trap 'echo \"{{\\\"gateway_state\\\":\\\"running\\\"}}\" >{STATE}; exit 0' TERM\n\
-         sleep 1000 & wait"
+         : >ready\nsleep 1000 & wait"
     );
     let container = container("{}", &script);
     gw(&container, &["start", "one"]).ok();
+    support::wait_until("the gateway", || path(&container, "ready").exists());
     gw(&container, &["stop", "one"]).ok();
     let state = container.volume().read("one", STATE);
     assert_eq!(state, "{\"gateway_state\":\"running\",\"desired_state\":\"stopped\"}\n");
@@ -218,8 +228,9 @@ fn what_is_wrong_with_the_profiles_is_nothing_to_the_root_profile() {
             let recorded = format!(r#""desired_state":"{word}""#);
             assert!(state.contains(&recorded), "{broken} {verb}: {state}");
         }
-        let log = container.volume().read("default", "logs/gateways/default/current");
-        assert!(log.contains("gateway default: stopped as planned\n"), "{broken}: {log}");
+        let said = "gateway default: stopped as planned\n";
+        let log = || container.volume().read("default", "logs/gateways/default/current");
+        support::wait_until(&format!("{broken}: {said}"), || log().contains(said));
         fs::remove_file(&profiles).unwrap();
     }
     // Nor is a home that is not there more than that there is no such gateway.
@@ -232,7 +243,7 @@ fn what_is_wrong_with_the_profiles_is_nothing_to_the_root_profile() {
 #[test]
 fn the_marker_is_for_the_process_that_is_stopped() {
     // Its process is another one by the time that the intent is recorded.
-    let script = format!("trap 'cp {MARKER} seen; exit 0' TERM\nsleep 1000 & wait");
+    let script = format!("trap 'cp {MARKER} seen; exit 0' TERM\necho $$ >ready\nsleep 1000 & wait");
     let container = container("{}", &format!("cd /opt/data/profiles/one\n{script}"));
     let home = container.volume().home("one");
     fs::set_permissions(&home, fs::Permissions::from_mode(0o777)).unwrap();
@@ -247,9 +258,11 @@ fn the_marker_is_for_the_process_that_is_stopped() {
         fs::read_to_string("/proc/locks").unwrap().lines().any(|lock| lock.contains(&inode))
     });
     container.as_hermes(&["/command/s6-svc", "-wR", "-r", "/run/service/gateway-one"]).ok();
+    // And has come so far that it hears a signal.
+    let ready = || fs::read_to_string(home.join("ready")).unwrap_or_default().trim().to_string();
     support::wait_until("another process", || {
         let pid = container.pid("one");
-        pid != first && container.state("one") == "up"
+        pid != first && ready() == pid
     });
     let second = container.pid("one");
     container.go_on("/command/hermes-gw stop one");
@@ -320,7 +333,7 @@ fn who_starts_and_who_stops_at_once_leave_one_wish() {
     let container = container("{}", "exec sleep 1000");
     for round in 0..40 {
         let spawn = |verb| {
-            let args = ["/command/hermes-gw", verb, "one", "--timeout", "5"];
+            let args = ["/command/hermes-gw", verb, "one", "--timeout", "60"];
             container.hermes_command(&args).stderr(Stdio::null()).spawn().unwrap()
         };
         let codes = [spawn("start"), spawn("stop")].map(|mut it| it.wait().unwrap().code());

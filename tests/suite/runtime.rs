@@ -1,8 +1,7 @@
 //! What the runtime gives a container: groups for PID 1, a /proc that hides it, an s6-svscan
 //! without s6-overlay.
 
-mod support;
-
+use crate::support;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use support::{Container, HERMES, Output, SCANDIR_OF_PID_1, Spec, Tree, Volume, jq, wait_until};

@@ -1,7 +1,6 @@
 //! Reconcile on a live tree: what runs is left alone, what is broken is healed.
 
-mod support;
-
+use crate::support;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use support::{Container, Spec, Tree, Volume, wait_until};

@@ -1,7 +1,6 @@
 //! Whoever owns the volume, and whoever the container runs as: what counts is what works.
 
-mod support;
-
+use crate::support;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, lchown};
 use std::path::Path;

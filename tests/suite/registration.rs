@@ -1,14 +1,13 @@
 //! register, unregister, list, hook, reconcile --prune: slots that come and go.
 
-mod support;
-
+use crate::support;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use support::{Container, Events, Output, SCANDIR_OF_PID_1, Spec, Tree, Volume, wait_until};
 
 fn gw(container: &Container, args: &[&str]) -> Output {
@@ -323,7 +322,7 @@ fn a_deaf_gateway_is_killed_and_a_child_that_stays_does_not_keep_the_logger() {
     let container = Container::boot(volume, Spec::default());
     let names = ["deaf", "parent"];
     names.iter().for_each(|name| container.wait_up(name));
-    let output = gw(&container, &["unregister", "deaf", "parent", "--timeout", "0.5"]);
+    let output = gw(&container, &["unregister", "deaf", "parent", "--timeout", "5"]);
     assert_eq!((output.code, output.stderr.as_str()), (0, ""));
     let (left, supervisors) = leftovers(&container);
     assert!(left.iter().all(|name| !name.contains("deaf") && !name.contains("parent")), "{left:?}");
@@ -382,7 +381,7 @@ fn a_thousand_times_and_nothing_is_left() {
 }
 
 #[test]
-fn eight_at_random_for_a_minute_leave_a_consistent_tree() {
+fn eight_at_random_leave_a_consistent_tree() {
     let container = Container::boot(Volume::new(), Spec::default());
     let profiles = ["p0", "p1", "p2", "p3"];
     for name in profiles {
@@ -391,28 +390,26 @@ fn eight_at_random_for_a_minute_leave_a_consistent_tree() {
     container.volume().give(support::HERMES);
     let script = r#"
         seed=$1
-        end=$(($(date +%s) + 60))
         done=0
-        while [ "$(date +%s)" -lt $end ]; do
+        while [ $done -lt 100 ]; do
             seed=$(((seed * 1103515245 + 12345) & 0x7fffffff))
             profile=p$((seed / 65536 % 4))
             case $((seed / 1048576 % 5)) in
             0) set -- register $profile ;;
-            1) set -- unregister --timeout 5 $profile ;;
-            2) set -- start --timeout 5 $profile ;;
-            3) set -- stop --timeout 5 $profile ;;
-            4) set -- restart --timeout 5 $profile ;;
+            1) set -- unregister --timeout 60 $profile ;;
+            2) set -- start --timeout 60 $profile ;;
+            3) set -- stop --timeout 60 $profile ;;
+            4) set -- restart --timeout 60 $profile ;;
             esac
             code=0
             why=$(/command/hermes-gw "$@" 2>&1) || code=$?
             case $code in
             0 | 1 | 3 | 4 | 102) done=$((done + 1)) ;;
-            *) echo "$*: exit code $code: $why" ;;
+            *) echo "$*: exit code $code: $why"; exit ;;
             esac
         done
         echo "done $done"
     "#;
-    let start = Instant::now();
     let children: Vec<_> = (1..=8)
         .map(|i| {
             let seed = (i * 7_919).to_string();
@@ -429,14 +426,8 @@ fn eight_at_random_for_a_minute_leave_a_consistent_tree() {
     for child in children {
         let output = child.wait_with_output().unwrap();
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        let done: usize = said
-            .trim()
-            .strip_prefix("done ")
-            .and_then(|n| n.parse().ok())
-            .unwrap_or_else(|| panic!("{said}"));
-        assert!(done > 20, "{done}");
+        assert_eq!(said, "done 100\n");
     }
-    assert!(start.elapsed() >= Duration::from_secs(59));
 
     // Each slot is supervised, once, logger included; and there is nothing else.
     let listed = gw(&container, &["list"]).ok();

@@ -3,9 +3,9 @@
 //!
 //! HERMES_GW_DIFFERENTIAL_SEED and HERMES_GW_DIFFERENTIAL_CASES explore more.
 
-mod support;
+use crate::support;
 
-#[path = "support/homes.rs"]
+#[path = "../support/homes.rs"]
 mod homes;
 
 use homes::{Case, Dice, Entry, Home, Logs, Node, Profiles, any_case};
@@ -932,7 +932,7 @@ fn outcomes(cases: &[Case]) -> Vec<Outcome> {
         let dir = |at: usize| base.join(at.to_string());
         let list: Vec<Value> = numbers.iter().map(|&at| lay(&cases[at], at, &dir(at))).collect();
         fs::write(base.join("list"), Value::from(list).to_string()).unwrap();
-        fs::write(base.join("reconcile.py"), include_str!("fixtures/reconcile.py")).unwrap();
+        fs::write(base.join("reconcile.py"), include_str!("../fixtures/reconcile.py")).unwrap();
         let hermes = format!("{0}:{0}", support::HERMES);
         run(Command::new("chown").args(["-hR", &hermes]).arg(&base));
         let python = venv().join("bin/python");

@@ -1,12 +1,11 @@
 //! Two containers on one volume: one runs a gateway, the other stands by, with real s6 in both.
 
-mod support;
-
+use crate::support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use support::{Container, Output, Spec, Tree, Volume, tree, wait_until};
+use support::{Container, Output, Spec, Tree, Volume, tree, wait_or, wait_until};
 
 const STANDING_BY: &str = "standing by: another container runs it";
 
@@ -23,16 +22,11 @@ fn text(container: &Container, profile: &str) -> String {
 
 #[track_caller]
 fn wait_for(container: &Container, profile: &str, expected: &str) {
-    let mut seen = String::new();
-    let started = std::time::Instant::now();
-    while seen != expected {
-        seen = text(container, profile);
-        assert!(
-            started.elapsed().as_secs() < 60,
-            "waited for {profile} to be {expected:?}, and it is {seen:?}; console: {}",
-            container.console()
-        );
-    }
+    wait_or(&format!("{profile} to be {expected:?}"), || {
+        let seen = text(container, profile);
+        let why = || format!("it is {seen:?}; console: {}", container.console());
+        if seen == expected { Ok(()) } else { Err(why()) }
+    });
 }
 
 fn files(container: &Container, profile: &str) -> [bool; 2] {
@@ -346,16 +340,12 @@ fn of_two_that_boot_at_once_one_runs_each_gateway() {
     containers.iter_mut().for_each(Container::launch);
     containers.iter().for_each(Container::wait_booted);
     for name in names {
-        let started = std::time::Instant::now();
-        loop {
+        wait_or(&format!("one container to run {name}"), || {
             let seen = containers.each_ref().map(|it| text(it, name));
             let up = seen.iter().filter(|text| text.starts_with("up")).count();
-            if up == 1 && seen.iter().any(|text| text == STANDING_BY) {
-                break;
-            }
-            let waited = started.elapsed().as_secs();
-            assert!(waited < 60, "waited for one container to run {name}: {seen:?}");
-        }
+            let stands_by = seen.iter().any(|text| text == STANDING_BY);
+            if up == 1 && stands_by { Ok(()) } else { Err(format!("{seen:?}")) }
+        });
     }
     // Who has lost is not counted as a crash. Who has won may have met the other's lock once.
     for name in names {

@@ -1,7 +1,6 @@
 //! Local time, as the C library has it: `date` and `zdump` on all zones there are.
 
-mod support;
-
+use crate::support;
 use hermes_gw::logs::timezone::Zone;
 use hermes_gw::model::calendar;
 use std::fs;

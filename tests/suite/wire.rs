@@ -1,8 +1,7 @@
 //! What s6 writes is read as s6's own tools read it: live, in every state, and from
 //! files captured on three versions of s6.
 
-mod support;
-
+use crate::support;
 use hermes_gw::model::backoff::Exit;
 use hermes_gw::s6::death_tally;
 use hermes_gw::s6::status::Status;

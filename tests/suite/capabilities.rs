@@ -1,8 +1,7 @@
 //! PID 1 with fewer of root's rights than it needs, as in a hardened container: what works all the
 //! same works, and what does not is said with the capability by name.
 
-mod support;
-
+use crate::support;
 use std::fs;
 use std::process::Command;
 use support::{Container, Output, Spec, Tree, Volume, run, tree, wait_until};

@@ -1,8 +1,7 @@
 //! What the program asks of the kernel: strace watches it, and fails its calls. Each call of each
 //! verb is killed, failed and cut short in sweep.rs.
 
-mod support;
-
+use crate::support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

@@ -1,8 +1,7 @@
 //! The completions of rootfs/: what bash, zsh and fish offer for a line, each by its own
 //! machinery, in a container with live gateways.
 
-mod support;
-
+use crate::support;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;

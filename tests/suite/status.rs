@@ -1,7 +1,6 @@
 //! `status`: every state, in words and as JSON, against what s6 itself says.
 
-mod support;
-
+use crate::support;
 use std::fs;
 use support::{Container, Output, Spec, Tree, Volume, jq, on_terminal, wait_until};
 

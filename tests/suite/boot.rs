@@ -1,7 +1,6 @@
 //! Boot and restart of a container: every gateway has its slot, and those run that should.
 
-mod support;
-
+use crate::support;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use support::{Container, SCANDIR_OF_PID_1, Spec, Tree, Volume, wait_until};

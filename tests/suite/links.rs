@@ -1,8 +1,7 @@
 //! Homes that are reached by symbolic links, and homes that have two names: boot, verbs, doctor
 //! and finish give the same answer.
 
-mod support;
-
+use crate::support;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use support::{Container, HERMES, Output, Spec, Volume, jq, wait_until};
@@ -225,8 +224,9 @@ fn a_disk_that_is_not_mounted_takes_nobodys_slot_away() {
         "cd /opt/data/profiles; ln -s /mnt/disk/one one; ln -s /mnt/disk/p/two two",
     );
     gw(&container, &["reconcile"]).ok();
-    for profile in ["one", "two"] {
-        wait_state(&container, profile, "up");
+    // Up is not enough: its script has still to open what is on the disk.
+    for (profile, place) in [("one", "one"), ("two", "p/two")] {
+        container.wait_up_in(profile, &container.inside("/mnt/disk").join(place));
     }
     at_root(&container, "mv /mnt/disk /mnt/away");
     let pruned = gw(&container, &["reconcile", "--prune"]);
