@@ -12,6 +12,7 @@ use crate::sys::Name;
 use crate::sys::clock::Deadline;
 use crate::sys::poll;
 use crate::text::Shown;
+use std::slice;
 use std::time::Duration;
 
 /// What s6-svscan gets for a scan, and for each new service after that.
@@ -102,9 +103,10 @@ impl Adoption<'_> {
         slot::renew(self.slots.dir(), profile, self.user)?;
         // If it was only slow, the supervisor of the old directory is one too many.
         retire::send_away(self.slots);
-        retire::delete(self.slots, &profile.leaving())?;
+        let mut outcome = Ok(());
+        retire::delete(self.slots, &[profile.leaving()], slice::from_mut(&mut outcome));
         self.deadline = Deadline::after(TIMEOUT);
-        Ok(())
+        outcome
     }
 }
 

@@ -4,10 +4,10 @@ use super::event_loop::Job;
 use super::slots::Slots;
 use super::stop_ladder::{self, KILLED, OF_REMOVED, OF_REMOVED_LOGGER};
 use super::transition::Target;
-use crate::error::{Errors, Kind, Result};
+use crate::error::{Errors, Result};
 use crate::model::profile::{self, Profile};
 use crate::s6::scandir::Request;
-use crate::sys::Name;
+use crate::sys::{Name, if_there};
 use std::time::Duration;
 
 /// What a gateway that is unregistered gets to finish, by default.
@@ -28,30 +28,20 @@ pub(crate) fn stop(slots: &Slots, profiles: &[Profile], timeout: Duration) -> Ve
 /// Takes those slots of `profiles` away whose outcome is good so far, and which should be
 /// down. One that is not there is no error. Only under the lock.
 pub(crate) fn remove(slots: &Slots, profiles: &[Profile], outcomes: &mut [Result<()>]) {
-    for (profile, outcome) in profiles.iter().zip(&mut *outcomes) {
+    let names: Vec<Name> = profiles.iter().map(Profile::leaving).collect();
+    // Left by a killed run, or by a name of which only the end differs.
+    if names.iter().any(|name| !matches!(slots.dir().kind(name), Ok(None))) {
+        send_away(slots);
+        delete(slots, &names, outcomes);
+    }
+    for ((profile, name), outcome) in profiles.iter().zip(&names).zip(&mut *outcomes) {
         if outcome.is_ok() {
-            *outcome = hide(slots, profile);
+            let hidden = slots.dir().rename(&profile.slot(), name);
+            *outcome = if_there(hidden).map(drop);
         }
     }
     send_away(slots);
-    for (profile, outcome) in profiles.iter().zip(outcomes) {
-        if outcome.is_ok() {
-            *outcome = delete(slots, &profile.leaving());
-        }
-    }
-}
-
-fn hide(slots: &Slots, profile: &Profile) -> Result<()> {
-    let leaving = profile.leaving();
-    // Left by a killed run, or by a name of which only the end differs.
-    if slots.dir().kind(&leaving)?.is_some() {
-        send_away(slots);
-        delete(slots, &leaving)?;
-    }
-    match slots.dir().rename(&profile.slot(), &leaving) {
-        Err(error) if error.kind == Kind::Missing => Ok(()),
-        renamed => renamed,
-    }
+    delete(slots, &names, outcomes);
 }
 
 /// Has s6-svscan send away the supervisors of what is out of its sight. Where it cannot, or
@@ -60,30 +50,47 @@ pub(crate) fn send_away(slots: &Slots) {
     let _ = slots.scandir.ask(Request::ScanAndSendAway);
 }
 
-/// Waits until the supervisors of the directory called `name` have gone, which were sent
-/// away, and deletes it.
-pub(crate) fn delete(slots: &Slots, name: &[u8]) -> Result<()> {
-    let log = [name, b"/log"].concat();
-    for (part, rungs) in [(name, &OF_REMOVED), (&log[..], &OF_REMOVED_LOGGER)] {
-        let mut jobs = Vec::new();
-        Job::begin(slots.dir(), part, Target::Gone, &mut jobs)?;
-        stop_ladder::descend(&mut jobs, rungs)?;
-        jobs.first().map_or(Ok(()), |job| job.result("remove slot"))?;
+/// Waits until the supervisors of the directories called `names` have gone, which were sent
+/// away, and deletes those whose outcome is good so far: all at once, so that one that stays keeps
+/// no other waiting. One that is not there is no error.
+pub(crate) fn delete(slots: &Slots, names: &[Name], outcomes: &mut [Result<()>]) {
+    for (part, rungs) in [(&b""[..], &OF_REMOVED), (b"/log", &OF_REMOVED_LOGGER)] {
+        let (mut jobs, mut whose) = (Vec::new(), Vec::new());
+        for (at, (name, outcome)) in names.iter().zip(&mut *outcomes).enumerate() {
+            if outcome.is_ok() {
+                let name = [name, part].concat();
+                *outcome = Job::begin(slots.dir(), &name, Target::Gone, &mut jobs);
+                whose.resize(jobs.len(), at);
+            }
+        }
+        let waited = stop_ladder::descend(&mut jobs, rungs);
+        for (job, at) in jobs.iter().zip(whose) {
+            outcomes[at] = waited.clone().and_then(|()| job.result("remove slot"));
+        }
     }
-    slots.dir().remove_tree(name)
+    for (name, outcome) in names.iter().zip(outcomes) {
+        if outcome.is_ok() {
+            *outcome = slots.dir().remove_tree(name);
+        }
+    }
 }
 
 /// Removes what killed runs left behind among `names`, staging directories and slots half
 /// removed; what stays is returned with the reason. Only under the lock.
 pub(crate) fn clean_up(slots: &Slots, names: &[Name]) -> Errors {
-    let mut failures = Vec::new();
+    let (mut failures, mut leaving) = (Vec::new(), Vec::new());
     for name in names {
         if profile::is_staging(name) {
             failures.extend(slots.dir().remove_tree(name).err());
         } else if profile::is_leaving(name) {
-            send_away(slots);
-            failures.extend(delete(slots, name).err());
+            leaving.push(name.clone());
         }
+    }
+    if !leaving.is_empty() {
+        let mut outcomes = vec![Ok(()); leaving.len()];
+        send_away(slots);
+        delete(slots, &leaving, &mut outcomes);
+        failures.extend(outcomes.into_iter().filter_map(Result::err));
     }
     failures
 }

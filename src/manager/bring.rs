@@ -22,6 +22,9 @@ use std::time::Duration;
 /// How long `--no-wait` tries to tell all supervisors.
 const TELL_ALL: Duration = Duration::from_secs(5);
 
+/// How long the locks of all homes together are waited for, before and after.
+const LOCKED: Duration = Duration::from_secs(2);
+
 impl Target {
     /// What is done, in words, for errors.
     pub(crate) const fn what(self) -> &'static str {
@@ -55,10 +58,11 @@ pub(crate) fn bring(
     };
     let homes = s6.context.homes();
     // Until it is closed it is locked: another hermes-gw may be at it.
-    let home = |profile: &Profile| -> Result<Dir> {
+    let home = |profile: &Profile, deadline| -> Result<Dir> {
         let home = homes.as_ref().map_err(Clone::clone)?.of(profile)?;
-        home.lock_whole().map(|()| home)
+        home.lock_whole(deadline).map(|()| home)
     };
+    let before = Deadline::after(LOCKED);
     // Whose wish was to be recorded, and why it could not be.
     let mut wishes = Vec::new();
     let mut outcomes = command(s6, target, profiles, timeout, &mut |profile, service| {
@@ -67,7 +71,7 @@ pub(crate) fn bring(
             let why = [profile.name(), ": ", STANDING_BY, ": nothing is recorded"].concat();
             return s6.context.output.warn_of(&why);
         }
-        let home = home(profile);
+        let home = home(profile, before);
         let unrecorded = unrecorded(s6, record(&home, intent));
         wishes.push((profile.clone(), unrecorded));
         // Before the letters: finish looks for it when it reads them. And by the status of now:
@@ -85,11 +89,12 @@ pub(crate) fn bring(
             _ => {}
         }
     });
+    let after = Deadline::after(LOCKED);
     for (profile, mut error) in wishes {
         let at = profiles.iter().position(|it| *it == profile);
         let Some(outcome) = at.and_then(|at| outcomes.get_mut(at)) else { continue };
         if outcome.is_ok() && timeout != Timeout::NoWait {
-            error = unrecorded(s6, settle(s6, home(&profile), &profile, intent));
+            error = unrecorded(s6, settle(s6, home(&profile, after), &profile, intent));
         }
         match error {
             Some(error) if outcome.is_ok() => *outcome = Err(not_kept(error, target, timeout)),

@@ -31,7 +31,7 @@ impl Dir {
     /// [`Kind::TimedOut`] if it is still held then.
     pub(crate) fn lock(&self, name: &[u8], time: Duration, waiting: &dyn Fn()) -> Result<Lock> {
         let fd = self.open_at(WHAT, name, OFlags::RDWR | OFlags::CREATE | OPEN_FILE, 0o600)?;
-        take(fd.as_fd(), &self.path_of(name), time, waiting)?;
+        take(fd.as_fd(), &self.path_of(name), Deadline::after(time), waiting)?;
         Ok(Lock { _fd: fd })
     }
 
@@ -44,9 +44,9 @@ impl Dir {
     }
 
     /// Takes the exclusive lock on this directory itself, until it is closed. Whoever may open
-    /// it can hold it, so after a second this is [`Kind::TimedOut`].
-    pub(crate) fn lock_whole(&self) -> Result<()> {
-        take(self.fd(), self.path(), Duration::from_secs(1), &|| ())
+    /// it can hold it, so after `deadline` this is [`Kind::TimedOut`].
+    pub(crate) fn lock_whole(&self, deadline: Deadline) -> Result<()> {
+        take(self.fd(), self.path(), deadline, &|| ())
     }
 
     /// The process id of who holds an fcntl(2) lock on the file `name`, as far as this user may
@@ -57,8 +57,8 @@ impl Dir {
     }
 }
 
-/// Takes the exclusive flock(2) on what is open as `fd`, and waits for it `time` at most.
-fn take(fd: BorrowedFd<'_>, path: &[u8], time: Duration, waiting: &dyn Fn()) -> Result<()> {
+/// Takes the exclusive flock(2) on what is open as `fd`, and waits for it until `deadline`.
+fn take(fd: BorrowedFd<'_>, path: &[u8], deadline: Deadline, waiting: &dyn Fn()) -> Result<()> {
     let try_it = || match flock(fd, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(true),
         Err(Errno::WOULDBLOCK) => Ok(false),
@@ -68,7 +68,7 @@ fn take(fd: BorrowedFd<'_>, path: &[u8], time: Duration, waiting: &dyn Fn()) -> 
         return Ok(());
     }
     waiting();
-    if wait_until(Deadline::after(time), None, PAUSE, &mut { try_it })? {
+    if wait_until(deadline, None, PAUSE, &mut { try_it })? {
         return Ok(());
     }
     Err(Error::new(Kind::TimedOut, WHAT, path, "another process holds the lock"))

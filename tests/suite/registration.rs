@@ -524,6 +524,44 @@ fn a_lock_that_is_never_let_go_is_waited_for_so_long_and_its_holder_named() {
 }
 
 #[test]
+fn what_pretends_to_be_on_its_way_out_keeps_others_waiting_once_not_once_each() {
+    let container = Container::boot(Volume::new(), Spec::default());
+    container.volume().profile("new").give(support::HERMES);
+    let names: Vec<_> = (0..6).map(|at| format!(".gateway-held{at}.gone")).collect();
+    // Each has somebody who reads what it is told, and does nothing.
+    let script = r#"
+        cd /run/service
+        for name; do
+            mkdir -p $name/supervise $name/event
+            mkfifo $name/supervise/control
+            (
+                exec 3<>$name/supervise/control
+                echo "$name reads" >>/run/letters
+                while letter=$(head -c 1 <&3); do echo "$name $letter" >>/run/letters; done
+            ) &
+        done
+        wait"#;
+    container.as_root(&["sh", "-ec", ">/run/letters; chown hermes /run/letters"]).ok();
+    let mut args = vec!["sh", "-c", script, "sh"];
+    args.extend(names.iter().map(String::as_str));
+    let mut held = container.hermes_command(&args).spawn().unwrap();
+    let letters = || container.as_root(&["cat", "/run/letters"]).ok();
+    wait_until("all to read", || letters().matches(" reads\n").count() == names.len());
+    let output = container.as_root(&["/command/hermes-gw", "register", "new"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert_eq!(container.state("new"), "up");
+    let late = |name: &&String| !output.stderr.contains(&format!("/{name}: "));
+    assert_eq!(names.iter().find(late), None, "{output:?}");
+    // All are told to go before one of them is given up.
+    let letters = letters();
+    let exit = |letters: &str| names.iter().all(|name| letters.contains(&format!("{name} x\n")));
+    let (before, _) = letters.split_once(" k\n").expect(&letters);
+    assert!(exit(before), "{letters}");
+    held.kill().unwrap();
+    held.wait().unwrap();
+}
+
+#[test]
 fn slots_whose_profile_is_gone_are_pruned_when_asked() {
     let volume = Volume::new();
     volume.wanted("kept", "running").wanted("gone", "running").wanted("linked", "stopped");
