@@ -3,6 +3,7 @@
 
 use crate::support;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -271,6 +272,42 @@ fn the_marker_is_for_the_process_that_is_stopped() {
     let marker: serde_json::Value =
         serde_json::from_str(&container.volume().read("one", "seen")).unwrap();
     assert_eq!(marker["target_pid"].to_string(), second);
+}
+
+#[test]
+fn homes_that_somebody_holds_are_waited_for_together_and_told() {
+    let volume = Volume::new();
+    let names: Vec<_> = (0..6).map(|at| format!("held{at}")).collect();
+    for name in &names {
+        volume.wanted(name, "running");
+    }
+    let container = Container::boot(volume, Spec::default());
+    names.iter().for_each(|name| container.wait_up(name));
+    let homes: Vec<_> = names.iter().map(|it| format!("/opt/data/profiles/{it}")).collect();
+    let hold = "for home; do flock $home sh -c 'echo; exec sleep 1000' & done; wait";
+    let mut hold = vec!["sh", "-c", hold, "sh"];
+    hold.extend(homes.iter().map(String::as_str));
+    let mut holders = container.hermes_command(&hold);
+    let mut holders = holders.stdout(Stdio::piped()).spawn().unwrap();
+    let mut held = BufReader::new(holders.stdout.take().unwrap()).lines();
+    names.iter().for_each(|_| drop(held.next().expect("a lock").unwrap()));
+    let trace = "/run/trace";
+    let strace = ["strace", "-qq", "-o", trace, "-e", "flock", "/command/hermes-gw", "stop"];
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let output = container.as_root(&[&strace[..], &names].concat());
+    assert_eq!(output.code, 1, "{output:?}");
+    for name in &names {
+        let home = format!("/opt/data/profiles/{name}");
+        let why = format!("lock: {home}: another process holds the lock: {UNRECORDED}");
+        assert!(output.stderr.contains(&why), "{why}: {output:?}");
+        assert_eq!(container.state(name), "down");
+    }
+    // Two seconds for all, before and after, every five milliseconds.
+    let tried = container.as_root(&["cat", trace]).ok().matches("EAGAIN").count();
+    assert!((names.len()..2 * (400 + names.len())).contains(&tried), "{tried}");
+    drop(held);
+    holders.kill().unwrap();
+    holders.wait().unwrap();
 }
 
 #[test]
