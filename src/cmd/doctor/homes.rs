@@ -87,13 +87,15 @@ impl Doctor<'_> {
             None => Some(home::logs(homes.root())),
             Some(_) => None,
         };
+        let mut without_profile = vec![true; self.seen.len()];
         for profile in &known {
             let name = profile.name();
-            let seen = self.seen.iter().find(|it| it.observation.profile == *profile);
-            if seen.is_none() {
-                findings.add_one(Found::SlotMissing, name.as_bytes());
+            let seen = self.seen_as(name.as_bytes());
+            match seen {
+                Some(at) => without_profile[at] = false,
+                None => findings.add_one(Found::SlotMissing, name.as_bytes()),
             }
-            let slot = seen.and_then(|it| it.slot.as_ref().ok());
+            let slot = seen.and_then(|at| self.seen[at].slot.as_ref().ok());
             let dies = slot.is_some_and(|slot| slot.logger.dies());
             match if_there(homes.of(profile)) {
                 Ok(Some(home)) => self.home_of(findings, profile, &home, logs.as_ref(), dies),
@@ -101,9 +103,9 @@ impl Doctor<'_> {
                 Err(error) => self.flaw(findings, profile, &error),
             }
         }
-        for seen in self.seen.iter().filter(|it| !known.contains(&it.observation.profile)) {
+        for (seen, without) in self.seen.iter().zip(without_profile) {
             let name = seen.observation.profile.name();
-            if !unusable.iter().any(|it| it[..] == *name.as_bytes()) {
+            if without && !unusable.iter().any(|it| it[..] == *name.as_bytes()) {
                 findings.add_one(Found::ProfileMissing, name.as_bytes());
             }
         }

@@ -19,6 +19,7 @@ use crate::model::observation::Observation;
 use crate::model::profile::Profile;
 use crate::s6::status;
 use crate::settings::Place;
+use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
 use crate::sys::identity;
 use crate::sys::{Name, poll, raise_descriptor_limit};
@@ -29,10 +30,10 @@ use services::room;
 use std::mem;
 use std::time::Duration;
 
-/// How often slots are looked at that are not tended, and with which pause: a scan may be under
-/// way, as it is at the end of a boot. To hear of its end would take FIFOs in event/, and
+/// How long slots are looked at again that are not tended, and with which pause: a scan may be
+/// under way, as it is at the end of a boot. To hear of its end would take FIFOs in event/, and
 /// doctor makes nothing that it does not take away at once.
-const LOOKS: usize = 40;
+const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(50);
 /// EROFS, on every Linux.
 const READ_ONLY: i32 = 30;
@@ -245,10 +246,9 @@ impl<'a> Doctor<'a> {
                 self.seen.push(seen);
             }
         }
-        let mut looks = 1;
-        while looks < LOOKS && !self.seen.iter().all(|it| it.is_tended()) {
+        let deadline = Deadline::after(PATIENCE);
+        while !deadline.is_over() && !self.seen.iter().all(|it| it.is_tended()) {
             poll::pause(PAUSE);
-            looks += 1;
             // From the end on, for one that has gone is removed.
             for at in (0..self.seen.len()).rev() {
                 if !self.seen[at].is_tended() {
@@ -260,6 +260,13 @@ impl<'a> Doctor<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Where among the slots that were seen, which are sorted by their names, that of the profile
+    /// called `name` is.
+    fn seen_as(&self, name: &[u8]) -> Option<usize> {
+        let name_of = |it: &Box<Seen>| it.observation.profile.name().as_bytes().cmp(name);
+        self.seen.binary_search_by(name_of).ok()
     }
 
     /// One look at the slot of `profile`; `None` if it has gone meanwhile.

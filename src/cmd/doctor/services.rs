@@ -5,7 +5,7 @@ use crate::error::{Errors, Kind, Result};
 use crate::gateway::slots::{self, is_slot};
 use crate::hermes::container::{self, PROC, Supervisor};
 use crate::model::plan::MAIN_IS_DEFAULT;
-use crate::model::profile::{self, PREFIX, Profile};
+use crate::model::profile::{self, PREFIX};
 use crate::model::tree::Tree;
 use crate::s6::service::Service;
 use crate::sys::dir::Dir;
@@ -244,11 +244,10 @@ impl Doctor<'_> {
         }
         for name in &self.names {
             let path = self.s6.slots.dir().path_of(name);
-            let is_named = |it: &Profile| it.slot()[..] == name[..];
             // It may have gone while slots were looked at.
             let is_there = || !matches!(self.s6.slots.dir().kind(name), Ok(None));
-            if is_slot(name)
-                && !self.seen.iter().any(|it| is_named(&it.observation.profile))
+            if let Some(name) = name.strip_prefix(PREFIX)
+                && self.seen_as(name).is_none()
                 && is_there()
             {
                 findings.add_one(Found::NoSlot, &path);
