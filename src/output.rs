@@ -4,6 +4,7 @@ use crate::error::{Error, Errors, Result};
 use crate::options::{Opt, Options, Verbosity};
 use crate::sys::print;
 use nanoserde::{SerJson, SerJsonState};
+use std::mem;
 
 /// How to say things here.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +24,30 @@ impl Output {
     /// Prints `text` to stdout. A reader that has gone is no error.
     pub(crate) fn say(&self, text: &str) -> Result<()> {
         print::print(text.as_bytes()).map(drop)
+    }
+
+    /// Prints `texts`, with what is before, between and after them. However many they are, no more
+    /// than a [piece](PIECE) of them is in memory.
+    pub(crate) fn say_all(
+        &self,
+        texts: &mut dyn Iterator<Item = String>,
+        [before, between, after]: [&str; 3],
+    ) -> Result<()> {
+        let (mut piece, mut first) = (String::from(before), true);
+        for text in texts {
+            piece += if mem::take(&mut first) { "" } else { between };
+            piece += &text;
+            if piece.len() >= PIECE {
+                self.say(&piece)?;
+                piece.clear();
+            }
+        }
+        self.say(&(piece + after))
+    }
+
+    /// Prints an array of what is JSON already, a line.
+    pub(crate) fn say_array(&self, items: &mut dyn Iterator<Item = String>) -> Result<()> {
+        self.say_all(items, ["[", ",", "]\n"])
     }
 
     /// Says with `-v` what was done for the profile called `name`.
@@ -89,6 +114,9 @@ impl Output {
     }
 }
 
+/// So much of a long text is printed at once, in bytes.
+pub(crate) const PIECE: usize = 16 << 10;
+
 /// An object of JSON, field by field. Its keys are ours: nothing in them needs escaping.
 pub(crate) struct Row(String);
 
@@ -151,16 +179,6 @@ pub(crate) fn quoted(text: &str) -> String {
     state.out
 }
 
-/// An array of what is JSON already, a line.
-pub(crate) fn array(items: &[String]) -> String {
-    let mut array = String::from("[");
-    for (at, item) in items.iter().enumerate() {
-        array += if at > 0 { "," } else { "" };
-        array += item;
-    }
-    array + "]\n"
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,8 +194,6 @@ mod tests {
             "a": "x\"\n\u{202e}", "b": null, "c": 7, "d": null, "e": true, "f": [1],
         });
         assert_eq!(json, expected);
-        assert_eq!(array(&[]), "[]\n");
-        assert_eq!(array(&["1".into(), "{}".into()]), "[1,{}]\n");
     }
 
     proptest! {

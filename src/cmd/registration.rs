@@ -53,14 +53,12 @@ pub(crate) fn unregister(context: &Context) -> Result<u64> {
 #[inline(never)]
 pub(crate) fn list(context: &Context) -> Result<u64> {
     let profiles = manager::open(context, Privilege::Read)?.list()?;
-    let (mut names, mut text) = (Vec::new(), String::new());
-    for profile in &profiles {
-        names.push(output::quoted(profile.name()));
-        text += profile.name();
-        text += "\n";
-    }
-    let json = context.output.json;
-    context.output.say(&if json { output::array(&names) } else { text }).map(|()| 0)
+    let names = profiles.iter().map(Profile::name);
+    let done = match context.output.json {
+        true => context.output.say_array(&mut names.map(output::quoted)),
+        false => context.output.say_all(&mut names.map(|it| [it, "\n"].concat()), [""; 3]),
+    };
+    done.map(|()| 0)
 }
 
 /// Runs `hook`: what it does for a profile must not keep the profile from being made

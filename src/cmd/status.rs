@@ -1,6 +1,6 @@
 //! `status`: how gateways stand; and how one is shown, as text and as JSON.
 
-use super::{fail, first};
+use super::fail;
 use crate::context::Context;
 use crate::error::{Kind, Result};
 use crate::manager;
@@ -10,9 +10,9 @@ use crate::model::calendar;
 use crate::model::observation::{Observation, State};
 use crate::model::tree::Tree;
 use crate::options::Verbosity;
-use crate::output::{self, Row};
+use crate::output::Row;
 use crate::sys::clock;
-use crate::text::{Shown, part};
+use crate::text::Shown;
 use std::time::Duration;
 
 const WHAT: &str = "look at gateway";
@@ -29,30 +29,35 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
             targets.push(Ok(profile));
         }
     }
-    let (observer, mut observed) = (s6.observer(), Vec::new());
-    for target in &targets {
-        observed.push(match target {
-            Ok(profile) => observer.observe(profile),
-            Err(error) => Err(error.clone()),
-        });
-    }
-    s6.drop_root_and_ask_homes(&mut observed.iter_mut().flatten());
-    let (mut observations, mut code) = (Vec::new(), 0);
-    for (target, observed) in targets.iter().zip(observed) {
-        let one = match (observed, target) {
-            (Ok(observation), _) => {
-                let code = code_of(&observation);
-                observations.push(observation);
-                code
-            }
-            (Err(error), Ok(profile)) if error.kind == Kind::Missing => match names.is_empty() {
+    let (observer, mut observations) = (s6.observer(), Vec::with_capacity(targets.len()));
+    // What is told of the first that cannot be looked at, and how many could be before it.
+    let (mut code, mut before) = (0, usize::MAX);
+    for target in targets {
+        let one = match (target, names.is_empty()) {
+            (Ok(profile), all) => match observer.observe(&profile) {
+                Ok(observation) => {
+                    observations.push(observation);
+                    continue;
+                }
                 // It was removed while all were looked at.
-                true => 0,
-                false => fail(context, s6.not_registered(WHAT, profile)),
+                Err(error) if error.kind == Kind::Missing && all => continue,
+                Err(error) if error.kind == Kind::Missing => {
+                    fail(context, s6.not_registered(WHAT, &profile))
+                }
+                Err(error) => fail(context, error),
             },
             (Err(error), _) => fail(context, error),
         };
-        code = first(code, one);
+        if code == 0 {
+            (code, before) = (one, observations.len());
+        }
+    }
+    s6.drop_root_and_ask_homes(&mut observations.iter_mut());
+    for (at, observation) in observations.iter().enumerate() {
+        let one = code_of(observation);
+        if one != 0 && at < before {
+            (code, before) = (one, at);
+        }
     }
     show(context, &s6, &observations)?;
     Ok(code)
@@ -62,11 +67,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
 fn show(context: &Context, s6: &S6<'_>, observations: &[Observation]) -> Result<()> {
     let (output, tree, now) = (&context.output, s6.slots.tree, clock::time());
     if output.json {
-        let mut rows = Vec::new();
-        for it in observations {
-            rows.push(json(it, tree, now));
-        }
-        return output.say(&output::array(&rows));
+        return output.say_array(&mut observations.iter().map(|it| json(it, tree, now)));
     }
     // Where some are named, there may be others.
     let none = observations.is_empty();
@@ -75,12 +76,12 @@ fn show(context: &Context, s6: &S6<'_>, observations: &[Observation]) -> Result<
     }
     let path = Shown(s6.slots.dir().path());
     let head = "Manager: s6 (container supervisor)";
-    let mut text = format!("{head}\nTree: {}, {path}\n", tree.whose());
-    text += &match none {
-        true => "No gateways: hermes-gw reconcile makes one for every profile.\n".into(),
-        false => table(observations, now, output.colours()),
+    let head = format!("{head}\nTree: {}, {path}\n", tree.whose());
+    let after = match none {
+        true => "No gateways: hermes-gw reconcile makes one for every profile.\n",
+        false => "",
     };
-    output.say(&text)
+    output.say_all(&mut table(observations, now, output.colours()), [&head, "", after])
 }
 
 /// What a script hears of a gateway.
@@ -132,39 +133,39 @@ pub(super) fn line(it: &Observation, at: Duration, colour: bool) -> String {
     format!("{millis}Z {}: {on}{text}{off}{pid}\n", it.profile.name())
 }
 
-/// The observations as a table, with what is before each state as wide as it has to be; `now` is
-/// what the times are counted back from.
+/// The observations as the lines of a table, with what is before each state as wide as it has to
+/// be; `now` is what the times are counted back from.
 ///
 /// In 80 columns, whatever the names: one that is too long has a line of its own.
 #[inline(never)]
-pub(super) fn table(observations: &[Observation], now: Duration, colour: bool) -> String {
+fn table(
+    observations: &[Observation],
+    now: Duration,
+    colour: bool,
+) -> impl Iterator<Item = String> {
     const WIDTH: usize = 80;
-    let mut cells = Vec::new();
-    for at in 0..4 {
-        cells.push(part("PROFILE PID SINCE STATE", ' ', at).unwrap_or_default().into());
-    }
-    for it in observations {
-        cells.push(it.profile.name().into());
-        cells.push(match it.pid {
-            Some(pid) => pid.to_string(),
-            None => "-".into(),
-        });
-        cells.push(match it.since {
-            Some(since) => age(now.saturating_sub(since)),
-            None => "-".into(),
-        });
-        cells.push(it.text());
-    }
+    let cells = move |at: usize| match at.checked_sub(1) {
+        None => ["PROFILE", "PID", "SINCE", "STATE"].map(String::from),
+        Some(at) => {
+            let it = &observations[at];
+            let pid = it.pid.map(|pid| pid.to_string());
+            let since = it.since.map(|since| age(now.saturating_sub(since)));
+            let [pid, since] = [pid, since].map(|cell| cell.unwrap_or_else(|| "-".into()));
+            [it.profile.name().into(), pid, since, it.text()]
+        }
+    };
+    let rows = if observations.is_empty() { 0 } else { 1 + observations.len() };
     let mut widths = [0; 4];
-    for (at, cell) in cells.iter().enumerate() {
-        widths[at % 4] = cell.len().max(widths[at % 4]);
+    for at in 0..rows {
+        for (width, cell) in widths.iter_mut().zip(cells(at)) {
+            *width = cell.len().max(*width);
+        }
     }
     let [longest, pid, since, state] = widths;
     let name = longest.min(WIDTH.saturating_sub(pid + since + state + 6).max(16));
-    let mut text = String::new();
-    for (at, [profile, process, age, state]) in cells.as_chunks().0.iter().enumerate() {
-        text += profile;
-        let mut used = profile.len();
+    (0..rows).map(move |at| {
+        let [mut text, process, age, state] = cells(at);
+        let mut used = text.len();
         if used > name {
             text += "\n";
             used = 0;
@@ -173,15 +174,13 @@ pub(super) fn table(observations: &[Observation], now: Duration, colour: bool) -
             Some(at) if colour => colours(observations[at].state),
             _ => ("", ""),
         };
-        right(process, name - used + 2 + pid, &mut text);
-        right(age, 2 + since, &mut text);
-        text += "  ";
-        text += on;
-        text += state;
-        text += off;
-        text += "\n";
-    }
-    text
+        right(&process, name - used + 2 + pid, &mut text);
+        right(&age, 2 + since, &mut text);
+        for part in ["  ", on, &state, off, "\n"] {
+            text += part;
+        }
+        text
+    })
 }
 
 /// Appends `cell` at the right of a column that is so wide.
@@ -264,7 +263,7 @@ mod tests {
         let observations = [up, coder, observation(long, State::NotSupervised, "")];
         let now = Duration::from_secs(4 * 3600 + 1000);
         assert_eq!(
-            table(&observations, now, false),
+            table(&observations, now, false).collect::<String>(),
             format!(
                 "PROFILE                            PID  SINCE  STATE\n\
                  default                           1234     4h  up\n\
@@ -274,8 +273,9 @@ mod tests {
                 ""
             )
         );
-        assert!(table(&observations, now, false).lines().all(|line| line.len() <= 80));
-        let coloured = table(&observations[..1], now, true);
+        let table_of = |all: &[Observation], colour| table(all, now, colour).collect::<String>();
+        assert!(table_of(&observations, false).lines().all(|line| line.len() <= 80));
+        let coloured = table_of(&observations[..1], true);
         assert_eq!(
             coloured,
             "PROFILE   PID  SINCE  STATE\ndefault  1234     4h  \x1b[32mup\x1b[0m\n"

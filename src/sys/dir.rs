@@ -152,7 +152,11 @@ impl Dir {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
-                names.push(name.to_vec());
+                let mut own = Name::new();
+                let reserved = names.try_reserve(1).and_then(|()| own.try_reserve(name.len()));
+                reserved.map_err(|_| failed(Errno::NOMEM))?;
+                own.extend_from_slice(name);
+                names.push(own);
             }
         }
         names.sort_unstable();
@@ -236,11 +240,13 @@ impl Dir {
         let meta = self.meta_of(&fd, WHAT, name, FileKind::Regular)?;
         let size = usize::try_from(meta.size).unwrap_or(usize::MAX);
         // Files of /proc say 0, and those that grow while they are read say too little.
-        let room = if size == 0 { UNKNOWN_SIZE } else { size.min(limit) + 1 };
-        let mut content = Vec::with_capacity(room);
+        let mut room = if size == 0 { UNKNOWN_SIZE } else { size.min(limit) + 1 };
+        let mut content = Vec::new();
         while size <= limit && content.len() <= limit {
             if content.len() == content.capacity() {
-                content.reserve(4096);
+                let reserved = content.try_reserve(room);
+                reserved.map_err(|_| self.failed(WHAT, name, Errno::NOMEM))?;
+                room = 4096;
             }
             let room = rustix::buffer::spare_capacity(&mut content);
             match rustix::io::read(&fd, room) {

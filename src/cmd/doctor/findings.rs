@@ -3,9 +3,10 @@
 use super::Doctor;
 use crate::error::{Error, Result};
 use crate::options::Verbosity;
-use crate::output::{Output, Row};
+use crate::output::{Output, PIECE, Row};
 use crate::text::packed::Packed;
 use crate::text::{Shown, part, shell_word};
+use std::mem;
 
 /// A check: it adds what it has found, and at the end that all is well, which counts if that is
 /// all that it has found.
@@ -141,8 +142,12 @@ pub(super) struct Findings<'a> {
     is_told: bool,
     /// Whether something does not work.
     pub(super) any_failure: bool,
-    /// What was found, as lines, or as JSON with a comma after each.
+    /// What is before the next one in JSON.
+    before: &'static str,
+    /// What was found and is still to be printed.
     pub(super) all: String,
+    /// What became of what was printed.
+    said: Result<()>,
 }
 
 impl<'a> Findings<'a> {
@@ -154,7 +159,9 @@ impl<'a> Findings<'a> {
             check: "",
             is_told: false,
             any_failure: false,
+            before: "[",
             all: String::new(),
+            said: Ok(()),
         }
     }
 
@@ -177,14 +184,18 @@ impl<'a> Findings<'a> {
             let mut row = Row::new();
             row.text("check", self.check).text("level", level).text("text", text);
             row.text_or_null("remedy", (!remedy.is_empty()).then_some(remedy));
+            self.all += mem::replace(&mut self.before, ",");
             self.all += &row.end();
-            self.all.push(',');
         } else if level != "ok" || self.output.verbosity != Verbosity::Quiet {
             let (on, off) = if self.output.colours() { (colour, "\x1b[0m") } else { ("", "") };
             let fill = &"           "[self.check.len()..];
             let hint = if remedy.is_empty() { "" } else { "; try: " };
             let parts = [on, word, off, "  ", self.check, fill, "  ", text, hint, remedy, "\n"];
             self.all += &parts.concat();
+        }
+        if self.all.len() >= PIECE {
+            let piece = mem::take(&mut self.all);
+            self.said = mem::replace(&mut self.said, Ok(())).and_then(|()| self.output.say(&piece));
         }
     }
 
@@ -237,11 +248,9 @@ impl<'a> Findings<'a> {
     /// Prints them.
     pub(super) fn print(mut self) -> Result<()> {
         if self.output.json {
-            // The last comma.
-            self.all.pop();
-            self.all = ["[", &self.all, "]\n"].concat();
+            self.all += "]\n";
         }
-        self.output.say(&self.all)
+        self.said.and_then(|()| self.output.say(&self.all))
     }
 }
 

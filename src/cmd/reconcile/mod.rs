@@ -19,7 +19,7 @@ use crate::model::plan::{self, Action, Effect, Found, Observed, Slot};
 use crate::model::profile::Profile;
 use crate::model::tree::Tree;
 use crate::options::{Opt, Verbosity};
-use crate::output;
+
 use crate::sys::dir::Dir;
 use crate::sys::identity;
 use crate::sys::inotify::Watches;
@@ -394,14 +394,8 @@ impl<'a> Run<'a> {
         let output = &self.context.output;
         match (output.verbosity, output.json) {
             (Verbosity::Quiet, _) => Ok(()),
-            (_, true) => {
-                let mut rows = Vec::new();
-                for action in actions {
-                    rows.push(report::json(action));
-                }
-                output.say(&output::array(&rows))
-            }
-            (_, false) => output.say(&report::lines(actions)),
+            (_, true) => output.say_array(&mut actions.iter().map(report::json)),
+            (_, false) => output.say_all(&mut actions.iter().map(report::line), [""; 3]),
         }
     }
 }

@@ -25,13 +25,10 @@ pub(super) fn json(action: &Action) -> String {
     row.end()
 }
 
-/// The actions as text for stdout, a line each.
-pub(super) fn lines(actions: &[Action]) -> String {
-    let mut text = String::new();
-    for action in actions {
-        text += "reconcile: ";
-        facts(action, "", &mut text);
-    }
+/// An action as text for stdout, a line.
+pub(super) fn line(action: &Action) -> String {
+    let mut text = String::from("reconcile: ");
+    facts(action, "", &mut text);
     text
 }
 
@@ -100,9 +97,12 @@ fn token(name: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn lines(actions: &[Action]) -> String {
+        actions.iter().map(line).collect()
+    }
     use crate::model::intent::{Intent, LastExit, LastKnown};
     use crate::model::plan::Effect;
-    use crate::output;
 
     fn actions() -> Vec<Action> {
         let started = Action {
@@ -167,7 +167,8 @@ mod tests {
     #[test]
     fn actions_are_json_that_others_can_read() {
         let rows: Vec<_> = actions().iter().map(json).collect();
-        let json: serde_json::Value = serde_json::from_str(&output::array(&rows)).unwrap();
+        let json: serde_json::Value =
+            serde_json::from_str(&format!("[{}]", rows.join(","))).unwrap();
         assert_eq!(
             json,
             serde_json::json!([
