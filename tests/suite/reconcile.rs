@@ -971,3 +971,43 @@ fn a_config_may_be_a_link_and_what_is_odd_about_one_never_fails_a_boot() {
         check(what, "config.yaml", &scene, Some(why));
     }
 }
+
+#[test]
+fn memory_does_not_grow_with_what_is_shown_and_its_lack_is_told() {
+    let scene = Scene::new();
+    for at in 0..150 {
+        scene.volume.wanted(&format!("profile-{at}"), "stopped");
+    }
+    scene.boot();
+    let trace = scene.scandir.path().join(".trace");
+    for verb in ["status", "doctor", "list"] {
+        let plain = scene.command(&["--json", verb]);
+        let mut traced = Command::new("strace");
+        traced.args(["-qq", "-e", "write", "-s", "0", "-o"]).arg(&trace);
+        traced.arg(plain.get_program()).args(plain.get_args());
+        for (name, value) in plain.get_envs() {
+            traced.env(name, value.unwrap());
+        }
+        let output = scene.output(traced);
+        let rows: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+        assert!(rows.as_array().unwrap().len() >= 151, "{verb}: {rows}");
+        // Each piece is of 16 KiB, and as much of a row as goes beyond.
+        let trace = fs::read_to_string(&trace).unwrap();
+        let written = trace.lines().filter_map(|line| line.strip_prefix("write(1, \"\"..., "));
+        let lengths = written.map(|rest| rest.split_once(')').unwrap().0.parse().unwrap());
+        let lengths: Vec<usize> = lengths.collect();
+        assert_eq!(lengths.iter().sum::<usize>(), output.stdout.len(), "{verb}: {trace}");
+        assert!(lengths.iter().all(|length| *length < 17 << 10), "{verb}: {trace}");
+    }
+    // There is no room for this one.
+    let large = format!("{{\"desired_state\":\"running\",\"x\":\"{}\"}}", "x".repeat(1_000_000));
+    scene.volume.with_state("profile-7", &large);
+    let plain = scene.command(&["reconcile", "--dry-run"]);
+    let mut limited = Command::new("prlimit");
+    limited.arg("--data=900000").arg(plain.get_program()).args(plain.get_args());
+    limited.env("HERMES_GW_USER", plain.get_envs().next().unwrap().1.unwrap());
+    let output = scene.output(limited);
+    let told = "profile-7/gateway_state.json: Cannot allocate memory (ENOMEM): no prior state";
+    assert!(output.stderr.contains(told), "{}", output.stderr);
+    assert_eq!(output.stdout.lines().count(), 151, "{}", output.stdout);
+}
