@@ -546,9 +546,9 @@ fn one_that_has_only_just_started_is_restarted_as_somebody_asked() {
         std::thread::sleep(Duration::from_micros(131 * round as u64 % 8_000));
         if round % 3 == 0 {
             gw(&container, &["stop", "--no-wait", "one"]).ok();
-            gw(&container, &["start", "--timeout", "20", "one"]).ok();
+            gw(&container, &["start", "--timeout", "60", "one"]).ok();
         } else {
-            gw(&container, &["restart", "--timeout", "20", "one"]).ok();
+            gw(&container, &["restart", "--timeout", "60", "one"]).ok();
         }
         assert_eq!(record(&container, "one"), "", "{round}");
     }
