@@ -13,7 +13,9 @@ LAYOUTS := status watch doctor logs boot crashes faults intents lifecycle links 
 # One crate of all tests, each area a module.
 SUITE = HERMES_GW=$(CURDIR)/$(GW) RUST_TEST_THREADS=$(THREADS) $(CARGO) test --locked --test suite --
 USER_TREE = HERMES_GW_TEST_TREE=user $(SUITE) $(LAYOUTS:%=%::) \
-    --skip next_to_nothing # two minutes, and the layout is nothing to it
+    $(ALIKE:%=--skip %)
+# The layout is nothing to these, and they take long.
+ALIKE := next_to_nothing faults::killed_at faults::when_any_change faults::when_any_open
 # Containers wait most of the time, so there are more of them than there are cores.
 THREADS = $(shell echo $$((2 * $$(nproc) + 4)))
 TOOLS := s6 execline strace util-linux bsdutils procps jq tzdata

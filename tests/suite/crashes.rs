@@ -5,7 +5,7 @@ use hermes_gw::s6::death_tally;
 use hermes_gw::s6::status::Status;
 use std::fs;
 use std::time::{Duration, Instant, SystemTime};
-use support::{Container, Events, Output, Spec, Tree, Volume, jq, wait_until};
+use support::{Container, Events, Output, Spec, Tree, Volume, jq, wait_or, wait_until};
 
 /// A delay that no test waits for.
 const LONG: (&str, &str) = ("HERMES_GW_BACKOFF_FIRST", "60");
@@ -58,15 +58,19 @@ fn fields(text: &str) -> String {
 
 #[track_caller]
 fn wait_record(container: &Container, profile: &str, text: &str) {
-    wait_until(&format!("{profile}: {text}"), || record(container, profile) == text);
+    wait_or(&format!("{profile}: {text}"), || {
+        let seen = record(container, profile);
+        if seen == text { Ok(()) } else { Err(seen) }
+    });
 }
 
 /// Waits until the gateway has died, and finish waits.
 #[track_caller]
 fn wait_back_off(container: &Container, profile: &str) {
-    wait_until("a delay", || {
-        record(container, profile).ends_with(" milliseconds=60000")
-            && status(container, profile).finishing
+    wait_or(&format!("a delay of {profile}"), || {
+        let seen = (record(container, profile), status(container, profile));
+        let waits = seen.0.ends_with(" milliseconds=60000") && seen.1.finishing;
+        if waits { Ok(()) } else { Err(format!("{seen:?}")) }
     });
 }
 
@@ -546,9 +550,9 @@ fn one_that_has_only_just_started_is_restarted_as_somebody_asked() {
         std::thread::sleep(Duration::from_micros(131 * round as u64 % 8_000));
         if round % 3 == 0 {
             gw(&container, &["stop", "--no-wait", "one"]).ok();
-            gw(&container, &["start", "--timeout", "20", "one"]).ok();
+            gw(&container, &["start", "--timeout", "60", "one"]).ok();
         } else {
-            gw(&container, &["restart", "--timeout", "20", "one"]).ok();
+            gw(&container, &["restart", "--timeout", "60", "one"]).ok();
         }
         assert_eq!(record(&container, "one"), "", "{round}");
     }

@@ -4,7 +4,7 @@
 
 use crate::support;
 use std::path::{Path, PathBuf};
-use support::{Container, Output, Spec, Volume, wait_until};
+use support::{Container, Output, Spec, Volume, wait_or, wait_until};
 
 /// Where hermes.sh puts it.
 fn venv() -> PathBuf {
@@ -65,10 +65,21 @@ fn state(container: &Container, profile: &str) -> serde_json::Value {
 /// Waits until the gateway says of itself, by the process that s6 knows, that it runs.
 #[track_caller]
 fn wait_running(container: &Container, profile: &str) {
-    wait_until(&format!("{profile} to run"), || {
+    wait_or(&format!("{profile} to run"), || {
         let state = state(container, profile);
-        state["gateway_state"] == "running"
-            && state["pid"].as_u64() == container.pid(profile).parse().ok()
+        // s6 is asked only where it can be so.
+        let pid = (state["gateway_state"] == "running").then(|| container.pid(profile));
+        let runs = pid.as_ref().is_some_and(|pid| state["pid"].as_u64() == pid.parse().ok());
+        if runs { Ok(()) } else { Err(format!("{pid:?} {state}")) }
+    });
+}
+
+/// Waits until the log of coder's gateway has `line`.
+#[track_caller]
+fn wait_logged(container: &Container, line: &str) {
+    wait_or(line, || {
+        let log = container.volume().read("default", "logs/gateways/coder/current");
+        if log.contains(line) { Ok(()) } else { Err(log) }
     });
 }
 
@@ -114,16 +125,14 @@ fn a_real_gateway_lives_and_dies_in_our_slots() {
     gw(&container, &["signal", "TERM", "coder"]).ok();
     wait_until("another process", || container.pid("coder") != pid);
     wait_running(&container, "coder");
-    let log = container.volume().read("default", "logs/gateways/coder/current");
-    assert!(log.contains("hermes-gw: backing off 1s, 1 death: exit 1\n"), "{log}");
+    wait_logged(&container, "hermes-gw: backing off 1s, 1 death: exit 1\n");
 
     // So is what it asks for itself, a restart by its service manager, with 75.
     let pid = container.pid("coder");
     gw(&container, &["signal", "USR1", "coder"]).ok();
     wait_until("another process", || container.pid("coder") != pid);
     wait_running(&container, "coder");
-    let log = container.volume().read("default", "logs/gateways/coder/current");
-    assert!(log.contains("hermes-gw: backing off 2s, 2 deaths: exit 75\n"), "{log}");
+    wait_logged(&container, "hermes-gw: backing off 2s, 2 deaths: exit 75\n");
 
     // docker restart: what ran runs, and what was stopped stays so.
     for _ in 0..2 {
@@ -173,6 +182,7 @@ fn real_restarts_are_no_crashes_and_a_renamed_profile_does_not_restart_for_ever(
         }
         wait_running(&container, "coder");
         let line = format!("hermes-gw: restarting: {exit} (it ended in order)\n");
+        wait_until(&format!("four times {line}"), || log().matches(&line).count() >= 4);
         assert_eq!(log().matches(&line).count(), 4, "{}", log());
     }
     assert_eq!(log().matches("hermes-gw: ").count(), 8, "{}", log());
@@ -194,7 +204,7 @@ fn real_restarts_are_no_crashes_and_a_renamed_profile_does_not_restart_for_ever(
         support::jq(".[0].text", &shown).ends_with(" (its home is gone)")
             && support::jq(".[0].state", &shown) == "parked"
     });
-    assert!(log().contains(" (its home is gone)\n"), "{}", log());
+    wait_until("the log", || log().contains(" (its home is gone)\n"));
 }
 
 #[test]
@@ -215,7 +225,7 @@ fn a_real_gateway_with_a_wrong_configuration_is_parked() {
     let record = || std::fs::read_to_string(&record).unwrap_or_default();
     let parked = "decision=parked-configuration exit=78 deaths=0 milliseconds=0\n";
     wait_until("a decision", || record() == parked);
-    gw(&container, &["wait", "--down", "--timeout", "10", "default"]).ok();
+    gw(&container, &["wait", "--down", "--timeout", "180", "default"]).ok();
     assert_eq!(
         container.as_hermes(&["/command/s6-svstat", "-o", "wantedup", slot]).ok(),
         "false\n"
@@ -255,7 +265,7 @@ fn hermes_own_layer_and_we_see_and_do_the_same() {
     wait_until("another process", || container.pid("ours") != pid);
     wait_running(&container, "ours");
     python(&container, "s6.stop('gateway-ours')");
-    gw(&container, &["wait", "--down", "--timeout", "30", "ours"]).ok();
+    gw(&container, &["wait", "--down", "--timeout", "180", "ours"]).ok();
     assert!(!running("ours"));
 
     // One that it made, in ours.

@@ -254,7 +254,9 @@ fn the_marker_is_for_the_process_that_is_stopped() {
     let strace = ["strace", "-qq", "-o", "/dev/null", "-e", "inject=flock:signal=STOP:when=1"];
     let stop = [&strace[..], &["/command/hermes-gw", "stop", "one"]].concat();
     let stop = container.hermes_command(&stop).stderr(Stdio::piped()).spawn().unwrap();
-    let inode = format!(":{} ", fs::metadata(&home).unwrap().ino());
+    let meta = fs::metadata(&home).unwrap();
+    let (major, minor) = (meta.dev() >> 8 & 0xfff, meta.dev() & 0xff);
+    let inode = format!(" {major:02x}:{minor:02x}:{} ", meta.ino());
     support::wait_until("the lock", || {
         fs::read_to_string("/proc/locks").unwrap().lines().any(|lock| lock.contains(&inode))
     });

@@ -57,8 +57,9 @@ impl Holder {
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        support::run(Command::new("kill").args(["-KILL", "--", &format!("-{}", self.0.id())]));
-        self.0.wait().unwrap();
+        let group = format!("-{}", self.0.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+        let _ = self.0.wait();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::support;
 use std::fs;
-use support::{Container, Output, Spec, Tree, Volume, jq, on_terminal, wait_until};
+use support::{Container, Output, Spec, Tree, Volume, jq, on_terminal, wait_or};
 
 fn gw(container: &Container, args: &[&str]) -> Output {
     container.as_hermes(&[&["/command/hermes-gw"], args].concat())
@@ -27,12 +27,11 @@ fn state(table: &str, profile: &str) -> String {
 /// Waits until `status PROFILE` says `text`; its exit code.
 #[track_caller]
 fn wait_state(container: &Container, profile: &str, text: &str) -> i32 {
-    let mut seen = Output::default();
-    wait_until(&format!("{profile}: {text}"), || {
-        seen = gw(container, &["status", profile]);
-        state(&seen.stdout, profile) == text
-    });
-    seen.code
+    wait_or(&format!("{profile}: {text}"), || {
+        let seen = gw(container, &["status", profile]);
+        let said = state(&seen.stdout, profile);
+        if said == text { Ok(seen.code) } else { Err(said.to_string()) }
+    })
 }
 
 #[test]

@@ -77,10 +77,11 @@ fn every_state_is_read_as_s6_svstat_reads_it() {
     };
 
     look("never");
-    behave("sleep 0.3; echo >&3; exec sleep 1000", "exit 0");
+    behave("until [ -e go ]; do sleep 0.05; done; echo >&3; exec sleep 1000", "exit 0");
     fs::write(slot.join("notification-fd"), "3\n").unwrap();
     gw(&["start", "one"]).ok();
     look("up");
+    fs::write(slot.join("go"), "").unwrap();
     gw(&["wait", "--ready", "one"]).ok();
     look("ready");
     gw(&["signal", "STOP", "one"]).ok();
@@ -88,12 +89,13 @@ fn every_state_is_read_as_s6_svstat_reads_it() {
     look("paused");
     gw(&["stop", "one"]).ok();
     look("terminated");
-    behave("exit 77", "sleep 1");
+    behave("exit 77", "while [ -e go ]; do sleep 0.05; done");
     root(&["/command/s6-svc", "-o", SLOT]);
     wait_until("finish", || {
         Status::parse(&fs::read(slot.join("supervise/status")).unwrap()).unwrap().finishing
     });
     look("finishing");
+    fs::remove_file(slot.join("go")).unwrap();
     gw(&["wait", "--down", "one"]).ok();
     look("exited");
     behave("exec sleep 1000", "exit 125");

@@ -1,4 +1,5 @@
-//! The container's files: Debian's s6, execline, dash and coreutils with their libraries.
+//! The container's files: Debian's s6, execline, dash and coreutils with their libraries, and
+//! hermes-gw.
 //!
 //! The s6 is the machine's, or that of another Debian suite, unpacked by s6.sh into
 //! the directory that HERMES_GW_S6 names.
@@ -53,7 +54,9 @@ fn look_at_sources() -> String {
     let packages = ["s6", "execline", "libc6", "dash", "coreutils", "strace"];
     let versions = run(Command::new("dpkg-query").arg("-W").args(packages));
     let other = std::env::var_os("HERMES_GW_S6");
-    format!("{files}{versions}{other:?}{}", super::binary().display())
+    let binary = super::binary();
+    let built = fs::metadata(&binary).unwrap().modified().unwrap();
+    format!("{files}{versions}{other:?}{} {built:?}", binary.display())
 }
 
 /// Where Debian has the libraries.
@@ -109,6 +112,7 @@ fn build(root: &Path) {
         symlink(Path::new("/usr/bin").join(name), root.join("command").join(name)).unwrap();
     }
     libraries_of(&super::binary(), &mut libraries);
+    copy(&super::binary(), &root.join("command/hermes-gw"));
     for library in &libraries {
         // Debian's own search path is flattened: one directory holds them all.
         copy(library, &root.join("usr/lib").join(library.file_name().unwrap()));
