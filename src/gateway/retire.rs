@@ -8,6 +8,7 @@ use crate::error::{Errors, Result};
 use crate::model::profile::{self, Profile};
 use crate::s6::scandir::Request;
 use crate::sys::{Name, if_there};
+use std::slice;
 use std::time::Duration;
 
 /// What a gateway that is unregistered gets to finish, by default.
@@ -29,15 +30,24 @@ pub(crate) fn stop(slots: &Slots, profiles: &[Profile], timeout: Duration) -> Ve
 /// down. One that is not there is no error. Only under the lock.
 pub(crate) fn remove(slots: &Slots, profiles: &[Profile], outcomes: &mut [Result<()>]) {
     let names: Vec<Name> = profiles.iter().map(Profile::leaving).collect();
-    // Left by a killed run, or by a name of which only the end differs.
+    // Left by a killed run.
     if names.iter().any(|name| !matches!(slots.dir().kind(name), Ok(None))) {
         send_away(slots);
         delete(slots, &names, outcomes);
     }
     for ((profile, name), outcome) in profiles.iter().zip(&names).zip(&mut *outcomes) {
         if outcome.is_ok() {
-            let hidden = slots.dir().rename(&profile.slot(), name);
-            *outcome = if_there(hidden).map(drop);
+            let hide = || if_there(slots.dir().rename(&profile.slot(), name)).map(drop);
+            *outcome = hide().or_else(|error| match slots.dir().kind(name)? {
+                None => Err(error),
+                // It is the place of another one, too: names that are long differ at the end.
+                Some(_) => {
+                    let mut other = Ok(());
+                    send_away(slots);
+                    delete(slots, slice::from_ref(name), slice::from_mut(&mut other));
+                    other.and_then(|()| hide())
+                }
+            });
         }
     }
     send_away(slots);
