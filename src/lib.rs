@@ -3,6 +3,8 @@
 //! argv → a verb of [`cli`] → [`cmd`], which is given a [`context`] → one error printed → exit
 //! code. [`model`] is values and functions; only [`sys`] makes system calls.
 #![forbid(unsafe_code)]
+// Packing texts takes the compiler a few seconds.
+#![allow(long_running_const_eval)]
 
 pub mod cli;
 mod cmd;
