@@ -190,11 +190,11 @@ wrong is a warning.
 
 Exit codes: 0.
 ";
-    Install, cmd::registration::install, (0, 0), "install",
+    Install, install, (0, 0), "install",
     "say how services come and go under s6",
 "Says how services come and go under s6. There is nothing to install.
 ";
-    Uninstall, cmd::registration::install, (0, 0), "uninstall",
+    Uninstall, install, (0, 0), "uninstall",
     "say how services come and go under s6",
 "Says how services come and go under s6. There is nothing to uninstall.
 ";
@@ -303,6 +303,22 @@ fn help(context: &Context) -> Result<u64> {
     context.output.say(&text).map(|()| 0)
 }
 
+/// Runs `install` and `uninstall`.
+#[inline(never)]
+fn install(context: &Context) -> Result<u64> {
+    let texts = Texts(PACKED.unpack());
+    cmd::registration::install(context, texts.at(GUIDANCE_AT))
+}
+
+/// What `install` and `uninstall` say under s6.
+const GUIDANCE: &str = "\
+s6 supervises the gateways of this container; there is nothing to install or uninstall.
+A gateway's service comes and goes with its profile: hermes profile create, hermes
+profile delete. hermes-gw start and hermes-gw stop say whether it runs, also after a
+restart of the container.
+";
+const GUIDANCE_AT: usize = OVERVIEW_AT + 2;
+
 /// What the help on all verbs begins and ends with.
 const OVERVIEW: &str = "\
 Usage: hermes-gw [--home DIR] [--scandir DIR] [--json] [-q|-v] COMMAND ...
@@ -317,14 +333,16 @@ What the environment does not set is looked up in /run/s6/container_environment.
 Exit codes: 0 done, 1 failed or no, 3 no such gateway, 4 registered already,
 99 timed out, 100 wrong usage or an invalid name, 102 not supervised or no s6 here,
 111 a system call failed. Of several gateways all are tried; the first failure counts.
-";
+\x0c";
 
-const UNPACKED: usize = TEXTS.len() + OPTION_TEXTS.len() + OVERVIEW.len();
-const PACKING: Packed<UNPACKED> = Packed::new(&[TEXTS, OPTION_TEXTS, OVERVIEW]);
+const OVERVIEW_AT: usize = VERBS.len() + OPTIONS.len();
+
+const UNPACKED: usize = TEXTS.len() + OPTION_TEXTS.len() + OVERVIEW.len() + GUIDANCE.len();
+const PACKING: Packed<UNPACKED> = Packed::new(&[TEXTS, OPTION_TEXTS, OVERVIEW, GUIDANCE]);
 static PACKED: Packed<{ PACKING.length }> = PACKING.cut();
 
-/// What only help prints, with a form feed after each: of the verbs, of the options, and what
-/// the help on all verbs begins and ends with.
+/// What is seldom printed, with a form feed after each: of the verbs, of the options, what the
+/// help on all verbs begins and ends with, and what `install` says.
 struct Texts(String);
 
 impl Texts {
@@ -343,7 +361,7 @@ impl Texts {
     }
 
     fn overview(&self) -> (&str, &str) {
-        (self.at(VERBS.len() + OPTIONS.len()), self.at(VERBS.len() + OPTIONS.len() + 1))
+        (self.at(OVERVIEW_AT), self.at(OVERVIEW_AT + 1))
     }
 }
 
@@ -390,7 +408,7 @@ mod tests {
     #[test]
     fn every_verb_has_a_name_of_its_own_a_summary_and_a_help_that_fits() {
         let texts = Texts(PACKED.unpack());
-        assert_eq!(texts.0, [TEXTS, OPTION_TEXTS, OVERVIEW].concat());
+        assert_eq!(texts.0, [TEXTS, OPTION_TEXTS, OVERVIEW, GUIDANCE].concat());
         for verb in VERBS {
             assert_eq!(Verb::find(verb.name().as_bytes()).unwrap().usage(), verb.usage());
             let summary = texts.verb(verb).0;

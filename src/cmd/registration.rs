@@ -93,21 +93,14 @@ fn call(context: &Context, create: bool, name: &[u8]) -> Result<()> {
     }
 }
 
-/// Runs `install` and `uninstall`, which have nothing to do under s6.
+/// Runs `install` and `uninstall`, which have nothing to do under s6, and give `guidance`.
 #[inline(never)]
-pub(crate) fn install(context: &Context) -> Result<u64> {
+pub(crate) fn install(context: &Context, guidance: &str) -> Result<u64> {
     match manager::detect(context)? {
-        Supervisor::S6 => context.output.say(GUIDANCE).map(|()| 0),
+        Supervisor::S6 => context.output.say(guidance).map(|()| 0),
         other => {
             let why = "is not ours to install into: use hermes gateway install";
             Err(Error::new(Kind::Unsupervised, "install service", other.word(), why))
         }
     }
 }
-
-const GUIDANCE: &str = "\
-s6 supervises the gateways of this container; there is nothing to install or uninstall.
-A gateway's service comes and goes with its profile: hermes profile create, hermes
-profile delete. hermes-gw start and hermes-gw stop say whether it runs, also after a
-restart of the container.
-";

@@ -171,14 +171,19 @@ impl<'a> Findings<'a> {
     pub(super) fn add(&mut self, found: Found, places: &[&[u8]]) {
         let row = fill(part(&self.table, '\n', found as usize).unwrap_or_default(), places);
         let [level, text, remedy] = [0, 1, 2].map(|at| part(&row, '\t', at).unwrap_or_default());
-        let (word, colour) = match level {
-            "ok" if self.is_told => return,
-            "ok" => ("ok  ", "\x1b[32m"),
-            "warn" => ("warn", "\x1b[33m"),
-            _ => ("FAIL", "\x1b[31m"),
-        };
+        let is_ok = level == "ok";
+        if is_ok && self.is_told {
+            return;
+        }
         self.is_told = true;
-        self.any_failure |= word == "FAIL";
+        let (word, colour) = match level {
+            _ if is_ok => ("ok  ", "\x1b[32m"),
+            "warn" => ("warn", "\x1b[33m"),
+            _ => {
+                self.any_failure = true;
+                ("FAIL", "\x1b[31m")
+            }
+        };
         if self.output.json {
             // The keys are stable.
             let mut row = Row::new();
@@ -186,7 +191,7 @@ impl<'a> Findings<'a> {
             row.text_or_null("remedy", (!remedy.is_empty()).then_some(remedy));
             self.all += mem::replace(&mut self.before, ",");
             self.all += &row.end();
-        } else if level != "ok" || self.output.verbosity != Verbosity::Quiet {
+        } else if !is_ok || self.output.verbosity != Verbosity::Quiet {
             let (on, off) = if self.output.colours() { (colour, "\x1b[0m") } else { ("", "") };
             let fill = &"           "[self.check.len()..];
             let hint = if remedy.is_empty() { "" } else { "; try: " };

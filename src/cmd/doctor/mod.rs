@@ -79,8 +79,7 @@ struct Tended {
 pub(crate) fn run(context: &Context) -> Result<u64> {
     let mut findings = Findings::new(&context.output);
     examine(context, &mut findings);
-    let any_failure = findings.any_failure;
-    findings.print().map(|()| any_failure.into())
+    findings.print().map(|()| findings.any_failure.into())
 }
 
 fn examine(context: &Context, findings: &mut Findings) {
