@@ -4,6 +4,7 @@
 //! loops for ever on some of these, and its reader costs 16 kB. The scanner keeps
 //! one byte a level and makes one pass, so it ends on any input.
 
+use crate::model::values::digits_of;
 use std::ops::Range;
 use std::str::Chars;
 
@@ -92,7 +93,7 @@ fn unicode(chars: &mut Chars<'_>) -> Option<char> {
     let unit = |chars: &mut Chars<'_>| {
         let (hex, rest) = chars.as_str().split_at_checked(4)?;
         *chars = rest.chars();
-        u32::from_str_radix(hex, 16).ok()
+        digits_of(hex.as_bytes(), 16)?.try_into().ok()
     };
     let first = unit(chars)?;
     if !(0xd800..0xdc00).contains(&first) {

@@ -7,7 +7,7 @@ const BITS: u32 = 7;
 /// It is guessed from no character before it, from one, and so on, this many times.
 const GUESSES: usize = 4;
 /// There are two to this power places for what was seen; few are taken twice then.
-const PLACES: u32 = 18;
+const PLACES: u32 = 16;
 
 /// How often a 0 and a 1 have followed on the same bits. When one comes, the other counts less.
 type Seen = [[u8; 2]; 1 << PLACES];

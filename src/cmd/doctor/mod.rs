@@ -79,7 +79,8 @@ struct Tended {
 pub(crate) fn run(context: &Context) -> Result<u64> {
     let mut findings = Findings::new(&context.output);
     examine(context, &mut findings);
-    findings.print().map(|()| findings.any_failure.into())
+    let failed = findings.any_failure.into();
+    findings.print().map(|()| failed)
 }
 
 fn examine(context: &Context, findings: &mut Findings) {
