@@ -54,12 +54,12 @@ fn find(service: &Service) -> Result<Option<Handle>> {
     let handle = Handle::open(pid);
     let supervisor = service.supervisor()?.unwrap_or(0);
     let (its, target) = (Process::of(supervisor)?, Process::of(pid)?);
-    let uid = target.map_or(u64::MAX, |it| it.uid());
+    // One that has gone meanwhile, as it was told to, needs no signal.
+    let Some(target) = target else { return Ok(None) };
     // Where /proc hides it, it has what anybody here may have.
-    if its.map_or(!may_be_needed(), |its| its.may(Capability::Kill, uid)) {
+    if its.map_or(!may_be_needed(), |its| its.may(Capability::Kill, target.uid())) {
         return Ok(None);
     }
-    let is_child = target.is_some_and(|it| it.parent == supervisor);
-    let is_same = is_child && service.status()?.pid == pid;
+    let is_same = target.parent == supervisor && service.status()?.pid == pid;
     Ok(Some(if is_same { handle } else { Handle::NOBODY }))
 }
