@@ -11,7 +11,6 @@ const PLACES: u32 = 16;
 
 /// How often a 0 and a 1 have followed on the same bits. When one comes, the other counts less.
 type Seen = [[u8; 2]; 1 << PLACES];
-const NONE: Seen = [[0; 2]; 1 << PLACES];
 
 /// What has been seen, and the range of the numbers that stand for what is to come.
 struct Coder<'a> {
@@ -53,9 +52,7 @@ impl Coder<'_> {
         let mut at = 0;
         while at < GUESSES {
             let seen = &mut self.seen[self.places[at]];
-            if seen[is_one as usize] < u8::MAX {
-                seen[is_one as usize] += 1;
-            }
+            seen[is_one as usize] = seen[is_one as usize].saturating_add(1);
             let other = &mut seen[!is_one as usize];
             if *other > 2 {
                 *other = *other / 2 + 1;
@@ -94,7 +91,7 @@ impl<const N: usize> Packed<N> {
     /// Packs texts of `N` bytes, one after the other. They must be ASCII.
     pub(crate) const fn new(texts: &[&str]) -> Packed<N> {
         let mut packed = Packed { bytes: [0; N], length: 0, characters: 0 };
-        let mut seen = NONE;
+        let mut seen = [[0; 2]; 1 << PLACES];
         let mut coder = Coder::new(&mut seen);
         let mut text = 0;
         while text < texts.len() {
@@ -141,7 +138,7 @@ impl<const N: usize> Packed<N> {
 
 #[inline(never)]
 fn unpack(bytes: &[u8], characters: usize) -> String {
-    let mut seen = NONE;
+    let mut seen = [[0; 2]; 1 << PLACES];
     let mut coder = Coder::new(&mut seen);
     let (mut text, mut bytes, mut number) = (String::new(), bytes.iter(), 0_u32);
     // So the first four bytes are taken.
@@ -152,7 +149,7 @@ fn unpack(bytes: &[u8], characters: usize) -> String {
         }
         let split = coder.split();
         coder.go_on(number > split, split);
-        if coder.length % BITS == 0 {
+        if coder.length.is_multiple_of(BITS) {
             text.push(char::from(coder.past as u8 & 0x7f));
         }
     }

@@ -265,8 +265,8 @@ impl<'a> Doctor<'a> {
     /// Where among the slots that were seen, which are sorted by their names, that of the profile
     /// called `name` is.
     fn seen_as(&self, name: &[u8]) -> Option<usize> {
-        let name_of = |it: &Box<Seen>| it.observation.profile.name().as_bytes().cmp(name);
-        self.seen.binary_search_by(name_of).ok()
+        let found = |profile: &Profile| profile.name().as_bytes().cmp(name);
+        self.seen.binary_search_by(|it| found(&it.observation.profile)).ok()
     }
 
     /// One look at the slot of `profile`; `None` if it has gone meanwhile.
