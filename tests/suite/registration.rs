@@ -210,6 +210,8 @@ fn what_is_not_taken_up_is_rolled_back() {
 #[test]
 fn a_scan_that_was_given_up_is_cured() {
     let container = Container::boot(Volume::new(), Spec::default());
+    // Without a home it would die at once, and might be seen dead.
+    container.volume().profile("one").give(support::HERMES);
     let before = at_first(&container);
     let dangling = "/run/service/dangling";
     container.as_root(&["ln", "-s", "/nowhere", dangling]).ok();
