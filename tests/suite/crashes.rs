@@ -687,7 +687,7 @@ fn finish_stands_on_its_own_feet() {
     assert_eq!(fs::read(tally).unwrap(), b"\n");
 
     // One that cannot be read is told; this death counts.
-    let strace = "strace -D -o /dev/null -P supervise/death_tally -e inject=openat:error=EIO";
+    let strace = "strace -D -o /dev/null -P supervise/death_tally -e inject=openat2:error=EIO";
     put("dark", "run", "#!/bin/sh\nexit 1\n");
     put("dark", "finish", &format!("#!/bin/sh\nexec {strace} /command/hermes-gw finish \"$@\"\n"));
     start("dark");

@@ -4,6 +4,7 @@ use crate::support;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Stdio;
@@ -498,9 +499,11 @@ fn a_lock_that_is_never_let_go_is_waited_for_so_long_and_its_holder_named() {
     container.volume().profile("one").give(support::HERMES);
     let lock = "/run/service/.hermes-gw.lock";
     // Whoever may write into the scandir can hold it.
-    let mut holder = container.hermes_command(&["flock", lock, "sleep", "1000"]).spawn().unwrap();
-    let free = ["flock", "-n", lock, "true"];
-    wait_until("hermes to hold the lock", || !container.as_hermes(&free).succeeded());
+    let hold = ["flock", lock, "sh", "-c", "echo; exec sleep 1000"];
+    let mut holder = container.hermes_command(&hold).stdout(Stdio::piped()).spawn().unwrap();
+    // It says so once it has it.
+    let mut held = holder.stdout.take().unwrap();
+    held.read_exact(&mut [0]).unwrap();
     let run = |verb: &[&str]| {
         let mut command = container.root_command(&[&["/command/hermes-gw"], verb].concat());
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
