@@ -43,7 +43,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     // What belongs to hermes is not written as root.
     let may_write = output.warn_unless(context.drop_root(&mut |_| Ok(())));
     let slot = Service::here()?;
-    if !becomes(&slot, None, TIMEOUT)? {
+    if !wait_until(&mut || is_this(&slot), TIMEOUT)? {
         // Another start would not help, whoever has started this.
         if exit == Exit::Code(backoff::CONFIGURATION) {
             return Ok(PARKED);
@@ -52,7 +52,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
         let why = "no s6-supervise says that it has started this";
         return Err(Error::new(Kind::Unsupervised, "finish gateway", ".", why));
     }
-    let first = look(&slot);
+    let mut first = look(&slot).ok();
     let status = slot.status()?;
     // What cannot be read is told, and counts as not there: then it is started again.
     let mut notes = Notes {
@@ -82,7 +82,10 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
         Decision::BackOff { delay, .. } => {
             let delay = delay.saturating_sub(backoff::THROTTLE);
             // It may have come from another s6-supervise, for which this is not its finish.
-            let told = becomes(&slot, Some(first), delay)? && is_this(&slot);
+            // Any letter makes for another status. What cannot be looked at is no other one.
+            let mut is_told =
+                || look(&slot).is_ok_and(|now| *first.get_or_insert(now) != now);
+            let told = wait_until(&mut is_told, delay)? && is_this(&slot);
             if told && may_write {
                 output.warn_unless(crash_record::clear(&slot));
                 output.warn_unless(crash_record::intervene(&slot, after(&status)));
@@ -213,20 +216,16 @@ fn is_this(slot: &Service) -> bool {
     slot.status().is_ok_and(|status| status.finishing && status.pid == own)
 }
 
-/// What tells one status from another: the inode of its file, and when that was written. `None` if
-/// it cannot be looked at.
-type Look = Option<(u64, Duration)>;
-
-fn look(slot: &Service) -> Look {
-    let status = slot.dir().look(status::FILE).ok().flatten();
-    status.map(|status| (status.inode, status.modified))
+/// What tells one status from another: the inode of its file, and when that was written; `None` if
+/// it is not there.
+fn look(slot: &Service) -> Result<Option<(u64, Duration)>> {
+    let status = slot.dir().look(status::FILE)?;
+    Ok(status.map(|status| (status.inode, status.modified)))
 }
 
-/// Waits until this is the finish of `slot`, or, where there is a `first` look at its status, until
-/// that is another one: any letter makes for one. `time` at most; whether it is so. s6 has no event
-/// for what it is told while finish runs.
-fn becomes(slot: &Service, first: Option<Look>, time: Duration) -> Result<bool> {
-    let is = || first.map_or_else(|| is_this(slot), |first| look(slot) != first);
+/// Waits until a look at the status says that it `is` so, `time` at most; whether it is. s6 has no
+/// event for what it is told while finish runs.
+fn wait_until(is: &mut dyn FnMut() -> bool, time: Duration) -> Result<bool> {
     // Not one watch more than there must be: the end of one takes the kernel milliseconds.
     if is() || time.is_zero() {
         return Ok(is());
