@@ -244,13 +244,10 @@ impl Verb {
     /// # Errors
     /// [`Kind::Usage`] if there is none.
     pub(crate) fn find(name: &[u8]) -> Result<Verb> {
-        match VERBS.iter().find(|verb| verb.name().as_bytes() == name) {
-            Some(verb) => Ok(*verb),
-            None => {
-                let why = "unknown: see hermes-gw help";
-                Err(Error::new(Kind::Usage, "find command", name, why))
-            }
-        }
+        let found = VERBS.iter().copied().find(|verb| verb.name().as_bytes() == name);
+        let unknown =
+            || Error::new(Kind::Usage, "find command", name, "unknown: see hermes-gw help");
+        found.ok_or_else(unknown)
     }
 
     #[inline(never)]

@@ -83,8 +83,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
             let delay = delay.saturating_sub(backoff::THROTTLE);
             // It may have come from another s6-supervise, for which this is not its finish.
             // Any letter makes for another status. What cannot be looked at is no other one.
-            let mut is_told =
-                || look(&slot).is_ok_and(|now| *first.get_or_insert(now) != now);
+            let mut is_told = || look(&slot).is_ok_and(|now| *first.get_or_insert(now) != now);
             let told = wait_until(&mut is_told, delay)? && is_this(&slot);
             if told && may_write {
                 output.warn_unless(crash_record::clear(&slot));

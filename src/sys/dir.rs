@@ -1,9 +1,8 @@
 //! Open directories, and what is read in them.
 //!
-//! Every operation is relative to an open directory, takes one path component or a path of
-//! our own making, and follows no symbolic link; what is opened or looked at through several
-//! components has none on the way either. Only [`Dir::open`], for paths that the image's author
-//! chose, follows them, and [`Dir::read_followed`], [`Dir::dir_followed`] and
+//! Every operation is relative to an open directory, takes one path component or a path of our own
+//! making, and follows no symbolic link, on the way neither. Only [`Dir::open`], for paths that
+//! the image's author chose, follows them, and [`Dir::read_followed`], [`Dir::dir_followed`] and
 //! [`Dir::look_followed`], for what may well be a link and is looked at as nobody but the
 //! gateways' user.
 
@@ -12,7 +11,7 @@ use super::poll::{Fifo, FifoWriter};
 use super::{Name, Opened, c, failed, if_there, retry};
 use crate::error::{Error, Kind, Result};
 use crate::text::Shown;
-use rustix::fs::{self, AtFlags, Mode, OFlags, RawDir, ResolveFlags, StatxAttributes, StatxFlags};
+use rustix::fs::{self, AtFlags, Mode, OFlags, RawDir, ResolveFlags};
 use rustix::io::Errno;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -197,14 +196,6 @@ impl Dir {
         Ok(self.look(name)?.map(|meta| meta.kind))
     }
 
-    /// Whether something is mounted on `name`, which nothing can replace then. Kernels before
-    /// 5.8 do not tell.
-    pub(crate) fn is_mount(&self, name: &[u8]) -> bool {
-        let flags = AtFlags::SYMLINK_NOFOLLOW;
-        let looked = fs::statx(self.fd(), &*c(name), flags, StatxFlags::empty());
-        looked.is_ok_and(|it| it.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
-    }
-
     /// What this directory is now.
     pub(crate) fn meta(&self) -> Result<Meta> {
         self.0.meta()
@@ -338,23 +329,6 @@ impl Dir {
             Ok((target, _)) => Ok(target.to_vec()),
             Err(errno) => Err(self.failed("read link", name, errno)),
         }
-    }
-
-    /// What this user can still write to the file system of this directory: bytes, and files,
-    /// if that is bounded.
-    pub(crate) fn room(&self) -> Result<(u64, Option<u64>)> {
-        let stat = self.file_system()?;
-        let files = (stat.f_files > 0).then_some(stat.f_favail);
-        Ok((stat.f_bavail.saturating_mul(stat.f_frsize), files))
-    }
-
-    /// Whether nothing may be executed in the file system of this directory.
-    pub(crate) fn is_noexec(&self) -> Result<bool> {
-        Ok(self.file_system()?.f_flag.contains(fs::StatVfsMountFlags::NOEXEC))
-    }
-
-    fn file_system(&self) -> Result<fs::StatVfs> {
-        fs::fstatvfs(self.fd()).map_err(|errno| failed("look at", self.path(), errno))
     }
 }
 

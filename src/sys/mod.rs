@@ -3,6 +3,7 @@
 mod change;
 pub(crate) mod clock;
 pub(crate) mod dir;
+mod file_system;
 pub(crate) mod identity;
 pub(crate) mod inotify;
 pub(crate) mod lock;

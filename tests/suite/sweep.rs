@@ -535,7 +535,8 @@ fn sweep_offline(it: &Offline) -> (usize, Vec<String>) {
         // finish decides by what it can read: where it says that it could not, or was told that
         // something is not there, its record is another one.
         let decides = !heals && (lies || !traced.stderr.is_empty());
-        let of_decision = |it: &String| it.contains("/crash-record ") || it.contains("/intervened ");
+        let of_decision =
+            |it: &String| it.contains("/crash-record ") || it.contains("/intervened ");
         let half = half_done(&now, &before, expected).into_iter();
         wrong.extend(half.filter(|it| !(decides && of_decision(it))));
         let silent = traced.stderr.is_empty()

@@ -19,7 +19,6 @@ use crate::model::plan::{self, Action, Effect, Found, Observed, Slot};
 use crate::model::profile::Profile;
 use crate::model::tree::Tree;
 use crate::options::{Opt, Verbosity};
-
 use crate::sys::dir::Dir;
 use crate::sys::identity;
 use crate::sys::inotify::Watches;
@@ -49,15 +48,11 @@ pub(super) struct Run<'a> {
 /// Runs the command: 0 if everything planned was applied, else 1.
 #[inline(never)]
 pub(crate) fn run(context: &Context) -> Result<u64> {
-    match Run::open(context)? {
-        Some(run) => {
-            let (actions, asked) = run.act(false)?;
-            run.say(&actions)?;
-            asked?;
-            Ok(actions.iter().any(|action| action.effect == Effect::Failed).into())
-        }
-        None => Ok(0),
-    }
+    let Some(run) = Run::open(context)? else { return Ok(0) };
+    let (actions, asked) = run.act(false)?;
+    report::say(&context.output, &actions)?;
+    asked?;
+    Ok(actions.iter().any(|action| action.effect == Effect::Failed).into())
 }
 
 impl<'a> Run<'a> {
@@ -182,7 +177,7 @@ impl<'a> Run<'a> {
             well &= action.effect != Effect::Failed;
         }
         actions.retain(|action| action.effect.changes());
-        self.say(&actions)?;
+        report::say(&self.context.output, &actions)?;
         asked?;
         Ok((waiting, well))
     }
@@ -388,15 +383,6 @@ impl<'a> Run<'a> {
             }
         }
         Ok(())
-    }
-
-    fn say(&self, actions: &[Action]) -> Result<()> {
-        let output = &self.context.output;
-        match (output.verbosity, output.json) {
-            (Verbosity::Quiet, _) => Ok(()),
-            (_, true) => output.say_array(&mut actions.iter().map(report::json)),
-            (_, false) => output.say_all(&mut actions.iter().map(report::line), [""; 3]),
-        }
     }
 }
 

@@ -1,16 +1,27 @@
 //! What is said of the actions: lines for stdout and for the boot log, and JSON.
 
+use crate::error::Result;
 use crate::model::calendar;
 use crate::model::plan::Action;
 use crate::model::profile::Profile;
-use crate::output::Row;
+use crate::options::Verbosity;
+use crate::output::{Output, Row};
 use crate::text::{Shown, hex_digits};
 
 /// So many bytes of names are said of those whose wish default takes over.
 const MAX_FOLDED: usize = 300;
 
+/// Prints what was done.
+pub(super) fn say(output: &Output, actions: &[Action]) -> Result<()> {
+    match (output.verbosity, output.json) {
+        (Verbosity::Quiet, _) => Ok(()),
+        (_, true) => output.say_array(&mut actions.iter().map(json)),
+        (_, false) => output.say_all(&mut actions.iter().map(line), [""; 3]),
+    }
+}
+
 /// An action as `--json` shows it; the keys are stable.
-pub(super) fn json(action: &Action) -> String {
+fn json(action: &Action) -> String {
     let mut row = Row::new();
     row.text("profile", &Shown(action.name()).to_string());
     row.text("prior_state", &action.prior.word()).text("action", action.effect.word());
@@ -26,7 +37,7 @@ pub(super) fn json(action: &Action) -> String {
 }
 
 /// An action as text for stdout, a line.
-pub(super) fn line(action: &Action) -> String {
+fn line(action: &Action) -> String {
     let mut text = String::from("reconcile: ");
     facts(action, "", &mut text);
     text
