@@ -992,13 +992,16 @@ fn memory_does_not_grow_with_what_is_shown_and_its_lack_is_told() {
         let rows: Vec<serde_json::Value> = serde_json::from_str(&output.stdout)
             .unwrap_or_else(|error| panic!("{verb}: {error}: {} {}", output.code, output.stderr));
         assert!(rows.len() >= 151, "{verb}: {rows:?}");
-        // Each piece is of 16 KiB, and as much of a row as goes beyond; doctor holds one back.
+        // Each piece is of 16 KiB, and as much of a row as goes beyond. doctor holds back what it
+        // finds among the processes, of which those of other tests are some.
         let trace = fs::read_to_string(&trace).unwrap();
         let written = trace.lines().filter_map(|line| line.strip_prefix("write(1, \"\"..., "));
         let lengths = written.map(|rest| rest.split_once(')').unwrap().0.parse().unwrap());
         let lengths: Vec<usize> = lengths.collect();
         assert_eq!(lengths.iter().sum::<usize>(), output.stdout.len(), "{verb}: {trace}");
-        assert!(lengths.iter().all(|length| *length < 34 << 10), "{verb}: {trace}");
+        assert!(verb != "doctor" || lengths.len() > 1, "{trace}");
+        let is_piece = |length: &usize| *length < 17 << 10;
+        assert!(verb == "doctor" || lengths.iter().all(is_piece), "{verb}: {trace}");
     }
     // There is no room for this one.
     let large = format!("{{\"desired_state\":\"running\",\"x\":\"{}\"}}", "x".repeat(1_000_000));

@@ -146,6 +146,8 @@ pub(super) struct Findings<'a> {
     before: &'static str,
     /// What was found and is still to be printed.
     pub(super) all: String,
+    /// Whether it is to be printed later.
+    is_apart: bool,
     /// What became of what was printed.
     said: Result<()>,
 }
@@ -161,6 +163,7 @@ impl<'a> Findings<'a> {
             any_failure: false,
             before: "[",
             all: String::new(),
+            is_apart: false,
             said: Ok(()),
         }
     }
@@ -198,7 +201,7 @@ impl<'a> Findings<'a> {
             let parts = [on, word, off, "  ", self.check, fill, "  ", text, hint, remedy, "\n"];
             self.all += &parts.concat();
         }
-        if self.all.len() >= PIECE {
+        if self.all.len() >= PIECE && !self.is_apart {
             let piece = mem::take(&mut self.all);
             self.said = mem::replace(&mut self.said, Ok(())).and_then(|()| self.output.say(&piece));
         }
@@ -248,6 +251,15 @@ impl<'a> Findings<'a> {
             self.begin(name);
             check(doctor, self);
         }
+    }
+
+    /// Runs checks whose findings are to come later; these.
+    pub(super) fn run_apart<'d>(&mut self, doctor: &Doctor<'d>, checks: Checks<'d>) -> String {
+        let before = mem::take(&mut self.all);
+        self.is_apart = true;
+        self.run(doctor, checks);
+        self.is_apart = false;
+        mem::replace(&mut self.all, before)
     }
 
     /// Prints them.

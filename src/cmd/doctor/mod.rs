@@ -27,7 +27,6 @@ use crate::text::{Shown, shell_word};
 use findings::{Checks, Findings, Found};
 use loggers::Logger;
 use services::room;
-use std::mem;
 use std::time::Duration;
 
 /// How long slots are looked at again that are not tended, and with which pause: a scan may be
@@ -108,9 +107,7 @@ fn examine(context: &Context, findings: &mut Findings) {
         return;
     }
     // Only root may know where each of root's processes is.
-    let before = mem::take(&mut findings.all);
-    findings.run(&doctor, ("supervisors", &[Doctor::supervisors]));
-    let supervisors = mem::replace(&mut findings.all, before);
+    let supervisors = findings.run_apart(&doctor, ("supervisors", &[Doctor::supervisors]));
     doctor.became_user = context.drop_root(&mut |_| Ok(()));
     if let Err(error) = doctor.look() {
         findings.begin("slots");
