@@ -205,11 +205,12 @@ def answer(data):
     assert_eq!(said, String::from_utf8_lossy(&answer));
 }
 
-/// Whether each line of `text` has so many `fields`, is not for NIS and no comment.
+/// Whether each line of `text` has so many `fields`, no number with a sign, is not for NIS and no
+/// comment.
 fn is_plain(text: &[u8], fields: usize) -> bool {
     text.split(|byte| *byte == b'\n').all(|line| {
         line.is_empty()
-            || line.iter().all(u8::is_ascii_graphic)
+            || line.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'+')
                 && line[0].is_ascii_alphanumeric()
                 && line.split(|byte| *byte == b':').count() == fields
     })

@@ -43,6 +43,7 @@ pub(super) fn zone(data: &[u8]) {
         let is_rule = |byte: &u8| byte.is_ascii_graphic() && !b":/".contains(byte);
         if rule.first().is_some_and(is_rule)
             && !rule.iter().any(|byte| b"\0/".contains(byte))
+            && !is_all_in_one_month(rule)
             && let Ok(zone) = Zone::load(Some(rule))
         {
             let whole = [rule, RULES].concat();
@@ -52,7 +53,7 @@ pub(super) fn zone(data: &[u8]) {
     }
     let Some(zone) = Zone::parse(data) else { return };
     let lines: Vec<_> = data.rsplitn(3, |byte| *byte == b'\n').collect();
-    if lines.get(1).is_some_and(|rule| has_no_rules(rule)) {
+    if lines.get(1).is_some_and(|rule| has_no_rules(rule) || is_all_in_one_month(rule)) {
         return;
     }
     let mut file = FILE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -65,6 +66,17 @@ pub(super) fn zone(data: &[u8]) {
 fn has_no_rules(rule: &[u8]) -> bool {
     let whole = [rule, RULES].concat();
     Zone::load(Some(&whole)).is_ok_and(|whole| Zone::load(Some(rule)).is_ok_and(|it| it == whole))
+}
+
+/// Whether summer begins and ends in the same month: in some years it may end first, and the C
+/// library looks at one year alone.
+fn is_all_in_one_month(rule: &[u8]) -> bool {
+    let month = |rule: &[u8]| -> Option<u8> {
+        let digits = rule.strip_prefix(b"M")?.split(|byte| *byte == b'.').next()?;
+        str::from_utf8(digits).ok()?.parse().ok()
+    };
+    let mut months = rule.split(|byte| *byte == b',').skip(1).map(month);
+    matches!((months.next(), months.next()), (Some(Some(one)), Some(Some(other))) if one == other)
 }
 
 /// Fails unless `zone` has the offsets that the C library has where TZ is `tz`.
