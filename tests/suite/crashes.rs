@@ -707,7 +707,8 @@ fn finish_stands_on_its_own_feet() {
     start("odd");
     wait_back_off(&container, "odd");
     let fds = format!("/proc/{}/fd", status(&container, "odd").pid);
-    assert!(container.as_root(&["ls", "-l", &fds]).ok().contains("inotify"));
+    // It watches once it has recorded what it does.
+    wait_until("its watch", || container.as_root(&["ls", "-l", &fds]).ok().contains("inotify"));
     assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
     // The run of a slot empties as hermes what is there; root's files are safe from it.
     container
