@@ -378,7 +378,9 @@ fn points(calls: &[Call], errnos: &dyn Fn(usize) -> Vec<Errno>, sample: usize) -
         if at >= own && call.may_fail() {
             points.extend(errnos(at).into_iter().map(|it| Point { at, act: Act::Fail(it) }));
         }
-        if at >= own && call.can_be_short {
+        // What the kernel makes up in /proc it gives as one piece, if there is room.
+        let is_whole = at > 0 && calls[at - 1].what.contains("/proc/");
+        if at >= own && call.can_be_short && !is_whole {
             points.push(Point { at, act: Act::Short });
         }
     }
