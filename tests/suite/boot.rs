@@ -208,9 +208,8 @@ fn hermes_controls_what_root_supervises_whatever_its_uid_and_home() {
         assert!(environment.split('\0').any(|v| v == variable), "{variable}: {environment:?}");
     }
     assert_eq!(container.volume().read("coder", ".standin-cwd"), "/data/of hermes\n");
-    let current = container.volume().home("default").join("logs/gateways/coder/current");
     wait_until("the gateway's words in its log", || {
-        fs::read_to_string(&current).is_ok_and(|log| log.contains("gateway coder: running\n"))
+        container.volume().log("coder").contains("gateway coder: running\n")
     });
     for path in ["logs", "logs/gateways", "logs/gateways/coder", "logs/container-boot.log"] {
         let meta = fs::metadata(container.volume().path().join(path)).unwrap();
@@ -228,9 +227,8 @@ fn gateways_of_a_hermes_that_is_root_run_too() {
     volume.wanted("coder", "running");
     let container = Container::boot(volume, Spec { uid: 0, ..Spec::default() });
     container.wait_up("coder");
-    let current = container.volume().home("default").join("logs/gateways/coder/current");
     wait_until("the gateway's words in its log", || {
-        fs::read_to_string(&current).is_ok_and(|log| log.contains("gateway coder: running\n"))
+        container.volume().log("coder").contains("gateway coder: running\n")
     });
 }
 
@@ -257,10 +255,7 @@ fn a_gateway_with_a_fatal_configuration_error_is_not_started_again() {
     volume.wanted("broken", "running").file("broken", "behave", "exit 78\n");
     volume.wanted("failing", "running").file("failing", "behave", "exit 1\n");
     let container = Container::boot(volume, Spec::default());
-    let logs = |profile: &str| {
-        let current = format!("logs/gateways/{profile}/current");
-        fs::read_to_string(container.volume().path().join(current)).unwrap_or_default()
-    };
+    let logs = |profile: &str| container.volume().log(profile);
     wait_until("the failing gateway to be started again", || {
         logs("failing").matches("starting").count() >= 3
     });

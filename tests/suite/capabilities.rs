@@ -28,7 +28,7 @@ fn gw(container: &Container, args: &[&str]) -> Output {
 
 /// What the gateway of coder has said.
 fn log(container: &Container) -> String {
-    container.volume().read("default", "logs/gateways/coder/current")
+    container.volume().log("coder")
 }
 
 /// The one warning that a verb gives where it had to send a signal itself. In the user tree

@@ -75,8 +75,7 @@ fn wait_back_off(container: &Container, profile: &str) {
 }
 
 fn log(container: &Container, profile: &str) -> String {
-    let dir = format!("logs/gateways/{profile}/current");
-    fs::read_to_string(container.volume().path().join(dir)).unwrap_or_default()
+    container.volume().log(profile)
 }
 
 /// Kills the gateway, or its finish if that runs.

@@ -78,7 +78,7 @@ fn wait_running(container: &Container, profile: &str) {
 #[track_caller]
 fn wait_logged(container: &Container, line: &str) {
     wait_or(line, || {
-        let log = container.volume().read("default", "logs/gateways/coder/current");
+        let log = container.volume().log("coder");
         if log.contains(line) { Ok(()) } else { Err(log) }
     });
 }
@@ -168,7 +168,7 @@ fn real_restarts_are_no_crashes_and_a_renamed_profile_does_not_restart_for_ever(
         ("HERMES_GATEWAY_MAX_STARTS", "0"),
     ];
     let Some(container) = boot(volume, "real restarts", &settings) else { return };
-    let log = || container.volume().read("default", "logs/gateways/coder/current");
+    let log = || container.volume().log("coder");
     // Hermes' command is `s6-svc -t`; its chat command ends as SIGUSR1 does.
     for (restart, exit) in [("gateway restart", "exit 1"), ("SIGUSR1", "exit 75")] {
         for _ in 0..4 {

@@ -35,7 +35,7 @@ fn container(state: &str, script: &str) -> Container {
 fn wait_for_planned_stop(container: &Container, profile: &str) {
     let last = format!("gateway {profile}: stopped as planned\n");
     wait_or(&last, || {
-        let log = container.volume().read("default", &format!("logs/gateways/{profile}/current"));
+        let log = container.volume().log(profile);
         if log.ends_with(&last) { Ok(()) } else { Err(log) }
     });
 }
@@ -230,7 +230,7 @@ fn what_is_wrong_with_the_profiles_is_nothing_to_the_root_profile() {
             assert!(state.contains(&recorded), "{broken} {verb}: {state}");
         }
         let said = "gateway default: stopped as planned\n";
-        let log = || container.volume().read("default", "logs/gateways/default/current");
+        let log = || container.volume().log("default");
         support::wait_until(&format!("{broken}: {said}"), || log().contains(said));
         fs::remove_file(&profiles).unwrap();
     }

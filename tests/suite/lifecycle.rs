@@ -398,8 +398,7 @@ fn all_proceed_at_once() {
         assert_eq!(desired(&container, name), "stopped");
         // The logger may not have written yet what it has read.
         wait_or(&format!("the last word of {name}"), || {
-            let file = format!("logs/gateways/{name}/current");
-            let log = container.volume().read("default", &file);
+            let log = container.volume().log(name);
             if log.ends_with("stopped as planned\n") { Ok(()) } else { Err(log) }
         });
     }

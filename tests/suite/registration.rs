@@ -332,7 +332,7 @@ fn a_deaf_gateway_is_killed_and_a_child_that_stays_does_not_keep_the_logger() {
     let still = |name: &str| supervisors.iter().any(|args| args.contains(name));
     assert!(!still("deaf") && !still("parent"), "{supervisors:?}");
     // What the gateway said before is in the log all the same.
-    let log = container.volume().read("default", "logs/gateways/parent/current");
+    let log = container.volume().log("parent");
     assert!(log.ends_with("gateway parent: stopped by a signal\n"), "{log}");
 }
 

@@ -7,10 +7,6 @@ use support::{Container, Spec, Volume, wait_until};
 
 const SHUTDOWN: [&str; 2] = ["/command/hermes-gw", "shutdown"];
 
-fn log(container: &Container, profile: &str) -> String {
-    container.volume().read("default", &format!("logs/gateways/{profile}/current"))
-}
-
 /// FIFOs that somebody left in the event directories.
 fn listeners(container: &Container) -> String {
     container.as_root(&["find", "/run/service", "-name", "*ftrig1*"]).ok()
@@ -52,7 +48,7 @@ fn a_container_stop_waits_for_slow_gateways_and_keeps_every_line() {
             .contains("cont-finish: info: /etc/cont-finish.d/02-stop-gateways exited 0")
     );
     for (profile, state) in names.iter().zip(intents(&container)) {
-        let log = log(&container, profile);
+        let log = container.volume().log(profile);
         let lines = log.lines().filter_map(|line| line.split_once(": draining, line "));
         let numbers: Vec<usize> = lines.map(|(_, number)| number.parse().unwrap()).collect();
         assert!(numbers.iter().copied().eq(1..=1000), "{profile}: {}", numbers.len());
@@ -63,7 +59,7 @@ fn a_container_stop_waits_for_slow_gateways_and_keeps_every_line() {
         assert!(!marker.exists(), "{profile}");
     }
     let tries = |container: &Container, profile: &str| {
-        log(container, profile).matches(": starting").count()
+        container.volume().log(profile).matches(": starting").count()
     };
     let before = ["parked", "waiting"].map(|profile| (profile, tries(&container, profile)));
     container.start();

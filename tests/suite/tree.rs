@@ -158,7 +158,7 @@ fn a_stop_of_the_tree_alone_waits_for_slow_gateways_and_keeps_every_line() {
     container.as_root(&["/command/s6-svc", "-dwD", &longrun]).ok();
     assert_eq!(processes(&container, "s6-supervise gateway-").len(), 0);
     for profile in ["a", "b", "c"] {
-        let log = container.volume().read("default", &format!("logs/gateways/{profile}/current"));
+        let log = container.volume().log(profile);
         assert_eq!(log.matches(": draining, line ").count(), 1000, "{profile}");
         assert!(log.trim_end().ends_with("stopped by a signal"), "{log}");
     }

@@ -65,6 +65,22 @@ impl Volume {
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
+    /// What the gateway of `profile` has said, from the oldest file of its log to the current
+    /// one: a logger that is killed leaves its file to be set aside by the next. Nothing, where
+    /// there is no log yet.
+    pub fn log(&self, profile: &str) -> String {
+        let dir = self.path().join("logs/gateways").join(profile);
+        let entries = fs::read_dir(dir).into_iter().flatten();
+        let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        files.retain(|file| {
+            let name = file.file_name().unwrap().to_string_lossy();
+            name.starts_with('@') || name == "current"
+        });
+        files.sort();
+        // One that its logger sets aside at this moment is read at the next look.
+        files.iter().filter_map(|file| fs::read_to_string(file).ok()).collect()
+    }
+
     /// Gives everything to `uid`, links themselves included.
     pub fn give(&self, uid: u32) {
         give(self.path(), uid);
