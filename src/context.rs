@@ -10,6 +10,7 @@ use crate::output::Output;
 use crate::settings::{CONTAINER_ENVIRONMENT, POLICY, Settings};
 use crate::sys::identity::{self, Ids};
 use crate::text::Shown;
+use crate::text::messages::text;
 use std::cell::Cell;
 
 /// What a verb works with.
@@ -63,8 +64,8 @@ impl Context {
     pub(crate) fn homes(&self) -> Result<Homes> {
         let home = &self.settings.place()?.home;
         if !self.is_user() {
-            let why = "not as root";
-            return Err(Error::new(Kind::Denied, "open", home, why));
+            let why = text!("not as root");
+            return Err(Error::new(Kind::Denied, text!("open"), home, why));
         }
         Homes::open(home)
     }
@@ -97,7 +98,7 @@ impl Context {
     /// Adds to an error whom to be, where that is the trouble.
     pub(crate) fn explain(&self, error: Box<Error>) -> Box<Error> {
         match error.kind {
-            Kind::Denied => error.hint(&self.whom_to_be()),
+            Kind::Denied => error.hint_of(&self.whom_to_be()),
             _ => error,
         }
     }

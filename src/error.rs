@@ -3,6 +3,7 @@
 
 use crate::model::values::digits;
 use crate::text::Shown;
+use crate::text::messages::{self, Text};
 use crate::text::packed::Packed;
 use std::fmt;
 
@@ -63,11 +64,13 @@ impl Kind {
 pub struct Error {
     /// What kind of failure it was.
     pub kind: Kind,
-    what: &'static str,
+    what: Text,
     path: Vec<u8>,
     /// What the system said, if it was a system call that failed; else 0.
     errno: i32,
-    /// The reason, if it was none; and what was added.
+    /// The reason, if it is one of the table.
+    why: Option<Text>,
+    /// Another reason, and what was added.
     text: String,
 }
 
@@ -83,21 +86,38 @@ impl Error {
     /// any bytes; empty for nothing that has a name), because of `why`.
     pub fn new(
         kind: Kind,
-        what: &'static str,
+        what: Text,
+        path: &(impl AsRef<[u8]> + ?Sized),
+        why: Text,
+    ) -> Box<Error> {
+        Error::of(kind, what, path.as_ref(), 0, Some(why))
+    }
+
+    /// The same, because of what is not in the table of texts.
+    pub fn because(
+        kind: Kind,
+        what: Text,
         path: &(impl AsRef<[u8]> + ?Sized),
         why: &str,
     ) -> Box<Error> {
-        Error::of(kind, what, path.as_ref(), 0, why)
+        Error::of(kind, what, path.as_ref(), 0, None).and(why)
     }
 
     /// A system call that failed with `errno` during `what` on `path`.
-    pub fn system(what: &'static str, path: &[u8], errno: i32) -> Box<Error> {
-        Error::of(Kind::of_errno(errno), what, path, errno, "")
+    pub fn system(what: Text, path: &[u8], errno: i32) -> Box<Error> {
+        Error::of(Kind::of_errno(errno), what, path, errno, None)
     }
 
     #[inline(never)]
-    fn of(kind: Kind, what: &'static str, path: &[u8], errno: i32, text: &str) -> Box<Error> {
-        Box::new(Error { kind, what, path: path.to_vec(), errno, text: text.into() })
+    fn of(kind: Kind, what: Text, path: &[u8], errno: i32, why: Option<Text>) -> Box<Error> {
+        Box::new(Error { kind, what, path: path.to_vec(), errno, why, text: String::new() })
+    }
+
+    /// The same with more of a reason.
+    #[inline(never)]
+    fn and(mut self: Box<Self>, more: &str) -> Box<Error> {
+        self.text += more;
+        self
     }
 
     /// What the system said, if it was a system call that failed.
@@ -106,10 +126,15 @@ impl Error {
     }
 
     /// The same error with what to do about it, or what follows from it.
-    pub fn hint(mut self: Box<Self>, hint: &str) -> Box<Error> {
-        self.text += ": ";
-        self.text += hint;
-        self
+    #[inline(never)]
+    pub fn hint(self: Box<Self>, hint: Text) -> Box<Error> {
+        self.hint_of(hint.read())
+    }
+
+    /// The same with what is not in the table of texts.
+    #[inline(never)]
+    pub fn hint_of(self: Box<Self>, hint: &str) -> Box<Error> {
+        self.and(": ").and(hint)
     }
 }
 
@@ -117,19 +142,20 @@ impl Error {
 impl Clone for Box<Error> {
     #[inline(never)]
     fn clone(&self) -> Box<Error> {
-        Error::of(self.kind, self.what, &self.path, self.errno, &self.text)
+        Error::of(self.kind, self.what, &self.path, self.errno, self.why).and(&self.text)
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.what)?;
+        write!(f, "{}: ", self.what.read())?;
         if !self.path.is_empty() {
             write!(f, "{}: ", Shown(&self.path))?;
         }
         if self.errno != 0 {
             write_errno(self.errno, f)?;
         }
+        f.write_str(self.why.map_or("", Text::read))?;
         f.write_str(&self.text)
     }
 }
@@ -176,11 +202,11 @@ const ERRNOS: &str = "
 126 ENOKEY Required key not available
 ";
 
-const PACKING: Packed<{ ERRNOS.len() }> = Packed::new(&[ERRNOS]);
+const PACKING: Packed<{ ERRNOS.len() }> = Packed::new(messages::TABLE, &[ERRNOS]);
 static PACKED: Packed<{ PACKING.length }> = PACKING.cut();
 
 fn write_errno(errno: i32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    for line in PACKED.unpack().split('\n') {
+    for line in PACKED.unpack(messages::table()).split('\n') {
         if let Some((number, rest)) = line.split_once(' ')
             && digits(number.as_bytes()) == Some(errno.unsigned_abs().into())
             && let Some((name, words)) = rest.split_once(' ')
@@ -194,14 +220,26 @@ fn write_errno(errno: i32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::messages::text;
 
     #[test]
     fn an_error_is_one_line_that_names_operation_path_and_reason() {
-        let error = Error::new(Kind::System, "open directory", b"/a\nb\xff\\", "no");
-        assert_eq!(error.to_string(), "open directory: /a\\x0ab\\xff\\\\: no");
+        let error = Error::new(
+            Kind::System,
+            text!("open directory"),
+            b"/a\nb\xff\\",
+            text!("it is not up"),
+        );
+        assert_eq!(error.to_string(), "open directory: /a\\x0ab\\xff\\\\: it is not up");
         assert_eq!(error.errno(), None);
-        assert_eq!(error.hint("try c").to_string(), "open directory: /a\\x0ab\\xff\\\\: no: try c");
-        assert_eq!(Error::new(Kind::Usage, "parse x", b"", "no").to_string(), "parse x: no");
+        let hinted = error.hint(text!("it is still there"));
+        let all = "open directory: /a\\x0ab\\xff\\\\: it is not up: it is still there";
+        assert_eq!(hinted.to_string(), all);
+        assert_eq!(hinted.clone(), hinted);
+        assert_eq!(
+            Error::because(Kind::Usage, text!("parse option"), b"", "no").to_string(),
+            "parse option: no"
+        );
     }
 
     #[test]
@@ -227,7 +265,7 @@ mod tests {
             (133, Kind::System, "read: /x: errno 133, see errno(3)"),
         ];
         for (errno, kind, text) in table {
-            let error = Error::system("read", b"/x", errno);
+            let error = Error::system(text!("read"), b"/x", errno);
             assert_eq!((error.kind, error.errno()), (kind, Some(errno)));
             assert_eq!(error.to_string(), text);
         }

@@ -4,8 +4,12 @@
 //! What the options do is for help alone, which packs it.
 
 use crate::model::policy::PolicySetting;
+use crate::text::messages::{Text, text};
 use crate::text::part;
 use std::time::Duration;
+
+/// What is said of a word that is no policy.
+pub(crate) const POLICIES: Text = text!("must be auto, profiles or root");
 
 /// How much is said of a success.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

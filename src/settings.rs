@@ -11,10 +11,11 @@ use crate::model::backoff::Limits;
 use crate::model::policy::PolicySetting;
 use crate::model::tree::Tree;
 use crate::model::values;
-use crate::options::Options;
+use crate::options::{Options, POLICIES};
 use crate::s6::death_tally;
 use crate::sys::dir::Dir;
 use crate::sys::{Name, if_there};
+use crate::text::messages::{Text, text};
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
@@ -76,7 +77,7 @@ impl Settings {
         let mut it = Reader { container: Container::open(container), flaws: Vec::new() };
         let place = it.place(options);
         if let (Ok(_), Err(error)) = (&place, it.container.as_ref().map_err(Clone::clone)) {
-            it.flaws.push(error.hint("the defaults count"));
+            it.flaws.push(error.hint(text!("the defaults count")));
         }
         let mut settings = Settings {
             services_max: place.as_ref().map_or(Tree::Root, |it| it.tree).services_max(),
@@ -100,13 +101,11 @@ impl Settings {
         it.number("HERMES_GW_PARK_DEATHS", &mut limits.deaths);
         limits.deaths = limits.deaths.min(death_tally::MAX_DEATHS);
         it.number("HERMES_GW_SERVICES_MAX", &mut settings.services_max);
-        it.set(POLICY, PolicySetting::WORDS, &mut |word| {
-            put(PolicySetting::parse(word), &mut settings.policy)
-        });
-        settings.multiplex = it.word(multiplex::VARIABLE, "it counts as not set");
+        it.set(POLICY, POLICIES, &mut |word| put(PolicySetting::parse(word), &mut settings.policy));
+        settings.multiplex = it.word(multiplex::VARIABLE, text!("it counts as not set"));
         settings.skip = it.skip();
         settings.no_supervise = it.no_supervise();
-        settings.zone = it.word("TZ", "the machine's zone counts");
+        settings.zone = it.word("TZ", text!("the machine's zone counts"));
         settings.flaws = it.flaws;
         settings
     }
@@ -147,9 +146,8 @@ impl Reader {
     fn place(&self, options: &Options) -> Result<Place> {
         let tree = match self.get(TREE)? {
             None => Tree::default(),
-            Some(word) => {
-                Tree::parse(&word).ok_or_else(|| flaw(TREE, &word, "must be root or user"))?
-            }
+            Some(word) => Tree::parse(&word)
+                .ok_or_else(|| flaw(TREE, &word, text!("must be root or user")))?,
         };
         let path = |given: &Option<Vec<u8>>, name, default: &str| -> Result<Vec<u8>> {
             match given {
@@ -185,28 +183,28 @@ impl Reader {
     }
 
     /// Hands what `name` says to `take`, which tells whether that is something that it knows.
-    fn set(&mut self, name: &'static str, why: &'static str, take: &mut dyn FnMut(&[u8]) -> bool) {
+    fn set(&mut self, name: &'static str, why: Text, take: &mut dyn FnMut(&[u8]) -> bool) {
         let error = match self.get(name) {
             Ok(None) => return,
             Ok(Some(word)) if take(&word) => return,
             Ok(Some(word)) => flaw(name, &word, why),
             Err(error) => error,
         };
-        self.forgive(error, "the default counts");
+        self.forgive(error, text!("the default counts"));
     }
 
     #[inline(never)]
     fn seconds(&mut self, name: &'static str, setting: &mut Duration) {
-        let why = "is not a time in seconds";
+        let why = text!("is not a time in seconds");
         self.set(name, why, &mut |word| put(values::seconds(word), setting));
     }
 
     #[inline(never)]
     fn number(&mut self, name: &'static str, setting: &mut usize) {
-        self.set(name, "is not a number", &mut |word| put(values::number(word), setting));
+        self.set(name, text!("is not a number"), &mut |word| put(values::number(word), setting));
     }
 
-    fn forgive(&mut self, error: Box<Error>, instead: &str) {
+    fn forgive(&mut self, error: Box<Error>, instead: Text) {
         // That there is no container's environment to look into is said once for all.
         if self.container.is_ok() || error.kind == Kind::Usage {
             self.flaws.push(error.hint(instead));
@@ -221,13 +219,13 @@ impl Reader {
                 let word = word.unwrap_or_default();
                 match values::boolean(&word) {
                     Some(skip) => return Ok(skip),
-                    None => flaw(NAME, &word, "is neither yes nor no"),
+                    None => flaw(NAME, &word, text!("is neither yes nor no")),
                 }
             }
             Err(error) if self.container.is_err() => return Err(error),
             Err(error) => error,
         };
-        self.forgive(error, "reconcile is skipped");
+        self.forgive(error, text!("reconcile is skipped"));
         Ok(true)
     }
 
@@ -236,14 +234,14 @@ impl Reader {
         match self.get("HERMES_GATEWAY_NO_SUPERVISE") {
             Ok(word) => values::place_in("1 true yes", &word.unwrap_or_default()).is_some(),
             Err(error) => {
-                self.forgive(error, "it counts as set");
+                self.forgive(error, text!("it counts as set"));
                 true
             }
         }
     }
 
     /// What `name` says; where that cannot be read, `instead`.
-    fn word(&mut self, name: &'static str, instead: &str) -> Option<Vec<u8>> {
+    fn word(&mut self, name: &'static str, instead: Text) -> Option<Vec<u8>> {
         self.get(name).unwrap_or_else(|error| {
             self.forgive(error, instead);
             None
@@ -256,7 +254,7 @@ fn put<T>(value: Option<T>, setting: &mut T) -> bool {
     value.map(|value| *setting = value).is_some()
 }
 
-fn flaw(name: &str, word: &[u8], why: &'static str) -> Box<Error> {
+fn flaw(name: &str, word: &[u8], why: Text) -> Box<Error> {
     let both = [name.as_bytes(), b"=", word].concat();
-    Error::new(Kind::Usage, "read setting", &both, why)
+    Error::new(Kind::Usage, text!("read setting"), &both, why)
 }

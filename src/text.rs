@@ -1,5 +1,6 @@
 //! Bytes as people and shells may read them, whoever chose the bytes.
 
+pub(crate) mod messages;
 pub(crate) mod packed;
 
 use std::fmt;

@@ -4,7 +4,8 @@ use super::verbs::{MANY, Verb};
 use crate::error::{Error, Kind, Result};
 use crate::model::policy::PolicySetting;
 use crate::model::values;
-use crate::options::{Opt, Options, Verbosity};
+use crate::options::{Opt, Options, POLICIES, Verbosity};
+use crate::text::messages::{Text, text};
 use crate::text::parts;
 use lexopt::prelude::*;
 use std::ffi::OsString;
@@ -21,7 +22,7 @@ pub(crate) enum Asked {
     Version,
 }
 
-const WHAT: &str = "parse arguments";
+const WHAT: Text = text!("parse arguments");
 
 /// Parses a command line. Called as `NN-reconcile-profiles` it is
 /// `reconcile --boot`, as `NN-stop-gateways` `shutdown`. Into `options` go those that were
@@ -71,7 +72,11 @@ fn parse_rest(
             (Value(word), Some(verb)) => {
                 let (_, most) = verb.words();
                 if most != MANY && options.words.len() >= usize::from(most) {
-                    return Err(wrong("parse argument", word.as_bytes(), "unexpected argument"));
+                    return Err(wrong(
+                        text!("parse argument"),
+                        word.as_bytes(),
+                        text!("unexpected argument"),
+                    ));
                 }
                 options.words.push(word.into_vec());
                 continue;
@@ -88,9 +93,9 @@ fn parse_rest(
             None => return Err(unknown(&name)),
         }
     }
-    let verb = verb.ok_or_else(|| wrong(WHAT, b"", "no command: see hermes-gw help"))?;
+    let verb = verb.ok_or_else(|| wrong(WHAT, b"", text!("no command: see hermes-gw help")))?;
     if options.words.len() < usize::from(verb.words().0) {
-        let why = "needs more arguments: see hermes-gw help";
+        let why = text!("needs more arguments: see hermes-gw help");
         return Err(wrong(WHAT, verb.name().as_bytes(), why));
     }
     Ok(Asked::Run(verb))
@@ -132,16 +137,18 @@ fn take_value(option: Opt, value: Vec<u8>, options: &mut Options) -> Result<()> 
         Opt::Scandir => options.scandir = Some(value),
         Opt::Lines => {
             let lines = values::number(&value);
-            options.lines = Some(lines.ok_or_else(|| wrong("parse lines", "is not a number"))?);
+            options.lines =
+                Some(lines.ok_or_else(|| wrong(text!("parse lines"), text!("is not a number")))?);
         }
         Opt::Policy => {
             let policy = PolicySetting::parse(&value);
-            let policy = policy.ok_or_else(|| wrong("parse policy", PolicySetting::WORDS))?;
+            let policy = policy.ok_or_else(|| wrong(text!("parse policy"), POLICIES))?;
             options.policy = Some(policy);
         }
         Opt::Timeout => {
             let time = values::seconds(&value);
-            options.timeout = Some(time.ok_or_else(|| wrong("parse seconds", "is not a time"))?);
+            options.timeout =
+                Some(time.ok_or_else(|| wrong(text!("parse seconds"), text!("is not a time")))?);
         }
         _ => {
             let (name, value) = variable(value)?;
@@ -164,8 +171,8 @@ fn variable(mut text: Vec<u8>) -> Result<(Vec<u8>, Vec<u8>)> {
     if end == text.len() || !name.iter().all(allowed) || name.first().is_none_or(u8::is_ascii_digit)
     {
         // What a value holds may be a secret.
-        let why = "must be NAME=VALUE, the name of a-z, A-Z, 0-9 and _";
-        return Err(wrong("parse variable", name, why));
+        let why = text!("must be NAME=VALUE, the name of a-z, A-Z, 0-9 and _");
+        return Err(wrong(text!("parse variable"), name, why));
     }
     let value = text.split_off(end + 1);
     text.pop();
@@ -173,24 +180,24 @@ fn variable(mut text: Vec<u8>) -> Result<(Vec<u8>, Vec<u8>)> {
 }
 
 /// An error about a word of the command line.
-fn wrong(what: &'static str, word: &[u8], why: &'static str) -> Box<Error> {
+fn wrong(what: Text, word: &[u8], why: Text) -> Box<Error> {
     Error::new(Kind::Usage, what, word, why)
 }
 
 fn unknown(name: &str) -> Box<Error> {
-    wrong("parse option", name.as_bytes(), "unknown here: see hermes-gw help")
+    wrong(text!("parse option"), name.as_bytes(), text!("unknown here: see hermes-gw help"))
 }
 
 fn usage(error: lexopt::Error) -> Box<Error> {
     use lexopt::Error as E;
     let (option, why) = match error {
         E::MissingValue { option } => {
-            (option.unwrap_or_default(), "needs a value: see hermes-gw help")
+            (option.unwrap_or_default(), text!("needs a value: see hermes-gw help"))
         }
-        E::UnexpectedValue { option, .. } => (option, "takes no value: see hermes-gw help"),
-        _ => (String::new(), "cannot be understood: see hermes-gw help"),
+        E::UnexpectedValue { option, .. } => (option, text!("takes no value: see hermes-gw help")),
+        _ => (String::new(), text!("cannot be understood: see hermes-gw help")),
     };
-    wrong("parse option", option.as_bytes(), why)
+    wrong(text!("parse option"), option.as_bytes(), why)
 }
 
 #[cfg(test)]

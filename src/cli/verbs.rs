@@ -8,6 +8,7 @@ use crate::cmd;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::options::{OPTION_TEXTS, OPTIONS, Opt, words};
+use crate::text::messages::{self, text};
 use crate::text::packed::Packed;
 use crate::text::part;
 
@@ -245,8 +246,14 @@ impl Verb {
     /// [`Kind::Usage`] if there is none.
     pub(crate) fn find(name: &[u8]) -> Result<Verb> {
         let found = VERBS.iter().copied().find(|verb| verb.name().as_bytes() == name);
-        let unknown =
-            || Error::new(Kind::Usage, "find command", name, "unknown: see hermes-gw help");
+        let unknown = || {
+            Error::new(
+                Kind::Usage,
+                text!("find command"),
+                name,
+                text!("unknown: see hermes-gw help"),
+            )
+        };
         found.ok_or_else(unknown)
     }
 
@@ -274,7 +281,7 @@ impl Verb {
     /// Its help: usage, options, and what it does.
     pub(crate) fn help(self) -> String {
         let mut text = ["Usage: hermes-gw ", self.usage(), "\n\n"].concat();
-        let texts = Texts(PACKED.unpack());
+        let texts = Texts(PACKED.unpack(messages::table()));
         let mut own = Vec::new();
         for &option in &OPTIONS {
             if !option.is_global() && self.takes(option) {
@@ -303,7 +310,7 @@ fn help(context: &Context) -> Result<u64> {
 /// Runs `install` and `uninstall`.
 #[inline(never)]
 fn install(context: &Context) -> Result<u64> {
-    let texts = Texts(PACKED.unpack());
+    let texts = Texts(PACKED.unpack(messages::table()));
     cmd::registration::install(context, texts.at(GUIDANCE_AT))
 }
 
@@ -335,7 +342,8 @@ Exit codes: 0 done, 1 failed or no, 3 no such gateway, 4 registered already,
 const OVERVIEW_AT: usize = VERBS.len() + OPTIONS.len();
 
 const UNPACKED: usize = TEXTS.len() + OPTION_TEXTS.len() + OVERVIEW.len() + GUIDANCE.len();
-const PACKING: Packed<UNPACKED> = Packed::new(&[TEXTS, OPTION_TEXTS, OVERVIEW, GUIDANCE]);
+const PACKING: Packed<UNPACKED> =
+    Packed::new(messages::TABLE, &[TEXTS, OPTION_TEXTS, OVERVIEW, GUIDANCE]);
 static PACKED: Packed<{ PACKING.length }> = PACKING.cut();
 
 /// What is seldom printed, with a form feed after each: of the verbs, of the options, what the
@@ -364,7 +372,7 @@ impl Texts {
 
 /// The help on all verbs.
 pub(crate) fn overview() -> String {
-    let texts = Texts(PACKED.unpack());
+    let texts = Texts(PACKED.unpack(messages::table()));
     let (begin, end) = texts.overview();
     let mut text = String::from(begin);
     let mut rows = Vec::new();
@@ -404,7 +412,7 @@ mod tests {
 
     #[test]
     fn every_verb_has_a_name_of_its_own_a_summary_and_a_help_that_fits() {
-        let texts = Texts(PACKED.unpack());
+        let texts = Texts(PACKED.unpack(messages::table()));
         assert_eq!(texts.0, [TEXTS, OPTION_TEXTS, OVERVIEW, GUIDANCE].concat());
         for verb in VERBS {
             assert_eq!(Verb::find(verb.name().as_bytes()).unwrap().usage(), verb.usage());
@@ -441,7 +449,7 @@ mod tests {
 
     #[test]
     fn every_option_is_of_all_verbs_or_in_a_usage_and_has_names_of_its_own() {
-        let (mut names, texts) = (Vec::new(), Texts(PACKED.unpack()));
+        let (mut names, texts) = (Vec::new(), Texts(PACKED.unpack(messages::table())));
         for option in OPTIONS {
             assert!(option.is_global() || VERBS.iter().any(|verb| verb.takes(option)));
             assert!(!texts.option(option).1.is_empty());

@@ -16,6 +16,7 @@ use crate::sys::if_there;
 use crate::sys::inotify::Watches;
 use crate::sys::poll;
 use crate::sys::print;
+use crate::text::messages::text;
 use std::time::Duration;
 
 /// Tells s6-supervise not to start the service again.
@@ -49,8 +50,8 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
             return Ok(PARKED);
         }
         slot.status()?;
-        let why = "no s6-supervise says that it has started this";
-        return Err(Error::new(Kind::Unsupervised, "finish gateway", ".", why));
+        let why = text!("no s6-supervise says that it has started this");
+        return Err(Error::new(Kind::Unsupervised, text!("finish gateway"), ".", why));
     }
     let mut first = look(&slot).ok();
     let status = slot.status()?;
@@ -98,7 +99,9 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
 fn logger_of(words: &[Vec<u8>]) -> Result<Option<Profile>> {
     let name = words.get(2).and_then(|name| name.strip_suffix(b"/log"));
     let profile = name.and_then(|name| name.strip_prefix(PREFIX)).map(Profile::parse);
-    profile.transpose().map_err(|why| Error::new(Kind::Usage, "finish logger", "log", why.why()))
+    profile
+        .transpose()
+        .map_err(|why| Error::new(Kind::Usage, text!("finish logger"), "log", why.why()))
 }
 
 /// What becomes of a logger that has ended. If another container's writes to its directory, the
@@ -119,7 +122,8 @@ fn logger(context: &Context, profile: &Profile, exit: Exit) -> Result<u64> {
 fn exit(words: &[Vec<u8>]) -> Result<Exit> {
     let number = |at: usize| {
         let word = words.get(at).map_or(&b""[..], |word| word);
-        let wrong = || Error::new(Kind::Usage, "parse number", word, "is not a number");
+        let wrong =
+            || Error::new(Kind::Usage, text!("parse number"), word, text!("is not a number"));
         values::number(word).ok_or_else(wrong)
     };
     let (code, signal) = (number(0)?, number(1)?);

@@ -11,6 +11,7 @@ use crate::manager::{self, Outcomes, Timeout};
 use crate::model::profile::Profile;
 use crate::options::Opt;
 use crate::s6::control::{self, Control};
+use crate::text::messages::{Text, text};
 use std::time::Duration;
 
 /// What a gateway gets to come up, by default.
@@ -42,9 +43,9 @@ fn change(context: &Context, target: Target) -> Result<u64> {
     };
     let all = options.has(Opt::All);
     match (all, options.words.is_empty()) {
-        (true, false) => return Err(wrong(verb, "takes profiles or --all, and not both")),
+        (true, false) => return Err(wrong(verb, text!("takes profiles or --all, and not both"))),
         (false, true) => {
-            let why = "needs a profile, or --all; the root profile is called default";
+            let why = text!("needs a profile, or --all; the root profile is called default");
             return Err(wrong(verb, why));
         }
         _ => {}
@@ -71,27 +72,29 @@ fn change(context: &Context, target: Target) -> Result<u64> {
     }
     for it in named.iter_mut().filter(|_| is_refused) {
         if let Ok(Profile::Named(name)) = it {
-            let why = "policy root: default serves it, and a second gateway would use the same \
-                       token: --force starts it all the same";
+            let why = text!(
+                "policy root: default serves it, and a second gateway would use the same \
+                       token: --force starts it all the same"
+            );
             *it = Err(Error::new(Kind::Unusable, target.what(), &**name, why));
         }
     }
     outcomes(context, named, done, &|profiles| manager.bring(target, profiles, timeout))
 }
 
-fn wrong(verb: &str, why: &str) -> Box<Error> {
-    Error::new(Kind::Usage, "parse arguments", verb, why)
+fn wrong(verb: &str, why: Text) -> Box<Error> {
+    Error::new(Kind::Usage, text!("parse arguments"), verb, why)
 }
 
 /// Runs `signal`.
 #[inline(never)]
 pub(crate) fn signal(context: &Context) -> Result<u64> {
     let Some((word, names)) = context.options.words.split_first() else {
-        return Err(wrong("signal", "needs a signal"));
+        return Err(wrong("signal", text!("needs a signal")));
     };
     let signal = control::signal(word).ok_or_else(|| {
         let why = String::from("unknown signal; known: ") + control::NAMES;
-        Error::new(Kind::Usage, "parse signal", word, &why)
+        Error::because(Kind::Usage, text!("parse signal"), word, &why)
     })?;
     let s6 = manager::open_s6(context, Privilege::Control, SIGNAL)?;
     outcomes(context, targets(names), "signalled", &|profiles| {
@@ -104,18 +107,20 @@ pub(crate) fn signal(context: &Context) -> Result<u64> {
     })
 }
 
-const SIGNAL: &str = "signal gateway";
+const SIGNAL: Text = text!("signal gateway");
 
 fn send(s6: &S6<'_>, profile: &Profile, letter: Control) -> Result<()> {
     let service = open(s6, SIGNAL, profile)?;
     let control = service.control()?;
     let refused = |why| Err(s6.failed(SIGNAL, profile, Kind::Unusable, why));
     if !service.status()?.is_up() {
-        return refused("it is not up");
+        return refused(text!("it is not up").read());
     }
     match signal::send(&service, Some(&control), letter)? {
         true => Ok(()),
-        false => refused("not sent: its s6-supervise may not, and its process was not found"),
+        false => refused(
+            text!("not sent: its s6-supervise may not, and its process was not found").read(),
+        ),
     }
 }
 
@@ -136,15 +141,16 @@ pub(crate) fn wait(context: &Context) -> Result<u64> {
         [true, false, false] => (Target::Up, "up"),
         [false, true, false] => (Target::Ready, "ready"),
         [false, false, true] => (Target::Down, "down"),
-        _ => return Err(wrong("wait", "needs one of --up, --ready and --down")),
+        _ => return Err(wrong("wait", text!("needs one of --up, --ready and --down"))),
     };
     let timeout = options.timeout.map_or(Timeout::Never, Timeout::After);
-    let s6 = manager::open_s6(context, Privilege::Control, "wait for gateway")?;
+    let s6 = manager::open_s6(context, Privilege::Control, text!("wait for gateway"))?;
     outcomes(context, targets(&options.words), done, &|profiles| {
         bring::command(&s6, target, profiles, timeout, &mut |profile, service| {
             if target == Target::Ready && !service.says_ready().unwrap_or(true) {
-                let why = "it has no notification-fd, and never says that it is ready";
-                let error = s6.failed("wait for gateway", profile, Kind::Unusable, why);
+                let why =
+                    text!("it has no notification-fd, and never says that it is ready").read();
+                let error = s6.failed(text!("wait for gateway"), profile, Kind::Unusable, why);
                 context.output.warn(error);
             }
         })

@@ -13,6 +13,7 @@ use crate::options::Opt;
 use crate::sys::inotify::Watches;
 use crate::sys::poll::{self, FifoWriter};
 use crate::sys::{print, raise_descriptor_limit};
+use crate::text::messages::text;
 
 /// So many lines of each log are shown, unless it is said otherwise.
 const LINES: usize = 50;
@@ -28,8 +29,8 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
         (true, false) => Stamps::Local,
         (false, true) => Stamps::Utc,
         (true, true) => {
-            let why = "takes --local or --utc, and not both";
-            return Err(Error::new(Kind::Usage, "parse arguments", "logs", why));
+            let why = text!("takes --local or --utc, and not both");
+            return Err(Error::new(Kind::Usage, text!("parse arguments"), "logs", why));
         }
     };
     raise_descriptor_limit();
@@ -45,7 +46,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     let mut zone = None;
     if several || stamps != Stamps::AsTheyAre {
         zone = Some(Zone::load(context.settings.zone.as_deref()).unwrap_or_else(|error| {
-            output.warn(error.hint("UTC counts"));
+            output.warn(error.hint(text!("UTC counts")));
             Zone::default()
         }));
     }
@@ -98,14 +99,18 @@ fn open<'a>(
             return error;
         }
         let (kind, why) = match homes.has(profile) {
-            Ok(true) => (Kind::Unusable, "it has no log yet"),
-            Ok(false) => (Kind::NotRegistered, "no such gateway"),
+            Ok(true) => (Kind::Unusable, text!("it has no log yet")),
+            Ok(false) => (Kind::NotRegistered, text!("no such gateway")),
             Err(error) => return error,
         };
-        Error::new(kind, "show log of gateway", profile.name(), why)
+        Error::new(kind, text!("show log of gateway"), profile.name(), why)
     })?;
     if log.cut {
-        let why = ["log of ", profile.name(), ": what is older than the shown is too much to read"];
+        let why = [
+            "log of ",
+            profile.name(),
+            text!(": what is older than the shown is too much to read").read(),
+        ];
         context.output.warn_of(&why.concat());
     }
     if let Some(watch) = watch {
@@ -162,8 +167,10 @@ impl Merge<'_> {
                 Ok(false) => {}
                 Ok(true) => {
                     let name = source.log.profile.name();
-                    let why = "files were deleted before they were read: lines may be missing";
-                    let error = Error::new(Kind::Missing, "follow log of gateway", name, why);
+                    let why =
+                        text!("files were deleted before they were read: lines may be missing");
+                    let error =
+                        Error::new(Kind::Missing, text!("follow log of gateway"), name, why);
                     self.failures.context.output.warn(error);
                 }
                 Err(error) => self.failures.give_up(source, error),

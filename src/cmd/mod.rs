@@ -19,6 +19,7 @@ use crate::hermes::container::{PROC, Supervisor};
 use crate::manager::{Outcomes, ServiceManager};
 use crate::model::policy::Policy;
 use crate::model::profile::Profile;
+use crate::text::messages::text;
 
 /// Runs `detect`.
 #[inline(never)]
@@ -28,7 +29,8 @@ pub(crate) fn detect(context: &Context) -> Result<u64> {
 
 /// The profile that a word of the command line names.
 fn profile(name: &[u8]) -> Result<Profile> {
-    Profile::parse(name).map_err(|why| Error::new(Kind::Usage, "find profile", name, why.why()))
+    Profile::parse(name)
+        .map_err(|why| Error::new(Kind::Usage, text!("find profile"), name, why.why()))
 }
 
 /// Whether default serves all profiles: then others are not to be started. Where the homes
@@ -55,7 +57,14 @@ fn outcomes(
     let mut code = 0;
     for profile in named {
         let result = profile.and_then(|profile| {
-            let missing = || Err(Error::new(Kind::System, done, profile.name(), "no outcome"));
+            let missing = || {
+                Err(Error::new(
+                    Kind::System,
+                    text!("change gateway"),
+                    profile.name(),
+                    text!("no outcome"),
+                ))
+            };
             acted.next().unwrap_or_else(missing)?;
             context.output.did(profile.name(), done)
         });

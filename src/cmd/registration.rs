@@ -11,6 +11,7 @@ use crate::manager::access::Privilege;
 use crate::model::profile::Profile;
 use crate::options::{Opt, Verbosity};
 use crate::output;
+use crate::text::messages::text;
 use std::slice;
 
 /// Runs `register`.
@@ -68,8 +69,8 @@ pub(crate) fn hook(context: &Context) -> Result<u64> {
     let [hook, name] = &context.options.words[..] else { return Ok(0) };
     let create = hook == b"profile-create";
     if !create && hook != b"profile-delete" {
-        let why = "must be profile-create or profile-delete";
-        return Err(Error::new(Kind::Usage, "parse hook", hook, why));
+        let why = text!("must be profile-create or profile-delete");
+        return Err(Error::new(Kind::Usage, text!("parse hook"), hook, why));
     }
     context.output.warn_unless(call(context, create, name));
     Ok(0)
@@ -99,8 +100,8 @@ pub(crate) fn install(context: &Context, guidance: &str) -> Result<u64> {
     match manager::detect(context)? {
         Supervisor::S6 => context.output.say(guidance).map(|()| 0),
         other => {
-            let why = "is not ours to install into: use hermes gateway install";
-            Err(Error::new(Kind::Unsupervised, "install service", other.word(), why))
+            let why = text!("is not ours to install into: use hermes gateway install");
+            Err(Error::new(Kind::Unsupervised, text!("install service"), other.word(), why))
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::manager::access::{Privilege, S6};
 use crate::model::tree::Tree;
 use crate::options::Opt;
 use crate::sys::meta::FileKind;
+use crate::text::messages::text;
 use std::time::Duration;
 
 /// What gateways get to die after SIGKILL.
@@ -28,8 +29,13 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     let place = settings.place()?;
     let supervisors = options.has(Opt::Supervisors);
     if supervisors && place.tree == Tree::Root {
-        let why = "they are PID 1's: only with HERMES_GW_TREE=user";
-        return Err(Error::new(Kind::Usage, "send supervisors away from", &place.scandir, why));
+        let why = text!("they are PID 1's: only with HERMES_GW_TREE=user");
+        return Err(Error::new(
+            Kind::Usage,
+            text!("send supervisors away from"),
+            &place.scandir,
+            why,
+        ));
     }
     // Where nothing was reconciled, there is no scandir yet, or one from before this boot.
     let privilege = if supervisors { Privilege::Boot } else { Privilege::Control };
@@ -72,7 +78,11 @@ fn descend(
         failures.extend(Job::begin(slots.dir(), &name, target, &mut jobs).err());
     }
     stop_ladder::descend(&mut jobs, rungs)?;
-    let what = if target == Target::Rest { "stop gateway" } else { "send supervisor away from" };
+    let what = if target == Target::Rest {
+        text!("stop gateway")
+    } else {
+        text!("send supervisor away from")
+    };
     for job in &jobs {
         failures.extend(job.result(what).err());
     }

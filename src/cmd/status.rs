@@ -13,9 +13,10 @@ use crate::options::Verbosity;
 use crate::output::Row;
 use crate::sys::clock;
 use crate::text::Shown;
+use crate::text::messages::{Text, text};
 use std::time::Duration;
 
-const WHAT: &str = "look at gateway";
+const WHAT: Text = text!("look at gateway");
 
 /// Runs the command: 0 if each gateway is as it is meant to be, else the first one's code
 /// that is not.

@@ -7,6 +7,7 @@ use crate::gateway;
 use crate::manager;
 use crate::manager::access::Privilege;
 use crate::sys::clock;
+use crate::text::messages::text;
 use std::iter;
 
 /// Runs the command, until it is interrupted or nobody reads it any more.
@@ -16,7 +17,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     for target in super::targets(&context.options.words) {
         profiles.push(target?);
     }
-    let s6 = manager::open_s6(context, Privilege::Control, "watch gateways")?;
+    let s6 = manager::open_s6(context, Privilege::Control, text!("watch gateways"))?;
     let colour = context.output.colours();
     gateway::watch::watch(&s6.observer(), &profiles, &|mut it| {
         s6.ask_homes(&mut iter::once(&mut it));

@@ -12,6 +12,7 @@ use crate::sys::Name;
 use crate::sys::clock::Deadline;
 use crate::sys::poll;
 use crate::text::Shown;
+use crate::text::messages::text;
 use std::slice;
 use std::time::Duration;
 
@@ -133,7 +134,7 @@ fn obstacle(slots: &Slots) -> Result<Option<Name>> {
 
 /// Why a slot was not taken up, as far as that shows.
 pub(crate) fn why_not(slots: &Slots) -> String {
-    let why = "s6-svscan did not take it up in time";
+    let why = text!("s6-svscan did not take it up in time").read();
     match obstacle(slots) {
         Ok(Some(name)) => {
             format!("{why}: {} leads nowhere, which keeps it from that", Shown(&name))

@@ -13,6 +13,7 @@ use crate::sys::Name;
 use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
 use crate::sys::poll::{self, FifoWriter};
+use crate::text::messages::{Text, text};
 use std::slice;
 use std::time::Duration;
 
@@ -217,7 +218,7 @@ impl<'a> Job<'a> {
 
     /// Whether it got where it was to get, to whoever wanted to do `what`. What is still on its
     /// way is late.
-    pub(crate) fn result(&self, what: &'static str) -> Result<()> {
+    pub(crate) fn result(&self, what: Text) -> Result<()> {
         let target = self.transition.target();
         let (kind, why) = match &self.outcome {
             Some(Outcome::Done) => return Ok(()),
@@ -228,11 +229,15 @@ impl<'a> Job<'a> {
             Some(Outcome::Died(_)) if target == Target::Rest => return Ok(()),
             Some(Outcome::Failed(error)) => return Err(error.clone()),
             Some(Outcome::Died(why)) => (Kind::Unusable, &why[..]),
-            Some(Outcome::Overruled) => (Kind::Unusable, "another caller overruled it"),
-            Some(Outcome::Abandoned) => (Kind::Unsupervised, "its s6-supervise has gone"),
-            None => (Kind::TimedOut, target.late()),
+            Some(Outcome::Overruled) => {
+                (Kind::Unusable, text!("another caller overruled it").read())
+            }
+            Some(Outcome::Abandoned) => {
+                (Kind::Unsupervised, text!("its s6-supervise has gone").read())
+            }
+            None => (Kind::TimedOut, target.late().read()),
         };
-        Err(self.scandir.error(kind, what, &self.name, why))
+        Err(self.scandir.error_of(kind, what, &self.name, why))
     }
 
     /// Tells its supervisor `letters`, after so many `others`, and its process what that may not
@@ -316,7 +321,7 @@ impl<'a> Job<'a> {
 fn died_at_once(status: &Status) -> String {
     let exit = status.last_exit();
     let parked = exit == Exit::Code(CONFIGURATION) || !status.want_up;
-    let next = if parked { "it stays down" } else { "s6 tries again" };
+    let next = if parked { text!("it stays down").read() } else { text!("s6 tries again").read() };
     format!("it started and died at once: {exit}; {next}")
 }
 

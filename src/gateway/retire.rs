@@ -8,6 +8,7 @@ use crate::error::{Errors, Result};
 use crate::model::profile::{self, Profile};
 use crate::s6::scandir::Request;
 use crate::sys::{Name, if_there};
+use crate::text::messages::text;
 use std::slice;
 use std::time::Duration;
 
@@ -75,7 +76,7 @@ pub(crate) fn delete(slots: &Slots, names: &[Name], outcomes: &mut [Result<()>])
         }
         let waited = stop_ladder::descend(&mut jobs, rungs);
         for (job, at) in jobs.iter().zip(whose) {
-            outcomes[at] = waited.clone().and_then(|()| job.result("remove slot"));
+            outcomes[at] = waited.clone().and_then(|()| job.result(text!("remove slot")));
         }
     }
     for (name, outcome) in names.iter().zip(outcomes) {

@@ -10,6 +10,7 @@ use crate::s6::events;
 use crate::s6::service::EVENT_MODE;
 use crate::sys::dir::Dir;
 use crate::sys::meta::FileKind;
+use crate::text::messages::text;
 
 const RUN: &[u8] = b"run";
 const FINISH: &[u8] = b"finish";
@@ -175,8 +176,8 @@ fn build(
     last: &mut Option<Dir>,
 ) -> Result<()> {
     if files.run_ends > MAX_RUN {
-        let why = "has more than 1 MiB of extra environment";
-        return Err(Error::new(Kind::Usage, "make slot", profile.name(), why));
+        let why = text!("has more than 1 MiB of extra environment");
+        return Err(Error::new(Kind::Usage, text!("make slot"), profile.name(), why));
     }
     let fill = || -> Result<Dir> {
         let slot = scandir.dir(&profile.staging())?;
@@ -274,7 +275,7 @@ fn check(
             Some(found) if found.kind == kind => continue,
             Some(found) if supervised => {
                 let why = [found.kind.phrase(), ", and its supervisor runs"].concat();
-                return Err(slot.error(Kind::Unusable, "use slot", name, &why));
+                return Err(slot.error_of(Kind::Unusable, text!("use slot"), name, &why));
             }
             _ if !repair => return Ok(false),
             Some(_) => slot.remove_tree(name)?,

@@ -10,6 +10,7 @@ use crate::sys::dir::Dir;
 use crate::sys::lock::Lock;
 use crate::sys::meta::FileKind;
 use crate::sys::{self, Name};
+use crate::text::messages::text;
 use std::time::Duration;
 
 /// Ours, and not s6-svscan's: it serialises changes to the scandir.
@@ -63,8 +64,8 @@ impl Slots {
     pub(crate) fn may_execute(&self) -> Result<()> {
         match self.dir().is_noexec()? {
             true => {
-                let why = "is mounted noexec: no script of a slot can run";
-                Err(Error::new(Kind::Unusable, "execute in", self.dir().path(), why))
+                let why = text!("is mounted noexec: no script of a slot can run");
+                Err(Error::new(Kind::Unusable, text!("execute in"), self.dir().path(), why))
             }
             false => Ok(()),
         }
@@ -128,7 +129,7 @@ pub(super) fn at_once(gateways: usize) -> usize {
 /// Whether there are descriptors to watch so many `gateways`: one is open of each.
 pub(super) fn for_watching(slots: &Slots, gateways: usize) -> Result<()> {
     match sys::descriptor_limit() < gateways + SPARE {
-        true => Err(sys::too_many_open("watch gateways in", slots.dir().path())),
+        true => Err(sys::too_many_open(text!("watch gateways in"), slots.dir().path())),
         false => Ok(()),
     }
 }

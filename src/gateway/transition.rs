@@ -4,6 +4,7 @@
 use crate::s6::control::Control;
 use crate::s6::status::Status;
 use crate::s6::tai64n::Tai64n;
+use crate::text::messages::{Text, text};
 
 /// Where a gateway is to get: the first four by letters to its supervisor, the others by
 /// itself.
@@ -29,17 +30,17 @@ pub(crate) enum Target {
 
 impl Target {
     /// What is wrong when the time is over.
-    pub(crate) const fn late(self) -> &'static str {
+    pub(crate) const fn late(self) -> Text {
         match self {
-            Target::Start | Target::Up => "it is not up in time",
-            Target::Ready => "it is not ready in time",
+            Target::Start | Target::Up => text!("it is not up in time"),
+            Target::Ready => text!("it is not ready in time"),
             Target::Stop => {
-                "it is not down in time: it is told to stop; hermes-gw signal KILL ends it"
+                text!("it is not down in time: it is told to stop; hermes-gw signal KILL ends it")
             }
-            Target::Restart => "no new process is up in time: it is told to restart",
-            Target::Down => "it is not down in time",
-            Target::Rest => "it is not down, even after SIGKILL",
-            Target::Gone => "its supervisor is still there, even after SIGKILL",
+            Target::Restart => text!("no new process is up in time: it is told to restart"),
+            Target::Down => text!("it is not down in time"),
+            Target::Rest => text!("it is not down, even after SIGKILL"),
+            Target::Gone => text!("its supervisor is still there, even after SIGKILL"),
         }
     }
 }

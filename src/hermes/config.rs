@@ -8,6 +8,7 @@
 
 use crate::model::values;
 use crate::text::contains;
+use crate::text::messages::{Text, text};
 
 /// The key, at the top, or in the section.
 const KEY: &[u8] = b"multiplex_profiles";
@@ -27,12 +28,12 @@ pub(crate) struct Said {
 }
 
 /// A result, or why it cannot be told what a config says.
-pub(crate) type Result<T> = std::result::Result<T, &'static str>;
+pub(crate) type Result<T> = std::result::Result<T, Text>;
 
-const TAB: &str = "has a tab where YAML has none";
-const PROPERTY: &str = "has an anchor, an alias or a tag";
-const VALUE: &str = "has a value that is neither yes nor no";
-const OTHER: &str = "has more of YAML than is understood here";
+const TAB: Text = text!("has a tab where YAML has none");
+const PROPERTY: Text = text!("has an anchor, an alias or a tag");
+const VALUE: Text = text!("has a value that is neither yes nor no");
+const OTHER: Text = text!("has more of YAML than is understood here");
 
 /// What ends a line besides those of ASCII, in YAML and nowhere else.
 const BREAKS: [&str; 3] = ["\u{85}", "\u{2028}", "\u{2029}"];
@@ -361,7 +362,7 @@ mod tests {
         match multiplex(text.as_bytes()) {
             Ok(Some(said)) => (if said.yes { "yes" } else { "no" }, Some(said.key)),
             Ok(None) => ("-", None),
-            Err(why) => (why, None),
+            Err(why) => (why.read(), None),
         }
     }
 
@@ -458,7 +459,7 @@ mod tests {
     ];
 
     /// What is not.
-    const ODD: [(&str, &str); 39] = [
+    const ODD: [(&str, Text); 39] = [
         ("M: &a true", VALUE),
         ("M: !!bool yes", VALUE),
         ("M: *a", VALUE),
@@ -510,7 +511,7 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_told() {
         for (text, why) in ODD {
-            assert_eq!(read(&named(text)), (why, None), "{text:?}");
+            assert_eq!(read(&named(text)), (why.read(), None), "{text:?}");
         }
         assert_eq!(multiplex(&[KEY, b": true # \xff"].concat()), Err(OTHER));
         // Without the key, it may be anything.

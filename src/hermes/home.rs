@@ -13,6 +13,7 @@ use crate::sys::meta::FileKind;
 use crate::sys::path;
 use crate::sys::{Name, if_there, if_usable};
 use crate::text::Shown;
+use crate::text::messages::text;
 
 /// The home where none is set.
 pub(crate) const DEFAULT: &str = "/opt/data";
@@ -85,9 +86,12 @@ impl Names {
         let Profile::Named(which) = which else { return Ok(()) };
         let at = self.names.iter().position(|name| name[..] == *which.as_bytes());
         match at.and_then(|at| self.twin(at)) {
-            Some(other) => {
-                Err(Error::new(Kind::Unusable, "find profile", &**which, &is_twin_of(other)))
-            }
+            Some(other) => Err(Error::because(
+                Kind::Unusable,
+                text!("find profile"),
+                &**which,
+                &is_twin_of(other),
+            )),
             None => Ok(()),
         }
     }
@@ -103,7 +107,7 @@ impl Homes {
     pub(crate) fn open(root: &[u8]) -> Result<Homes> {
         let root = Dir::open(root).map_err(|error| match path::impassable(root) {
             Some(at) if error.kind == Kind::Denied => {
-                error.hint(&format!("{} may not be passed", Shown(at)))
+                error.hint_of(&format!("{} may not be passed", Shown(at)))
             }
             _ => error,
         })?;
@@ -211,7 +215,7 @@ fn entry(profiles: &Dir, name: &[u8], twin: Option<&[u8]>) -> Option<Entry> {
                 (Ok(Profile::Default), _) => Entry::Unusable("default is the root profile".into()),
                 (Ok(profile), Some(other)) => Entry::Twin(profile, other.into()),
                 (Ok(profile), None) => Entry::Home(profile, home),
-                (Err(invalid), _) => Entry::Unusable(invalid.why().into()),
+                (Err(invalid), _) => Entry::Unusable(invalid.why().read().into()),
             });
         }
         Ok((Err(error), _)) => error,

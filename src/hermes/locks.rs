@@ -153,7 +153,7 @@ pub(crate) fn name_holder(error: Box<Error>, found: Result<Option<Meta>>) -> Box
         Ok(Some(format!("process {pid} ({})", Shown(comm.trim_ascii_end()))))
     };
     match (error.kind, holder()) {
-        (Kind::TimedOut, Ok(Some(holder))) => error.hint(&holder),
+        (Kind::TimedOut, Ok(Some(holder))) => error.hint_of(&holder),
         // One of another container, or of another user where /proc hides it, has no name.
         _ => error,
     }

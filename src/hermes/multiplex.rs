@@ -6,17 +6,18 @@ use crate::error::{Errors, Kind};
 use crate::model::policy::{Policy, PolicySetting};
 use crate::model::values;
 use crate::sys::dir::Dir;
+use crate::text::messages::{Text, text};
 use crate::text::{Shown, contains};
 
 /// Hermes' variable for it.
 pub(crate) const VARIABLE: &str = "GATEWAY_MULTIPLEX_PROFILES";
 const DOTENV: &[u8] = b".env";
 const CONFIG: &[u8] = b"config.yaml";
-const REFERENCE: &str = "sets GATEWAY_MULTIPLEX_PROFILES by another variable";
+const REFERENCE: Text = text!("sets GATEWAY_MULTIPLEX_PROFILES by another variable");
 /// Larger ones are not read, in bytes.
 const MAX_FILE: usize = 1 << 20;
 /// What follows from a file that says nothing for sure. Where no other one does, it is profiles.
-const INSTEAD: &str = "it does not count: set HERMES_GW_POLICY";
+const INSTEAD: Text = text!("it does not count: set HERMES_GW_POLICY");
 
 /// A policy, and how it came to that.
 pub(crate) struct Resolved {
@@ -66,7 +67,7 @@ fn by_variable(variable: Option<&[u8]>, root: &Dir, flaws: &mut Errors) -> Optio
     let line = dotenv::value(&content, VARIABLE.as_bytes());
     let value = line.or(variable)?.trim_ascii();
     if line.is_some() && contains(value, b"${") {
-        flaws.push(root.error(Kind::Unusable, "read", DOTENV, REFERENCE).hint(INSTEAD));
+        flaws.push(root.error(Kind::Unusable, text!("read"), DOTENV, REFERENCE).hint(INSTEAD));
     }
     // Nothing at all is no to a setting of ours, and not to Hermes.
     let yes = if value.is_empty() { None } else { values::boolean(value) };
@@ -76,7 +77,7 @@ fn by_variable(variable: Option<&[u8]>, root: &Dir, flaws: &mut Errors) -> Optio
 #[inline(never)]
 fn by_config(root: &Dir, flaws: &mut Errors) -> Option<Said> {
     let said = config::multiplex(&read(root, CONFIG, flaws)).unwrap_or_else(|why| {
-        flaws.push(root.error(Kind::Unusable, "read", CONFIG, why).hint(INSTEAD));
+        flaws.push(root.error(Kind::Unusable, text!("read"), CONFIG, why).hint(INSTEAD));
         None
     });
     said.map(|said| (said.yes, said.key, Some(CONFIG)))

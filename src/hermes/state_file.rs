@@ -7,6 +7,7 @@ use crate::model::intent::{Intent, LastExit, LastKnown};
 use crate::sys::dir::Dir;
 use crate::sys::if_there;
 use crate::sys::meta::FileKind;
+use crate::text::messages::text;
 use std::time::Duration;
 
 /// The file in a profile's home that holds intent and state.
@@ -37,7 +38,7 @@ pub(crate) fn read(home: &Dir) -> (LastKnown, Option<Box<Error>>) {
         }
     };
     let none = known == LastKnown::Nothing;
-    (known, error.map(|error| if none { error.hint("no prior state") } else { error }))
+    (known, error.map(|error| if none { error.hint(text!("no prior state")) } else { error }))
 }
 
 /// What a state file with `content` says, and what is wrong with it.
@@ -78,12 +79,12 @@ pub(crate) fn record(home: &Dir, desired: Intent) -> Result<Option<Box<Error>>> 
         Err(error) => return Err(error),
     };
     home.replace_like(STATE_FILE, old, &content)?;
-    Ok(flaw.map(|flaw| flaw.hint("written anew")))
+    Ok(flaw.map(|flaw| flaw.hint(text!("written anew"))))
 }
 
 /// The state file in `home` cannot be used, because of `why`.
 fn unusable(home: &Dir, why: &str) -> Box<Error> {
-    home.error(Kind::Unusable, "read", STATE_FILE, why)
+    home.error_of(Kind::Unusable, text!("read"), STATE_FILE, why)
 }
 
 /// What a state file with `content` is to hold for `desired`; `None` if it does already.

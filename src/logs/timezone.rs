@@ -3,6 +3,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::model::calendar::{self, DAY};
 use crate::sys::path::read_followed;
+use crate::text::messages::text;
 
 /// Where zone files are.
 const ZONES: &[u8] = b"/usr/share/zoneinfo/";
@@ -34,7 +35,9 @@ impl Zone {
         let mut zone = Zone::default();
         let error = match read_followed(&path, MAX_FILE) {
             Ok(bytes) if zone.add_file(&bytes).is_some() => return Ok(zone),
-            Ok(_) => Error::new(Kind::Unusable, "read time zone", &path, "is no zone file"),
+            Ok(_) => {
+                Error::new(Kind::Unusable, text!("read time zone"), &path, text!("is no zone file"))
+            }
             Err(error) => error,
         };
         zone.changes.clear();

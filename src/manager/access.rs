@@ -22,6 +22,7 @@ use crate::sys::identity::Ids;
 use crate::sys::lock::Lock;
 use crate::sys::{self, identity, if_there};
 use crate::text::contains;
+use crate::text::messages::{Text, text};
 use std::time::Duration;
 
 /// How much a verb does as root before it becomes the gateways' user; each more than the one
@@ -94,7 +95,12 @@ impl<'a> S6<'a> {
         match self.slots.is_hindered {
             true => {
                 let why = Capability::DacOverride.lacking_and_remedy();
-                Err(Error::new(Kind::Unusable, "use scandir", self.slots.dir().path(), &why))
+                Err(Error::because(
+                    Kind::Unusable,
+                    text!("use scandir"),
+                    self.slots.dir().path(),
+                    &why,
+                ))
             }
             false => Ok(()),
         }
@@ -143,12 +149,12 @@ impl<'a> S6<'a> {
     /// Something is wrong with the slot of `profile`.
     pub(crate) fn failed(
         &self,
-        what: &'static str,
+        what: Text,
         profile: &Profile,
         kind: Kind,
         why: &str,
     ) -> Box<Error> {
-        self.slots.dir().error(kind, what, &profile.slot(), why)
+        self.slots.dir().error_of(kind, what, &profile.slot(), why)
     }
 
     /// Whether `profile` is on disk; nobody is where there is no home. One that is there and that
@@ -159,7 +165,7 @@ impl<'a> S6<'a> {
 
     /// There is no slot of `profile` to do `what` with. The homes are looked at for a way out,
     /// so root is to be dropped by now.
-    pub(crate) fn not_registered(&self, what: &'static str, profile: &Profile) -> Box<Error> {
+    pub(crate) fn not_registered(&self, what: Text, profile: &Profile) -> Box<Error> {
         let name = profile.name();
         let makes = match self.is_on_disk(profile) {
             Ok(true) => ["hermes-gw register ", name, " makes it"].concat(),
@@ -184,7 +190,9 @@ impl<'a> S6<'a> {
         match make() {
             // The slot goes at this moment; that will be told.
             Err(error) if error.kind != Kind::Missing => {
-                self.context.output.warn(error.hint("the slot keeps the files of Hermes' layer"));
+                self.context
+                    .output
+                    .warn(error.hint(text!("the slot keeps the files of Hermes' layer")));
             }
             _ => {}
         }
@@ -198,7 +206,9 @@ impl<'a> S6<'a> {
     pub(crate) fn lock(&self) -> Result<Lock> {
         let time = self.context.options.timeout.unwrap_or(LOCK);
         self.slots.lock(time, &|| {
-            self.context.output.warn_of("waiting for another hermes-gw that changes the scandir");
+            self.context
+                .output
+                .warn_of(text!("waiting for another hermes-gw that changes the scandir").read());
         })
     }
 }

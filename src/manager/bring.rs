@@ -17,6 +17,7 @@ use crate::s6::status::Status;
 use crate::s6::tai64n::Tai64n;
 use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
+use crate::text::messages::{Text, text};
 use std::time::Duration;
 
 /// How long `--no-wait` tries to tell all supervisors.
@@ -27,12 +28,12 @@ const LOCKED: Duration = Duration::from_secs(2);
 
 impl Target {
     /// What is done, in words, for errors.
-    pub(crate) const fn what(self) -> &'static str {
+    pub(crate) const fn what(self) -> Text {
         match self {
-            Target::Start => "start gateway",
-            Target::Stop | Target::Rest => "stop gateway",
-            Target::Restart => "restart gateway",
-            Target::Up | Target::Ready | Target::Down | Target::Gone => "wait for gateway",
+            Target::Start => text!("start gateway"),
+            Target::Stop | Target::Rest => text!("stop gateway"),
+            Target::Restart => text!("restart gateway"),
+            Target::Up | Target::Ready | Target::Down | Target::Gone => text!("wait for gateway"),
         }
     }
 
@@ -98,7 +99,7 @@ pub(crate) fn bring(
         }
         match error {
             Some(error) if outcome.is_ok() => *outcome = Err(not_kept(error, target, timeout)),
-            Some(error) => s6.context.output.warn(error.hint("the intent is not recorded")),
+            Some(error) => s6.context.output.warn(error.hint(text!("the intent is not recorded"))),
             None => {}
         }
     }
@@ -158,7 +159,7 @@ fn begin<'a>(
     // Nothing is written down where nothing can be done.
     let job = Job::open(s6.slots.dir(), &profile.slot(), target);
     let mut job = job.map_err(|error| match error.kind {
-        Kind::Unsupervised => error.hint("hermes-gw reconcile asks for one"),
+        Kind::Unsupervised => error.hint(text!("hermes-gw reconcile asks for one")),
         _ => not_there(s6, target.what(), profile, error),
     })?;
     if let Some(service) = job.service() {
@@ -173,12 +174,12 @@ fn begin<'a>(
 }
 
 /// The service of `profile`.
-pub(crate) fn open(s6: &S6<'_>, what: &'static str, profile: &Profile) -> Result<Service> {
+pub(crate) fn open(s6: &S6<'_>, what: Text, profile: &Profile) -> Result<Service> {
     s6.slots.service(profile).map_err(|error| not_there(s6, what, profile, error))
 }
 
 /// `error`, or what it means where there is no slot.
-fn not_there(s6: &S6<'_>, what: &'static str, profile: &Profile, error: Box<Error>) -> Box<Error> {
+fn not_there(s6: &S6<'_>, what: Text, profile: &Profile, error: Box<Error>) -> Box<Error> {
     match error.kind {
         Kind::Missing => s6.not_registered(what, profile),
         _ => error,
@@ -214,7 +215,7 @@ fn not_kept(mut error: Box<Error>, target: Target, timeout: Timeout) -> Box<Erro
         _ => "the gateway is restarted",
     };
     error.kind = Kind::Unusable;
-    error.hint(
+    error.hint_of(
         &[done, ", but this is not recorded: the next container start will not know"].concat(),
     )
 }
@@ -248,7 +249,7 @@ fn announce_stop(s6: &S6<'_>, home: &Result<Dir>, status: &Status) {
     match home.and_then(|home| stop_marker::leave(home, status.pid)) {
         // Who has no home does not look for it there.
         Err(error) if error.kind != Kind::Missing => {
-            s6.context.output.warn(error.hint("the gateway takes this stop for a crash"));
+            s6.context.output.warn(error.hint(text!("the gateway takes this stop for a crash")));
         }
         _ => {}
     }

@@ -2,21 +2,23 @@
 
 use crate::error::{Error, Kind};
 use crate::hermes::container::Supervisor;
+use crate::text::messages::{Text, text};
 
 /// What is said where `supervisor` is not ours to do `what` with.
-pub(crate) fn refusal(supervisor: Supervisor, what: &'static str) -> Box<Error> {
+pub(crate) fn refusal(supervisor: Supervisor, what: Text) -> Box<Error> {
     let instead = match supervisor {
         Supervisor::Systemd => {
-            "systemd supervises services here: use hermes gateway, or systemctl --user"
+            text!("systemd supervises services here: use hermes gateway, or systemctl --user")
         }
-        _ => "nothing supervises gateways here: use hermes gateway run",
+        _ => text!("nothing supervises gateways here: use hermes gateway run"),
     };
     Error::new(Kind::Unsupervised, what, supervisor.word(), instead)
 }
 
 /// The same, of what is registered while the container runs.
-pub(crate) fn unsupported(supervisor: Supervisor, what: &'static str) -> Box<Error> {
-    let why = "does not support runtime profile gateway registration (container-only feature)";
+pub(crate) fn unsupported(supervisor: Supervisor, what: Text) -> Box<Error> {
+    let why =
+        text!("does not support runtime profile gateway registration (container-only feature)");
     Error::new(Kind::Unsupervised, what, supervisor.word(), why)
 }
 
@@ -55,7 +57,7 @@ mod tests {
                 host.bring(Target::Stop, &profile, Timeout::Never),
                 host.bring(Target::Restart, &profile, Timeout::After(time)),
                 vec![host.is_running(&profile[0]).map(drop)],
-                vec![Err(refusal(kind, "watch gateways"))],
+                vec![Err(refusal(kind, text!("watch gateways")))],
             ];
             for mut refused in lifecycle {
                 let error = refused.remove(0).unwrap_err();

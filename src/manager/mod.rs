@@ -11,6 +11,7 @@ use crate::gateway::slot::Registration;
 use crate::gateway::transition::Target;
 use crate::hermes::container::{PROC, Supervisor};
 use crate::model::profile::Profile;
+use crate::text::messages::{Text, text};
 use access::{Privilege, S6};
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ impl<'a> ServiceManager<'a> {
     }
 
     /// s6; where it is not there, the error is made by `refuse`, for `what`.
-    fn s6(&self, refuse: Refuse, what: &'static str) -> Result<&S6<'a>> {
+    fn s6(&self, refuse: Refuse, what: Text) -> Result<&S6<'a>> {
         match self {
             ServiceManager::S6(s6) => Ok(s6),
             ServiceManager::Host(other) => Err(refuse(*other, what)),
@@ -55,13 +56,13 @@ impl<'a> ServiceManager<'a> {
 
     /// Makes a slot and has it supervised, or leaves nothing behind; whether it is new.
     pub(crate) fn register(&self, profile: &Profile, how: &Registration<'_>) -> Result<bool> {
-        self.s6(host::unsupported, "register gateway")?.register(profile, how)
+        self.s6(host::unsupported, text!("register gateway"))?.register(profile, how)
     }
 
     /// Stops gateways and takes their slots away; those not there are gone already.
     /// What is not down in time is killed.
     pub(crate) fn unregister(&self, profiles: &[Profile], timeout: Duration) -> Outcomes {
-        match self.s6(host::unsupported, "unregister gateway") {
+        match self.s6(host::unsupported, text!("unregister gateway")) {
             Ok(s6) => s6.unregister(profiles, timeout),
             Err(error) => vec![Err(error); profiles.len()],
         }
@@ -79,12 +80,12 @@ impl<'a> ServiceManager<'a> {
 
     /// Whether a gateway is up at this moment.
     pub(crate) fn is_running(&self, profile: &Profile) -> Result<bool> {
-        self.s6(host::refusal, "look at gateway")?.is_running(profile)
+        self.s6(host::refusal, text!("look at gateway"))?.is_running(profile)
     }
 }
 
 /// What makes the error where s6 is not there.
-type Refuse = fn(Supervisor, &'static str) -> Box<Error>;
+type Refuse = fn(Supervisor, Text) -> Box<Error>;
 
 /// How long is waited for what was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +122,7 @@ pub(crate) fn open(context: &Context, privilege: Privilege) -> Result<ServiceMan
 pub(crate) fn open_s6<'a>(
     context: &'a Context,
     privilege: Privilege,
-    what: &'static str,
+    what: Text,
 ) -> Result<S6<'a>> {
     match detect(context)? {
         Supervisor::S6 => S6::open(context, privilege),

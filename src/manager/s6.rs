@@ -14,6 +14,7 @@ use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::Profile;
 use crate::options::{Opt, Verbosity};
 use crate::sys::if_there;
+use crate::text::messages::{Text, text};
 use std::mem;
 use std::slice;
 use std::time::Duration;
@@ -35,7 +36,7 @@ impl S6<'_> {
     /// The same, under the lock, where nothing is said; whether it is new, and whether another
     /// container has it.
     fn register_locked(&self, profile: &Profile, how: &Registration<'_>) -> Result<(bool, bool)> {
-        const WHAT: &str = "register gateway";
+        const WHAT: Text = text!("register gateway");
         let settings = &self.context.settings;
         let user = &settings.place()?.user;
         let _lock = self.lock()?;
@@ -44,7 +45,7 @@ impl S6<'_> {
         self.context.output.warn_all(&retire::clean_up(&self.slots, &names));
         let (new, mut elsewhere) = (!self.slots.has(profile)?, false);
         if !new && !how.if_missing {
-            let why = "it is registered already";
+            let why = text!("it is registered already").read();
             return Err(self.failed(WHAT, profile, Kind::Registered, why));
         }
         // Nor does this make a slot that a boot would not; a profile that is yet to come gets one.
@@ -82,7 +83,7 @@ impl S6<'_> {
             let mut outcome = [Ok(())];
             retire::remove(&self.slots, one, &mut outcome);
             if let [Err(why)] = outcome {
-                self.context.output.warn(why.hint("not all was taken back"));
+                self.context.output.warn(why.hint(text!("not all was taken back")));
             }
         }
         Err(error)
@@ -123,7 +124,7 @@ impl S6<'_> {
     #[inline(never)]
     fn may_start(
         &self,
-        what: &'static str,
+        what: Text,
         profile: &Profile,
         homes: &Result<Homes>,
         names: &Names,
@@ -144,7 +145,10 @@ impl S6<'_> {
             if locks.are_held_elsewhere() {
                 if !forced {
                     return refused(
-                        "another container runs it: start and stop it there, or give --force",
+                        text!(
+                            "another container runs it: start and stop it there, or give --force"
+                        )
+                        .read(),
                     );
                 }
                 locks.remove_log_lock()?;

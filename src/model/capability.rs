@@ -1,5 +1,6 @@
 //! What of root's rights PID 1 needs, when it is root and gateways are not.
 
+use crate::text::messages::{Text, text};
 use crate::text::part;
 
 /// What, with the name behind it, gives PID 1 a capability.
@@ -18,14 +19,15 @@ pub(crate) enum Capability {
 /// Their bits.
 const BITS: [u8; 5] = [0, 1, 5, 6, 7];
 /// Their names, and what follows without them.
-const ROWS: &str = "\
-CHOWN: nothing can be given to the gateways' user
-DAC_OVERRIDE: root, and so s6, cannot enter what is the gateways' user's
-KILL: s6 cannot signal what runs as the gateways' user: hermes-gw signals gateways itself, \
-but nobody stops the dashboard or hermes-svscan
-SETGID: nothing can become the gateways' user
-SETUID: nothing can become the gateways' user
-";
+const ROWS: [Text; 5] = [
+    text!("CHOWN: nothing can be given to the gateways' user"),
+    text!("DAC_OVERRIDE: root, and so s6, cannot enter what is the gateways' user's"),
+    text!(
+        "KILL: s6 cannot signal what runs as the gateways' user: hermes-gw signals gateways itself, but nobody stops the dashboard or hermes-svscan"
+    ),
+    text!("SETGID: nothing can become the gateways' user"),
+    text!("SETUID: nothing can become the gateways' user"),
+];
 
 impl Capability {
     /// All that are needed.
@@ -39,7 +41,7 @@ impl Capability {
 
     /// Its name, as capabilities(7) has it, without `CAP_`, and what follows if PID 1 lacks it.
     fn row(self) -> &'static str {
-        part(ROWS, '\n', self as usize).unwrap_or_default()
+        ROWS[self as usize].read()
     }
 
     /// Its name.

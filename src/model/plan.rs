@@ -329,7 +329,7 @@ mod tests {
 
     fn found(name: &str, prior: LastKnown, slot: Slot) -> Found {
         let profile = Profile::parse(name.as_bytes())
-            .map_err(|why| (name.as_bytes().to_vec(), why.why().to_string()));
+            .map_err(|why| (name.as_bytes().to_vec(), why.why().read().to_string()));
         Found { profile, prior, exit: LastExit::Unknown, elsewhere: false, slot }
     }
 

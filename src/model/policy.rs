@@ -23,9 +23,6 @@ pub(crate) enum PolicySetting {
 }
 
 impl PolicySetting {
-    /// What is said of a word that is none of these.
-    pub(crate) const WORDS: &str = "must be auto, profiles or root";
-
     /// The setting that `word` names.
     pub(crate) fn parse(word: &[u8]) -> Option<PolicySetting> {
         match word.trim_ascii() {

@@ -1,5 +1,7 @@
 //! A profile's name, validated once.
 
+use crate::text::messages::{Text, text};
+
 /// s6-svscan skips directory names over 251 bytes, and `gateway-` has 8.
 pub const MAX_NAME: usize = 243;
 /// What the service directory of every gateway is named with first.
@@ -29,12 +31,12 @@ pub enum Invalid {
 
 impl Invalid {
     /// The reason in words.
-    pub const fn why(self) -> &'static str {
+    pub const fn why(self) -> Text {
         match self {
-            Invalid::Empty => "invalid name: it is empty",
-            Invalid::TooLong => "invalid name: it has more than 243 bytes",
-            Invalid::Start => "invalid name: it must begin with a-z or 0-9",
-            Invalid::Byte => "invalid name: only a-z, 0-9, _ and - are allowed",
+            Invalid::Empty => text!("invalid name: it is empty"),
+            Invalid::TooLong => text!("invalid name: it has more than 243 bytes"),
+            Invalid::Start => text!("invalid name: it must begin with a-z or 0-9"),
+            Invalid::Byte => text!("invalid name: only a-z, 0-9, _ and - are allowed"),
         }
     }
 }

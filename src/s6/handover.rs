@@ -7,6 +7,7 @@ use crate::error::{Errors, Kind, Result};
 use crate::sys::dir::Dir;
 use crate::sys::identity::Ids;
 use crate::sys::{Name, if_there};
+use crate::text::messages::text;
 
 /// Hands a scandir and s6-svscan's control FIFO to `to`, with the way to it. Whoever has them can add services,
 /// and s6 runs those as itself. Where s6-svscan has never run, the directory may only hold
@@ -31,8 +32,8 @@ pub(crate) fn give_scandir(
         None => {
             let strange = |name: &&Name| !name.starts_with(b".") && !is_ours(name);
             if let Some(name) = dir.names()?.iter().find(strange) {
-                let why = "is in the way: a directory without .s6-svscan is no scandir";
-                return Err(dir.error(Kind::Unusable, "hand over scandir", name, why));
+                let why = text!("is in the way: a directory without .s6-svscan is no scandir");
+                return Err(dir.error(Kind::Unusable, text!("hand over scandir"), name, why));
             }
         }
     }

@@ -4,6 +4,7 @@ use crate::error::{Error, Kind, Result};
 use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
 use crate::sys::poll::{self, FifoWriter, means_no_reader};
+use crate::text::messages::text;
 use std::time::Duration;
 
 /// s6-svscan's own directory in a scandir.
@@ -40,7 +41,7 @@ impl ScanDir {
         let dir = opened.map_err(|mut error| {
             if error.kind == Kind::Missing {
                 error.kind = Kind::Unsupervised;
-                error = error.hint("no s6 here, or another --scandir");
+                error = error.hint(text!("no s6 here, or another --scandir"));
             }
             error
         })?;
@@ -80,8 +81,8 @@ impl ScanDir {
         let asked = self.control().and_then(|control| control.write(letters));
         asked.map_err(|error| match means_no_reader(error.kind) {
             true => {
-                let why = "no s6-svscan runs on this scandir";
-                Error::new(Kind::Unsupervised, "ask for a scan of", self.dir.path(), why)
+                let why = text!("no s6-svscan runs on this scandir");
+                Error::new(Kind::Unsupervised, text!("ask for a scan of"), self.dir.path(), why)
             }
             false => error,
         })
@@ -101,8 +102,8 @@ impl ScanDir {
                 return Ok(());
             }
         }
-        let why = "it is still there";
-        Err(Error::new(Kind::TimedOut, "end s6-svscan of", self.dir.path(), why))
+        let why = text!("it is still there");
+        Err(Error::new(Kind::TimedOut, text!("end s6-svscan of"), self.dir.path(), why))
     }
 }
 

@@ -7,6 +7,7 @@ use crate::error::{Kind, Result};
 use crate::sys::dir::Dir;
 use crate::sys::if_there;
 use crate::sys::poll::{FifoWriter, means_no_reader};
+use crate::text::messages::text;
 
 const CONTROL: &[u8] = b"supervise/control";
 const LOCK: &[u8] = b"supervise/lock";
@@ -58,8 +59,8 @@ impl Service {
     pub(crate) fn control(&self) -> Result<FifoWriter> {
         self.dir.open_fifo_writer(CONTROL).map_err(|error| match means_no_reader(error.kind) {
             true => {
-                let why = "no s6-supervise runs on it";
-                self.dir.error(Kind::Unsupervised, "open", CONTROL, why)
+                let why = text!("no s6-supervise runs on it");
+                self.dir.error(Kind::Unsupervised, text!("open"), CONTROL, why)
             }
             false => error,
         })
@@ -73,7 +74,7 @@ impl Service {
         let bytes = self.dir.read(status::FILE, status::MAX_SIZE)?;
         Status::parse(&bytes).ok_or_else(|| {
             let why = format!("has {} bytes, which no known s6 writes", bytes.len());
-            self.dir.error(Kind::Unusable, "read", status::FILE, &why)
+            self.dir.error_of(Kind::Unusable, text!("read"), status::FILE, &why)
         })
     }
 

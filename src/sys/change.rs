@@ -6,6 +6,7 @@ use super::meta::{FileKind, Meta};
 use super::{c, failed, not_permitted, write_all};
 use crate::error::{Kind, Result};
 use crate::model::capability::Capability;
+use crate::text::messages::{Text, text};
 use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use rustix::process::Gid;
@@ -15,7 +16,7 @@ use std::os::fd::{AsFd, OwnedFd};
 const REMOVE_DEPTH: u8 = 8;
 /// What is made in a directory to see whether that works: nobody minds a name with a dot.
 const TRIAL: &[u8] = b"/.hermes-gw.trial";
-const HAND_OVER: &str = "hand over";
+const HAND_OVER: Text = text!("hand over");
 
 impl Dir {
     /// Makes the directory `name`. The process's umask applies, but not to setgid.
@@ -26,24 +27,24 @@ impl Dir {
             let setgid = mode.contains(Mode::SGID);
             if setgid { fs::chmodat(self.fd(), &*path, mode, AtFlags::empty()) } else { Ok(()) }
         });
-        made.map_err(|errno| self.failed("make directory", name, errno))
+        made.map_err(|errno| self.failed(text!("make directory"), name, errno))
     }
 
     /// Gives `name`, which is no link, the mode `mode`.
     pub(crate) fn set_mode(&self, name: &[u8], mode: u32) -> Result<()> {
         fs::chmodat(self.fd(), &*c(name), Mode::from_raw_mode(mode), AtFlags::empty())
-            .map_err(|errno| self.failed("set mode of", name, errno))
+            .map_err(|errno| self.failed(text!("set mode of"), name, errno))
     }
 
     /// Makes the FIFO `name`.
     pub(crate) fn make_fifo(&self, name: &[u8], mode: u32) -> Result<()> {
         fs::mkfifoat(self.fd(), &*c(name), Mode::from_raw_mode(mode))
-            .map_err(|errno| self.failed("make FIFO", name, errno))
+            .map_err(|errno| self.failed(text!("make FIFO"), name, errno))
     }
 
     /// Makes the file `name` with `content`; it must not exist.
     pub(crate) fn create(&self, name: &[u8], mode: u32, content: &[u8]) -> Result<()> {
-        self.put("create", name, OFlags::CREATE | OFlags::EXCL, mode, content).map(drop)
+        self.put(text!("create"), name, OFlags::CREATE | OFlags::EXCL, mode, content).map(drop)
     }
 
     /// Makes or replaces the file `name`, so that a reader sees the old content or the new.
@@ -76,14 +77,16 @@ impl Dir {
         finish: &dyn Fn(&OwnedFd) -> rustix::io::Result<()>,
     ) -> Result<()> {
         let staged = [name, b".hermes-gw.tmp"].concat();
-        let put = || self.put("create", &staged, OFlags::CREATE | OFlags::EXCL, mode, content);
+        let put =
+            || self.put(text!("create"), &staged, OFlags::CREATE | OFlags::EXCL, mode, content);
         let put = put().or_else(|error| match error.kind {
             // A killed call has left it.
             Kind::Exists => self.remove(&staged).and_then(|_| put()),
             _ => Err(error),
         });
-        let put =
-            put.and_then(|fd| finish(&fd).map_err(|errno| self.failed("write", &staged, errno)));
+        let put = put.and_then(|fd| {
+            finish(&fd).map_err(|errno| self.failed(text!("write"), &staged, errno))
+        });
         put.and_then(|()| self.rename(&staged, name)).inspect_err(|_| {
             // The first error is the one to tell; the next call removes what stays.
             let _ = self.remove(&staged);
@@ -93,17 +96,17 @@ impl Dir {
     /// Makes `name` in `dir` a hard link to the file `from` in this one.
     pub(crate) fn link_to(&self, from: &[u8], dir: &Dir, name: &[u8]) -> Result<()> {
         fs::linkat(self.fd(), &*c(from), dir.fd(), &*c(name), AtFlags::empty())
-            .map_err(|errno| dir.failed("link", name, errno))
+            .map_err(|errno| dir.failed(text!("link"), name, errno))
     }
 
     /// Appends to the regular file `name`, making it if need be.
     pub(crate) fn append(&self, name: &[u8], mode: u32, content: &[u8]) -> Result<()> {
-        self.put("append to", name, OFlags::CREATE | OFlags::APPEND, mode, content).map(drop)
+        self.put(text!("append to"), name, OFlags::CREATE | OFlags::APPEND, mode, content).map(drop)
     }
 
     fn put(
         &self,
-        what: &'static str,
+        what: Text,
         name: &[u8],
         flags: OFlags,
         mode: u32,
@@ -117,7 +120,7 @@ impl Dir {
     /// Renames `from` to `to`, both in this directory.
     pub(crate) fn rename(&self, from: &[u8], to: &[u8]) -> Result<()> {
         fs::renameat(self.fd(), &*c(from), self.fd(), &*c(to))
-            .map_err(|errno| self.failed("rename", from, errno))
+            .map_err(|errno| self.failed(text!("rename"), from, errno))
     }
 
     /// Renames the file `from` to `to`, unless there is a `to` already ([`Kind::Exists`]).
@@ -130,7 +133,7 @@ impl Dir {
                 .and_then(|()| fs::unlinkat(fd, &*old, AtFlags::empty())),
             renamed => renamed,
         };
-        renamed.map_err(|errno| self.failed("rename", from, errno))
+        renamed.map_err(|errno| self.failed(text!("rename"), from, errno))
     }
 
     /// Removes the file `name`; whether it was there.
@@ -140,7 +143,7 @@ impl Dir {
             Err(Errno::NOENT) => Ok(false),
             // So the kernel says also of what is not there.
             Err(Errno::ROFS) if self.kind(name)?.is_none() => Ok(false),
-            Err(errno) => Err(self.failed("remove", name, errno)),
+            Err(errno) => Err(self.failed(text!("remove"), name, errno)),
         }
     }
 
@@ -160,8 +163,8 @@ impl Dir {
             made => made,
         };
         tried.map_err(|errno| match name {
-            b"." => failed("write to", self.path(), errno),
-            _ => self.failed("write to", name, errno),
+            b"." => failed(text!("write to"), self.path(), errno),
+            _ => self.failed(text!("write to"), name, errno),
         })
     }
 
@@ -175,8 +178,8 @@ impl Dir {
             return self.remove(name).map(drop);
         }
         let Some(depth) = depth.checked_sub(1) else {
-            let why = "is nested too deep to be a leftover of ours";
-            return Err(self.error(Kind::Unusable, "remove", name, why));
+            let why = text!("is nested too deep to be a leftover of ours");
+            return Err(self.error(Kind::Unusable, text!("remove"), name, why));
         };
         let dir = self.dir(name)?;
         // Who had it open already may still put a file into it.
@@ -185,7 +188,7 @@ impl Dir {
             match fs::unlinkat(self.fd(), &*c(name), AtFlags::REMOVEDIR) {
                 Ok(()) | Err(Errno::NOENT) => break,
                 Err(Errno::NOTEMPTY) if tries > 0 => {}
-                Err(errno) => return Err(self.failed("remove", name, errno)),
+                Err(errno) => return Err(self.failed(text!("remove"), name, errno)),
             }
         }
         Ok(())
@@ -204,7 +207,7 @@ impl Dir {
 
     /// Gives the FIFO `name` to `to`; [`Kind::Unusable`] if it is no FIFO.
     pub(crate) fn give_fifo(&self, name: &[u8], to: &Ids) -> Result<()> {
-        const WHAT: &str = HAND_OVER;
+        const WHAT: Text = HAND_OVER;
         let fd = self.open_at(WHAT, name, OFlags::PATH | OFlags::NOFOLLOW, 0)?;
         self.meta_of(&fd, WHAT, name, FileKind::Fifo)?;
         let (uid, gid) = to.raw();

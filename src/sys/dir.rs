@@ -11,6 +11,7 @@ use super::poll::{Fifo, FifoWriter};
 use super::{Name, Opened, c, failed, if_there, retry};
 use crate::error::{Error, Kind, Result};
 use crate::text::Shown;
+use crate::text::messages::{Text, text};
 use rustix::fs::{self, AtFlags, Mode, OFlags, RawDir, ResolveFlags};
 use rustix::io::Errno;
 use std::mem::MaybeUninit;
@@ -25,7 +26,7 @@ const OPEN_WAY: OFlags =
     OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// What is done, in words, for errors.
-const OPENING: &str = "open directory";
+const OPENING: Text = text!("open directory");
 
 /// What a file is read into at first whose size is not known, in bytes: enough for most, and
 /// little enough for the allocator to have it at hand, without a call.
@@ -76,13 +77,14 @@ impl Dir {
         match error.errno().map(Errno::from_raw_os_error) {
             Some(Errno::NOENT | Errno::NOTDIR) => error.kind = Kind::Unusable,
             Some(Errno::LOOP) => {
-                error = self.error(Kind::Unusable, OPENING, name, "leads in a circle (ELOOP)");
+                error =
+                    self.error(Kind::Unusable, OPENING, name, text!("leads in a circle (ELOOP)"));
             }
             _ => {}
         }
         // Where that cannot be read, the rest says enough.
         let target = self.link(name).unwrap_or_default();
-        error.hint(&format!("a symbolic link to {}", Shown(&target)))
+        error.hint_of(&format!("a symbolic link to {}", Shown(&target)))
     }
 
     fn dir_as(&self, name: &[u8], flags: OFlags) -> Result<Dir> {
@@ -97,7 +99,7 @@ impl Dir {
 
     pub(super) fn open_at(
         &self,
-        what: &'static str,
+        what: Text,
         name: &[u8],
         flags: OFlags,
         mode: u32,
@@ -124,25 +126,25 @@ impl Dir {
         &self.0.path
     }
 
-    pub(super) fn failed(&self, what: &'static str, name: &[u8], errno: Errno) -> Box<Error> {
+    pub(super) fn failed(&self, what: Text, name: &[u8], errno: Errno) -> Box<Error> {
         failed(what, &self.path_of(name), errno)
     }
 
     /// An error of `kind` about `name` in this directory: `what` failed because of `why`.
     #[inline(never)]
-    pub(crate) fn error(
-        &self,
-        kind: Kind,
-        what: &'static str,
-        name: &[u8],
-        why: &str,
-    ) -> Box<Error> {
+    pub(crate) fn error(&self, kind: Kind, what: Text, name: &[u8], why: Text) -> Box<Error> {
         Error::new(kind, what, &self.path_of(name), why)
+    }
+
+    /// The same, because of what is not in the table of texts.
+    #[inline(never)]
+    pub(crate) fn error_of(&self, kind: Kind, what: Text, name: &[u8], why: &str) -> Box<Error> {
+        Error::because(kind, what, &self.path_of(name), why)
     }
 
     /// The names in this directory, without `.` and `..`, in byte order.
     pub(crate) fn names(&self) -> Result<Vec<Name>> {
-        let failed = |errno| failed("list directory", self.path(), errno);
+        let failed = |errno| failed(text!("list directory"), self.path(), errno);
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut names: Vec<Name> = Vec::new();
         fs::seek(self.fd(), fs::SeekFrom::Start(0)).map_err(failed)?;
@@ -167,7 +169,7 @@ impl Dir {
         if !name.contains(&b'/') {
             return self.look_as(name, AtFlags::SYMLINK_NOFOLLOW);
         }
-        match self.open_at("look at", name, OFlags::PATH | OFlags::NOFOLLOW, 0) {
+        match self.open_at(text!("look at"), name, OFlags::PATH | OFlags::NOFOLLOW, 0) {
             Ok(fd) => self.opened(fd, name).meta().map(Some),
             Err(error) => match error.errno().map(Errno::from_raw_os_error) {
                 // What is on the way is no directory, so that nothing is beneath it.
@@ -188,7 +190,7 @@ impl Dir {
     }
 
     fn look_as(&self, name: &[u8], flags: AtFlags) -> Result<Option<Meta>> {
-        look_at(self.fd(), name, flags).map_err(|errno| self.failed("look at", name, errno))
+        look_at(self.fd(), name, flags).map_err(|errno| self.failed(text!("look at"), name, errno))
     }
 
     /// The kind of `name`; `None` if it is not there.
@@ -226,7 +228,7 @@ impl Dir {
     }
 
     fn read_as(&self, name: &[u8], flags: OFlags, limit: usize) -> Result<(Vec<u8>, Meta)> {
-        const WHAT: &str = "read";
+        const WHAT: Text = text!("read");
         let fd = self.open_at(WHAT, name, OFlags::RDONLY | flags, 0)?;
         let meta = self.meta_of(&fd, WHAT, name, FileKind::Regular)?;
         let size = usize::try_from(meta.size).unwrap_or(usize::MAX);
@@ -248,7 +250,7 @@ impl Dir {
             }
         }
         let why = format!("is larger than {limit} bytes");
-        Err(self.error(Kind::Unusable, WHAT, name, &why))
+        Err(self.error_of(Kind::Unusable, WHAT, name, &why))
     }
 
     /// Opens the regular file `name`; never blocks. Anything else is [`Kind::Unusable`].
@@ -268,7 +270,7 @@ impl Dir {
     /// Opens `name`, which is to be of `kind`, without blocking.
     #[inline(never)]
     fn open_as(&self, name: &[u8], access: OFlags, kind: FileKind) -> Result<Box<Opened>> {
-        const WHAT: &str = "open";
+        const WHAT: Text = text!("open");
         let fd = self.open_at(WHAT, name, access | OPEN_FILE, 0)?;
         self.meta_of(&fd, WHAT, name, kind)?;
         Ok(self.opened(fd, name))
@@ -283,7 +285,7 @@ impl Dir {
     pub(super) fn meta_of(
         &self,
         fd: &OwnedFd,
-        what: &'static str,
+        what: Text,
         name: &[u8],
         kind: FileKind,
     ) -> Result<Meta> {
@@ -294,7 +296,7 @@ impl Dir {
         }
         let wanted = if kind == FileKind::Fifo { "FIFO" } else { "regular file" };
         let why = format!("{}, not a {wanted}", meta.kind.phrase());
-        Err(self.error(Kind::Unusable, what, name, &why))
+        Err(self.error_of(Kind::Unusable, what, name, &why))
     }
 
     /// Opens the FIFO `name` for writing, without blocking.
@@ -327,7 +329,7 @@ impl Dir {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         match fs::readlinkat_raw(self.fd(), &*c(name), &mut buffer) {
             Ok((target, _)) => Ok(target.to_vec()),
-            Err(errno) => Err(self.failed("read link", name, errno)),
+            Err(errno) => Err(self.failed(text!("read link"), name, errno)),
         }
     }
 }
@@ -372,7 +374,7 @@ impl File {
             {
                 Ok(0) => break,
                 Ok(more) => length += more,
-                Err(errno) => return Err(failed("read", &self.0.path, errno)),
+                Err(errno) => return Err(failed(text!("read"), &self.0.path, errno)),
             }
         }
         Ok(length)
@@ -381,7 +383,8 @@ impl File {
 
 impl Opened {
     fn meta(&self) -> Result<Meta> {
-        let stat = fs::fstat(&self.fd).map_err(|errno| failed("look at", &self.path, errno))?;
+        let stat =
+            fs::fstat(&self.fd).map_err(|errno| failed(text!("look at"), &self.path, errno))?;
         Ok(Meta::from(&stat))
     }
 }

@@ -3,6 +3,7 @@
 use super::dir::Dir;
 use super::{c, failed};
 use crate::error::Result;
+use crate::text::messages::text;
 use rustix::fs::{self, AtFlags, StatxAttributes, StatxFlags};
 
 impl Dir {
@@ -28,6 +29,6 @@ impl Dir {
     }
 
     fn file_system(&self) -> Result<fs::StatVfs> {
-        fs::fstatvfs(self.fd()).map_err(|errno| failed("look at", self.path(), errno))
+        fs::fstatvfs(self.fd()).map_err(|errno| failed(text!("look at"), self.path(), errno))
     }
 }

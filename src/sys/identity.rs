@@ -6,6 +6,7 @@ use super::{if_there, not_permitted, path};
 use crate::error::{Error, Kind, Result};
 use crate::model::capability::Capability;
 use crate::model::values;
+use crate::text::messages::text;
 use crate::text::parts;
 use rustix::fs::Mode;
 use rustix::process::{self, Gid, Uid};
@@ -55,12 +56,12 @@ pub(crate) fn become_user(to: &Ids) -> Result<()> {
     for gid in &to.groups {
         groups.push(Gid::from_raw(*gid));
     }
-    let (mut what, mut needs) = ("set groups for user", Capability::SetGid);
+    let (mut what, mut needs) = (text!("set groups for user"), Capability::SetGid);
     let mut become_it = || {
         thread::set_thread_groups(&groups)?;
-        what = "set group ids for user";
+        what = text!("set group ids for user");
         thread::set_thread_res_gid(gid, gid, gid)?;
-        (what, needs) = ("set user ids for user", Capability::SetUid);
+        (what, needs) = (text!("set user ids for user"), Capability::SetUid);
         thread::set_thread_res_uid(uid, uid, uid)
     };
     become_it().map_err(|errno| not_permitted(what, to.uid.to_string().as_bytes(), errno, needs))
@@ -83,12 +84,17 @@ pub(crate) fn look_up(name: &[u8]) -> Result<Ids> {
     let group = if_there(etc.read(b"group", MAX_DATABASE))?.unwrap_or_default();
     let (init, flaw) = match path::read_proc(b"/proc/1/status") {
         Ok(status) => (status, None),
-        Err(error) => (Vec::new(), Some(error.hint("PID 1's groups are not known"))),
+        Err(error) => (Vec::new(), Some(error.hint(text!("PID 1's groups are not known")))),
     };
     match find(name, &passwd, &group, &init) {
         Some(ids) => Ok(Ids { flaw, ..ids }),
-        None => Err(Error::new(Kind::Unusable, "look up user", name, "not in /etc/passwd")
-            .hint("name the gateways' user in HERMES_GW_USER")),
+        None => Err(Error::new(
+            Kind::Unusable,
+            text!("look up user"),
+            name,
+            text!("not in /etc/passwd"),
+        )
+        .hint(text!("name the gateways' user in HERMES_GW_USER"))),
     }
 }
 

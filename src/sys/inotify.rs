@@ -4,6 +4,7 @@ use super::dir::{Dir, File};
 use super::poll::Fifo;
 use super::{Opened, c, failed};
 use crate::error::{Error, Kind, Result};
+use crate::text::messages::text;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 use std::mem::MaybeUninit;
@@ -78,8 +79,8 @@ fn unwatched(path: &[u8], errno: Errno) -> Box<Error> {
     let bound = match errno {
         Errno::NOSPC => "watches=524288",
         Errno::MFILE => "instances=1024",
-        errno => return failed("watch", path, errno),
+        errno => return failed(text!("watch"), path, errno),
     };
     let why = format!("no inotify watch is left: on the host: sysctl fs.inotify.max_user_{bound}");
-    Error::new(Kind::Unusable, "watch", path, &why)
+    Error::because(Kind::Unusable, text!("watch"), path, &why)
 }

@@ -5,6 +5,7 @@ use super::dir::{Dir, File, OPEN_FILE};
 use super::poll::wait_until;
 use super::{failed, if_usable};
 use crate::error::{Error, Kind, Result};
+use crate::text::messages::{Text, text};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
@@ -15,7 +16,7 @@ use std::time::Duration;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// What is done, for errors.
-const WHAT: &str = "lock";
+const WHAT: Text = text!("lock");
 
 /// An exclusive lock, released when dropped or when the holder dies.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ impl Dir {
 
     /// Whether somebody holds the lock on the file `name`, as far as this user may know.
     pub(crate) fn is_locked(&self, name: &[u8]) -> bool {
-        let fd = self.open_at("lock", name, OFlags::RDONLY | OPEN_FILE, 0);
+        let fd = self.open_at(text!("lock"), name, OFlags::RDONLY | OPEN_FILE, 0);
         fd.is_ok_and(|fd| {
             flock(&fd, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
         })
@@ -71,7 +72,7 @@ fn take(fd: BorrowedFd<'_>, path: &[u8], deadline: Deadline, waiting: &dyn Fn())
     if wait_until(deadline, None, PAUSE, &mut { try_it })? {
         return Ok(());
     }
-    Err(Error::new(Kind::TimedOut, WHAT, path, "another process holds the lock"))
+    Err(Error::new(Kind::TimedOut, WHAT, path, text!("another process holds the lock")))
 }
 
 impl File {

@@ -15,6 +15,7 @@ pub(crate) mod process;
 
 use crate::error::{Error, Result};
 use crate::model::capability::Capability;
+use crate::text::messages::Text;
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -37,24 +38,26 @@ fn c(path: &[u8]) -> CString {
 }
 
 #[inline(never)]
-fn failed(what: &'static str, path: &[u8], errno: Errno) -> Box<Error> {
+fn failed(what: Text, path: &[u8], errno: Errno) -> Box<Error> {
     let error = Error::system(what, path, errno.raw_os_error());
     if errno != Errno::MFILE {
         return error;
     }
-    error.hint(&format!("no more than {}: {MORE_DESCRIPTORS}", descriptor_limit()))
+    error.hint_of(&format!("no more than {}: {MORE_DESCRIPTORS}", descriptor_limit()))
 }
 
 /// More files would be open than may be.
-pub(crate) fn too_many_open(what: &'static str, path: &[u8]) -> Box<Error> {
+pub(crate) fn too_many_open(what: Text, path: &[u8]) -> Box<Error> {
     failed(what, path, Errno::MFILE)
 }
 
 /// The same, of what needs `capability`.
-fn not_permitted(what: &'static str, path: &[u8], errno: Errno, needs: Capability) -> Box<Error> {
+fn not_permitted(what: Text, path: &[u8], errno: Errno, needs: Capability) -> Box<Error> {
     let error = failed(what, path, errno);
     match errno {
-        Errno::PERM if process::is_out_of_bounds(needs) => error.hint(&needs.lacking_and_remedy()),
+        Errno::PERM if process::is_out_of_bounds(needs) => {
+            error.hint_of(&needs.lacking_and_remedy())
+        }
         _ => error,
     }
 }

@@ -4,12 +4,13 @@ use super::dir::{Dir, look_at};
 use super::meta::FileKind;
 use super::{c, failed};
 use crate::error::{Kind, Result};
+use crate::text::messages::text;
 use rustix::fs::{self, AtFlags, Mode, OFlags};
 
 /// Whether there is a directory at `path`, or a link to one; in one call, for each verb asks.
 pub(crate) fn is_dir(path: &[u8]) -> Result<bool> {
     let looked = look_at(fs::CWD, path, AtFlags::empty());
-    let meta = looked.map_err(|errno| failed("look at", path, errno))?;
+    let meta = looked.map_err(|errno| failed(text!("look at"), path, errno))?;
     Ok(meta.is_some_and(|meta| meta.kind == FileKind::Directory))
 }
 
@@ -37,7 +38,7 @@ fn above<'a>(path: &'a [u8], is: &dyn Fn(&[u8]) -> bool) -> Option<&'a [u8]> {
 /// not fill its buffer is the last.
 #[inline(never)]
 pub(crate) fn read_proc(path: &[u8]) -> Result<Vec<u8>> {
-    let failed = |errno| failed("read", path, errno);
+    let failed = |errno| failed(text!("read"), path, errno);
     let fd =
         fs::open(&*c(path), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
     let (mut content, mut buffer) = (Vec::new(), [0; 4096]);

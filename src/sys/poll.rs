@@ -4,6 +4,7 @@
 use super::clock::Deadline;
 use super::{Opened, failed, write_all};
 use crate::error::{Kind, Result};
+use crate::text::messages::text;
 use rustix::event::{self, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
@@ -34,14 +35,15 @@ impl FifoWriter {
     /// # Errors
     /// [`Kind::Unsupervised`] if the reader has gone.
     pub(crate) fn write(&self, bytes: &[u8]) -> Result<()> {
-        write_all(self.0.fd.as_fd(), bytes).map_err(|errno| failed("write to", &self.0.path, errno))
+        write_all(self.0.fd.as_fd(), bytes)
+            .map_err(|errno| failed(text!("write to"), &self.0.path, errno))
     }
 
     /// stdout, whatever it is; what is no pipe has no reader that can go.
     pub(crate) fn stdout() -> Result<FifoWriter> {
         const STDOUT: &[u8] = b"stdout";
         let fd = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)
-            .map_err(|errno| failed("duplicate", STDOUT, errno))?;
+            .map_err(|errno| failed(text!("duplicate"), STDOUT, errno))?;
         Ok(FifoWriter(Box::new(Opened { fd, path: STDOUT.to_vec() })))
     }
 
@@ -70,7 +72,7 @@ pub(crate) fn wait(all: &[Heard<'_>], timeout: Option<Duration>) -> Result<Vec<(
     }
     match poll(&mut fds, timeout) {
         Ok(_) | Err(Errno::INTR) => {}
-        Err(errno) => return Err(failed("wait for", b"events", errno)),
+        Err(errno) => return Err(failed(text!("wait for"), b"events", errno)),
     }
     let mut fds = fds.iter();
     let mut told = |there| there && fds.next().is_some_and(|fd| !fd.revents().is_empty());

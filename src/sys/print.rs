@@ -3,6 +3,7 @@
 use super::poll::poll;
 use super::{failed, write_all};
 use crate::error::Result;
+use crate::text::messages::text;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use std::os::fd::BorrowedFd;
@@ -22,7 +23,7 @@ pub(crate) fn print(mut bytes: &[u8]) -> Result<bool> {
             Err(Errno::INTR) => {}
             // Who has it too made it non-blocking.
             Err(Errno::AGAIN) => drop(poll(&mut [PollFd::new(&stdout, PollFlags::OUT)], None)),
-            Err(errno) => return Err(failed("print", b"stdout", errno)),
+            Err(errno) => return Err(failed(text!("print"), b"stdout", errno)),
         }
     }
 }

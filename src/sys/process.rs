@@ -3,6 +3,7 @@
 use super::failed;
 use crate::error::Result;
 use crate::model::capability::Capability;
+use crate::text::messages::text;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use rustix::thread::{CapabilitySet, capability_is_in_bounding_set};
@@ -42,7 +43,7 @@ impl Handle {
         .map(|()| true)
         .or_else(|errno| match errno {
             Errno::SRCH => Ok(false),
-            _ => Err(failed("signal process", b"", errno)),
+            _ => Err(failed(text!("signal process"), b"", errno)),
         })
     }
 }

@@ -49,6 +49,16 @@ impl Coder<'_> {
 
     /// Goes on behind a bit, which is 1 or not.
     const fn go_on(&mut self, is_one: bool, split: u32) {
+        self.see(is_one);
+        if is_one {
+            self.low = split + 1;
+        } else {
+            self.high = split;
+        }
+    }
+
+    /// Keeps in mind a bit, and what it has followed on.
+    const fn see(&mut self, is_one: bool) {
         let mut at = 0;
         while at < GUESSES {
             let seen = &mut self.seen[self.places[at]];
@@ -59,13 +69,22 @@ impl Coder<'_> {
             }
             at += 1;
         }
-        if is_one {
-            self.low = split + 1;
-        } else {
-            self.high = split;
-        }
         self.past = self.past << 1 | is_one as u64;
         self.length += 1;
+    }
+
+    /// Keeps in mind `text`.
+    const fn learn(&mut self, text: &str) {
+        let (text, mut at) = (text.as_bytes(), 0);
+        while at < text.len() {
+            let mut bit = BITS;
+            while bit > 0 {
+                bit -= 1;
+                self.split();
+                self.see(text[at] >> bit & 1 == 1);
+            }
+            at += 1;
+        }
     }
 
     /// Takes off the first byte of all numbers of the range, if it is the same.
@@ -88,11 +107,13 @@ pub(crate) struct Packed<const N: usize> {
 }
 
 impl<const N: usize> Packed<N> {
-    /// Packs texts of `N` bytes, one after the other. They must be ASCII.
-    pub(crate) const fn new(texts: &[&str]) -> Packed<N> {
+    /// Packs texts of `N` bytes, one after the other. They must be ASCII. The more alike they are to
+    /// what is `known` to who unpacks them, the less room they take.
+    pub(crate) const fn new(known: &str, texts: &[&str]) -> Packed<N> {
         let mut packed = Packed { bytes: [0; N], length: 0, characters: 0 };
         let mut seen = [[0; 2]; 1 << PLACES];
         let mut coder = Coder::new(&mut seen);
+        coder.learn(known);
         let mut text = 0;
         while text < texts.len() {
             assert!(texts[text].is_ascii());
@@ -130,16 +151,17 @@ impl<const N: usize> Packed<N> {
         Packed { bytes, length: M, characters: self.characters }
     }
 
-    /// The texts.
-    pub(crate) fn unpack(&self) -> String {
-        unpack(&self.bytes, self.characters)
+    /// The texts, which were packed with the same text `known`.
+    pub(crate) fn unpack(&self, known: &str) -> String {
+        unpack(known, &self.bytes, self.characters)
     }
 }
 
 #[inline(never)]
-fn unpack(bytes: &[u8], characters: usize) -> String {
+fn unpack(known: &str, bytes: &[u8], characters: usize) -> String {
     let mut seen = [[0; 2]; 1 << PLACES];
     let mut coder = Coder::new(&mut seen);
+    coder.learn(known);
     let (mut text, mut bytes, mut number) = (String::new(), bytes.iter(), 0_u32);
     // So the first four bytes are taken.
     coder.high = 0;
@@ -163,9 +185,9 @@ mod tests {
     #[test]
     fn what_is_packed_comes_out_as_it_was() {
         const TEXTS: [&str; 4] = ["so so so so", "", "aaaaaaa", "\n\x0cso so"];
-        const PACKING: Packed<25> = Packed::new(&TEXTS);
+        const PACKING: Packed<25> = Packed::new("so it is", &TEXTS);
         let packed: Packed<{ PACKING.length }> = PACKING.cut();
-        assert_eq!(packed.unpack(), TEXTS.concat());
+        assert_eq!(packed.unpack("so it is"), TEXTS.concat());
         assert!(packed.length < 16, "{}", packed.length);
     }
 }

@@ -4,6 +4,7 @@ use super::Doctor;
 use crate::error::{Error, Result};
 use crate::options::Verbosity;
 use crate::output::{Output, PIECE, Row};
+use crate::text::messages;
 use crate::text::packed::Packed;
 use crate::text::{Shown, part, shell_word};
 use std::mem;
@@ -129,7 +130,7 @@ found! {
     Loggers, "ok", "each stays up", "";
 }
 
-const PACKING: Packed<{ TEXTS.len() }> = Packed::new(&[TEXTS]);
+const PACKING: Packed<{ TEXTS.len() }> = Packed::new(messages::TABLE, &[TEXTS]);
 static PACKED: Packed<{ PACKING.length }> = PACKING.cut();
 
 /// What was found so far, and what is checked now.
@@ -157,7 +158,7 @@ impl<'a> Findings<'a> {
     pub(super) fn new(output: &'a Output) -> Findings<'a> {
         Findings {
             output,
-            table: PACKED.unpack(),
+            table: PACKED.unpack(messages::table()),
             check: "",
             is_told: false,
             any_failure: false,
@@ -292,7 +293,7 @@ mod tests {
 
     #[test]
     fn places_are_filled_as_the_row_asks_for() {
-        assert_eq!(PACKED.unpack(), TEXTS);
+        assert_eq!(PACKED.unpack(messages::table()), TEXTS);
         let places: [&[u8]; 2] = [b"a", b"/b c\n"];
         assert_eq!(fill("$0: @1, $0; %1/", &places), "a: /b c\\x0a, a; $'/b c\\x0a'/");
         assert_eq!(fill("", &places), "");

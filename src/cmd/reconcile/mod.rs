@@ -25,6 +25,7 @@ use crate::sys::inotify::Watches;
 use crate::sys::lock::Lock;
 use crate::sys::{self, Name, clock};
 use crate::text::Shown;
+use crate::text::messages::text;
 use actions::{fail, profiles};
 
 /// So many homes stay open between the look at them and what is done in them, if that leaves
@@ -93,9 +94,10 @@ impl<'a> Run<'a> {
                 context.output.say(&format!("reconcile: handed {path} to {user}\n"))?;
             }
         }
-        let executable = s6.slots.may_execute().map_err(|error| error.hint(slots::EXECUTABLE));
+        let executable = s6.slots.may_execute().map_err(|error| error.hint_of(slots::EXECUTABLE));
         context.output.warn_unless(executable);
-        let homes = context.homes().map_err(|error| error.hint("set HERMES_HOME or --home"))?;
+        let homes =
+            context.homes().map_err(|error| error.hint(text!("set HERMES_HOME or --home")))?;
         let logs = home::logs(homes.root());
         let prune = options.has(Opt::Prune);
         let user = &place.user[..];
@@ -110,7 +112,7 @@ impl<'a> Run<'a> {
         }
         match self.s6.lock() {
             Err(error) if self.boot && error.kind == Kind::TimedOut => {
-                self.warn(error.hint("goes on without it, and removes nothing"));
+                self.warn(error.hint(text!("goes on without it, and removes nothing")));
                 Ok(None)
             }
             lock => lock.map(Some).map_err(|error| self.context.explain(error)),
