@@ -17,9 +17,9 @@ use std::slice;
 use std::time::Duration;
 
 /// What s6-svscan gets for a scan, and for each new service after that.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// When nothing new is supervised for so long, what is waited for is renewed, once.
-const STALLED: Duration = Duration::from_millis(2500);
+const STALLED: Duration = Duration::from_secs(5);
 /// How often to look where no FIFO of ours can be made in event/.
 const PAUSE: Duration = Duration::from_millis(20);
 
