@@ -3,17 +3,40 @@
 use super::services::{room, warn_of_settings};
 use super::{Doctor, Findings, Found};
 use crate::error::{Error, Kind, Result};
+use crate::gateway::observe::wanted_at_boot;
 use crate::hermes::home::{self, Entry, Homes};
 use crate::hermes::state_file::{self, STATE_FILE};
 use crate::model::backoff::Exit;
 use crate::model::observation::State;
 use crate::model::plan::MAIN_IS_DEFAULT;
-use crate::model::profile::Profile;
+use crate::model::profile::{MAX_NAME, Profile};
 use crate::sys::dir::Dir;
 use crate::sys::if_there;
 use crate::sys::meta::FileKind;
 use crate::sys::path;
 use crate::text::shell_word;
+
+/// Where an entry of `profiles/` called `name` can be used, below the home.
+fn usable(name: &[u8]) -> Vec<u8> {
+    let mut path = b"profiles/".to_vec();
+    let start = path.len();
+    for byte in name.iter().take(MAX_NAME) {
+        match byte.to_ascii_lowercase() {
+            byte if byte.is_ascii_alphanumeric() => path.push(byte),
+            // It does not begin with one of these.
+            _ if path.len() == start => {}
+            b'_' => path.push(b'_'),
+            _ => path.push(b'-'),
+        }
+    }
+    if path.len() == start {
+        path.push(b'p');
+    }
+    if path[start..] == *name {
+        path.extend_from_slice(b"-2");
+    }
+    path
+}
 
 /// From so many deaths on, a gateway that is up is one that does not stay up.
 const RESTLESS: usize = 3;
@@ -71,6 +94,9 @@ impl Doctor<'_> {
         // A home that cannot be used is not gone.
         let mut unusable = Vec::new();
         let homes = self.context.homes()?;
+        let names = homes.names()?;
+        let policy = self.context.policy(&homes).policy;
+        let main_is_default = self.context.main_is_default().ok();
         homes.each_named(&mut |name, entry| {
             let (why, twin) = match entry {
                 Entry::Home(profile, _) => return known.push(profile),
@@ -93,7 +119,12 @@ impl Doctor<'_> {
             let seen = self.seen_as(name.as_bytes());
             match seen {
                 Some(at) => without_profile[at] = false,
-                None => findings.add_one(Found::SlotMissing, name.as_bytes()),
+                None => {
+                    let wanted =
+                        wanted_at_boot(&homes, &names, policy, profile, &|| main_is_default);
+                    let down: &[u8] = if wanted == Some(true) { b"" } else { b"--down " };
+                    findings.add(Found::SlotMissing, &[name.as_bytes(), down]);
+                }
             }
             let slot = seen.and_then(|at| self.seen[at].slot.as_ref().ok());
             let dies = slot.is_some_and(|slot| slot.logger.dies());
@@ -153,7 +184,7 @@ impl Doctor<'_> {
         }
         // namei shows where a path leads, link by link; mv is not to go over what is there.
         let found = if is_link || twin { Found::BadLink } else { Found::BadEntry };
-        findings.add(found, &[&path, why, self.root()]);
+        findings.add(found, &[&path, why, &homes.root().path_of(&usable(name))]);
     }
 
     /// A state file that is not what it should be.
@@ -163,9 +194,15 @@ impl Doctor<'_> {
         let up =
             seen.any(|it| it.observation.profile == *profile && it.observation.state == State::Up);
         let verb = if up { "start" } else { "stop" };
-        let other = ["hermes-gw ", verb, " ", profile.name()];
-        let remedy = self.remedy(error, self.root(), &other);
-        findings.add_error(Found::Warns, error, remedy.as_bytes());
+        match error.kind {
+            Kind::Denied => {
+                findings.add_error(Found::Warns, error, self.chown(self.root()).as_bytes())
+            }
+            _ => {
+                let call = [verb, " ", profile.name()].concat();
+                findings.add_error(Found::BadState, error, call.as_bytes());
+            }
+        }
     }
 
     /// Whether each gateway does what it is meant to do.
@@ -197,5 +234,27 @@ impl Doctor<'_> {
             findings.add(found, &[it.profile.name().as_bytes(), it.text().as_bytes(), place]);
         }
         findings.add_one(Found::Gateways, up.to_string().as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_entry_has_a_name_that_can_be_used() {
+        for (name, usable_name) in [
+            ("Bad Name", "bad-name"),
+            ("-x", "x"),
+            ("_Old_one", "old_one"),
+            ("default", "default-2"),
+            ("a.b", "a-b"),
+            ("\u{fc}", "p"),
+        ] {
+            let path = usable(name.as_bytes());
+            assert_eq!(path, [b"profiles/", usable_name.as_bytes()].concat(), "{name}");
+        }
+        let long = usable("A".repeat(MAX_NAME + 1).as_bytes());
+        assert!(Profile::parse(&long[9..]).is_ok());
     }
 }
