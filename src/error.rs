@@ -123,9 +123,10 @@ impl Clone for Box<Error> {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.what)?;
-        if !self.path.is_empty() {
-            write!(f, "{}: ", Shown(&self.path))?;
+        for part in [self.what.as_bytes(), &self.path] {
+            if !part.is_empty() {
+                write!(f, "{}: ", Shown(part))?;
+            }
         }
         if self.errno != 0 {
             write_errno(self.errno, f)?;
@@ -202,6 +203,7 @@ mod tests {
         assert_eq!(error.errno(), None);
         assert_eq!(error.hint("try c").to_string(), "open directory: /a\\x0ab\\xff\\\\: no: try c");
         assert_eq!(Error::new(Kind::Usage, "parse x", b"", "no").to_string(), "parse x: no");
+        assert_eq!(Error::new(Kind::Usage, "", b"", "no").to_string(), "no");
     }
 
     #[test]

@@ -58,6 +58,7 @@ options! {
     Policy, "--policy auto|profiles|root", "whose intents decide who runs";
     Prune, "--prune", "remove slots without a profile, supervisors without a slot";
     Ready, "--ready", "until it says that it is ready";
+    Since, "--since AGE", "no lines older than this: 90s, 10m, 2h, 1d";
     Supervisors, "--supervisors", "end their supervisors too, and s6-svscan where it is not PID 1";
     Timeout, "--timeout SECONDS", "wait so long at most; fractions are allowed";
     Up, "--up", "until it is up";
@@ -106,6 +107,8 @@ pub(crate) struct Options {
     pub(crate) environment: Vec<(Vec<u8>, Vec<u8>)>,
     /// `--lines`.
     pub(crate) lines: Option<usize>,
+    /// `--since`: so long ago.
+    pub(crate) since: Option<Duration>,
     /// `--policy`.
     pub(crate) policy: Option<PolicySetting>,
     /// `--timeout`.

@@ -26,6 +26,16 @@ impl Output {
         print::print(text.as_bytes()).map(drop)
     }
 
+    /// Prints the `text` that was asked for; as JSON, an object with it as `key`.
+    pub(crate) fn answer(&self, key: &str, text: &str) -> Result<()> {
+        if !self.json {
+            return self.say(text);
+        }
+        let mut row = Row::new();
+        row.text(key, text.trim_end());
+        self.say(&(row.end() + "\n"))
+    }
+
     /// Prints `texts`, with what is before, between and after them. However many they are, no more
     /// than a [piece](PIECE) of them is in memory.
     pub(crate) fn say_all(

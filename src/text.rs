@@ -67,6 +67,35 @@ pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|it| it[0] == part[0] && it == part)
 }
 
+/// Appends to what is said of `word`, which is none of `known`, the one that was meant, if one is
+/// near; else `otherwise`.
+#[inline(never)]
+pub(crate) fn did_you_mean(word: &[u8], known: &[&str], otherwise: &str) -> String {
+    for edits in 1..=2.min(word.len() / 2) {
+        for it in known {
+            if is_near(word, it.as_bytes(), edits) {
+                return ["did you mean '", it, "'?"].concat();
+            }
+        }
+    }
+    otherwise.into()
+}
+
+/// Whether so many edits of a character, at most, make `one` the other.
+fn is_near(one: &[u8], other: &[u8], edits: usize) -> bool {
+    match (one.split_first(), other.split_first()) {
+        (Some((x, one)), Some((y, other))) if x == y => is_near(one, other, edits),
+        (None, None) => true,
+        _ if edits == 0 => false,
+        _ => {
+            let (one_less, other_less) = (&one[1.min(one.len())..], &other[1.min(other.len())..]);
+            [(one_less, other), (one, other_less), (one_less, other_less)]
+                .iter()
+                .any(|(one, other)| is_near(one, other, edits - 1))
+        }
+    }
+}
+
 /// Whether a shell takes `byte` for itself wherever it stands in a word.
 fn is_plain(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-./:@%+,".contains(byte)
@@ -125,6 +154,35 @@ mod tests {
             let printf = format!("printf %s {word}");
             let said = std::process::Command::new("bash").args(["-c", &printf]).output().unwrap();
             assert_eq!(said.stdout, path, "{word}");
+        }
+    }
+
+    #[test]
+    fn what_was_meant_is_two_edits_away_at_most() {
+        const KNOWN: [&str; 6] = ["coder", "start", "restart", "stop", "x", ""];
+        let table = [
+            ("coderr", "coder"),
+            ("coer", "coder"),
+            ("cdoer", "coder"),
+            ("oder", "coder"),
+            ("strat", "start"),
+            ("stat", "start"),
+            ("restrat", "restart"),
+            ("STOP", ""),
+            ("sop", "stop"),
+            ("stops", "stop"),
+            ("coders-x", ""),
+            ("y", ""),
+            ("", ""),
+            ("frobnicate", ""),
+        ];
+        for (word, meant) in table {
+            let said = did_you_mean(word.as_bytes(), &KNOWN, "no");
+            let expected = match meant {
+                "" => "no".to_string(),
+                meant => format!("did you mean '{meant}'?"),
+            };
+            assert_eq!(said, expected, "{word}");
         }
     }
 

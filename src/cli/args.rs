@@ -4,8 +4,8 @@ use super::verbs::{MANY, Verb};
 use crate::error::{Error, Kind, Result};
 use crate::model::policy::PolicySetting;
 use crate::model::values;
-use crate::options::{Opt, Options, Verbosity};
-use crate::text::parts;
+use crate::options::{OPTIONS, Opt, Options, Verbosity};
+use crate::text::{Shown, did_you_mean, parts};
 use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::mem::ManuallyDrop;
@@ -20,8 +20,6 @@ pub(crate) enum Asked {
     /// For the version.
     Version,
 }
-
-const WHAT: &str = "parse arguments";
 
 /// Parses a command line. Called as `NN-reconcile-profiles` it is
 /// `reconcile --boot`, as `NN-stop-gateways` `shutdown`. Into `options` go those that were
@@ -85,15 +83,20 @@ fn parse_rest(
             Some(Opt::Help) => return Ok(Asked::Help(verb)),
             Some(Opt::Version) => return Ok(Asked::Version),
             Some(option) => take(option, parser, options)?,
-            None => return Err(unknown(&name)),
+            None => return Err(unknown(&name, &is_taken)),
         }
     }
-    let verb = verb.ok_or_else(|| wrong(WHAT, b"", "no command: see hermes-gw help"))?;
-    if options.words.len() < usize::from(verb.words().0) {
-        let why = "needs more arguments: see hermes-gw help";
-        return Err(wrong(WHAT, verb.name().as_bytes(), why));
-    }
-    Ok(Asked::Run(verb))
+    let verb =
+        verb.ok_or_else(|| wrong("parse arguments", b"", "no command: see hermes-gw help"))?;
+    // In the place of the last words, the names, --all can stand.
+    let (least, words, all) =
+        (usize::from(verb.words().0), options.words.len(), options.has(Opt::All));
+    let why = match all {
+        _ if words + usize::from(all) < least => "needs more arguments",
+        true if words >= least.max(1) => "takes names or --all, and not both",
+        _ => return Ok(Asked::Run(verb)),
+    };
+    Err(wrong(verb.name(), b"", why).hint(&["usage: hermes-gw ", verb.usage()].concat()))
 }
 
 /// The verb that the program is when it is called by this path.
@@ -114,7 +117,13 @@ fn alias(program: &[u8], options: &mut Options) -> Option<Verb> {
 #[inline(never)]
 fn take(option: Opt, parser: &mut lexopt::Parser, options: &mut Options) -> Result<()> {
     match option {
-        Opt::Home | Opt::Scandir | Opt::Env | Opt::Lines | Opt::Policy | Opt::Timeout => {
+        Opt::Home
+        | Opt::Scandir
+        | Opt::Env
+        | Opt::Lines
+        | Opt::Policy
+        | Opt::Since
+        | Opt::Timeout => {
             let value = parser.value().map_err(usage)?.into_vec();
             return take_value(option, value, options);
         }
@@ -126,22 +135,28 @@ fn take(option: Opt, parser: &mut lexopt::Parser, options: &mut Options) -> Resu
 }
 
 fn take_value(option: Opt, value: Vec<u8>, options: &mut Options) -> Result<()> {
-    let wrong = |what, why| wrong(what, &value, why);
+    let flaw = |why: &str| {
+        let why = ["'", &Shown(&value).to_string(), "' ", why].concat();
+        wrong(option.names().last().unwrap_or_default(), b"", &why)
+    };
     match option {
         Opt::Home => options.home = Some(value),
         Opt::Scandir => options.scandir = Some(value),
         Opt::Lines => {
             let lines = values::number(&value);
-            options.lines = Some(lines.ok_or_else(|| wrong("parse lines", "is not a number"))?);
+            options.lines = Some(lines.ok_or_else(|| flaw("is not a number"))?);
         }
         Opt::Policy => {
             let policy = PolicySetting::parse(&value);
-            let policy = policy.ok_or_else(|| wrong("parse policy", PolicySetting::WORDS))?;
-            options.policy = Some(policy);
+            options.policy = Some(policy.ok_or_else(|| flaw(PolicySetting::WORDS))?);
+        }
+        Opt::Since => {
+            let age = values::age(&value);
+            options.since = Some(age.ok_or_else(|| flaw("is not an age such as 10m"))?);
         }
         Opt::Timeout => {
             let time = values::seconds(&value);
-            options.timeout = Some(time.ok_or_else(|| wrong("parse seconds", "is not a time"))?);
+            options.timeout = Some(time.ok_or_else(|| flaw("is not a number of seconds"))?);
         }
         _ => {
             let (name, value) = variable(value)?;
@@ -165,7 +180,7 @@ fn variable(mut text: Vec<u8>) -> Result<(Vec<u8>, Vec<u8>)> {
     {
         // What a value holds may be a secret.
         let why = "must be NAME=VALUE, the name of a-z, A-Z, 0-9 and _";
-        return Err(wrong("parse variable", name, why));
+        return Err(wrong("--env", name, why));
     }
     let value = text.split_off(end + 1);
     text.pop();
@@ -173,12 +188,17 @@ fn variable(mut text: Vec<u8>) -> Result<(Vec<u8>, Vec<u8>)> {
 }
 
 /// An error about a word of the command line.
-fn wrong(what: &'static str, word: &[u8], why: &'static str) -> Box<Error> {
+fn wrong(what: &'static str, word: &[u8], why: &str) -> Box<Error> {
     Error::new(Kind::Usage, what, word, why)
 }
 
-fn unknown(name: &str) -> Box<Error> {
-    wrong("parse option", name.as_bytes(), "unknown here: see hermes-gw help")
+fn unknown(name: &str, is_taken: &dyn Fn(&Opt) -> bool) -> Box<Error> {
+    let mut known = Vec::new();
+    for option in OPTIONS.iter().filter(|option| is_taken(option)) {
+        known.extend(option.names());
+    }
+    let meant = did_you_mean(name.as_bytes(), &known, "see hermes-gw help");
+    wrong("parse option", name.as_bytes(), "unknown here").hint(&meant)
 }
 
 fn usage(error: lexopt::Error) -> Box<Error> {
@@ -356,38 +376,48 @@ mod tests {
     fn wrong_usage_says_what_and_where_to_look() {
         let table = [
             ("x", "parse arguments: no command"),
-            ("x frobnicate", "find command: frobnicate: unknown"),
+            ("x frobnicate", "unknown command 'frobnicate': see hermes-gw help"),
+            ("x strat", "unknown command 'strat': did you mean 'start'?"),
+            ("x status --jsno", "parse option: --jsno: unknown here: did you mean '--json'?"),
             ("x reconcile --frob", "parse option: --frob: unknown here"),
             ("x detect --boot", "parse option: --boot: unknown here"),
             ("x --boot reconcile", "parse option: --boot: unknown here"),
             ("x reconcile extra", "parse argument: extra: unexpected argument"),
             ("x reconcile --policy", "parse option: --policy: needs a value"),
-            ("x reconcile --policy both", "parse policy: both: must be auto, profiles or root"),
+            ("x reconcile --policy both", "--policy: 'both' must be auto, profiles or root"),
             ("x --json=1 detect", "parse option: --json: takes no value"),
-            ("x finish", "parse arguments: finish: needs more arguments"),
+            (
+                "x finish",
+                "finish: needs more arguments: usage: hermes-gw finish EXIT_CODE SIGNAL NAME [PGID]",
+            ),
             ("x start -a", "parse option: -a: unknown here"),
             ("x unregister --all", "parse option: --all: unknown here"),
-            ("x register", "parse arguments: register: needs more arguments"),
+            ("x register", "register: needs more arguments: usage: hermes-gw register PROFILE ["),
             ("x register a b", "parse argument: b: unexpected argument"),
-            ("x register a --env B", "parse variable: B: must be NAME=VALUE"),
-            ("x register a --env =B", "parse variable: must be NAME=VALUE"),
-            ("x register a --env 1=secret", "parse variable: 1: must be NAME=VALUE"),
-            ("x register a --env B-C=1", "parse variable: B-C: must be"),
-            ("x signal a", "parse arguments: signal: needs more arguments"),
-            ("x logs", "parse arguments: logs: needs more arguments"),
-            ("x logs -n a", "parse lines: a: is not a number"),
-            ("x logs -n -5 a", "parse lines: -5: is not a number"),
-            ("x logs -n 1.5 a", "parse lines: 1.5: is not a number"),
+            ("x register a --env B", "--env: B: must be NAME=VALUE"),
+            ("x register a --env =B", "--env: must be NAME=VALUE"),
+            ("x register a --env 1=secret", "--env: 1: must be NAME=VALUE"),
+            ("x register a --env B-C=1", "--env: B-C: must be"),
+            ("x signal HUP", "signal: needs more arguments: usage: hermes-gw signal SIGNAL"),
+            ("x signal --all", "signal: needs more arguments"),
+            ("x signal --all HUP a", "signal: takes names or --all, and not both"),
+            ("x logs", "logs: needs more arguments: usage: hermes-gw logs PROFILE...|--all"),
+            ("x start", "start: needs more arguments: usage: hermes-gw start PROFILE...|--all"),
+            ("x stop a --all", "stop: takes names or --all, and not both: usage: hermes-gw stop"),
+            ("x status a --all", "status: takes names or --all, and not both"),
+            ("x logs -n a", "--lines: 'a' is not a number"),
+            ("x logs -n -5 a", "--lines: '-5' is not a number"),
+            ("x logs -n 1.5 a", "--lines: '1.5' is not a number"),
             ("x logs a -n", "parse option: -n: needs a value"),
-            ("x logs --all", "parse option: --all: unknown here"),
+            ("x logs --since soon a", "--since: 'soon' is not an age such as 10m"),
             ("x logs -x a", "parse option: -x: unknown here"),
             ("x start -f a", "parse option: -f: unknown here"),
             ("x stop --force a", "parse option: --force: unknown here"),
-            ("x shutdown --timeout 1.", "parse seconds: 1.: is not a time"),
-            ("x shutdown --timeout -1", "parse seconds: -1: is not a time"),
-            ("x shutdown --timeout 1e3", "parse seconds: 1e3: is not a time"),
-            ("x shutdown --timeout 99999999999", "is not a time"),
-            ("x completion bash", "find command: completion: unknown"),
+            ("x shutdown --timeout 1.", "--timeout: '1.' is not a number of seconds"),
+            ("x shutdown --timeout -1", "--timeout: '-1' is not a number of seconds"),
+            ("x shutdown --timeout 1e3", "--timeout: '1e3' is not a number of seconds"),
+            ("x shutdown --timeout 99999999999", "is not a number of seconds"),
+            ("x completion bash", "unknown command 'completion'"),
             ("reconcile-profiles", "no command"),
             ("x2-reconcile-profiles", "no command"),
         ];

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::options::{OPTION_TEXTS, OPTIONS, Opt, words};
 use crate::text::packed::Packed;
-use crate::text::part;
+use crate::text::{Shown, did_you_mean, part};
 
 /// As many words as there are.
 pub(super) const MANY: u8 = u8::MAX;
@@ -17,7 +17,7 @@ pub(super) const MANY: u8 = u8::MAX;
 /// Declares the verbs: what runs them, how many words they take, at least and at most, then name
 /// with usage, summary, and help.
 macro_rules! verbs {
-    ($($verb:ident, $run:path, $words:expr, $usage:literal, $summary:literal, $help:literal;)*) => {
+    ($($verb:ident, $run:expr, $words:expr, $usage:literal, $summary:literal, $help:literal;)*) => {
         /// A verb.
         #[derive(Clone, Copy)]
         pub(crate) enum Verb {
@@ -42,7 +42,7 @@ macro_rules! verbs {
 }
 
 verbs! {
-    Status, cmd::status::run, (0, MANY), "status [PROFILE...]",
+    Status, cmd::status::run, (0, MANY), "status [PROFILE...|--all]",
     "how gateways stand, and why",
 "Prints how gateways stand, all if none is named: process, since when, and the state,
 with the reason. States are up, finishing (its finish script runs), backing off (it has
@@ -81,7 +81,7 @@ Exit codes: 0 nothing fails, 1 something does.
     "print the profiles that have a slot",
 "Prints the profiles that have a slot, one a line; with --json an array.
 ";
-    Start, cmd::lifecycle::start, (0, MANY), "start PROFILE...|--all [--no-wait] [--force] [--timeout SECONDS]",
+    Start, cmd::lifecycle::start, (1, MANY), "start PROFILE...|--all [--no-wait] [--force] [--timeout SECONDS]",
     "bring gateways up, now and after each restart of the container",
 "Brings gateways up, all at once, waits until they are, 10 seconds at most, and records
 that they are to run. A profile on disk that has no slot is registered first. It ends a
@@ -93,7 +93,7 @@ policy root), or default where the main program is its gateway.
 Exit codes: 0 up, 1 it died at once, is not started, or up but that cannot be recorded,
 3 no such gateway, 99 not up in time.
 ";
-    Stop, cmd::lifecycle::stop, (0, MANY), "stop PROFILE...|--all [--no-wait] [--timeout SECONDS]",
+    Stop, cmd::lifecycle::stop, (1, MANY), "stop PROFILE...|--all [--no-wait] [--timeout SECONDS]",
     "bring gateways down, now and after each restart of the container",
 "Brings gateways down, all at once, waits until they are, 60 seconds at most, and
 records that they are to stay down. Each is told that an operator stops it.
@@ -101,7 +101,7 @@ records that they are to stay down. Each is told that an operator stops it.
 Exit codes: 0 down, 1 down but that cannot be recorded, 3 no such gateway, 99 not down
 in time.
 ";
-    Restart, cmd::lifecycle::restart, (0, MANY), "restart PROFILE...|--all [--no-wait] [--force] [--timeout SECONDS]",
+    Restart, cmd::lifecycle::restart, (1, MANY), "restart PROFILE...|--all [--no-wait] [--force] [--timeout SECONDS]",
     "have gateways run in a new process; start those that are down",
 "Brings gateways down and up again, all at once, and waits for the new processes, 60
 seconds at most. What is down is started. Records that they are to run. With --no-wait
@@ -110,7 +110,7 @@ s6 starts them anew, a second later. --force is as with start.
 Exit codes: 0 up, 1 it died at once, is not started, or up but that cannot be recorded,
 3 no such gateway, 99 not up in time.
 ";
-    Signal, cmd::lifecycle::signal, (2, MANY), "signal SIGNAL PROFILE...",
+    Signal, cmd::lifecycle::signal, (2, MANY), "signal SIGNAL PROFILE...|--all",
     "send a signal to gateways",
 "Sends a signal to gateways. s6 starts one again that dies of it.
 
@@ -124,14 +124,14 @@ Exit codes: 0 sent, 1 it is not up or could not be sent it, 3 no such gateway.
 
 Exit codes: 0 it is up, 1 it is not.
 ";
-    Wait, cmd::lifecycle::wait, (1, MANY), "wait --up|--ready|--down [--timeout SECONDS] PROFILE...",
+    Wait, cmd::lifecycle::wait, (1, MANY), "wait --up|--ready|--down [--timeout SECONDS] PROFILE...|--all",
     "wait until gateways are up, ready or down",
 "Waits until gateways are up, ready or down; for ever, or as long as the timeout says.
 Ready is what a gateway says by its notification-fd.
 
 Exit codes: 0 they are, 3 no such gateway, 99 not in time, 102 not supervised.
 ";
-    Logs, cmd::logs::run, (1, MANY), "logs PROFILE... [-n N|--lines N] [-f|--follow] [--local|--utc]",
+    Logs, cmd::logs::run, (1, MANY), "logs PROFILE...|--all [-n N|--lines N] [--since AGE] [-f|--follow] [--local|--utc]",
     "print what gateways have said, and follow it",
 "Prints the last lines of gateways' logs, rotated files included. Lines of several
 gateways come in the order of their stamps, each with its profile before it.
@@ -142,7 +142,7 @@ an object a line: profile, at (in UTC, or null without a stamp) and line.
 
 Exit codes: 0 done, 1 there is no log yet, 3 no such gateway.
 ";
-    Register, cmd::registration::register, (1, 1), "register PROFILE [--env NAME=VALUE]... [--down] [--if-missing]",
+    Register, cmd::registration::register, (1, 1), "register PROFILE [--env NAME=VALUE]... [--down] [--if-missing] [--force]",
     "make the slot of a profile",
 "Makes the slot of a profile, has s6 take it up and waits until that is so. If it is
 not taken up, nothing stays behind. Under policy root, others than default stay down.
@@ -190,11 +190,11 @@ wrong is a warning.
 
 Exit codes: 0.
 ";
-    Install, install, (0, 0), "install",
+    Install, (|context| install(context, Verb::Install)), (0, 0), "install",
     "say how services come and go under s6",
 "Says how services come and go under s6. There is nothing to install.
 ";
-    Uninstall, install, (0, 0), "uninstall",
+    Uninstall, (|context| install(context, Verb::Uninstall)), (0, 0), "uninstall",
     "say how services come and go under s6",
 "Says how services come and go under s6. There is nothing to uninstall.
 ";
@@ -244,14 +244,18 @@ impl Verb {
     /// # Errors
     /// [`Kind::Usage`] if there is none.
     pub(crate) fn find(name: &[u8]) -> Result<Verb> {
-        let found = VERBS.iter().copied().find(|verb| verb.name().as_bytes() == name);
-        let unknown =
-            || Error::new(Kind::Usage, "find command", name, "unknown: see hermes-gw help");
-        found.ok_or_else(unknown)
+        let known = VERBS.map(Verb::name);
+        let found = known.iter().position(|known| known.as_bytes() == name);
+        found.map(|at| VERBS[at]).ok_or_else(|| {
+            let meant = did_you_mean(name, &known, "see hermes-gw help");
+            let why = ["unknown command '", &Shown(name).to_string(), "': ", &meant].concat();
+            Error::new(Kind::Usage, "", b"", &why)
+        })
     }
 
+    /// Its name, and what follows it.
     #[inline(never)]
-    fn usage(self) -> &'static str {
+    pub(crate) fn usage(self) -> &'static str {
         part(USAGES, '\x0c', self as usize).unwrap_or_default()
     }
 
@@ -297,14 +301,14 @@ fn help(context: &Context) -> Result<u64> {
         Some(name) => Verb::find(name)?.help(),
         None => overview(),
     };
-    context.output.say(&text).map(|()| 0)
+    context.output.answer("text", &text).map(|()| 0)
 }
 
 /// Runs `install` and `uninstall`.
 #[inline(never)]
-fn install(context: &Context) -> Result<u64> {
+fn install(context: &Context, verb: Verb) -> Result<u64> {
     let texts = Texts(PACKED.unpack());
-    cmd::registration::install(context, texts.at(GUIDANCE_AT))
+    cmd::registration::install(context, verb.name(), texts.at(GUIDANCE_AT))
 }
 
 /// What `install` and `uninstall` say under s6.

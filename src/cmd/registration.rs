@@ -23,6 +23,7 @@ pub(crate) fn register(context: &Context) -> Result<u64> {
         environment: &options.environment,
         down: options.has(Opt::Down),
         if_missing: options.has(Opt::IfMissing),
+        forced: options.has(Opt::Force),
     };
     let manager = manager::open(context, Privilege::Register)?;
     let served =
@@ -44,7 +45,8 @@ pub(crate) fn register(context: &Context) -> Result<u64> {
 pub(crate) fn unregister(context: &Context) -> Result<u64> {
     let timeout = context.options.timeout.unwrap_or(retire::TIMEOUT);
     let manager = manager::open(context, Privilege::Register)?;
-    outcomes(context, targets(&context.options.words), "unregistered", &|profiles| {
+    let said = ("unregistered", "was not registered");
+    outcomes(context, targets(&context.options.words), said, &|profiles| {
         manager.unregister(profiles, timeout)
     })
 }
@@ -83,24 +85,28 @@ fn call(context: &Context, create: bool, name: &[u8]) -> Result<()> {
     let profile: Profile = super::profile(name)?;
     match create {
         true => {
-            let how = Registration { down: true, if_missing: true, environment: &[] };
+            let how = Registration { down: true, if_missing: true, forced: true, environment: &[] };
             manager.register(&profile, &how).map(drop)
         }
         false => {
             let profiles = slice::from_ref(&profile);
-            manager.unregister(profiles, retire::TIMEOUT).into_iter().collect()
+            for outcome in manager.unregister(profiles, retire::TIMEOUT) {
+                outcome?;
+            }
+            Ok(())
         }
     }
 }
 
-/// Runs `install` and `uninstall`, which have nothing to do under s6, and give `guidance`.
+/// Runs `install` or `uninstall`, as `verb` says, which have nothing to do under s6, and give
+/// `guidance`.
 #[inline(never)]
-pub(crate) fn install(context: &Context, guidance: &str) -> Result<u64> {
+pub(crate) fn install(context: &Context, verb: &'static str, guidance: &str) -> Result<u64> {
     match manager::detect(context)? {
-        Supervisor::S6 => context.output.say(guidance).map(|()| 0),
+        Supervisor::S6 => context.output.answer("text", guidance).map(|()| 0),
         other => {
-            let why = "is not ours to install into: use hermes gateway install";
-            Err(Error::new(Kind::Unsupervised, "install service", other.word(), why))
+            let why = ["is not ours: use hermes gateway ", verb].concat();
+            Err(Error::new(Kind::Unsupervised, verb, other.word(), &why))
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Several services, each on its way to a target, in one poll loop.
 
+use super::crash_record;
 use super::signal;
 use super::slots;
 use super::transition::{Step, Target, Transition};
@@ -21,6 +22,8 @@ const SHORTEST: Duration = Duration::from_micros(250);
 pub(crate) const LONGEST: Duration = Duration::from_millis(50);
 /// How long a process gets to end before it is looked closer who may tell it so.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a gateway is to be up before it counts as started, where that is not sure.
+pub(crate) const FIRST: Duration = Duration::from_secs(1);
 
 /// What became of a service.
 #[derive(Debug)]
@@ -57,6 +60,8 @@ pub(crate) struct Job<'a> {
     transition: Transition,
     outcome: Option<Outcome>,
     doubt: Doubt,
+    /// It may die as soon as it is up.
+    pub(crate) is_unproven: bool,
 }
 
 /// Whether the process that was told to end may not have been, for want of a right.
@@ -139,7 +144,7 @@ impl<'a> Job<'a> {
         let ends = Some(Ends::open(scandir, name)?);
         let transition = Transition::new(target);
         let (name, doubt) = (name.to_vec(), Doubt::Open);
-        Ok(Job { scandir, name, ends, transition, outcome: None, doubt })
+        Ok(Job { scandir, name, ends, transition, outcome: None, doubt, is_unproven: false })
     }
 
     /// The same, tells it where to go, and adds it to `jobs`; not if there is no such service,
@@ -215,6 +220,11 @@ impl<'a> Job<'a> {
         self.is_under_way() && !self.transition.is_begun()
     }
 
+    /// Whether it was where it was to get before it was told.
+    pub(crate) fn was_there(&self) -> bool {
+        self.transition.was_there
+    }
+
     /// Whether it got where it was to get, to whoever wanted to do `what`. What is still on its
     /// way is late.
     pub(crate) fn result(&self, what: &'static str) -> Result<()> {
@@ -281,7 +291,7 @@ impl<'a> Job<'a> {
                 Step::Wait => return self.doubt(&status),
                 Step::Recheck => return ends.acknowledgement = Acknowledgement::Read,
                 Step::Done => Some(Outcome::Done),
-                Step::Died => Some(Outcome::Died(died_at_once(&status))),
+                Step::Died => Some(Outcome::Died(died_at_once(&ends.service, &status))),
                 Step::Overruled => Some(Outcome::Overruled),
                 Step::Tell(letters) => {
                     ends.acknowledgement = Acknowledgement::Unread;
@@ -311,13 +321,37 @@ impl<'a> Job<'a> {
     }
 }
 
-/// What is said of a gateway that came up and died. Its finish may still be at work: then the
-/// exit code tells what it will do.
-fn died_at_once(status: &Status) -> String {
+/// What is said of a gateway that came up and died.
+fn died_at_once(service: &Service, status: &Status) -> String {
+    // Hermes' own finish writes nothing down; what cannot be read is told by status.
+    if let Ok(Some(record)) = crash_record::read(service) {
+        return format!("it started and died at once: {record}");
+    }
     let exit = status.last_exit();
     let parked = exit == Exit::Code(CONFIGURATION) || !status.want_up;
     let next = if parked { "it stays down" } else { "s6 tries again" };
     format!("it started and died at once: {exit}; {next}")
+}
+
+/// Waits until those of `jobs` that are up and may die have been up for a while, or have died, and
+/// finish has decided what becomes of them.
+pub(crate) fn see_them_stay(jobs: &mut [Job<'_>], deadline: Deadline) -> Result<()> {
+    let mut any = false;
+    for job in &mut *jobs {
+        if job.is_unproven && matches!(job.outcome, Some(Outcome::Done)) {
+            (job.outcome, any) = (None, true);
+        }
+    }
+    if !any {
+        return Ok(());
+    }
+    drive(jobs, Deadline::after(deadline.left_or(FIRST)))?;
+    for job in &mut *jobs {
+        if job.is_under_way() && job.transition.stays() {
+            job.outcome = Some(Outcome::Done);
+        }
+    }
+    drive(jobs, deadline)
 }
 
 /// Waits until all `jobs` were told what to do, or until `deadline`.

@@ -33,9 +33,7 @@ impl Target {
         match self {
             Target::Start | Target::Up => "it is not up in time",
             Target::Ready => "it is not ready in time",
-            Target::Stop => {
-                "it is not down in time: it is told to stop; hermes-gw signal KILL ends it"
-            }
+            Target::Stop => "it is not down in time: it is told to stop",
             Target::Restart => "no new process is up in time: it is told to restart",
             Target::Down => "it is not down in time",
             Target::Rest => "it is not down, even after SIGKILL",
@@ -55,7 +53,7 @@ pub(crate) enum Step {
     Recheck,
     /// It is where it should be.
     Done,
-    /// It came up, and died at once.
+    /// It came up and died, and its finish has ended.
     Died,
     /// It was told so, and then another caller told it otherwise.
     Overruled,
@@ -67,6 +65,8 @@ pub(crate) struct Transition {
     target: Target,
     phase: Phase,
     rechecks: u8,
+    /// It was there before it was told to get there.
+    pub(crate) was_there: bool,
 }
 
 /// How often the status is read again before another caller is blamed: s6-supervise reads a
@@ -88,12 +88,19 @@ enum Phase {
         /// It was told to come up since it was last seen down.
         told_up: bool,
     },
+    /// Up, and maybe to be seen to stay so.
+    Stay {
+        /// Its start.
+        started: Tai64n,
+        /// It was seen dead.
+        died: bool,
+    },
 }
 
 impl Transition {
     /// The transition for `target`.
     pub(crate) fn new(target: Target) -> Transition {
-        Transition { target, phase: Phase::Begin, rechecks: 0 }
+        Transition { target, phase: Phase::Begin, rechecks: 0, was_there: false }
     }
 
     /// Where it is to get.
@@ -106,10 +113,15 @@ impl Transition {
         !matches!(self.phase, Phase::Begin)
     }
 
+    /// Whether it came up, and was not seen dead since.
+    pub(crate) fn stays(&self) -> bool {
+        matches!(self.phase, Phase::Stay { died: false, .. })
+    }
+
     /// Whether the process of `now` was told to end, and is still there.
     pub(crate) fn is_ending(&self, now: &Status) -> bool {
         let told = match &self.phase {
-            Phase::Begin => false,
+            Phase::Begin | Phase::Stay { .. } => false,
             Phase::Fall => true,
             Phase::Rise { old, .. } => *old == Some(now.stamp),
         };
@@ -145,10 +157,12 @@ impl Transition {
             }
             // What is up but not wanted up is on its way down.
             (Target::Start | Target::Restart, Phase::Begin) => {
+                self.was_there = self.target == Target::Start && now.is_up() && now.want_up;
                 self.rise(now, now.is_up() && !now.want_up, &[Control::UpForGood])
             }
             (target, Phase::Begin) => {
                 self.phase = Phase::Fall;
+                self.was_there = now.is_down() && !now.want_up;
                 let for_good = target == Target::Stop;
                 Step::Tell(if for_good { &[Control::DownForGood] } else { &[Control::Down] })
             }
@@ -160,11 +174,16 @@ impl Transition {
                 if now.is_up() && *old == Some(now.stamp) {
                     return Step::Wait;
                 }
+                if now.is_up() && now.want_up {
+                    self.phase = Phase::Stay { started: now.stamp, died: false };
+                    return Step::Done;
+                }
                 if now.is_up() {
-                    return if now.want_up { Step::Done } else { Step::Overruled };
+                    return Step::Overruled;
                 }
                 match died {
-                    Some(before) if *before != now.stamp => return Step::Died,
+                    // What finish decides is told.
+                    Some(before) if *before != now.stamp => return Step::died(now),
                     _ => *died = Some(now.stamp),
                 }
                 match (now.is_down(), *told_up) {
@@ -176,6 +195,12 @@ impl Transition {
                     (true, true) if !now.want_up => Step::Overruled,
                     _ => Step::Wait,
                 }
+            }
+
+            (_, Phase::Stay { started, .. }) if now.is_up() && *started == now.stamp => Step::Wait,
+            (_, Phase::Stay { died, .. }) => {
+                *died = true;
+                Step::died(now)
             }
         }
     }
@@ -195,6 +220,10 @@ impl Step {
     fn when(there: bool) -> Step {
         if there { Step::Done } else { Step::Wait }
     }
+
+    fn died(now: &Status) -> Step {
+        if now.finishing { Step::Wait } else { Step::Died }
+    }
 }
 
 #[cfg(test)]
@@ -202,6 +231,25 @@ mod tests {
     use super::*;
     use Step::*;
     use Target::*;
+
+    #[test]
+    fn what_was_there_before_is_known() {
+        let table = [
+            (Start, "u+1", true),
+            (Start, "u-1", false),
+            (Start, "d+1", false),
+            (Stop, "d-1", true),
+            (Stop, "d+1", false),
+            (Stop, "f-1", false),
+            (Stop, "u+1", false),
+            (Restart, "u+1", false),
+        ];
+        for (target, now, was_there) in table {
+            let mut transition = Transition::new(target);
+            transition.next(&status(now));
+            assert_eq!(transition.was_there, was_there, "{target:?} {now}");
+        }
+    }
 
     /// A status in short: `u`p, `f`inishing or `d`own; `+` wanted up, `-` not; `!`
     /// ready; and the number of its stamp.
@@ -229,7 +277,7 @@ mod tests {
     #[test]
     #[rustfmt::skip]
     fn every_target_from_every_state() {
-        let table: [(Target, &[(&str, Step)]); 30] = [
+        let table: [(Target, &[(&str, Step)]); 33] = [
             // Down → up.
             (Start, &[("d-1", UP), ("d+1", Wait), ("u+2", Done)]),
             // Up already: the wish is recorded all the same.
@@ -242,11 +290,11 @@ mod tests {
             (Start, &[("u-1", UP), ("u+1", Wait), ("f+2", Wait), ("d+2", U), ("d+2", Wait), ("u+3", Done)]),
             (Start, &[("u-1", UP), ("u+1", Wait), ("u+3", Done)]),
             // It died before it was seen up.
-            (Start, &[("d-1", UP), ("f+2", Died)]),
+            (Start, &[("d-1", UP), ("f+2", Wait), ("f-2", Wait), ("d-2", Died)]),
             (Start, &[("d-1", UP), ("d-2", Died)]),
             (Start, &[("f+1", UP), ("d+1", U), ("d+2", Died)]),
             // The first death of a run that was ending is not that of the new one.
-            (Start, &[("u-1", UP), ("f+2", Wait), ("d+2", U), ("f+3", Died)]),
+            (Start, &[("u-1", UP), ("f+2", Wait), ("d+2", U), ("f+3", Wait), ("d+3", Died)]),
             // Finish has parked it, and it is told once more.
             (Start, &[("f+1", UP), ("d-1", U), ("d+1", Wait), ("u+2", Done)]),
             // Another caller wants it otherwise.
@@ -264,7 +312,11 @@ mod tests {
             (Restart, &[("d-1", UP), ("u+2", Done)]),
             (Restart, &[("f+1", UP), ("f+1", Wait), ("d+1", U), ("u+2", Done)]),
             (Restart, &[("u-1", UP), ("u+1", Wait), ("d+2", U), ("u+3", Done)]),
-            (Restart, &[("u+1", BOTH), ("d+2", U), ("f+3", Died)]),
+            (Restart, &[("u+1", BOTH), ("d+2", U), ("f+3", Wait), ("d+3", Died)]),
+            // Who asks again once it is up is told whether it stays.
+            (Start, &[("d-1", UP), ("u+2", Done), ("u+2", Wait), ("f+3", Wait), ("d-3", Died)]),
+            (Start, &[("u+1", UP), ("u+1", Done), ("u+1", Wait), ("d+2", Died)]),
+            (Start, &[("d-1", UP), ("u+2", Done), ("u+4", Died)]),
             (Rest, &[("u+1", D), ("u-1", Wait), ("d-2", Done)]),
             (Rest, &[("d+1", D), ("d-1", Done)]),
             (Up, &[("d+1", Wait), ("f+1", Wait), ("u+2", Done)]),

@@ -9,7 +9,8 @@ use crate::gateway::slots::{Slots, is_slot};
 use crate::gateway::standby;
 use crate::gateway::user_tree;
 use crate::hermes::container::Process;
-use crate::hermes::{home, state_file};
+use crate::hermes::home::{self, Entry};
+use crate::hermes::state_file;
 use crate::model::capability::Capability;
 use crate::model::observation::Observation;
 use crate::model::policy::Policy;
@@ -21,7 +22,7 @@ use crate::sys::dir::Dir;
 use crate::sys::identity::Ids;
 use crate::sys::lock::Lock;
 use crate::sys::{self, identity, if_there};
-use crate::text::contains;
+use crate::text::{contains, did_you_mean};
 use std::time::Duration;
 
 /// How much a verb does as root before it becomes the gateways' user; each more than the one
@@ -163,11 +164,17 @@ impl<'a> S6<'a> {
         let name = profile.name();
         let makes = match self.is_on_disk(profile) {
             Ok(true) => ["hermes-gw register ", name, " makes it"].concat(),
-            Ok(false) => ["hermes profile create ", name, " makes it"].concat(),
+            Ok(false) => self.way_out(profile),
             Err(error) => error.to_string(),
         };
         let why = ["no such gateway '", name, "': ", &makes].concat();
         self.failed(what, profile, Kind::NotRegistered, &why)
+    }
+
+    /// What to do about a profile that is not there: another name, or to make it.
+    pub(crate) fn way_out(&self, profile: &Profile) -> String {
+        let makes = ["hermes profile create ", profile.name(), " makes it"].concat();
+        meant(self.context, profile.name(), &makes)
     }
 
     /// Brings the files of `profile`'s slot up to date, as `reconcile` does, if Hermes' own
@@ -201,6 +208,24 @@ impl<'a> S6<'a> {
             self.context.output.warn_of("waiting for another hermes-gw that changes the scandir");
         })
     }
+}
+
+/// The profile that was meant by `name`, which there is none of, if there is one that is called
+/// nearly so; else `otherwise`. What cannot be listed is nobody's way out.
+pub(crate) fn meant(context: &Context, name: &str, otherwise: &str) -> String {
+    let mut profiles = context.slots().and_then(|slots| slots.profiles()).unwrap_or_default();
+    if let Ok(homes) = context.homes() {
+        let _ = homes.each_named(&mut |_, entry| {
+            if let Entry::Home(profile, _) = entry {
+                profiles.push(profile);
+            }
+        });
+    }
+    let mut known = Vec::new();
+    for profile in &profiles {
+        known.push(profile.name());
+    }
+    did_you_mean(name.as_bytes(), &known, otherwise)
 }
 
 /// Whether those that an array of JSON names, all if it is empty, are with `name`.

@@ -5,17 +5,17 @@ use super::access::S6;
 use super::{Outcomes, Timeout};
 use crate::error::{Error, Kind, Result};
 use crate::gateway::crash_record::{self, Intervened};
-use crate::gateway::event_loop::{self, Job, LONGEST};
+use crate::gateway::event_loop::{self, FIRST, Job, LONGEST};
 use crate::gateway::slots;
 use crate::gateway::transition::Target;
 use crate::hermes::{state_file, stop_marker};
-use crate::model::backoff::STANDING_BY;
+use crate::model::backoff::{Exit, STANDING_BY};
 use crate::model::intent::Intent;
 use crate::model::profile::Profile;
 use crate::s6::service::Service;
 use crate::s6::status::Status;
 use crate::s6::tai64n::Tai64n;
-use crate::sys::clock::Deadline;
+use crate::sys::clock::{self, Deadline};
 use crate::sys::dir::Dir;
 use std::time::Duration;
 
@@ -46,6 +46,9 @@ impl Target {
     }
 }
 
+/// What is done before a gateway is told; whether it may die as soon as it is up.
+type Prepare<'a> = &'a mut dyn FnMut(&Profile, &Service) -> bool;
+
 /// Records what is wanted, has it done, and sees to it that it stays recorded.
 pub(crate) fn bring(
     s6: &S6<'_>,
@@ -54,7 +57,7 @@ pub(crate) fn bring(
     timeout: Timeout,
 ) -> Outcomes {
     let Some(intent) = target.intent() else {
-        return command(s6, target, profiles, timeout, &mut |_, _| ());
+        return command(s6, target, profiles, timeout, &mut |_, _| false);
     };
     let homes = s6.context.homes();
     // Until it is closed it is locked: another hermes-gw may be at it.
@@ -69,7 +72,8 @@ pub(crate) fn bring(
         // What another container has is that one's affair.
         if intent == Intent::Stopped && slots::is_standing_by(service.dir()).unwrap_or(false) {
             let why = [profile.name(), ": ", STANDING_BY, ": nothing is recorded"].concat();
-            return s6.context.output.warn_of(&why);
+            s6.context.output.warn_of(&why);
+            return false;
         }
         let home = home(profile, before);
         let unrecorded = unrecorded(s6, record(&home, intent));
@@ -78,6 +82,7 @@ pub(crate) fn bring(
         // to record may take a while.
         // After the deaths: the run that it says is up is the one after the last of them.
         let looked = service.last_death().and_then(|died| Ok((died, service.status()?)));
+        let is_unproven = intent == Intent::Running && is_unproven(target, looked.as_ref().ok());
         match looked.and_then(|(died, status)| {
             if intent == Intent::Stopped && status.is_up() {
                 announce_stop(s6, &home, &status);
@@ -88,6 +93,7 @@ pub(crate) fn bring(
             Err(error) if error.kind != Kind::Missing => s6.context.output.warn(error),
             _ => {}
         }
+        is_unproven
     });
     let after = Deadline::after(LOCKED);
     for (profile, mut error) in wishes {
@@ -105,15 +111,16 @@ pub(crate) fn bring(
     outcomes
 }
 
-/// Puts the gateways on their way, `prepare`d one by one, and waits for all.
+/// Puts the gateways on their way, `prepare`d one by one, which tells whether one may die as soon
+/// as it is up, and waits for all.
 pub(crate) fn command(
     s6: &S6<'_>,
     target: Target,
     profiles: &[Profile],
     timeout: Timeout,
-    prepare: &mut dyn FnMut(&Profile, &Service),
+    prepare: Prepare<'_>,
 ) -> Outcomes {
-    let (mut begun, mut jobs) = (Outcomes::new(), Vec::with_capacity(profiles.len()));
+    let (mut begun, mut jobs) = (Vec::new(), Vec::with_capacity(profiles.len()));
     for profile in profiles {
         begun.push(begin(s6, target, profile, &mut jobs, prepare));
     }
@@ -127,22 +134,32 @@ pub(crate) fn command(
             event_loop::tell_all(&mut jobs, Deadline::after(TELL_ALL));
             Ok(())
         }
-        Timeout::After(time) => event_loop::drive(&mut jobs, Deadline::after(time)),
-        Timeout::Never => event_loop::drive(&mut jobs, Deadline::NEVER),
+        _ => {
+            let deadline = match timeout {
+                Timeout::After(time) => Deadline::after(time),
+                _ => Deadline::NEVER,
+            };
+            event_loop::drive(&mut jobs, deadline)
+                .and_then(|()| event_loop::see_them_stay(&mut jobs, deadline))
+        }
     };
     let mut jobs = jobs.iter();
     let mut outcomes = Outcomes::with_capacity(profiles.len());
-    for begun in begun {
+    for (begun, profile) in begun.into_iter().zip(profiles) {
         let outcome = begun.and_then(|()| {
             waited.clone()?;
-            match jobs.next() {
-                Some(job) if timeout != Timeout::NoWait || !job.is_under_way() => {
-                    job.result(target.what())
-                }
-                _ => Ok(()),
+            let Some(job) = jobs.next() else { return Ok(false) };
+            if timeout != Timeout::NoWait || !job.is_under_way() {
+                job.result(target.what())?;
             }
+            Ok(job.was_there())
         });
-        outcomes.push(outcome.map_err(|error| s6.context.explain(error)));
+        outcomes.push(outcome.map_err(|error| match (error.kind, target) {
+            (Kind::TimedOut, Target::Stop | Target::Restart) => {
+                error.hint(&["hermes-gw signal KILL ", profile.name(), " ends it"].concat())
+            }
+            _ => s6.context.explain(error),
+        }));
     }
     outcomes
 }
@@ -153,7 +170,7 @@ fn begin<'a>(
     target: Target,
     profile: &Profile,
     jobs: &mut Vec<Job<'a>>,
-    prepare: &mut dyn FnMut(&Profile, &Service),
+    prepare: Prepare<'_>,
 ) -> Result<()> {
     // Nothing is written down where nothing can be done.
     let job = Job::open(s6.slots.dir(), &profile.slot(), target);
@@ -165,11 +182,20 @@ fn begin<'a>(
         if target.intent().is_some() {
             s6.make_ours(profile, service, false);
         }
-        prepare(profile, service);
+        job.is_unproven = prepare(profile, service);
     }
     job.set_out(jobs.len());
     jobs.push(job);
     Ok(())
+}
+
+/// Whether a gateway that is to come up may die at once, by its last death and its status, if they
+/// can be read. One that last ended as it was to, or that is up for a while, is not waited for.
+fn is_unproven(target: Target, looked: Option<&(Option<Tai64n>, Status)>) -> bool {
+    let Some((died, status)) = looked else { return true };
+    let is_young = clock::time().saturating_sub(status.stamp.since_unix()) < FIRST;
+    let may_die = !status.is_up() || target == Target::Start && is_young;
+    may_die && (died.is_none() || matches!(status.last_exit(), Exit::Code(1..)))
 }
 
 /// The service of `profile`.

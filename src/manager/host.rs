@@ -41,7 +41,7 @@ mod tests {
             let time = Duration::ZERO;
             let registration = [
                 host.register(&Profile::Default, &Registration::default()).map(drop),
-                host.unregister(&profile, time).remove(0),
+                host.unregister(&profile, time).remove(0).map(drop),
             ];
             for refused in registration {
                 let error = refused.unwrap_err();
@@ -54,7 +54,7 @@ mod tests {
                 host.bring(Target::Start, &profile, Timeout::NoWait),
                 host.bring(Target::Stop, &profile, Timeout::Never),
                 host.bring(Target::Restart, &profile, Timeout::After(time)),
-                vec![host.is_running(&profile[0]).map(drop)],
+                vec![host.is_running(&profile[0])],
                 vec![Err(refusal(kind, "watch gateways"))],
             ];
             for mut refused in lifecycle {

@@ -14,7 +14,6 @@ use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::Profile;
 use crate::options::{Opt, Verbosity};
 use crate::sys::if_there;
-use std::mem;
 use std::slice;
 use std::time::Duration;
 
@@ -47,9 +46,15 @@ impl S6<'_> {
             let why = "it is registered already";
             return Err(self.failed(WHAT, profile, Kind::Registered, why));
         }
-        // Nor does this make a slot that a boot would not; a profile that is yet to come gets one.
-        self.is_on_disk(profile)?;
+        // Nor does this make a slot that a boot would not; a profile that is yet to come gets one
+        // only if that is meant.
+        let is_there = self.is_on_disk(profile)?;
         if new {
+            if !is_there && !how.forced {
+                let why = "it has no SOUL.md on disk: --force registers it all the same";
+                let error = self.failed(WHAT, profile, Kind::NotRegistered, why);
+                return Err(error.hint(&self.way_out(profile)));
+            }
             let capacity = self.slots.capacity(&names, settings.services_max);
             if slots::count(&names) >= capacity {
                 let why = format!("s6-svscan can hold no more than {capacity} gateways");
@@ -176,11 +181,11 @@ impl S6<'_> {
             if may.is_ok() {
                 allowed.push(profile.clone());
             }
-            outcomes.push(may.map_err(|error| self.context.explain(error)));
+            outcomes.push(may.map(|()| false).map_err(|error| self.context.explain(error)));
         }
         let mut started = bring::bring(self, target, &allowed, timeout).into_iter();
         for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_ok()) {
-            *outcome = started.next().unwrap_or(Ok(()));
+            *outcome = started.next().unwrap_or(Ok(false));
         }
         outcomes
     }
@@ -190,7 +195,7 @@ impl S6<'_> {
         if new && !how.down {
             // s6 starts it by itself; whether it stays up is another matter.
             let one = slice::from_ref(profile);
-            for up in bring::command(self, Target::Start, one, START_UP, &mut |_, _| ()) {
+            for up in bring::command(self, Target::Start, one, START_UP, &mut |_, _| false) {
                 match up {
                     Err(error) if error.kind != Kind::Unusable => return Err(error),
                     _ => {}
@@ -201,11 +206,16 @@ impl S6<'_> {
     }
 
     pub(super) fn unregister(&self, profiles: &[Profile], timeout: Duration) -> Outcomes {
-        let mut outcomes = retire::stop(&self.slots, profiles, timeout);
-        let lock = self.lock().map(|_lock| retire::remove(&self.slots, profiles, &mut outcomes));
-        for outcome in &mut outcomes {
-            let told = mem::replace(outcome, Ok(()));
-            *outcome = lock.clone().and(told).map_err(|error| self.context.explain(error));
+        let mut outcomes = Outcomes::new();
+        for profile in profiles {
+            outcomes.push(self.slots.has(profile).map(|there| !there));
+        }
+        let mut removed = retire::stop(&self.slots, profiles, timeout);
+        let lock = self.lock().map(|_lock| retire::remove(&self.slots, profiles, &mut removed));
+        for (outcome, removed) in outcomes.iter_mut().zip(removed) {
+            if let Err(error) = lock.clone().and(removed) {
+                *outcome = Err(self.context.explain(error));
+            }
         }
         outcomes
     }
