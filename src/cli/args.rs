@@ -193,9 +193,9 @@ fn wrong(what: &'static str, word: &[u8], why: &str) -> Box<Error> {
 }
 
 fn unknown(name: &str, is_taken: &dyn Fn(&Opt) -> bool) -> Box<Error> {
-    let mut known = Vec::new();
+    let mut known = String::new();
     for option in OPTIONS.iter().filter(|option| is_taken(option)) {
-        known.extend(option.names());
+        known = known + option.usage() + " ";
     }
     let meant = did_you_mean(name.as_bytes(), &known, "see hermes-gw help");
     wrong("parse option", name.as_bytes(), "unknown here").hint(&meant)

@@ -112,7 +112,7 @@ fn open<'a>(
         match homes.has(profile) {
             Ok(true) => failed(Kind::Unusable, "it has no log yet"),
             Ok(false) => {
-                let meant = meant(context, profile.name(), "hermes-gw list names those there are");
+                let meant = meant(context, profile.name(), "see hermes-gw list");
                 failed(Kind::NotRegistered, "no such gateway").hint(&meant)
             }
             Err(error) => error,

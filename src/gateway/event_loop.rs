@@ -5,7 +5,6 @@ use super::signal;
 use super::slots;
 use super::transition::{Step, Target, Transition};
 use crate::error::{Error, Kind, Result};
-use crate::model::backoff::{CONFIGURATION, Exit};
 use crate::s6::control::{self, Control};
 use crate::s6::events::Subscription;
 use crate::s6::service::Service;
@@ -291,7 +290,9 @@ impl<'a> Job<'a> {
                 Step::Wait => return self.doubt(&status),
                 Step::Recheck => return ends.acknowledgement = Acknowledgement::Read,
                 Step::Done => Some(Outcome::Done),
-                Step::Died => Some(Outcome::Died(died_at_once(&ends.service, &status))),
+                Step::Died => {
+                    Some(Outcome::Died(crash_record::died_at_once(&ends.service, &status)))
+                }
                 Step::Overruled => Some(Outcome::Overruled),
                 Step::Tell(letters) => {
                     ends.acknowledgement = Acknowledgement::Unread;
@@ -319,18 +320,6 @@ impl<'a> Job<'a> {
             self.outcome = Some(Outcome::Abandoned);
         }
     }
-}
-
-/// What is said of a gateway that came up and died.
-fn died_at_once(service: &Service, status: &Status) -> String {
-    // Hermes' own finish writes nothing down; what cannot be read is told by status.
-    if let Ok(Some(record)) = crash_record::read(service) {
-        return format!("it started and died at once: {record}");
-    }
-    let exit = status.last_exit();
-    let parked = exit == Exit::Code(CONFIGURATION) || !status.want_up;
-    let next = if parked { "it stays down" } else { "s6 tries again" };
-    format!("it started and died at once: {exit}; {next}")
 }
 
 /// Waits until those of `jobs` that are up and may die have been up for a while, or have died, and

@@ -213,17 +213,19 @@ impl<'a> S6<'a> {
 /// The profile that was meant by `name`, which there is none of, if there is one that is called
 /// nearly so; else `otherwise`. What cannot be listed is nobody's way out.
 pub(crate) fn meant(context: &Context, name: &str, otherwise: &str) -> String {
-    let mut profiles = context.slots().and_then(|slots| slots.profiles()).unwrap_or_default();
+    let mut known = String::new();
+    let profiles = context.slots().and_then(|slots| slots.profiles()).unwrap_or_default();
+    let mut add = |profile: &Profile| {
+        known += profile.name();
+        known.push(' ');
+    };
+    profiles.iter().for_each(&mut add);
     if let Ok(homes) = context.homes() {
         let _ = homes.each_named(&mut |_, entry| {
             if let Entry::Home(profile, _) = entry {
-                profiles.push(profile);
+                add(&profile);
             }
         });
-    }
-    let mut known = Vec::new();
-    for profile in &profiles {
-        known.push(profile.name());
     }
     did_you_mean(name.as_bytes(), &known, otherwise)
 }

@@ -101,7 +101,7 @@ fn without_kill_one_that_ignores_sigterm_is_killed_where_it_would_be() {
     container.wait_up("coder");
     let late = gw(&container, &["stop", "--timeout", "0.2", "coder"]);
     assert_eq!(late.code, 99, "{late:?}");
-    assert!(late.stderr.contains("hermes-gw signal KILL ends it"), "{late:?}");
+    assert!(late.stderr.contains("hermes-gw signal KILL coder ends it"), "{late:?}");
     assert_said(gw(&container, &["signal", "KILL", "coder"]));
     gw(&container, &["wait", "--down", "coder"]).ok();
     for verb in ["shutdown", "unregister"] {
@@ -250,7 +250,7 @@ fn without_dac_override_the_boot_says_failed_and_leaves_the_rest_alone() {
     assert_eq!(container.as_root(&given).ok(), "");
     for (args, code) in [
         (&["reconcile", "--dry-run"][..], 1),
-        (&["register", "idle"], 1),
+        (&["register", "idle", "--force"], 1),
         (&["start", "coder"], 1),
         (&["list"], 0),
     ] {

@@ -847,7 +847,7 @@ fn an_error_in_one_log_is_printed_and_the_others_are_shown() {
     let name = "find profile: A: invalid name: only a-z, 0-9, _ and - are allowed";
     let table = [
         ("A", 100, name.to_string()),
-        ("none", 3, "show log of gateway: none: no such gateway".into()),
+        ("none", 3, "show log of gateway: none: no such gateway: did you mean 'one'?".into()),
         ("new", 1, "show log of gateway: new: it has no log yet".into()),
         ("started", 1, "show log of gateway: started: it has no log yet".into()),
         ("default", 1, "show log of gateway: default: it has no log yet".into()),
@@ -885,7 +885,10 @@ fn an_error_in_one_log_is_printed_and_the_others_are_shown() {
     assert_eq!(text(&volume, &["logs", "one", "one"]), "a\n");
     let output = gw(&volume, &["--json", "logs", "none"]).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(error, "{\"error\":\"show log of gateway: none: no such gateway\"}\n");
+    assert_eq!(
+        error,
+        "{\"error\":\"show log of gateway: none: no such gateway: did you mean 'one'?\"}\n"
+    );
     let nowhere = Command::new(binary())
         .args(["--home", "/nonexistent", "logs", "one"])
         .env("HERMES_GW_USER", "root")
@@ -951,4 +954,65 @@ fn as_root_it_becomes_hermes_before_it_touches_the_home() {
     container.as_root(&["sh", "-c", "echo more >>/opt/data/logs/gateways/one/current"]).ok();
     follower.wait_for("more\n");
     assert!(follower.child.try_wait().unwrap().is_none());
+}
+
+#[test]
+fn since_shows_what_is_late_enough_in_all_files_and_with_what_belongs_to_it() {
+    let volume = Volume::new();
+    volume.profile("one");
+    let one = dir(&volume, "one");
+    let stamp = |ago: i64| {
+        let at = now() - ago;
+        format!("{}.000000000  ", calendar::date_and_time(at, " "))
+    };
+    let line = |ago, what: &str| format!("{}{what}\n", stamp(ago));
+    // A rotated file, by its name of no matter when, and the current one.
+    let rotated = line(7200, "old") + "  goes on\n" + &line(1700, "late") + "  goes on, too\n";
+    fs::write(one.join("@400000006b01bc6b1949b7b6.s"), rotated).unwrap();
+    let long = "x".repeat(40_000);
+    let current = line(1200, "later") + &line(7200, &long) + &line(60, "last");
+    fs::write(one.join("current"), current).unwrap();
+    let words = |args: &[&str]| {
+        let shown = text(&volume, &[&["logs", "one"], args].concat());
+        let word = |line: &str| line.get(31..).unwrap_or(line).to_string();
+        shown.lines().map(word).collect::<Vec<_>>().join("|")
+    };
+    let all = "late|  goes on, too|later|last";
+    for (args, expected) in [
+        (&["--since", "30m"][..], all),
+        (&["--since", "1800"], all),
+        (&["--since=25m"], "later|last"),
+        (&["--since", "3m"], "last"),
+        (&["--since", "10s"], ""),
+        (&["--since", "0"], ""),
+        (&["--since", "1h", "-n", "1"], "last"),
+        (&["--since", "1h", "-n", "3"], "later|last"),
+        (&["--since", "10s", "-n", "50"], ""),
+    ] {
+        assert_eq!(words(args), expected, "{args:?}");
+    }
+    assert!(words(&["--since", "1d"]).starts_with("old|  goes on|late"));
+
+    // What comes is shown, as it comes.
+    let mut follow = gw(&volume, &["logs", "one", "-f", "--since", "5m"]);
+    let mut follow = follow.stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = follow.stdout.take().unwrap();
+    let mut read = |expected: &str| {
+        let mut bytes = vec![0; expected.len()];
+        out.read_exact(&mut bytes).unwrap();
+        assert_eq!(String::from_utf8(bytes).unwrap(), expected);
+    };
+    read(&line(60, "last"));
+    let mut current = fs::File::options().append(true).open(one.join("current")).unwrap();
+    let new = line(0, "new");
+    write!(current, "{}{new}", line(3600, "an old one, by a clock that was set back")).unwrap();
+    read(&new);
+    follow.kill().unwrap();
+    follow.wait().unwrap();
+}
+
+/// Seconds since 1970 UTC.
+fn now() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    now.as_secs().try_into().unwrap()
 }

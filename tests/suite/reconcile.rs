@@ -560,15 +560,11 @@ fn errors_are_one_line_and_the_exit_code_tells_the_kind() {
             111,
             "hermes-gw: open directory: /nowhere: No such file or directory (ENOENT): set HERMES_HOME or --home",
         ),
-        (
-            scene.command(&["frob"]),
-            100,
-            "hermes-gw: find command: frob: unknown: see hermes-gw help",
-        ),
+        (scene.command(&["frob"]), 100, "hermes-gw: unknown command 'frob': see hermes-gw help"),
         (
             scene.command(&["--json", "frob"]),
             100,
-            r#"{"error":"find command: frob: unknown: see hermes-gw help"}"#,
+            r#"{"error":"unknown command 'frob': see hermes-gw help"}"#,
         ),
         (scene.command(&[]), 100, "hermes-gw: parse arguments: no command: see hermes-gw help"),
     ];
