@@ -57,7 +57,7 @@ impl Output {
 
     /// Prints an array of what is JSON already, a line.
     pub(crate) fn say_array(&self, items: &mut dyn Iterator<Item = String>) -> Result<()> {
-        self.say_all(items, ["[", ",", "]\n"])
+        self.say_all(items, ARRAY)
     }
 
     /// Says with `-v` what was done for the profile called `name`.
@@ -124,6 +124,8 @@ impl Output {
     }
 }
 
+/// What stands before, between and after what is in an array.
+pub(crate) const ARRAY: [&str; 3] = ["[", ",", "]\n"];
 /// So much of a long text is printed at once, in bytes.
 pub(crate) const PIECE: usize = 16 << 10;
 

@@ -82,7 +82,7 @@ fn parse_rest(
         match Opt::find(&name).filter(is_taken) {
             Some(Opt::Help) => return Ok(Asked::Help(verb)),
             Some(Opt::Version) => return Ok(Asked::Version),
-            Some(option) => take(option, parser, options)?,
+            Some(option) => take(option, &name, parser, options)?,
             None => return Err(unknown(&name, &is_taken)),
         }
     }
@@ -115,7 +115,7 @@ fn alias(program: &[u8], options: &mut Options) -> Option<Verb> {
 
 /// Takes `option`, and its value, if it has one.
 #[inline(never)]
-fn take(option: Opt, parser: &mut lexopt::Parser, options: &mut Options) -> Result<()> {
+fn take(option: Opt, name: &str, parser: &mut lexopt::Parser, options: &mut Options) -> Result<()> {
     match option {
         Opt::Home
         | Opt::Scandir
@@ -125,7 +125,7 @@ fn take(option: Opt, parser: &mut lexopt::Parser, options: &mut Options) -> Resu
         | Opt::Since
         | Opt::Timeout => {
             let value = parser.value().map_err(usage)?.into_vec();
-            return take_value(option, value, options);
+            return take_value(option, name, value, options);
         }
         Opt::Quiet => options.verbosity = Verbosity::Quiet,
         Opt::Verbose => options.verbosity = Verbosity::Verbose,
@@ -134,29 +134,31 @@ fn take(option: Opt, parser: &mut lexopt::Parser, options: &mut Options) -> Resu
     Ok(())
 }
 
-fn take_value(option: Opt, value: Vec<u8>, options: &mut Options) -> Result<()> {
-    let flaw = |why: &str| {
-        let why = ["'", &Shown(&value).to_string(), "' ", why].concat();
-        wrong(option.names().last().unwrap_or_default(), b"", &why)
-    };
-    match option {
-        Opt::Home => options.home = Some(value),
-        Opt::Scandir => options.scandir = Some(value),
+fn take_value(option: Opt, name: &str, value: Vec<u8>, options: &mut Options) -> Result<()> {
+    let (is_one, why) = match option {
+        Opt::Home => {
+            options.home = Some(value);
+            return Ok(());
+        }
+        Opt::Scandir => {
+            options.scandir = Some(value);
+            return Ok(());
+        }
         Opt::Lines => {
-            let lines = values::number(&value);
-            options.lines = Some(lines.ok_or_else(|| flaw("is not a number"))?);
+            options.lines = values::number(&value);
+            (options.lines.is_some(), "is not a number")
         }
         Opt::Policy => {
-            let policy = PolicySetting::parse(&value);
-            options.policy = Some(policy.ok_or_else(|| flaw(PolicySetting::WORDS))?);
+            options.policy = PolicySetting::parse(&value);
+            (options.policy.is_some(), PolicySetting::WORDS)
         }
         Opt::Since => {
-            let age = values::age(&value);
-            options.since = Some(age.ok_or_else(|| flaw("is not an age such as 10m"))?);
+            options.since = values::age(&value);
+            (options.since.is_some(), "is not an age such as 10m")
         }
         Opt::Timeout => {
-            let time = values::seconds(&value);
-            options.timeout = Some(time.ok_or_else(|| flaw("is not a number of seconds"))?);
+            options.timeout = values::seconds(&value);
+            (options.timeout.is_some(), "is not a number of seconds")
         }
         _ => {
             let (name, value) = variable(value)?;
@@ -166,9 +168,14 @@ fn take_value(option: Opt, value: Vec<u8>, options: &mut Options) -> Result<()> 
                 Some((known, old)) if *known == name => *old = value,
                 _ => all.insert(at, (name, value)),
             }
+            return Ok(());
         }
+    };
+    if is_one {
+        return Ok(());
     }
-    Ok(())
+    let why = ["'", &Shown(&value).to_string(), "' ", why].concat();
+    Err(wrong("", name.as_bytes(), &why))
 }
 
 /// The name and the value of `NAME=VALUE`.
@@ -405,9 +412,9 @@ mod tests {
             ("x start", "start: needs more arguments: usage: hermes-gw start PROFILE...|--all"),
             ("x stop a --all", "stop: takes names or --all, and not both: usage: hermes-gw stop"),
             ("x status a --all", "status: takes names or --all, and not both"),
-            ("x logs -n a", "--lines: 'a' is not a number"),
-            ("x logs -n -5 a", "--lines: '-5' is not a number"),
-            ("x logs -n 1.5 a", "--lines: '1.5' is not a number"),
+            ("x logs -n a", "-n: 'a' is not a number"),
+            ("x logs -n -5 a", "-n: '-5' is not a number"),
+            ("x logs -n 1.5 a", "-n: '1.5' is not a number"),
             ("x logs a -n", "parse option: -n: needs a value"),
             ("x logs --since soon a", "--since: 'soon' is not an age such as 10m"),
             ("x logs -x a", "parse option: -x: unknown here"),

@@ -7,8 +7,7 @@ use super::verbs::{PACKED, TOPICS_AT, Texts, list, paragraphs};
 pub(super) const TOPICS: &str = "\
 Exit codes: 0 done, 1 failed or no, 3 no such gateway, 4 registered already, 99 timed out, 100 \
 wrong usage or an invalid name, 102 not supervised or no s6 here, 111 a system call failed. Of \
-several gateways all are tried; the first failure counts.
-\x0c\
+several gateways all are tried; the first failure counts.\x0c\
 HERMES_HOME (/opt/data) the Hermes home
 S6_PROFILE_GATEWAY_SCANDIR (/run/service, in the user tree /run/hermes-gw/service) the scandir
 HERMES_GW_TREE (root) user: the gateways have an s6-svscan of their own, which is not root's
@@ -23,17 +22,15 @@ HERMES_GW_BACKOFF_RESET (600) a longer run ends a row of deaths
 HERMES_GW_EARLY_EXIT (10) who is up for so long has lasted
 HERMES_GW_PARK_DEATHS (10) so many deaths park; 0 for never
 HERMES_GW_PARK_WINDOW (600) so long back they count
-HERMES_GW_SHUTDOWN_TIMEOUT (6) what gateways get at a container stop
-\x0c\
+HERMES_GW_SHUTDOWN_TIMEOUT (6) what gateways get at a container stop\x0c\
 Times are seconds. What the environment does not set is looked up in \
 /run/s6/container_environment. A value that cannot be understood is named, and the default \
-counts; but with HERMES_GW_TREE all fails, and with HERMES_GW_SKIP_RECONCILE nothing is done.
-\x0c";
+counts; but with HERMES_GW_TREE all fails, and with HERMES_GW_SKIP_RECONCILE nothing is done.\x0c";
 
 /// The settings.
 pub(super) fn settings() -> String {
     let (texts, mut text, mut rows) = (Texts(PACKED.unpack()), String::new(), Vec::new());
-    for row in texts.at(TOPICS_AT + 1).trim_end().split('\n') {
+    for row in texts.at(TOPICS_AT + 1).split('\n') {
         rows.push(row.split_once(' ').unwrap_or_default());
     }
     list(&mut text, &rows);

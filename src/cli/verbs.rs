@@ -55,16 +55,14 @@ With --json an array of objects, as the manual has them. With -q only the exit c
 
 Exit codes, the first that is not 0: 0 as it is meant to be, 1 parked, backing off, standing \
 by, or down and meant to run, 3 no such gateway, 102 not supervised, 111 it may not be looked \
-at.
-";
+at.";
     Watch, cmd::watch::run, (0, MANY), "watch [PROFILE...]",
     "print each change of gateways as it comes",
 "Prints how gateways stand, all if none is named, and then a line for each change, until it is \
 interrupted or nobody reads it. Slots that come and go are told, and each death, however soon \
 it was over. With --json objects as status has them, one a line.
 
-Exit codes: 0 nobody reads it any more, 1 the kernel has no watch left, 102 no s6 here.
-";
+Exit codes: 0 nobody reads it any more, 1 the kernel has no watch left, 102 no s6 here.";
     Doctor, cmd::doctor::run, (0, 0), "doctor",
     "say what is wrong, why, and what to do about it",
 "Checks the container and prints a line for each finding: ok, warn or FAIL, what was checked and \
@@ -75,12 +73,10 @@ at once. Else it changes nothing.
 With --json an array of objects: check, level (ok, warn, fail), text, remedy. With -q what is \
 ok is left out.
 
-Exit codes: 0 nothing fails, 1 something does.
-";
+Exit codes: 0 nothing fails, 1 something does.";
     List, cmd::registration::list, (0, 0), "list",
     "print the profiles that have a slot",
-"Prints the profiles that have a slot, one a line; with --json an array.
-";
+"Prints the profiles that have a slot, one a line; with --json an array.";
     Start, cmd::lifecycle::start, (1, MANY), "start PROFILE...|--all [--no-wait] [--force] [--timeout SECONDS]",
     "bring gateways up, now and after each restart of the container",
 "Brings gateways up, all at once, waits until they are, 10 seconds at most, and records that \
@@ -92,15 +88,13 @@ Only with --force it starts what another container runs, what default serves (un
 root), or default where the main program is its gateway.
 
 Exit codes: 0 up, 1 it died or parked at once, is not started, or up but that cannot be \
-recorded, 3 no such gateway, 99 not up in time.
-";
+recorded, 3 no such gateway, 99 not up in time.";
     Stop, cmd::lifecycle::stop, (1, MANY), "stop PROFILE...|--all [--no-wait] [--timeout SECONDS]",
     "bring gateways down, now and after each restart of the container",
 "Brings gateways down, all at once, waits until they are, 60 seconds at most, and records that \
 they are to stay down. Each is told that an operator stops it.
 
-Exit codes: 0 down, 1 down but that cannot be recorded, 3 no such gateway, 99 not down in time.
-";
+Exit codes: 0 down, 1 down but that cannot be recorded, 3 no such gateway, 99 not down in time.";
     Restart, cmd::lifecycle::restart, (1, MANY), "restart PROFILE...|--all [--no-wait] [--force] [--timeout SECONDS]",
     "have gateways run in a new process; start those that are down",
 "Brings gateways down and up again, all at once, and waits for the new processes, 60 seconds at \
@@ -108,29 +102,25 @@ most. What is down is started. Records that they are to run. With --no-wait s6 s
 anew, a second later. --force is as with start.
 
 Exit codes: 0 up, 1 it died at once, is not started, or up but that cannot be recorded, 3 no \
-such gateway, 99 not up in time.
-";
+such gateway, 99 not up in time.";
     Signal, cmd::lifecycle::signal, (2, MANY), "signal SIGNAL PROFILE...|--all",
     "send a signal to gateways",
 "Sends a signal to gateways. s6 starts one again that dies of it.
 
 Signals: ALRM ABRT QUIT HUP KILL TERM INT USR1 USR2 STOP CONT WINCH
 
-Exit codes: 0 sent, 1 it is not up or could not be sent it, 3 no such gateway.
-";
+Exit codes: 0 sent, 1 it is not up or could not be sent it, 3 no such gateway.";
     IsRunning, cmd::lifecycle::is_running, (1, 1), "is-running PROFILE",
     "whether a gateway is up, as the exit code",
 "Prints nothing.
 
-Exit codes: 0 it is up, 1 it is not.
-";
+Exit codes: 0 it is up, 1 it is not.";
     Wait, cmd::lifecycle::wait, (1, MANY), "wait --up|--ready|--down [--timeout SECONDS] PROFILE...|--all",
     "wait until gateways are up, ready or down",
 "Waits until gateways are up, ready or down; for ever, or as long as the timeout says. Ready is \
 what a gateway says by its notification-fd.
 
-Exit codes: 0 they are, 3 no such gateway, 99 not in time, 102 not supervised.
-";
+Exit codes: 0 they are, 3 no such gateway, 99 not in time, 102 not supervised.";
     Logs, cmd::logs::run, (1, MANY), "logs PROFILE...|--all [-n N|--lines N] [--since AGE] [-f|--follow] [--local|--utc]",
     "print what gateways have said, and follow it",
 "Prints the last lines of gateways' logs, rotated files included. Lines of several gateways come \
@@ -143,8 +133,7 @@ object a line: profile, at (in UTC, or null without a stamp) and line.
 With --since all lines since then are printed, or those of the last N. A line without a stamp \
 belongs to the one before.
 
-Exit codes: 0 done, 1 there is no log yet, 3 no such gateway.
-";
+Exit codes: 0 done, 1 there is no log yet, 3 no such gateway.";
     Register, cmd::registration::register, (1, 1), "register PROFILE [--env NAME=VALUE]... [--down] [--if-missing] [--force]",
     "make the slot of a profile",
 "Makes the slot of a profile, has s6 take it up and waits until that is so. If it is not taken \
@@ -152,13 +141,11 @@ up, nothing stays behind. Under policy root, others than default stay down. With
 profile may be yet to come.
 
 Exit codes: 0 done, 1 there is no room, or reconcile would skip it, 3 it is not on disk, 4 \
-registered already, 102 not taken up.
-";
+registered already, 102 not taken up.";
     Unregister, cmd::registration::unregister, (1, MANY), "unregister PROFILE... [--timeout SECONDS]",
     "stop gateways and remove their slots",
 "Stops gateways, all at once, and removes their slots. One that is not down in time (60 seconds) \
-is killed. Profiles without a slot are done already.
-";
+is killed. Profiles without a slot are done already.";
     Reconcile, cmd::reconcile::run, (0, 0), "reconcile [--boot] [--dry-run] [--prune] [--policy auto|profiles|root]",
     "make a slot for every profile; start those meant to run",
 "Makes a slot in the scandir for default and for every directory of profiles/, or link to one, \
@@ -173,40 +160,34 @@ Policy profiles: each profile's own intent decides. Policy root: default serves 
 stay down, and default starts if any intent is running. Policy auto (default) is root where \
 Hermes is set to serve all profiles from one gateway, else profiles.
 
-Exit codes: 0 everything planned was applied, 1 something was not, 102 no s6-svscan runs.
-";
+Exit codes: 0 everything planned was applied, 1 something was not, 102 no s6-svscan runs.";
     Shutdown, cmd::shutdown::run, (0, 0), "shutdown [--supervisors] [--timeout SECONDS]",
     "bring every gateway down for a container stop; intents stay",
 "Brings every gateway down, all at once, and waits until all are down. One that is not down in \
 time is killed; it gets 6 seconds, or what HERMES_GW_SHUTDOWN_TIMEOUT has. What is to run after \
 a restart stays as it was. Called as NN-stop-gateways it is shutdown.
 
-Exit codes: 0 all are down, 99 one is not, 102 no s6 here.
-";
+Exit codes: 0 all are down, 99 one is not, 102 no s6 here.";
     Hook, cmd::registration::hook, (2, 2), "hook profile-create|profile-delete PROFILE",
     "what hermes profile create and delete call",
 "Registers the profile, down, or unregisters it. Outside s6 it does nothing. What goes wrong is \
 a warning.
 
-Exit codes: 0.
-";
+Exit codes: 0.";
     Install, (|context| install(context, Verb::Install)), (0, 0), "install",
     "say how services come and go under s6",
 "Says how services come and go under s6; with --json in an object, as text. There is nothing to \
-install.
-";
+install.";
     Uninstall, (|context| install(context, Verb::Uninstall)), (0, 0), "uninstall",
     "say how services come and go under s6",
 "Says how services come and go under s6; with --json in an object, as text. There is nothing to \
-uninstall.
-";
+uninstall.";
     Standby, cmd::standby::run, (0, 0), "standby",
     "take over what another container ran (a longrun of the image)",
 "Waits until another container on the same volume lets go of a profile that stands by here, and \
 takes it over. It ends when nothing has stood by for ten seconds.
 
-Exit codes: 0 nothing stands by, 102 no s6-svscan runs.
-";
+Exit codes: 0 nothing stands by, 102 no s6-svscan runs.";
     Finish, cmd::finish::run, (3, 4), "finish EXIT_CODE SIGNAL NAME [PGID]",
     "what a slot's finish script runs",
 "What a slot's finish script runs when its gateway has died, with what s6-supervise passes. It \
@@ -219,21 +200,18 @@ decides is in the slot's file crash-record, and in the gateway's log.
 
 All these bounds are settings: see help settings.
 
-Exit codes: 0 s6 may start it again, 102 no s6-supervise has started this, 125 it stays down.
-";
+Exit codes: 0 s6 may start it again, 102 no s6-supervise has started this, 125 it stays down.";
     Detect, cmd::detect, (0, 0), "detect",
     "print who supervises services here: s6, systemd or none",
 "Prints who supervises services here: s6, systemd or none; with --json an object with that as \
 supervisor. It is s6 if PID 1 is s6-svscan and /run/s6/basedir is a directory. Where /proc \
 hides PID 1 (hidepid), an s6-svscan on /run/service tells.
 
-Exit codes: 0.
-";
+Exit codes: 0.";
     Help, help, (0, 1), "help [COMMAND|settings|exit-codes]",
     "this text, or that of one command: help COMMAND",
 "Prints the usage of all commands, or of one; what can be set in the environment; or what exit \
-codes mean.
-";
+codes mean.";
 }
 
 impl Verb {
@@ -279,7 +257,8 @@ impl Verb {
     /// Its help: usage, options, and what it does.
     pub(crate) fn help(self) -> String {
         let mut text = String::new();
-        wrap(&["Usage: hermes-gw ", self.usage(), "\n"].concat(), 4, &mut text);
+        wrap(&["Usage: hermes-gw ", self.usage()].concat(), USAGE, &mut text);
+        text.push('\n');
         let texts = Texts(PACKED.unpack());
         let mut own = Vec::new();
         for &option in &OPTIONS {
@@ -322,8 +301,7 @@ const GUIDANCE: &str = "\
 s6 supervises the gateways of this container; there is nothing to install or uninstall. A \
 gateway's service comes and goes with its profile: hermes profile create, hermes profile \
 delete. hermes-gw start and hermes-gw stop say whether it runs, also after a restart of the \
-container.
-";
+container.\x0c";
 const GUIDANCE_AT: usize = OVERVIEW_AT + 2;
 pub(super) const TOPICS_AT: usize = GUIDANCE_AT + 1;
 
@@ -412,37 +390,33 @@ fn pad(blanks: usize, text: &mut String) {
 
 /// Appends what stands in lines, each a paragraph.
 pub(super) fn paragraphs(lines: &str, text: &mut String) {
-    for line in lines.trim_end().split('\n') {
+    for line in lines.split('\n') {
         wrap(line, 0, text);
     }
 }
 
+/// So far are the lines of a usage from the first.
+const USAGE: usize = 4;
+
 /// Appends a line, broken where it would be wider than 80 columns; what it goes on with stands
-/// behind so many blanks. What is in brackets stays together.
+/// behind so many blanks. A usage is broken between brackets.
 #[inline(never)]
-fn wrap(line: &str, indent: usize, text: &mut String) {
+fn wrap(mut line: &str, indent: usize, text: &mut String) {
     const WIDTH: usize = 80;
-    let mut start = text.rfind('\n').map_or(0, |at| at + 1);
-    let mut is_inside = false;
-    // Behind the last word that fits.
-    let mut gap = 0;
-    for byte in line.bytes() {
-        match byte {
-            b'[' => is_inside = true,
-            b']' => is_inside = false,
-            b' ' if !is_inside => gap = text.len(),
-            _ => {}
+    let mut column = text.len() - text.rfind('\n').map_or(0, |at| at + 1);
+    while column + line.len() > WIDTH {
+        let bytes = line.as_bytes();
+        let mut end = WIDTH - column;
+        while end > 0 && (bytes[end] != b' ' || indent == USAGE && bytes[end + 1] != b'[') {
+            end -= 1;
         }
-        text.push(char::from(byte));
-        if gap > start && text.len() - start > WIDTH {
-            let rest = text.split_off(gap + 1);
-            text.pop();
-            text.push('\n');
-            start = text.len();
-            pad(indent, text);
-            *text += &rest;
-        }
+        *text += &line[..end];
+        text.push('\n');
+        pad(indent, text);
+        line = &line[end + 1..];
+        column = indent;
     }
+    *text += line;
     text.push('\n');
 }
 

@@ -55,12 +55,13 @@ pub(crate) fn unregister(context: &Context) -> Result<u64> {
 #[inline(never)]
 pub(crate) fn list(context: &Context) -> Result<u64> {
     let profiles = manager::open(context, Privilege::Read)?.list()?;
-    let names = profiles.iter().map(Profile::name);
-    let done = match context.output.json {
-        true => context.output.say_array(&mut names.map(output::quoted)),
-        false => context.output.say_all(&mut names.map(|it| [it, "\n"].concat()), [""; 3]),
-    };
-    done.map(|()| 0)
+    let json = context.output.json;
+    let mut lines = profiles.iter().map(|it| match json {
+        true => output::quoted(it.name()),
+        false => [it.name(), "\n"].concat(),
+    });
+    let around = if json { output::ARRAY } else { [""; 3] };
+    context.output.say_all(&mut lines, around).map(|()| 0)
 }
 
 /// Runs `hook`: what it does for a profile must not keep the profile from being made

@@ -148,16 +148,19 @@ pub(crate) fn read(slot: &Service) -> Result<Option<CrashRecord>> {
     Ok(str::from_utf8(&line).ok().and_then(parse))
 }
 
-/// What is said of a gateway that came up and died.
-pub(crate) fn died_at_once(service: &Service, status: &Status) -> String {
+/// What is said of a gateway that came up and died; `None` while its finish still decides.
+pub(crate) fn died_at_once(service: &Service, status: &Status) -> Option<String> {
     // Hermes' own finish writes nothing down; what cannot be read is told by status.
     if let Ok(Some(record)) = read(service) {
-        return format!("it started and died at once: {record}");
+        return Some(format!("it started and died at once: {record}"));
+    }
+    if status.finishing {
+        return None;
     }
     let exit = status.last_exit();
     let parked = exit == Exit::Code(CONFIGURATION) || !status.want_up;
     let next = if parked { "it stays down" } else { "s6 tries again" };
-    format!("it started and died at once: {exit}; {next}")
+    Some(format!("it started and died at once: {exit}; {next}"))
 }
 
 /// Writes down what `finish` has decided.

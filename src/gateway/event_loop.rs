@@ -147,22 +147,22 @@ impl<'a> Job<'a> {
     }
 
     /// The same, tells it where to go, and adds it to `jobs`; not if there is no such service,
-    /// or nobody supervises it.
+    /// or nobody supervises it. Whether there is none.
     pub(crate) fn begin(
         scandir: &'a Dir,
         name: &[u8],
         target: Target,
         jobs: &mut Vec<Job<'a>>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         match Job::open(scandir, name, target) {
-            Err(error) if poll::means_no_reader(error.kind) => {}
+            Err(error) if poll::means_no_reader(error.kind) => Ok(error.kind == Kind::Missing),
             job => {
                 let mut job = job?;
                 job.set_out(jobs.len());
                 jobs.push(job);
+                Ok(false)
             }
         }
-        Ok(())
     }
 
     /// Tells it where to go, after so many `others`. What there is no descriptor for is waited
@@ -290,9 +290,10 @@ impl<'a> Job<'a> {
                 Step::Wait => return self.doubt(&status),
                 Step::Recheck => return ends.acknowledgement = Acknowledgement::Read,
                 Step::Done => Some(Outcome::Done),
-                Step::Died => {
-                    Some(Outcome::Died(crash_record::died_at_once(&ends.service, &status)))
-                }
+                Step::Died => match crash_record::died_at_once(&ends.service, &status) {
+                    None => return ends.acknowledgement = Acknowledgement::Read,
+                    why => why.map(Outcome::Died),
+                },
                 Step::Overruled => Some(Outcome::Overruled),
                 Step::Tell(letters) => {
                     ends.acknowledgement = Acknowledgement::Unread;

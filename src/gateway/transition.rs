@@ -53,7 +53,7 @@ pub(crate) enum Step {
     Recheck,
     /// It is where it should be.
     Done,
-    /// It came up and died, and its finish has ended.
+    /// It came up, and died at once.
     Died,
     /// It was told so, and then another caller told it otherwise.
     Overruled,
@@ -182,8 +182,7 @@ impl Transition {
                     return Step::Overruled;
                 }
                 match died {
-                    // What finish decides is told.
-                    Some(before) if *before != now.stamp => return Step::died(now),
+                    Some(before) if *before != now.stamp => return Step::Died,
                     _ => *died = Some(now.stamp),
                 }
                 match (now.is_down(), *told_up) {
@@ -200,7 +199,7 @@ impl Transition {
             (_, Phase::Stay { started, .. }) if now.is_up() && *started == now.stamp => Step::Wait,
             (_, Phase::Stay { died, .. }) => {
                 *died = true;
-                Step::died(now)
+                Step::Died
             }
         }
     }
@@ -219,10 +218,6 @@ impl Transition {
 impl Step {
     fn when(there: bool) -> Step {
         if there { Step::Done } else { Step::Wait }
-    }
-
-    fn died(now: &Status) -> Step {
-        if now.finishing { Step::Wait } else { Step::Died }
     }
 }
 
@@ -290,11 +285,11 @@ mod tests {
             (Start, &[("u-1", UP), ("u+1", Wait), ("f+2", Wait), ("d+2", U), ("d+2", Wait), ("u+3", Done)]),
             (Start, &[("u-1", UP), ("u+1", Wait), ("u+3", Done)]),
             // It died before it was seen up.
-            (Start, &[("d-1", UP), ("f+2", Wait), ("f-2", Wait), ("d-2", Died)]),
+            (Start, &[("d-1", UP), ("f+2", Died)]),
             (Start, &[("d-1", UP), ("d-2", Died)]),
             (Start, &[("f+1", UP), ("d+1", U), ("d+2", Died)]),
             // The first death of a run that was ending is not that of the new one.
-            (Start, &[("u-1", UP), ("f+2", Wait), ("d+2", U), ("f+3", Wait), ("d+3", Died)]),
+            (Start, &[("u-1", UP), ("f+2", Wait), ("d+2", U), ("f+3", Died)]),
             // Finish has parked it, and it is told once more.
             (Start, &[("f+1", UP), ("d-1", U), ("d+1", Wait), ("u+2", Done)]),
             // Another caller wants it otherwise.
@@ -312,9 +307,9 @@ mod tests {
             (Restart, &[("d-1", UP), ("u+2", Done)]),
             (Restart, &[("f+1", UP), ("f+1", Wait), ("d+1", U), ("u+2", Done)]),
             (Restart, &[("u-1", UP), ("u+1", Wait), ("d+2", U), ("u+3", Done)]),
-            (Restart, &[("u+1", BOTH), ("d+2", U), ("f+3", Wait), ("d+3", Died)]),
+            (Restart, &[("u+1", BOTH), ("d+2", U), ("f+3", Died)]),
             // Who asks again once it is up is told whether it stays.
-            (Start, &[("d-1", UP), ("u+2", Done), ("u+2", Wait), ("f+3", Wait), ("d-3", Died)]),
+            (Start, &[("d-1", UP), ("u+2", Done), ("u+2", Wait), ("f+3", Died), ("d-3", Died)]),
             (Start, &[("u+1", UP), ("u+1", Done), ("u+1", Wait), ("d+2", Died)]),
             (Start, &[("d-1", UP), ("u+2", Done), ("u+4", Died)]),
             (Rest, &[("u+1", D), ("u-1", Wait), ("d-2", Done)]),

@@ -17,6 +17,7 @@ use crate::s6::status::Status;
 use crate::s6::tai64n::Tai64n;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::dir::Dir;
+use std::mem;
 use std::time::Duration;
 
 /// How long `--no-wait` tries to tell all supervisors.
@@ -120,9 +121,9 @@ pub(crate) fn command(
     timeout: Timeout,
     prepare: Prepare<'_>,
 ) -> Outcomes {
-    let (mut begun, mut jobs) = (Vec::new(), Vec::with_capacity(profiles.len()));
+    let (mut outcomes, mut jobs) = (Outcomes::new(), Vec::with_capacity(profiles.len()));
     for profile in profiles {
-        begun.push(begin(s6, target, profile, &mut jobs, prepare));
+        outcomes.push(begin(s6, target, profile, &mut jobs, prepare));
     }
     if let Some(error) = jobs.iter().find_map(Job::events_error) {
         let text =
@@ -144,9 +145,8 @@ pub(crate) fn command(
         }
     };
     let mut jobs = jobs.iter();
-    let mut outcomes = Outcomes::with_capacity(profiles.len());
-    for (begun, profile) in begun.into_iter().zip(profiles) {
-        let outcome = begun.and_then(|()| {
+    for (outcome, profile) in outcomes.iter_mut().zip(profiles) {
+        let begun = mem::replace(outcome, Ok(false)).and_then(|_| {
             waited.clone()?;
             let Some(job) = jobs.next() else { return Ok(false) };
             if timeout != Timeout::NoWait || !job.is_under_way() {
@@ -154,12 +154,12 @@ pub(crate) fn command(
             }
             Ok(job.was_there())
         });
-        outcomes.push(outcome.map_err(|error| match (error.kind, target) {
+        *outcome = begun.map_err(|error| match (error.kind, target) {
             (Kind::TimedOut, Target::Stop | Target::Restart) => {
                 error.hint(&["hermes-gw signal KILL ", profile.name(), " ends it"].concat())
             }
             _ => s6.context.explain(error),
-        }));
+        });
     }
     outcomes
 }
@@ -171,7 +171,7 @@ fn begin<'a>(
     profile: &Profile,
     jobs: &mut Vec<Job<'a>>,
     prepare: Prepare<'_>,
-) -> Result<()> {
+) -> Result<bool> {
     // Nothing is written down where nothing can be done.
     let job = Job::open(s6.slots.dir(), &profile.slot(), target);
     let mut job = job.map_err(|error| match error.kind {
@@ -186,7 +186,7 @@ fn begin<'a>(
     }
     job.set_out(jobs.len());
     jobs.push(job);
-    Ok(())
+    Ok(false)
 }
 
 /// Whether a gateway that is to come up may die at once, by its last death and its status, if they

@@ -14,6 +14,7 @@ use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::Profile;
 use crate::options::{Opt, Verbosity};
 use crate::sys::if_there;
+use std::mem;
 use std::slice;
 use std::time::Duration;
 
@@ -84,7 +85,7 @@ impl S6<'_> {
         };
         // What was wrong first is worth more than what is wrong now.
         if new {
-            let mut outcome = [Ok(())];
+            let mut outcome = [Ok(false)];
             retire::remove(&self.slots, one, &mut outcome);
             if let [Err(why)] = outcome {
                 self.context.output.warn(why.hint("not all was taken back"));
@@ -206,16 +207,11 @@ impl S6<'_> {
     }
 
     pub(super) fn unregister(&self, profiles: &[Profile], timeout: Duration) -> Outcomes {
-        let mut outcomes = Outcomes::new();
-        for profile in profiles {
-            outcomes.push(self.slots.has(profile).map(|there| !there));
-        }
-        let mut removed = retire::stop(&self.slots, profiles, timeout);
-        let lock = self.lock().map(|_lock| retire::remove(&self.slots, profiles, &mut removed));
-        for (outcome, removed) in outcomes.iter_mut().zip(removed) {
-            if let Err(error) = lock.clone().and(removed) {
-                *outcome = Err(self.context.explain(error));
-            }
+        let mut outcomes = retire::stop(&self.slots, profiles, timeout);
+        let lock = self.lock().map(|_lock| retire::remove(&self.slots, profiles, &mut outcomes));
+        for outcome in &mut outcomes {
+            let told = mem::replace(outcome, Ok(false));
+            *outcome = lock.clone().and(told).map_err(|error| self.context.explain(error));
         }
         outcomes
     }
