@@ -32,7 +32,7 @@ impl Output {
             return self.say(text);
         }
         let mut row = Row::new();
-        row.text(key, text.trim_end());
+        row.text(key, text.strip_suffix('\n').unwrap_or(text));
         self.say(&(row.end() + "\n"))
     }
 

@@ -67,12 +67,13 @@ pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|it| it[0] == part[0] && it == part)
 }
 
-/// Which of `known`, with a blank between, was meant by `word`, which is none of them, if one is
-/// near; else `otherwise`.
+/// Which was meant by `word` of the first words of what is `known`, with form feeds between, none
+/// of which it is, if one is near; else `otherwise`.
 #[inline(never)]
 pub(crate) fn did_you_mean(word: &[u8], known: &str, otherwise: &str) -> String {
     for edits in 1..=2.min(word.len() / 2) {
-        for it in known.split(' ') {
+        for it in known.split('\x0c') {
+            let it = part(it, ' ', 0).unwrap_or_default();
             if is_near(word, it.as_bytes(), edits) {
                 return ["did you mean '", it, "'?"].concat();
             }
@@ -83,17 +84,15 @@ pub(crate) fn did_you_mean(word: &[u8], known: &str, otherwise: &str) -> String 
 
 /// Whether so many edits of a character, at most, make `one` the other.
 fn is_near(one: &[u8], other: &[u8], edits: usize) -> bool {
-    match (one.split_first(), other.split_first()) {
-        (Some((x, one)), Some((y, other))) if x == y => is_near(one, other, edits),
-        (None, None) => true,
-        _ if edits == 0 => false,
-        (shorter, other_shorter) => {
-            let one_less = shorter.map_or(one, |it| it.1);
-            let other_less = other_shorter.map_or(other, |it| it.1);
-            is_near(one_less, other, edits - 1)
-                || is_near(one, other_less, edits - 1)
-                || is_near(one_less, other_less, edits - 1)
+    match (one, other) {
+        ([x, one @ ..], [y, other @ ..]) if x == y => is_near(one, other, edits),
+        ([_, one_less @ ..], [_, other_less @ ..]) => {
+            edits > 0
+                && (is_near(one_less, other_less, edits - 1)
+                    || is_near(one_less, other, edits - 1)
+                    || is_near(one, other_less, edits - 1))
         }
+        _ => one.len() + other.len() <= edits,
     }
 }
 
@@ -160,7 +159,7 @@ mod tests {
 
     #[test]
     fn what_was_meant_is_two_edits_away_at_most() {
-        const KNOWN: &str = "coder start restart stop x ";
+        const KNOWN: &str = "coder\x0cstart A\x0crestart [B] A\x0cstop\x0cx\x0c";
         let table = [
             ("coderr", "coder"),
             ("coer", "coder"),

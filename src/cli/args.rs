@@ -4,7 +4,7 @@ use super::verbs::{MANY, Verb};
 use crate::error::{Error, Kind, Result};
 use crate::model::policy::PolicySetting;
 use crate::model::values;
-use crate::options::{OPTIONS, Opt, Options, Verbosity};
+use crate::options::{self, Opt, Options, Verbosity};
 use crate::text::{Shown, did_you_mean, parts};
 use lexopt::prelude::*;
 use std::ffi::OsString;
@@ -83,7 +83,7 @@ fn parse_rest(
             Some(Opt::Help) => return Ok(Asked::Help(verb)),
             Some(Opt::Version) => return Ok(Asked::Version),
             Some(option) => take(option, &name, parser, options)?,
-            None => return Err(unknown(&name, &is_taken)),
+            None => return Err(unknown(&name)),
         }
     }
     let verb =
@@ -199,12 +199,8 @@ fn wrong(what: &'static str, word: &[u8], why: &str) -> Box<Error> {
     Error::new(Kind::Usage, what, word, why)
 }
 
-fn unknown(name: &str, is_taken: &dyn Fn(&Opt) -> bool) -> Box<Error> {
-    let mut known = String::new();
-    for option in OPTIONS.iter().filter(|option| is_taken(option)) {
-        known = known + option.usage() + " ";
-    }
-    let meant = did_you_mean(name.as_bytes(), &known, "see hermes-gw help");
+fn unknown(name: &str) -> Box<Error> {
+    let meant = did_you_mean(name.as_bytes(), options::USAGES, "see hermes-gw help");
     wrong("parse option", name.as_bytes(), "unknown here").hint(&meant)
 }
 

@@ -4,10 +4,11 @@
 //! The usages become one text, for a table of strings would cost 40 bytes of relocation for
 //! each; and what only help prints is packed.
 
-use super::topics::{self, TOPICS};
+use super::topics::TOPICS;
 use crate::cmd;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
+use crate::model::values;
 use crate::options::{OPTION_TEXTS, OPTIONS, Opt, words};
 use crate::text::packed::Packed;
 use crate::text::{Shown, did_you_mean, part};
@@ -220,14 +221,11 @@ impl Verb {
     /// # Errors
     /// [`Kind::Usage`] if there is none.
     pub(crate) fn find(name: &[u8]) -> Result<Verb> {
-        let mut known = String::new();
-        for &verb in &VERBS {
-            if verb.name().as_bytes() == name {
-                return Ok(verb);
-            }
-            known = known + verb.name() + " ";
+        let found = VERBS.iter().copied().find(|verb| verb.name().as_bytes() == name);
+        if let Some(verb) = found {
+            return Ok(verb);
         }
-        let meant = did_you_mean(name, &known, "see hermes-gw help");
+        let meant = did_you_mean(name, USAGES, "see hermes-gw help");
         let why = ["unknown command '", &Shown(name).to_string(), "': ", &meant].concat();
         Err(Error::new(Kind::Usage, "", b"", &why))
     }
@@ -256,9 +254,7 @@ impl Verb {
 
     /// Its help: usage, options, and what it does.
     pub(crate) fn help(self) -> String {
-        let mut text = String::new();
-        wrap(&["Usage: hermes-gw ", self.usage()].concat(), USAGE, &mut text);
-        text.push('\n');
+        let mut text = ["Usage: hermes-gw ", self.usage(), "\n\n"].concat();
         let texts = Texts(PACKED.unpack());
         let mut own = Vec::new();
         for &option in &OPTIONS {
@@ -271,8 +267,7 @@ impl Verb {
         if text.len() > length {
             text.push('\n');
         }
-        paragraphs(texts.verb(self).1, &mut text);
-        text
+        wrapped(text + texts.verb(self).1 + "\n")
     }
 }
 
@@ -280,9 +275,10 @@ impl Verb {
 #[inline(never)]
 fn help(context: &Context) -> Result<u64> {
     let text = match context.options.words.first() {
-        Some(name) if name == b"settings" => topics::settings(),
-        Some(name) if name == b"exit-codes" => topics::exit_codes(),
-        Some(name) => Verb::find(name)?.help(),
+        Some(name) => match values::place_in("exit-codes settings", name) {
+            Some(topic) => said(TOPICS_AT + topic),
+            None => Verb::find(name)?.help(),
+        },
         None => overview(),
     };
     context.output.answer("text", &text).map(|()| 0)
@@ -291,9 +287,7 @@ fn help(context: &Context) -> Result<u64> {
 /// Runs `install` and `uninstall`.
 #[inline(never)]
 fn install(context: &Context, verb: Verb) -> Result<u64> {
-    let (texts, mut text) = (Texts(PACKED.unpack()), String::new());
-    paragraphs(texts.at(GUIDANCE_AT), &mut text);
-    cmd::registration::install(context, verb.name(), &text)
+    cmd::registration::install(context, verb.name(), &said(GUIDANCE_AT))
 }
 
 /// What `install` and `uninstall` say under s6.
@@ -303,7 +297,7 @@ gateway's service comes and goes with its profile: hermes profile create, hermes
 delete. hermes-gw start and hermes-gw stop say whether it runs, also after a restart of the \
 container.\x0c";
 const GUIDANCE_AT: usize = OVERVIEW_AT + 2;
-pub(super) const TOPICS_AT: usize = GUIDANCE_AT + 1;
+const TOPICS_AT: usize = GUIDANCE_AT + 1;
 
 /// What the help on all verbs begins and ends with.
 const OVERVIEW: &str = "\
@@ -322,14 +316,14 @@ const OVERVIEW_AT: usize = VERBS.len() + OPTIONS.len();
 const UNPACKED: usize =
     TEXTS.len() + OPTION_TEXTS.len() + OVERVIEW.len() + GUIDANCE.len() + TOPICS.len();
 const PACKING: Packed<UNPACKED> = Packed::new(&[TEXTS, OPTION_TEXTS, OVERVIEW, GUIDANCE, TOPICS]);
-pub(super) static PACKED: Packed<{ PACKING.length }> = PACKING.cut();
+static PACKED: Packed<{ PACKING.length }> = PACKING.cut();
 
 /// What is seldom printed, with a form feed after each: of the verbs, of the options, what the
 /// help on all verbs begins and ends with, and what `install` says.
-pub(super) struct Texts(pub(super) String);
+struct Texts(String);
 
 impl Texts {
-    pub(super) fn at(&self, number: usize) -> &str {
+    fn at(&self, number: usize) -> &str {
         part(&self.0, '\x0c', number).unwrap_or_default()
     }
 
@@ -366,58 +360,48 @@ pub(crate) fn overview() -> String {
         }
     }
     list(&mut text, &rows);
-    text += end;
-    paragraphs(texts.at(TOPICS_AT), &mut text);
-    text
+    wrapped(text + end + texts.at(TOPICS_AT) + "\n")
+}
+
+/// A text that stands by itself.
+fn said(number: usize) -> String {
+    wrapped([Texts(PACKED.unpack()).at(number), "\n"].concat())
 }
 
 /// Appends `rows` as two columns.
-pub(super) fn list(text: &mut String, rows: &[(&str, &str)]) {
+fn list(text: &mut String, rows: &[(&str, &str)]) {
     let wide = rows.iter().map(|(first, _)| first.len()).max().unwrap_or(0);
     for (first, second) in rows {
         *text += "  ";
         *text += first;
-        pad(wide + 2 - first.len(), text);
-        wrap(second, wide + 4, text);
-    }
-}
-
-fn pad(blanks: usize, text: &mut String) {
-    for _ in 0..blanks {
-        text.push(' ');
-    }
-}
-
-/// Appends what stands in lines, each a paragraph.
-pub(super) fn paragraphs(lines: &str, text: &mut String) {
-    for line in lines.split('\n') {
-        wrap(line, 0, text);
-    }
-}
-
-/// So far are the lines of a usage from the first.
-const USAGE: usize = 4;
-
-/// Appends a line, broken where it would be wider than 80 columns; what it goes on with stands
-/// behind so many blanks. A usage is broken between brackets.
-#[inline(never)]
-fn wrap(mut line: &str, indent: usize, text: &mut String) {
-    const WIDTH: usize = 80;
-    let mut column = text.len() - text.rfind('\n').map_or(0, |at| at + 1);
-    while column + line.len() > WIDTH {
-        let bytes = line.as_bytes();
-        let mut end = WIDTH - column;
-        while end > 0 && (bytes[end] != b' ' || indent == USAGE && bytes[end + 1] != b'[') {
-            end -= 1;
+        for _ in first.len()..wide + 2 {
+            text.push(' ');
         }
-        *text += &line[..end];
+        *text += second;
         text.push('\n');
-        pad(indent, text);
-        line = &line[end + 1..];
-        column = indent;
     }
-    *text += line;
-    text.push('\n');
+}
+
+/// The same text in lines of 80 columns, broken at blanks that are in no brackets.
+#[inline(never)]
+fn wrapped(text: String) -> String {
+    const WIDTH: usize = 80;
+    let mut bytes = text.into_bytes();
+    let (mut start, mut gap, mut is_inside) = (0, 0, false);
+    for at in 0..bytes.len() {
+        match bytes[at] {
+            b'\n' => start = at + 1,
+            b'[' => is_inside = true,
+            b']' => is_inside = false,
+            b' ' if !is_inside => gap = at,
+            _ => {}
+        }
+        if at >= start + WIDTH && gap > start {
+            bytes[gap] = b'\n';
+            start = gap + 1;
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_default()
 }
 
 #[cfg(test)]

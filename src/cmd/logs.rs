@@ -108,14 +108,17 @@ fn open<'a>(
         if error.kind != Kind::Missing {
             return error;
         }
-        let failed = |kind, why| Error::new(kind, "show log of gateway", profile.name(), why);
-        match homes.has(profile) {
-            Ok(true) => failed(Kind::Unusable, "it has no log yet"),
-            Ok(false) => {
-                let meant = meant(context, profile.name(), "see hermes-gw list");
-                failed(Kind::NotRegistered, "no such gateway").hint(&meant)
+        let (kind, why) = match homes.has(profile) {
+            Ok(true) => (Kind::Unusable, "it has no log yet"),
+            Ok(false) => (Kind::NotRegistered, "no such gateway"),
+            Err(error) => return error,
+        };
+        let error = Error::new(kind, "show log of gateway", profile.name(), why);
+        match kind {
+            Kind::NotRegistered => {
+                error.hint(&meant(context, profile.name(), "see hermes-gw list"))
             }
-            Err(error) => error,
+            _ => error,
         }
     })?;
     if log.cut {

@@ -326,14 +326,10 @@ impl<'a> Job<'a> {
 /// Waits until those of `jobs` that are up and may die have been up for a while, or have died, and
 /// finish has decided what becomes of them.
 pub(crate) fn see_them_stay(jobs: &mut [Job<'_>], deadline: Deadline) -> Result<()> {
-    let mut any = false;
     for job in &mut *jobs {
         if job.is_unproven && matches!(job.outcome, Some(Outcome::Done)) {
-            (job.outcome, any) = (None, true);
+            job.outcome = None;
         }
-    }
-    if !any {
-        return Ok(());
     }
     drive(jobs, Deadline::after(deadline.left_or(FIRST)))?;
     for job in &mut *jobs {

@@ -9,7 +9,7 @@ use crate::gateway::slots::{Slots, is_slot};
 use crate::gateway::standby;
 use crate::gateway::user_tree;
 use crate::hermes::container::Process;
-use crate::hermes::home::{self, Entry};
+use crate::hermes::home;
 use crate::hermes::state_file;
 use crate::model::capability::Capability;
 use crate::model::observation::Observation;
@@ -210,22 +210,12 @@ impl<'a> S6<'a> {
     }
 }
 
-/// The profile that was meant by `name`, which there is none of, if there is one that is called
+/// The gateway that was meant by `name`, which there is none of, if there is one that is called
 /// nearly so; else `otherwise`. What cannot be listed is nobody's way out.
 pub(crate) fn meant(context: &Context, name: &str, otherwise: &str) -> String {
     let mut known = String::new();
-    let profiles = context.slots().and_then(|slots| slots.profiles()).unwrap_or_default();
-    let mut add = |profile: &Profile| {
-        known += profile.name();
-        known.push(' ');
-    };
-    profiles.iter().for_each(&mut add);
-    if let Ok(homes) = context.homes() {
-        let _ = homes.each_named(&mut |_, entry| {
-            if let Entry::Home(profile, _) = entry {
-                add(&profile);
-            }
-        });
+    for profile in context.slots().and_then(|slots| slots.profiles()).unwrap_or_default() {
+        known = known + profile.name() + "\x0c";
     }
     did_you_mean(name.as_bytes(), &known, otherwise)
 }

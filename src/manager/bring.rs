@@ -9,7 +9,7 @@ use crate::gateway::event_loop::{self, FIRST, Job, LONGEST};
 use crate::gateway::slots;
 use crate::gateway::transition::Target;
 use crate::hermes::{state_file, stop_marker};
-use crate::model::backoff::{Exit, STANDING_BY};
+use crate::model::backoff::STANDING_BY;
 use crate::model::intent::Intent;
 use crate::model::profile::Profile;
 use crate::s6::service::Service;
@@ -195,7 +195,7 @@ fn is_unproven(target: Target, looked: Option<&(Option<Tai64n>, Status)>) -> boo
     let Some((died, status)) = looked else { return true };
     let is_young = clock::time().saturating_sub(status.stamp.since_unix()) < FIRST;
     let may_die = !status.is_up() || target == Target::Start && is_young;
-    may_die && (died.is_none() || matches!(status.last_exit(), Exit::Code(1..)))
+    may_die && (died.is_none() || status.ended_badly())
 }
 
 /// The service of `profile`.

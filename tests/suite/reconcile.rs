@@ -548,7 +548,7 @@ fn errors_are_one_line_and_the_exit_code_tells_the_kind() {
         (
             scene.command(&["reconcile", "--policy", "both"]),
             100,
-            "hermes-gw: parse policy: both: must be auto, profiles or root",
+            "hermes-gw: --policy: 'both' must be auto, profiles or root",
         ),
         (
             no_user(reconcile()),

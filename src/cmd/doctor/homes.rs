@@ -3,11 +3,10 @@
 use super::services::{room, warn_of_settings};
 use super::{Doctor, Findings, Found};
 use crate::error::{Error, Kind, Result};
-use crate::gateway::observe::wanted_at_boot;
 use crate::hermes::home::{self, Entry, Homes};
 use crate::hermes::state_file::{self, STATE_FILE};
 use crate::model::backoff::Exit;
-use crate::model::observation::State;
+use crate::model::observation::{Observation, State};
 use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::{MAX_NAME, Profile};
 use crate::sys::dir::Dir;
@@ -15,25 +14,20 @@ use crate::sys::if_there;
 use crate::sys::meta::FileKind;
 use crate::sys::path;
 use crate::text::shell_word;
+use std::iter;
 
 /// Where an entry of `profiles/` called `name` can be used, below the home.
 fn usable(name: &[u8]) -> Vec<u8> {
     let mut path = b"profiles/".to_vec();
     let start = path.len();
-    for byte in name.iter().take(MAX_NAME) {
-        match byte.to_ascii_lowercase() {
-            byte if byte.is_ascii_alphanumeric() => path.push(byte),
-            // It does not begin with one of these.
-            _ if path.len() == start => {}
-            b'_' => path.push(b'_'),
-            _ => path.push(b'-'),
-        }
-    }
-    if path.len() == start {
+    if !name[0].is_ascii_alphanumeric() {
         path.push(b'p');
     }
+    for byte in name.iter().take(MAX_NAME - 1) {
+        path.push(if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' });
+    }
     if path[start..] == *name {
-        path.extend_from_slice(b"-2");
+        path.push(b'2');
     }
     path
 }
@@ -94,9 +88,6 @@ impl Doctor<'_> {
         // A home that cannot be used is not gone.
         let mut unusable = Vec::new();
         let homes = self.context.homes()?;
-        let names = homes.names()?;
-        let policy = self.context.policy(&homes).policy;
-        let main_is_default = self.context.main_is_default().ok();
         homes.each_named(&mut |name, entry| {
             let (why, twin) = match entry {
                 Entry::Home(profile, _) => return known.push(profile),
@@ -120,9 +111,10 @@ impl Doctor<'_> {
             match seen {
                 Some(at) => without_profile[at] = false,
                 None => {
-                    let wanted =
-                        wanted_at_boot(&homes, &names, policy, profile, &|| main_is_default);
-                    let down: &[u8] = if wanted == Some(true) { b"" } else { b"--down " };
+                    let mut it = Observation::new(profile.clone(), State::Down, String::new());
+                    self.s6.ask_homes(&mut iter::once(&mut it));
+                    let down: &[u8] =
+                        if it.wanted_at_boot == Some(true) { b"" } else { b"--down " };
                     findings.add(Found::SlotMissing, &[name.as_bytes(), down]);
                 }
             }
@@ -245,11 +237,11 @@ mod tests {
     fn any_entry_has_a_name_that_can_be_used() {
         for (name, usable_name) in [
             ("Bad Name", "bad-name"),
-            ("-x", "x"),
-            ("_Old_one", "old_one"),
-            ("default", "default-2"),
+            ("-x", "p-x"),
+            ("_Old_one", "p-old-one"),
+            ("default", "default2"),
             ("a.b", "a-b"),
-            ("\u{fc}", "p"),
+            ("\u{fc}", "p--"),
         ] {
             let path = usable(name.as_bytes());
             assert_eq!(path, [b"profiles/", usable_name.as_bytes()].concat(), "{name}");
