@@ -28,12 +28,15 @@ impl Output {
 
     /// Prints the `text` that was asked for; as JSON, an object with it as `key`.
     pub(crate) fn answer(&self, key: &str, text: &str) -> Result<()> {
-        if !self.json {
-            return self.say(text);
-        }
-        let mut row = Row::new();
-        row.text(key, text.strip_suffix('\n').unwrap_or(text));
-        self.say(&(row.end() + "\n"))
+        let answer = match self.json {
+            true => {
+                let mut row = Row::new();
+                row.text(key, text);
+                row.end()
+            }
+            false => text.into(),
+        };
+        self.say(&(answer + "\n"))
     }
 
     /// Prints `texts`, with what is before, between and after them. However many they are, no more

@@ -267,7 +267,7 @@ impl Verb {
         if text.len() > length {
             text.push('\n');
         }
-        wrapped(text + texts.verb(self).1 + "\n")
+        wrapped(text + texts.verb(self).1)
     }
 }
 
@@ -360,12 +360,12 @@ pub(crate) fn overview() -> String {
         }
     }
     list(&mut text, &rows);
-    wrapped(text + end + texts.at(TOPICS_AT) + "\n")
+    wrapped(text + end + texts.at(TOPICS_AT))
 }
 
 /// A text that stands by itself.
 fn said(number: usize) -> String {
-    wrapped([Texts(PACKED.unpack()).at(number), "\n"].concat())
+    wrapped(Texts(PACKED.unpack()).at(number).into())
 }
 
 /// Appends `rows` as two columns.
@@ -419,7 +419,7 @@ mod tests {
             assert!(!summary.is_empty(), "{}", verb.name());
             let help = verb.help();
             assert!(help.starts_with(&format!("Usage: hermes-gw {}", verb.name())), "{help}");
-            assert!(help.ends_with(".\n"), "{help}");
+            assert!(help.ends_with('.'), "{help}");
             assert!(help.lines().all(|line| line.len() <= 80), "{help}");
         }
         assert!(overview().lines().all(|line| line.len() <= 80), "{}", overview());

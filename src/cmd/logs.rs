@@ -8,7 +8,6 @@ use crate::logs::printer::{Form, Printer, Stamps};
 use crate::logs::reader::Log;
 use crate::logs::stamp::Stamp;
 use crate::logs::timezone::Zone;
-use crate::manager::access::meant;
 use crate::model::profile::Profile;
 use crate::options::Opt;
 use crate::sys::clock;
@@ -113,13 +112,7 @@ fn open<'a>(
             Ok(false) => (Kind::NotRegistered, "no such gateway"),
             Err(error) => return error,
         };
-        let error = Error::new(kind, "show log of gateway", profile.name(), why);
-        match kind {
-            Kind::NotRegistered => {
-                error.hint(&meant(context, profile.name(), "see hermes-gw list"))
-            }
-            _ => error,
-        }
+        Error::new(kind, "show log of gateway", profile.name(), why)
     })?;
     if log.cut {
         let why = ["log of ", profile.name(), ": what is older than the shown is too much to read"];

@@ -24,8 +24,7 @@ use crate::options::Opt;
 /// Runs `detect`.
 #[inline(never)]
 pub(crate) fn detect(context: &Context) -> Result<u64> {
-    let word = Supervisor::detect(PROC)?.word();
-    context.output.answer("supervisor", &[word, "\n"].concat()).map(|()| 0)
+    context.output.answer("supervisor", Supervisor::detect(PROC)?.word()).map(|()| 0)
 }
 
 /// The profile that a word of the command line names.

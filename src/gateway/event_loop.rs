@@ -22,7 +22,7 @@ pub(crate) const LONGEST: Duration = Duration::from_millis(50);
 /// How long a process gets to end before it is looked closer who may tell it so.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a gateway is to be up before it counts as started, where that is not sure.
-pub(crate) const FIRST: Duration = Duration::from_secs(1);
+const FIRST: Duration = Duration::from_secs(1);
 
 /// What became of a service.
 #[derive(Debug)]

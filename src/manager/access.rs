@@ -173,8 +173,14 @@ impl<'a> S6<'a> {
 
     /// What to do about a profile that is not there: another name, or to make it.
     pub(crate) fn way_out(&self, profile: &Profile) -> String {
-        let makes = ["hermes profile create ", profile.name(), " makes it"].concat();
-        meant(self.context, profile.name(), &makes)
+        // What cannot be listed is no way out.
+        let mut known = String::new();
+        for it in self.slots.profiles().unwrap_or_default() {
+            known = known + it.name() + "\x0c";
+        }
+        let name = profile.name();
+        let makes = ["hermes profile create ", name, " makes it"].concat();
+        did_you_mean(name.as_bytes(), &known, &makes)
     }
 
     /// Brings the files of `profile`'s slot up to date, as `reconcile` does, if Hermes' own
@@ -208,16 +214,6 @@ impl<'a> S6<'a> {
             self.context.output.warn_of("waiting for another hermes-gw that changes the scandir");
         })
     }
-}
-
-/// The gateway that was meant by `name`, which there is none of, if there is one that is called
-/// nearly so; else `otherwise`. What cannot be listed is nobody's way out.
-pub(crate) fn meant(context: &Context, name: &str, otherwise: &str) -> String {
-    let mut known = String::new();
-    for profile in context.slots().and_then(|slots| slots.profiles()).unwrap_or_default() {
-        known = known + profile.name() + "\x0c";
-    }
-    did_you_mean(name.as_bytes(), &known, otherwise)
 }
 
 /// Whether those that an array of JSON names, all if it is empty, are with `name`.

@@ -5,7 +5,7 @@ use super::access::S6;
 use super::{Outcomes, Timeout};
 use crate::error::{Error, Kind, Result};
 use crate::gateway::crash_record::{self, Intervened};
-use crate::gateway::event_loop::{self, FIRST, Job, LONGEST};
+use crate::gateway::event_loop::{self, Job, LONGEST};
 use crate::gateway::slots;
 use crate::gateway::transition::Target;
 use crate::hermes::{state_file, stop_marker};
@@ -193,7 +193,7 @@ fn begin<'a>(
 /// can be read. One that last ended as it was to, or that is up for a while, is not waited for.
 fn is_unproven(target: Target, looked: Option<&(Option<Tai64n>, Status)>) -> bool {
     let Some((died, status)) = looked else { return true };
-    let is_young = clock::time().saturating_sub(status.stamp.since_unix()) < FIRST;
+    let is_young = clock::now() - status.stamp.unix() < 2;
     let may_die = !status.is_up() || target == Target::Start && is_young;
     may_die && (died.is_none() || status.ended_badly())
 }

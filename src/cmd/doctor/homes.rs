@@ -18,18 +18,20 @@ use std::iter;
 
 /// Where an entry of `profiles/` called `name` can be used, below the home.
 fn usable(name: &[u8]) -> Vec<u8> {
-    let mut path = b"profiles/".to_vec();
-    let start = path.len();
-    if !name[0].is_ascii_alphanumeric() {
-        path.push(b'p');
+    let mut new = name.to_ascii_lowercase();
+    for byte in &mut new {
+        if !byte.is_ascii_alphanumeric() {
+            *byte = b'-';
+        }
     }
-    for byte in name.iter().take(MAX_NAME - 1) {
-        path.push(if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' });
+    if new[0] == b'-' {
+        new[0] = b'p';
     }
-    if path[start..] == *name {
-        path.push(b'2');
+    new.truncate(MAX_NAME - 1);
+    if new == name {
+        new.push(b'2');
     }
-    path
+    [&b"profiles/"[..], &new].concat()
 }
 
 /// From so many deaths on, a gateway that is up is one that does not stay up.
@@ -237,11 +239,11 @@ mod tests {
     fn any_entry_has_a_name_that_can_be_used() {
         for (name, usable_name) in [
             ("Bad Name", "bad-name"),
-            ("-x", "p-x"),
-            ("_Old_one", "p-old-one"),
+            ("-x", "px"),
+            ("_Old_one", "pold-one"),
             ("default", "default2"),
             ("a.b", "a-b"),
-            ("\u{fc}", "p--"),
+            ("\u{fc}", "p-"),
         ] {
             let path = usable(name.as_bytes());
             assert_eq!(path, [b"profiles/", usable_name.as_bytes()].concat(), "{name}");
