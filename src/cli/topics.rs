@@ -8,8 +8,8 @@ wrong usage or an invalid name, 102 not supervised or no s6 here, 111 a system c
 several gateways all are tried; the first failure counts.\x0c\
 HERMES_HOME (/opt/data)
     the Hermes home
-S6_PROFILE_GATEWAY_SCANDIR (/run/service, in the user tree /run/hermes-gw/service)
-    the scandir
+S6_PROFILE_GATEWAY_SCANDIR (/run/service)
+    the scandir; in the user tree it is /run/hermes-gw/service
 HERMES_GW_TREE (root)
     user: the gateways have an s6-svscan of their own, which is not root's
 HERMES_GW_USER (hermes)

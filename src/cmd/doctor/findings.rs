@@ -278,11 +278,10 @@ impl<'a> Findings<'a> {
         if self.output.json {
             self.all += "]\n";
         } else if self.failures + self.warnings > 0 || self.output.verbosity != Verbosity::Quiet {
-            let counts = [(self.failures, " failure", ", "), (self.warnings, " warning", "\n")];
-            for (count, what, end) in counts {
-                let s = if count == 1 { "" } else { "s" };
-                self.all += &[&count.to_string(), what, s, end].concat();
-            }
+            let (fails, warns) = (self.failures, self.warnings);
+            let many = |count| if count == 1 { "" } else { "s" };
+            let (s, z) = (many(fails), many(warns));
+            self.all += &format!("{fails} failure{s}, {warns} warning{z}\n");
         }
         self.said.and_then(|()| self.output.say(&self.all))
     }

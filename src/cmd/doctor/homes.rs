@@ -16,22 +16,24 @@ use crate::sys::path;
 use crate::text::shell_word;
 use std::iter;
 
-/// Where an entry of `profiles/` called `name` can be used, below the home.
-fn usable(name: &[u8]) -> Vec<u8> {
-    let mut new = name.to_ascii_lowercase();
-    for byte in &mut new {
-        if !byte.is_ascii_alphanumeric() {
-            *byte = b'-';
-        }
+/// Makes of the `path` of an entry, whose name begins at `start`, one where it can be used.
+fn make_usable(path: &mut Vec<u8>, start: usize) {
+    let mut is_other = false;
+    for byte in &mut path[start..] {
+        let new = match byte.to_ascii_lowercase() {
+            new if new.is_ascii_alphanumeric() => new,
+            _ => b'-',
+        };
+        is_other |= new != *byte;
+        *byte = new;
     }
-    if new[0] == b'-' {
-        new[0] = b'p';
+    if path[start] == b'-' {
+        path[start] = b'p';
     }
-    new.truncate(MAX_NAME - 1);
-    if new == name {
-        new.push(b'2');
+    path.truncate(start + MAX_NAME - 1);
+    if !is_other {
+        path.push(b'2');
     }
-    [&b"profiles/"[..], &new].concat()
 }
 
 /// From so many deaths on, a gateway that is up is one that does not stay up.
@@ -178,7 +180,9 @@ impl Doctor<'_> {
         }
         // namei shows where a path leads, link by link; mv is not to go over what is there.
         let found = if is_link || twin { Found::BadLink } else { Found::BadEntry };
-        findings.add(found, &[&path, why, &homes.root().path_of(&usable(name))]);
+        let mut other = path.clone();
+        make_usable(&mut other, path.len() - name.len());
+        findings.add(found, &[&path, why, &other]);
     }
 
     /// A state file that is not what it should be.
@@ -237,7 +241,12 @@ mod tests {
 
     #[test]
     fn any_entry_has_a_name_that_can_be_used() {
-        for (name, usable_name) in [
+        let usable = |name: &[u8]| {
+            let mut path = [b"/a/", name].concat();
+            make_usable(&mut path, 3);
+            path[3..].to_vec()
+        };
+        for (name, expected) in [
             ("Bad Name", "bad-name"),
             ("-x", "px"),
             ("_Old_one", "pold-one"),
@@ -245,10 +254,10 @@ mod tests {
             ("a.b", "a-b"),
             ("\u{fc}", "p-"),
         ] {
-            let path = usable(name.as_bytes());
-            assert_eq!(path, [b"profiles/", usable_name.as_bytes()].concat(), "{name}");
+            assert_eq!(usable(name.as_bytes()), expected.as_bytes(), "{name}");
         }
-        let long = usable("A".repeat(MAX_NAME + 1).as_bytes());
-        assert!(Profile::parse(&long[9..]).is_ok());
+        for long in ["a", "A"] {
+            assert!(Profile::parse(&usable(long.repeat(MAX_NAME + 1).as_bytes())).is_ok());
+        }
     }
 }
