@@ -66,11 +66,7 @@ fn parse_rest(
                 verb = Some(Verb::find(word.as_bytes())?);
                 continue;
             }
-            (Value(word), Some(verb)) => {
-                let (_, most) = verb.words();
-                if most != MANY && options.words.len() >= usize::from(most) {
-                    return Err(wrong("parse argument", word.as_bytes(), "unexpected argument"));
-                }
+            (Value(word), Some(_)) => {
                 options.words.push(word.into_vec());
                 continue;
             }
@@ -89,9 +85,11 @@ fn parse_rest(
     let verb =
         verb.ok_or_else(|| wrong("parse arguments", b"", "no command: see hermes-gw help"))?;
     // In the place of the last words, the names, --all can stand.
-    let (least, words, all) =
-        (usize::from(verb.words().0), options.words.len(), options.has(Opt::All));
+    let (words, all) = (options.words.len(), options.has(Opt::All));
+    let (least, most) = verb.words();
+    let (least, most) = (usize::from(least), usize::from(most));
     let why = match all {
+        _ if most < usize::from(MANY) && words > most => "takes fewer arguments",
         _ if words + usize::from(all) < least => "needs more arguments",
         true if words >= least.max(1) => "takes names or --all, and not both",
         _ => return Ok(Asked::Run(verb)),
@@ -385,7 +383,7 @@ mod tests {
             ("x reconcile --frob", "parse option: --frob: unknown here"),
             ("x detect --boot", "parse option: --boot: unknown here"),
             ("x --boot reconcile", "parse option: --boot: unknown here"),
-            ("x reconcile extra", "parse argument: extra: unexpected argument"),
+            ("x reconcile extra", "reconcile: takes fewer arguments: usage: hermes-gw reconcile ["),
             ("x reconcile --policy", "parse option: --policy: needs a value"),
             ("x reconcile --policy both", "--policy: 'both' must be auto, profiles or root"),
             ("x --json=1 detect", "parse option: --json: takes no value"),
@@ -396,7 +394,10 @@ mod tests {
             ("x start -a", "parse option: -a: unknown here"),
             ("x unregister --all", "parse option: --all: unknown here"),
             ("x register", "register: needs more arguments: usage: hermes-gw register PROFILE ["),
-            ("x register a b", "parse argument: b: unexpected argument"),
+            (
+                "x register a b",
+                "register: takes fewer arguments: usage: hermes-gw register PROFILE",
+            ),
             ("x register a --env B", "--env: B: must be NAME=VALUE"),
             ("x register a --env =B", "--env: must be NAME=VALUE"),
             ("x register a --env 1=secret", "--env: 1: must be NAME=VALUE"),

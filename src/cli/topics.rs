@@ -1,4 +1,4 @@
-//! What `help` tells besides verbs: settings and exit codes. [`verbs`](super::verbs) packs it.
+//! What is told besides verbs and options. [`verbs`](super::verbs) packs it.
 
 /// What exit codes mean; then each setting with its default, below it what it says, and at the end
 /// what is so for all of them.
@@ -40,3 +40,10 @@ HERMES_GW_SHUTDOWN_TIMEOUT (6)
 Times are seconds. What the environment does not set is looked up in \
 /run/s6/container_environment. A value that cannot be understood is named, and the default \
 counts; but with HERMES_GW_TREE all fails, and with HERMES_GW_SKIP_RECONCILE nothing is done.\x0c";
+
+/// What `install` and `uninstall` say under s6.
+pub(super) const GUIDANCE: &str = "\
+s6 supervises the gateways of this container; there is nothing to install or uninstall. A \
+gateway's service comes and goes with its profile: hermes profile create, hermes profile \
+delete. hermes-gw start and hermes-gw stop say whether it runs, also after a restart of the \
+container.\x0c";

@@ -4,7 +4,7 @@
 //! The usages become one text, for a table of strings would cost 40 bytes of relocation for
 //! each; and what only help prints is packed.
 
-use super::topics::TOPICS;
+use super::topics::{GUIDANCE, TOPICS};
 use crate::cmd;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
@@ -290,12 +290,6 @@ fn install(context: &Context, verb: Verb) -> Result<u64> {
     cmd::registration::install(context, verb.name(), &said(GUIDANCE_AT))
 }
 
-/// What `install` and `uninstall` say under s6.
-const GUIDANCE: &str = "\
-s6 supervises the gateways of this container; there is nothing to install or uninstall. A \
-gateway's service comes and goes with its profile: hermes profile create, hermes profile \
-delete. hermes-gw start and hermes-gw stop say whether it runs, also after a restart of the \
-container.\x0c";
 const GUIDANCE_AT: usize = OVERVIEW_AT + 2;
 const TOPICS_AT: usize = GUIDANCE_AT + 1;
 

@@ -798,7 +798,7 @@ fn as_many_gateways_are_named_as_there_are() {
     let output = scene.run(&["unregister"].into_iter().chain(args).collect::<Vec<_>>());
     assert_eq!((output.code, output.stderr.as_str()), (0, ""));
     let output = scene.run(&["is-running", "one", "two"]);
-    let why = "hermes-gw: parse argument: two: unexpected argument\n";
+    let why = "hermes-gw: is-running: takes fewer arguments: usage: hermes-gw is-running PROFILE\n";
     assert_eq!((output.code, output.stderr.as_str()), (100, why));
 }
 
