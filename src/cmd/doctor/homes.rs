@@ -28,7 +28,7 @@ fn make_usable(path: &mut Vec<u8>, start: usize) {
         *byte = new;
     }
     if path[start] == b'-' {
-        path[start] = b'p';
+        (path[start], is_other) = (b'p', true);
     }
     path.truncate(start + MAX_NAME - 1);
     if !is_other {
