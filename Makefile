@@ -1,5 +1,5 @@
 # Short verbs; each does its own set-up. What they do is in tests/support/.
-.PHONY: build demo test sweep fuzz hermes versions image bench lint clean
+.PHONY: build demo test how-long sweep fuzz hermes versions image bench lint clean
 
 GW := target/hermes-gw
 # Any stable cargo will do for everyday work; build brings Debian's where there is none.
@@ -11,7 +11,7 @@ LIVE := status watch doctor logs boot live lifecycle links registration crashes 
 LAYOUTS := status watch doctor logs boot crashes faults intents lifecycle links live registration shutdown standby wire runtime capabilities owners \
     sweep
 # One crate of all tests, each area a module.
-SUITE = HERMES_GW=$(CURDIR)/$(GW) RUST_TEST_THREADS=$(THREADS) $(CARGO) test --locked --test suite --
+SUITE = HERMES_GW=$(CURDIR)/$(GW) RUST_TEST_THREADS=$(THREADS) $(CARGO) test --locked --no-fail-fast --test suite --
 USER_TREE = HERMES_GW_TEST_TREE=user $(SUITE) $(LAYOUTS:%=%::) \
     $(ALIKE:%=--skip %)
 # The layout is nothing to these, and they take long.
@@ -27,15 +27,24 @@ build:
 
 demo: build
 	tests/support/packages.sh $(TOOLS)
-	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) run --quiet --locked --example demo
+	@echo "demo: what makes the container is compiled now, the first time for about two minutes"
+	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) run --locked --example demo
 
 # The shells are the machine's, and do not fit the libraries of another suite.
 test: LAYOUTS += completion
-test: build lint
+test: how-long build lint
 	tests/support/packages.sh $(TOOLS) $(READERS)
 	tests/support/hermes.sh
-	code=0; $(CARGO) test --locked --lib || code=1; $(SUITE) || code=1; $(USER_TREE) || code=1; \
-	    exit $$code
+	@echo "test 1 of 3: units"
+	code=0; $(CARGO) test --locked --no-fail-fast --lib || code=1; \
+	    echo "test 2 of 3: all areas, PID 1's scandir"; $(SUITE) || code=1; \
+	    echo "test 3 of 3: the areas that either layout is about, the user tree"; \
+	    $(USER_TREE) || code=1; exit $$code
+
+how-long:
+	@echo "test: compiles program and tests, some minutes the first time; then runs three parts, some"
+	@echo "seven minutes on two cores. A line comes with each test that ends. One that fails keeps no"
+	@echo "other from running; the failures of each part stand at its end."
 
 # Every changing verb killed, failed and cut short at each of its system calls, offline and in both
 # layouts, and thousands of rounds of a race against hermes; test has a sample of both. Hours:

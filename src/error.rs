@@ -148,9 +148,10 @@ impl Clone for Box<Error> {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.what.read())?;
-        if !self.path.is_empty() {
-            write!(f, "{}: ", Shown(&self.path))?;
+        for part in [self.what.read().as_bytes(), &self.path] {
+            if !part.is_empty() {
+                write!(f, "{}: ", Shown(part))?;
+            }
         }
         if self.errno != 0 {
             write_errno(self.errno, f)?;
@@ -232,14 +233,9 @@ mod tests {
         );
         assert_eq!(error.to_string(), "open directory: /a\\x0ab\\xff\\\\: it is not up");
         assert_eq!(error.errno(), None);
-        let hinted = error.hint(text!("it is still there"));
-        let all = "open directory: /a\\x0ab\\xff\\\\: it is not up: it is still there";
-        assert_eq!(hinted.to_string(), all);
-        assert_eq!(hinted.clone(), hinted);
-        assert_eq!(
-            Error::because(Kind::Usage, text!("parse option"), b"", "no").to_string(),
-            "parse option: no"
-        );
+        assert_eq!(error.hint("try c").to_string(), "open directory: /a\\x0ab\\xff\\\\: no: try c");
+        assert_eq!(Error::new(Kind::Usage, "parse x", b"", "no").to_string(), "parse x: no");
+        assert_eq!(Error::new(Kind::Usage, "", b"", "no").to_string(), "no");
     }
 
     #[test]

@@ -53,10 +53,11 @@ pub fn main() -> ExitCode {
                 }
                 code
             }
-            Asked::Help(Some(verb)) => output.say(&verb.help()).map(|()| 0),
-            Asked::Help(None) => output.say(&cli::verbs::overview()).map(|()| 0),
+            Asked::Help(Some(verb)) => output.answer("text", &verb.help()).map(|()| 0),
+            Asked::Help(None) => output.answer("text", &cli::verbs::overview()).map(|()| 0),
             Asked::Version => {
-                output.say(concat!("hermes-gw ", env!("CARGO_PKG_VERSION"), "\n")).map(|()| 0)
+                let version = concat!("hermes-gw ", env!("CARGO_PKG_VERSION"));
+                output.answer("text", version).map(|()| 0)
             }
         }
     };

@@ -32,7 +32,8 @@ macro_rules! options {
             $(#[doc = $what] $name),*
         }
         pub(crate) const OPTIONS: [Opt; [$($usage),*].len()] = [$(Opt::$name),*];
-        const USAGES: &str = concat!($($usage, "\x0c"),*);
+        /// The usages, with a form feed after each.
+        pub(crate) const USAGES: &str = concat!($($usage, "\x0c"),*);
         /// What each option does, with a form feed after it.
         pub(crate) const OPTION_TEXTS: &str = concat!($($what, "\x0c"),*);
     };
@@ -41,7 +42,7 @@ macro_rules! options {
 options! {
     // Of all verbs, up to Version.
     Home, "--home DIR", "the Hermes home ($HERMES_HOME, else /opt/data)";
-    Scandir, "--scandir DIR", "s6-svscan's directory ($S6_PROFILE_GATEWAY_SCANDIR, else the tree's)";
+    Scandir, "--scandir DIR", "the scandir ($S6_PROFILE_GATEWAY_SCANDIR, else the tree's)";
     Json, "--json", "data and errors as JSON";
     Quiet, "-q", "say less";
     Verbose, "-v", "say more";
@@ -60,9 +61,10 @@ options! {
     Local, "--local", "stamps in local time, with its offset from UTC";
     NoWait, "--no-wait", "return once s6 has been told";
     Policy, "--policy auto|profiles|root", "whose intents decide who runs";
-    Prune, "--prune", "remove slots without a profile, supervisors without a slot";
+    Prune, "--prune", "remove what has no profile, or no slot";
     Ready, "--ready", "until it says that it is ready";
-    Supervisors, "--supervisors", "end their supervisors too, and s6-svscan where it is not PID 1";
+    Since, "--since AGE", "no lines older than this: 90s, 10m, 2h, 1d";
+    Supervisors, "--supervisors", "end supervisors too, and s6-svscan if it is not PID 1";
     Timeout, "--timeout SECONDS", "wait so long at most; fractions are allowed";
     Up, "--up", "until it is up";
     Utc, "--utc", "stamps in UTC: 2026-05-24 18:05:33.123456789+00:00";
@@ -110,6 +112,8 @@ pub(crate) struct Options {
     pub(crate) environment: Vec<(Vec<u8>, Vec<u8>)>,
     /// `--lines`.
     pub(crate) lines: Option<usize>,
+    /// `--since`: so long ago.
+    pub(crate) since: Option<Duration>,
     /// `--policy`.
     pub(crate) policy: Option<PolicySetting>,
     /// `--timeout`.

@@ -26,6 +26,19 @@ impl Output {
         print::print(text.as_bytes()).map(drop)
     }
 
+    /// Prints the `text` that was asked for; as JSON, an object with it as `key`.
+    pub(crate) fn answer(&self, key: &str, text: &str) -> Result<()> {
+        let answer = match self.json {
+            true => {
+                let mut row = Row::new();
+                row.text(key, text);
+                row.end()
+            }
+            false => text.into(),
+        };
+        self.say(&(answer + "\n"))
+    }
+
     /// Prints `texts`, with what is before, between and after them. However many they are, no more
     /// than a [piece](PIECE) of them is in memory.
     pub(crate) fn say_all(
@@ -47,7 +60,7 @@ impl Output {
 
     /// Prints an array of what is JSON already, a line.
     pub(crate) fn say_array(&self, items: &mut dyn Iterator<Item = String>) -> Result<()> {
-        self.say_all(items, ["[", ",", "]\n"])
+        self.say_all(items, ARRAY)
     }
 
     /// Says with `-v` what was done for the profile called `name`.
@@ -114,6 +127,8 @@ impl Output {
     }
 }
 
+/// What stands before, between and after what is in an array.
+pub(crate) const ARRAY: [&str; 3] = ["[", ",", "]\n"];
 /// So much of a long text is printed at once, in bytes.
 pub(crate) const PIECE: usize = 16 << 10;
 

@@ -68,6 +68,35 @@ pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|it| it[0] == part[0] && it == part)
 }
 
+/// Which was meant by `word` of the first words of what is `known`, with form feeds between, none
+/// of which it is, if one is near; else `otherwise`.
+#[inline(never)]
+pub(crate) fn did_you_mean(word: &[u8], known: &str, otherwise: &str) -> String {
+    for edits in 1..=2.min(word.len() / 2) {
+        for it in known.split('\x0c') {
+            let it = part(it, ' ', 0).unwrap_or_default();
+            if is_near(word, it.as_bytes(), edits) {
+                return ["did you mean '", it, "'?"].concat();
+            }
+        }
+    }
+    otherwise.into()
+}
+
+/// Whether so many edits of a character, at most, make `one` the other.
+fn is_near(one: &[u8], other: &[u8], edits: usize) -> bool {
+    match (one, other) {
+        ([x, one @ ..], [y, other @ ..]) if x == y => is_near(one, other, edits),
+        ([_, one_less @ ..], [_, other_less @ ..]) => {
+            edits > 0
+                && (is_near(one_less, other_less, edits - 1)
+                    || is_near(one_less, other, edits - 1)
+                    || is_near(one, other_less, edits - 1))
+        }
+        _ => one.len() + other.len() <= edits,
+    }
+}
+
 /// Whether a shell takes `byte` for itself wherever it stands in a word.
 fn is_plain(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-./:@%+,".contains(byte)
@@ -126,6 +155,35 @@ mod tests {
             let printf = format!("printf %s {word}");
             let said = std::process::Command::new("bash").args(["-c", &printf]).output().unwrap();
             assert_eq!(said.stdout, path, "{word}");
+        }
+    }
+
+    #[test]
+    fn what_was_meant_is_two_edits_away_at_most() {
+        const KNOWN: &str = "coder\x0cstart A\x0crestart [B] A\x0cstop\x0cx\x0c";
+        let table = [
+            ("coderr", "coder"),
+            ("coer", "coder"),
+            ("cdoer", "coder"),
+            ("oder", "coder"),
+            ("strat", "start"),
+            ("stat", "start"),
+            ("restrat", "restart"),
+            ("STOP", ""),
+            ("sop", "stop"),
+            ("stops", "stop"),
+            ("coders-x", ""),
+            ("y", ""),
+            ("", ""),
+            ("frobnicate", ""),
+        ];
+        for (word, meant) in table {
+            let said = did_you_mean(word.as_bytes(), KNOWN, "no");
+            let expected = match meant {
+                "" => "no".to_string(),
+                meant => format!("did you mean '{meant}'?"),
+            };
+            assert_eq!(said, expected, "{word}");
         }
     }
 

@@ -4,9 +4,9 @@ use super::verbs::{MANY, Verb};
 use crate::error::{Error, Kind, Result};
 use crate::model::policy::PolicySetting;
 use crate::model::values;
-use crate::options::{Opt, Options, POLICIES, Verbosity};
+use crate::options::{self, Opt, Options, POLICIES, Verbosity};
 use crate::text::messages::{Text, text};
-use crate::text::parts;
+use crate::text::{Shown, did_you_mean, parts};
 use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::mem::ManuallyDrop;
@@ -21,8 +21,6 @@ pub(crate) enum Asked {
     /// For the version.
     Version,
 }
-
-const WHAT: Text = text!("parse arguments");
 
 /// Parses a command line. Called as `NN-reconcile-profiles` it is
 /// `reconcile --boot`, as `NN-stop-gateways` `shutdown`. Into `options` go those that were
@@ -69,15 +67,7 @@ fn parse_rest(
                 verb = Some(Verb::find(word.as_bytes())?);
                 continue;
             }
-            (Value(word), Some(verb)) => {
-                let (_, most) = verb.words();
-                if most != MANY && options.words.len() >= usize::from(most) {
-                    return Err(wrong(
-                        text!("parse argument"),
-                        word.as_bytes(),
-                        text!("unexpected argument"),
-                    ));
-                }
+            (Value(word), Some(_)) => {
                 options.words.push(word.into_vec());
                 continue;
             }
@@ -89,16 +79,25 @@ fn parse_rest(
         match Opt::find(&name).filter(is_taken) {
             Some(Opt::Help) => return Ok(Asked::Help(verb)),
             Some(Opt::Version) => return Ok(Asked::Version),
-            Some(option) => take(option, parser, options)?,
+            Some(option) => take(option, &name, parser, options)?,
             None => return Err(unknown(&name)),
         }
     }
-    let verb = verb.ok_or_else(|| wrong(WHAT, b"", text!("no command: see hermes-gw help")))?;
-    if options.words.len() < usize::from(verb.words().0) {
-        let why = text!("needs more arguments: see hermes-gw help");
-        return Err(wrong(WHAT, verb.name().as_bytes(), why));
-    }
-    Ok(Asked::Run(verb))
+    let verb = verb.ok_or_else(|| {
+        wrong(text!("parse arguments"), b"", text!("no command: see hermes-gw help"))
+    })?;
+    // In the place of the last words, the names, --all can stand.
+    let (words, all) = (options.words.len(), options.has(Opt::All));
+    let (least, most) = verb.words();
+    let (least, most) = (usize::from(least), usize::from(most));
+    let why = match all {
+        _ if most < usize::from(MANY) && words > most => text!("takes fewer arguments"),
+        _ if words + usize::from(all) < least => text!("needs more arguments"),
+        true if words >= least.max(1) => text!("takes names or --all, and not both"),
+        _ => return Ok(Asked::Run(verb)),
+    };
+    Err(Error::new(Kind::Usage, text!(""), verb.name(), why)
+        .hint_of(&["usage: hermes-gw ", verb.usage()].concat()))
 }
 
 /// The verb that the program is when it is called by this path.
@@ -117,11 +116,17 @@ fn alias(program: &[u8], options: &mut Options) -> Option<Verb> {
 
 /// Takes `option`, and its value, if it has one.
 #[inline(never)]
-fn take(option: Opt, parser: &mut lexopt::Parser, options: &mut Options) -> Result<()> {
+fn take(option: Opt, name: &str, parser: &mut lexopt::Parser, options: &mut Options) -> Result<()> {
     match option {
-        Opt::Home | Opt::Scandir | Opt::Env | Opt::Lines | Opt::Policy | Opt::Timeout => {
+        Opt::Home
+        | Opt::Scandir
+        | Opt::Env
+        | Opt::Lines
+        | Opt::Policy
+        | Opt::Since
+        | Opt::Timeout => {
             let value = parser.value().map_err(usage)?.into_vec();
-            return take_value(option, value, options);
+            return take_value(option, name, value, options);
         }
         Opt::Quiet => options.verbosity = Verbosity::Quiet,
         Opt::Verbose => options.verbosity = Verbosity::Verbose,
@@ -130,25 +135,31 @@ fn take(option: Opt, parser: &mut lexopt::Parser, options: &mut Options) -> Resu
     Ok(())
 }
 
-fn take_value(option: Opt, value: Vec<u8>, options: &mut Options) -> Result<()> {
-    let wrong = |what, why| wrong(what, &value, why);
-    match option {
-        Opt::Home => options.home = Some(value),
-        Opt::Scandir => options.scandir = Some(value),
+fn take_value(option: Opt, name: &str, value: Vec<u8>, options: &mut Options) -> Result<()> {
+    let (is_one, why) = match option {
+        Opt::Home => {
+            options.home = Some(value);
+            return Ok(());
+        }
+        Opt::Scandir => {
+            options.scandir = Some(value);
+            return Ok(());
+        }
         Opt::Lines => {
-            let lines = values::number(&value);
-            options.lines =
-                Some(lines.ok_or_else(|| wrong(text!("parse lines"), text!("is not a number")))?);
+            options.lines = values::number(&value);
+            (options.lines.is_some(), text!("is not a number"))
         }
         Opt::Policy => {
-            let policy = PolicySetting::parse(&value);
-            let policy = policy.ok_or_else(|| wrong(text!("parse policy"), POLICIES))?;
-            options.policy = Some(policy);
+            options.policy = PolicySetting::parse(&value);
+            (options.policy.is_some(), POLICIES)
+        }
+        Opt::Since => {
+            options.since = values::age(&value);
+            (options.since.is_some(), text!("is not an age such as 10m"))
         }
         Opt::Timeout => {
-            let time = values::seconds(&value);
-            options.timeout =
-                Some(time.ok_or_else(|| wrong(text!("parse seconds"), text!("is not a time")))?);
+            options.timeout = values::seconds(&value);
+            (options.timeout.is_some(), text!("is not a number of seconds"))
         }
         _ => {
             let (name, value) = variable(value)?;
@@ -158,9 +169,14 @@ fn take_value(option: Opt, value: Vec<u8>, options: &mut Options) -> Result<()> 
                 Some((known, old)) if *known == name => *old = value,
                 _ => all.insert(at, (name, value)),
             }
+            return Ok(());
         }
+    };
+    if is_one {
+        return Ok(());
     }
-    Ok(())
+    let why = ["'", &Shown(&value).to_string(), "' ", why.read()].concat();
+    Err(Error::because(Kind::Usage, text!(""), name, &why))
 }
 
 /// The name and the value of `NAME=VALUE`.
@@ -172,7 +188,7 @@ fn variable(mut text: Vec<u8>) -> Result<(Vec<u8>, Vec<u8>)> {
     {
         // What a value holds may be a secret.
         let why = text!("must be NAME=VALUE, the name of a-z, A-Z, 0-9 and _");
-        return Err(wrong(text!("parse variable"), name, why));
+        return Err(wrong(text!("--env"), name, why));
     }
     let value = text.split_off(end + 1);
     text.pop();
@@ -185,7 +201,8 @@ fn wrong(what: Text, word: &[u8], why: Text) -> Box<Error> {
 }
 
 fn unknown(name: &str) -> Box<Error> {
-    wrong(text!("parse option"), name.as_bytes(), text!("unknown here: see hermes-gw help"))
+    let meant = did_you_mean(name.as_bytes(), options::USAGES, "see hermes-gw help");
+    wrong(text!("parse option"), name.as_bytes(), text!("unknown here")).hint_of(&meant)
 }
 
 fn usage(error: lexopt::Error) -> Box<Error> {
@@ -363,38 +380,51 @@ mod tests {
     fn wrong_usage_says_what_and_where_to_look() {
         let table = [
             ("x", "parse arguments: no command"),
-            ("x frobnicate", "find command: frobnicate: unknown"),
+            ("x frobnicate", "unknown command 'frobnicate': see hermes-gw help"),
+            ("x strat", "unknown command 'strat': did you mean 'start'?"),
+            ("x status --jsno", "parse option: --jsno: unknown here: did you mean '--json'?"),
             ("x reconcile --frob", "parse option: --frob: unknown here"),
             ("x detect --boot", "parse option: --boot: unknown here"),
             ("x --boot reconcile", "parse option: --boot: unknown here"),
-            ("x reconcile extra", "parse argument: extra: unexpected argument"),
+            ("x reconcile extra", "reconcile: takes fewer arguments: usage: hermes-gw reconcile ["),
             ("x reconcile --policy", "parse option: --policy: needs a value"),
-            ("x reconcile --policy both", "parse policy: both: must be auto, profiles or root"),
+            ("x reconcile --policy both", "--policy: 'both' must be auto, profiles or root"),
             ("x --json=1 detect", "parse option: --json: takes no value"),
-            ("x finish", "parse arguments: finish: needs more arguments"),
+            (
+                "x finish",
+                "finish: needs more arguments: usage: hermes-gw finish EXIT_CODE SIGNAL NAME [PGID]",
+            ),
             ("x start -a", "parse option: -a: unknown here"),
             ("x unregister --all", "parse option: --all: unknown here"),
-            ("x register", "parse arguments: register: needs more arguments"),
-            ("x register a b", "parse argument: b: unexpected argument"),
-            ("x register a --env B", "parse variable: B: must be NAME=VALUE"),
-            ("x register a --env =B", "parse variable: must be NAME=VALUE"),
-            ("x register a --env 1=secret", "parse variable: 1: must be NAME=VALUE"),
-            ("x register a --env B-C=1", "parse variable: B-C: must be"),
-            ("x signal a", "parse arguments: signal: needs more arguments"),
-            ("x logs", "parse arguments: logs: needs more arguments"),
-            ("x logs -n a", "parse lines: a: is not a number"),
-            ("x logs -n -5 a", "parse lines: -5: is not a number"),
-            ("x logs -n 1.5 a", "parse lines: 1.5: is not a number"),
+            ("x register", "register: needs more arguments: usage: hermes-gw register PROFILE ["),
+            (
+                "x register a b",
+                "register: takes fewer arguments: usage: hermes-gw register PROFILE",
+            ),
+            ("x register a --env B", "--env: B: must be NAME=VALUE"),
+            ("x register a --env =B", "--env: must be NAME=VALUE"),
+            ("x register a --env 1=secret", "--env: 1: must be NAME=VALUE"),
+            ("x register a --env B-C=1", "--env: B-C: must be"),
+            ("x signal HUP", "signal: needs more arguments: usage: hermes-gw signal SIGNAL"),
+            ("x signal --all", "signal: needs more arguments"),
+            ("x signal --all HUP a", "signal: takes names or --all, and not both"),
+            ("x logs", "logs: needs more arguments: usage: hermes-gw logs PROFILE...|--all"),
+            ("x start", "start: needs more arguments: usage: hermes-gw start PROFILE...|--all"),
+            ("x stop a --all", "stop: takes names or --all, and not both: usage: hermes-gw stop"),
+            ("x status a --all", "status: takes names or --all, and not both"),
+            ("x logs -n a", "-n: 'a' is not a number"),
+            ("x logs -n -5 a", "-n: '-5' is not a number"),
+            ("x logs -n 1.5 a", "-n: '1.5' is not a number"),
             ("x logs a -n", "parse option: -n: needs a value"),
-            ("x logs --all", "parse option: --all: unknown here"),
+            ("x logs --since soon a", "--since: 'soon' is not an age such as 10m"),
             ("x logs -x a", "parse option: -x: unknown here"),
             ("x start -f a", "parse option: -f: unknown here"),
             ("x stop --force a", "parse option: --force: unknown here"),
-            ("x shutdown --timeout 1.", "parse seconds: 1.: is not a time"),
-            ("x shutdown --timeout -1", "parse seconds: -1: is not a time"),
-            ("x shutdown --timeout 1e3", "parse seconds: 1e3: is not a time"),
-            ("x shutdown --timeout 99999999999", "is not a time"),
-            ("x completion bash", "find command: completion: unknown"),
+            ("x shutdown --timeout 1.", "--timeout: '1.' is not a number of seconds"),
+            ("x shutdown --timeout -1", "--timeout: '-1' is not a number of seconds"),
+            ("x shutdown --timeout 1e3", "--timeout: '1e3' is not a number of seconds"),
+            ("x shutdown --timeout 99999999999", "is not a number of seconds"),
+            ("x completion bash", "unknown command 'completion'"),
             ("reconcile-profiles", "no command"),
             ("x2-reconcile-profiles", "no command"),
         ];

@@ -4,13 +4,15 @@
 //! The usages become one text, for a table of strings would cost 40 bytes of relocation for
 //! each; and what only help prints is packed.
 
+use super::topics::{GUIDANCE, TOPICS};
 use crate::cmd;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
+use crate::model::values;
 use crate::options::{OPTION_TEXTS, OPTIONS, Opt, words};
 use crate::text::messages::{self, text};
 use crate::text::packed::Packed;
-use crate::text::part;
+use crate::text::{Shown, did_you_mean, part};
 
 /// As many words as there are.
 pub(super) const MANY: u8 = u8::MAX;
@@ -18,7 +20,7 @@ pub(super) const MANY: u8 = u8::MAX;
 /// Declares the verbs: what runs them, how many words they take, at least and at most, then name
 /// with usage, summary, and help.
 macro_rules! verbs {
-    ($($verb:ident, $run:path, $words:expr, $usage:literal, $summary:literal, $help:literal;)*) => {
+    ($($verb:ident, $run:expr, $words:expr, $usage:literal, $summary:literal, $help:literal;)*) => {
         /// A verb.
         #[derive(Clone, Copy)]
         pub(crate) enum Verb {
@@ -43,200 +45,175 @@ macro_rules! verbs {
 }
 
 verbs! {
-    Status, cmd::status::run, (0, MANY), "status [PROFILE...]",
+    Status, cmd::status::run, (0, MANY), "status [PROFILE...|--all]",
     "how gateways stand, and why",
-"Prints how gateways stand, all if none is named: process, since when, and the state,
-with the reason. States are up, finishing (its finish script runs), backing off (it has
-died, and s6 waits before it starts it), starting, parked (it has died too often, or as
-if it should not come back, and stays down until it is started), standing by (another
-container runs it), down, not supervised. What differs from that at the next start of
-the container is said.
+"Prints how gateways stand, all if none is named: process, since when, and the state, with the \
+reason. States are up, finishing (its finish script runs), backing off (it has died, and s6 \
+waits before it starts it), starting, parked (it has died too often, or as if it should not \
+come back, and stays down until it is started), standing by (another container runs it), down, \
+not supervised. What differs from that at the next start of the container is said.
 
 With --json an array of objects, as the manual has them. With -q only the exit code tells.
 
-Exit codes, the first that is not 0: 0 as it is meant to be, 1 parked, backing off,
-standing by, or down and meant to run, 3 no such gateway, 102 not supervised, 111 it may
-not be looked at.
-";
+Exit codes, the first that is not 0: 0 as it is meant to be, 1 parked, backing off, standing \
+by, or down and meant to run, 3 no such gateway, 102 not supervised, 111 it may not be looked \
+at.";
     Watch, cmd::watch::run, (0, MANY), "watch [PROFILE...]",
     "print each change of gateways as it comes",
-"Prints how gateways stand, all if none is named, and then a line for each change, until
-it is interrupted or nobody reads it. Slots that come and go are told, and each death,
-however soon it was over. With --json objects as status has them, one a line.
+"Prints how gateways stand, all if none is named, and then a line for each change, until it is \
+interrupted or nobody reads it. Slots that come and go are told, and each death, however soon \
+it was over. With --json objects as status has them, one a line.
 
-Exit codes: 0 nobody reads it any more, 1 the kernel has no watch left, 102 no s6 here.
-";
+Exit codes: 0 nobody reads it any more, 1 the kernel has no watch left, 102 no s6 here.";
     Doctor, cmd::doctor::run, (0, 0), "doctor",
     "say what is wrong, why, and what to do about it",
-"Checks the container and prints a line for each finding: ok, warn or FAIL, what was
-checked, what is so, and what to type or to set against it. What can be written to is
-tried, as the user that does it, by a directory that goes at once. Else it changes
-nothing.
+"Checks the container and prints a line for each finding: ok, warn or FAIL, what was checked and \
+what is so; below it what to type or to set against it; and at the end how many fail and how \
+many warn. What can be written to is tried, as the user that does it, by a directory that goes \
+at once. Else it changes nothing.
 
-With --json an array of objects: check, level (ok, warn, fail), text, remedy. With -q
-what is ok is left out.
+With --json an array of objects: check, level (ok, warn, fail), text, remedy. With -q what is \
+ok is left out.
 
-Exit codes: 0 nothing fails, 1 something does.
-";
+Exit codes: 0 nothing fails, 1 something does.";
     List, cmd::registration::list, (0, 0), "list",
     "print the profiles that have a slot",
-"Prints the profiles that have a slot, one a line; with --json an array.
-";
-    Start, cmd::lifecycle::start, (0, MANY), "start PROFILE...|--all [--no-wait] [--force] [--timeout SECONDS]",
+"Prints the profiles that have a slot, one a line; with --json an array.";
+    Start, cmd::lifecycle::start, (1, MANY), "start PROFILE...|--all [--no-wait] [--force] [--timeout SECONDS]",
     "bring gateways up, now and after each restart of the container",
-"Brings gateways up, all at once, waits until they are, 10 seconds at most, and records
-that they are to run. A profile on disk that has no slot is registered first. It ends a
-delay, and starts what was parked.
+"Brings gateways up, all at once, waits until they are, 10 seconds at most, and records that \
+they are to run. A profile on disk that has no slot is registered first. It ends a delay, and \
+starts what was parked. One that has not shown yet that it can be up (it has never been, or \
+ended with another code than 0) is waited for a second longer.
 
-Only with --force it starts what another container runs, what default serves (under
-policy root), or default where the main program is its gateway.
+Only with --force it starts what another container runs, what default serves (under policy \
+root), or default where the main program is its gateway.
 
-Exit codes: 0 up, 1 it died at once, is not started, or up but that cannot be recorded,
-3 no such gateway, 99 not up in time.
-";
-    Stop, cmd::lifecycle::stop, (0, MANY), "stop PROFILE...|--all [--no-wait] [--timeout SECONDS]",
+Exit codes: 0 up, 1 it died or parked at once, is not started, or up but that cannot be \
+recorded, 3 no such gateway, 99 not up in time.";
+    Stop, cmd::lifecycle::stop, (1, MANY), "stop PROFILE...|--all [--no-wait] [--timeout SECONDS]",
     "bring gateways down, now and after each restart of the container",
-"Brings gateways down, all at once, waits until they are, 60 seconds at most, and
-records that they are to stay down. Each is told that an operator stops it.
+"Brings gateways down, all at once, waits until they are, 60 seconds at most, and records that \
+they are to stay down. Each is told that an operator stops it.
 
-Exit codes: 0 down, 1 down but that cannot be recorded, 3 no such gateway, 99 not down
-in time.
-";
-    Restart, cmd::lifecycle::restart, (0, MANY), "restart PROFILE...|--all [--no-wait] [--force] [--timeout SECONDS]",
+Exit codes: 0 down, 1 down but that cannot be recorded, 3 no such gateway, 99 not down in time.";
+    Restart, cmd::lifecycle::restart, (1, MANY), "restart PROFILE...|--all [--no-wait] [--force] [--timeout SECONDS]",
     "have gateways run in a new process; start those that are down",
-"Brings gateways down and up again, all at once, and waits for the new processes, 60
-seconds at most. What is down is started. Records that they are to run. With --no-wait
-s6 starts them anew, a second later. --force is as with start.
+"Brings gateways down and up again, all at once, and waits for the new processes, 60 seconds at \
+most. What is down is started. Records that they are to run. With --no-wait s6 starts them \
+anew, a second later. --force is as with start.
 
-Exit codes: 0 up, 1 it died at once, is not started, or up but that cannot be recorded,
-3 no such gateway, 99 not up in time.
-";
-    Signal, cmd::lifecycle::signal, (2, MANY), "signal SIGNAL PROFILE...",
+Exit codes: 0 up, 1 it died at once, is not started, or up but that cannot be recorded, 3 no \
+such gateway, 99 not up in time.";
+    Signal, cmd::lifecycle::signal, (2, MANY), "signal SIGNAL PROFILE...|--all",
     "send a signal to gateways",
 "Sends a signal to gateways. s6 starts one again that dies of it.
 
 Signals: ALRM ABRT QUIT HUP KILL TERM INT USR1 USR2 STOP CONT WINCH
 
-Exit codes: 0 sent, 1 it is not up or could not be sent it, 3 no such gateway.
-";
+Exit codes: 0 sent, 1 it is not up or could not be sent it, 3 no such gateway.";
     IsRunning, cmd::lifecycle::is_running, (1, 1), "is-running PROFILE",
     "whether a gateway is up, as the exit code",
 "Prints nothing.
 
-Exit codes: 0 it is up, 1 it is not.
-";
-    Wait, cmd::lifecycle::wait, (1, MANY), "wait --up|--ready|--down [--timeout SECONDS] PROFILE...",
+Exit codes: 0 it is up, 1 it is not.";
+    Wait, cmd::lifecycle::wait, (1, MANY), "wait --up|--ready|--down [--timeout SECONDS] PROFILE...|--all",
     "wait until gateways are up, ready or down",
-"Waits until gateways are up, ready or down; for ever, or as long as the timeout says.
-Ready is what a gateway says by its notification-fd.
+"Waits until gateways are up, ready or down; for ever, or as long as the timeout says. Ready is \
+what a gateway says by its notification-fd.
 
-Exit codes: 0 they are, 3 no such gateway, 99 not in time, 102 not supervised.
-";
-    Logs, cmd::logs::run, (1, MANY), "logs PROFILE... [-n N|--lines N] [-f|--follow] [--local|--utc]",
+Exit codes: 0 they are, 3 no such gateway, 99 not in time, 102 not supervised.";
+    Logs, cmd::logs::run, (1, MANY), "logs PROFILE...|--all [-n N|--lines N] [--since AGE] [-f|--follow] [--local|--utc]",
     "print what gateways have said, and follow it",
-"Prints the last lines of gateways' logs, rotated files included. Lines of several
-gateways come in the order of their stamps, each with its profile before it.
-On a terminal, control characters and what is not UTF-8 are shown as \\xNN.
+"Prints the last lines of gateways' logs, rotated files included. Lines of several gateways come \
+in the order of their stamps, each with its profile before it. On a terminal, control \
+characters and what is not UTF-8 are shown as \\xNN.
 
-Local time, which s6-log writes too, is what TZ says, else /etc/localtime. With --json
-an object a line: profile, at (in UTC, or null without a stamp) and line.
+Local time, which s6-log writes too, is what TZ says, else /etc/localtime. With --json an \
+object a line: profile, at (in UTC, or null without a stamp) and line.
 
-Exit codes: 0 done, 1 there is no log yet, 3 no such gateway.
-";
-    Register, cmd::registration::register, (1, 1), "register PROFILE [--env NAME=VALUE]... [--down] [--if-missing]",
+With --since all lines since then are printed, or those of the last N. A line without a stamp \
+belongs to the one before.
+
+Exit codes: 0 done, 1 there is no log yet, 3 no such gateway.";
+    Register, cmd::registration::register, (1, 1), "register PROFILE [--env NAME=VALUE]... [--down] [--if-missing] [--force]",
     "make the slot of a profile",
-"Makes the slot of a profile, has s6 take it up and waits until that is so. If it is
-not taken up, nothing stays behind. Under policy root, others than default stay down.
+"Makes the slot of a profile, has s6 take it up and waits until that is so. If it is not taken \
+up, nothing stays behind. Under policy root, others than default stay down. With --force the \
+profile may be yet to come.
 
-Exit codes: 0 done, 1 there is no room, or reconcile would skip it, 4 registered already,
-102 not taken up.
-";
+Exit codes: 0 done, 1 there is no room, or reconcile would skip it, 3 it is not on disk, 4 \
+registered already, 102 not taken up.";
     Unregister, cmd::registration::unregister, (1, MANY), "unregister PROFILE... [--timeout SECONDS]",
     "stop gateways and remove their slots",
-"Stops gateways, all at once, and removes their slots. One that is not down in time
-(60 seconds) is killed. Profiles without a slot are done already.
-";
+"Stops gateways, all at once, and removes their slots. One that is not down in time (60 seconds) \
+is killed. Profiles without a slot are done already.";
     Reconcile, cmd::reconcile::run, (0, 0), "reconcile [--boot] [--dry-run] [--prune] [--policy auto|profiles|root]",
     "make a slot for every profile; start those meant to run",
-"Makes a slot in the scandir for default and for every directory of profiles/, or link
-to one, that holds SOUL.md; by its first name for one that has two. It is up if
-desired_state in the profile's gateway_state.json is running, or, without one,
-gateway_state is running, draining or degraded. Prints a line a profile;
-logs/container-boot.log gets it too, at boot and when something was changed. Running
-gateways are left alone. As root it first hands scandir and control FIFO to hermes, then
-becomes hermes. Called as NN-reconcile-profiles it is reconcile --boot.
-Where the main program is gateway run --no-supervise, default stays down.
+"Makes a slot in the scandir for default and for every directory of profiles/, or link to one, \
+that holds SOUL.md; by its first name for one that has two. It is up if desired_state in the \
+profile's gateway_state.json is running, or, without one, gateway_state is running, draining or \
+degraded. Prints a line a profile; logs/container-boot.log gets it too, at boot and when \
+something was changed. Running gateways are left alone. As root it first hands scandir and \
+control FIFO to hermes, then becomes hermes. Called as NN-reconcile-profiles it is reconcile \
+--boot. Where the main program is gateway run --no-supervise, default stays down.
 
-Policy profiles: each profile's own intent decides. Policy root: default serves all. The
-others stay down, and default starts if any intent is running. Policy auto (default) is
-root where Hermes is set to serve all profiles from one gateway, else profiles.
+Policy profiles: each profile's own intent decides. Policy root: default serves all. The others \
+stay down, and default starts if any intent is running. Policy auto (default) is root where \
+Hermes is set to serve all profiles from one gateway, else profiles.
 
-Settings: HERMES_GW_POLICY, HERMES_GW_SKIP_RECONCILE=1, HERMES_GATEWAY_NO_SUPERVISE=1,
-HERMES_GW_USER (hermes), HERMES_GW_SERVICES_MAX (1000, in the user tree 4000).
-
-Exit codes: 0 everything planned was applied, 1 something was not, 102 no s6-svscan runs.
-";
+Exit codes: 0 everything planned was applied, 1 something was not, 102 no s6-svscan runs.";
     Shutdown, cmd::shutdown::run, (0, 0), "shutdown [--supervisors] [--timeout SECONDS]",
     "bring every gateway down for a container stop; intents stay",
-"Brings every gateway down, all at once, and waits until all are down. One that is
-not down in time is killed; HERMES_GW_SHUTDOWN_TIMEOUT (6) has the seconds, too. What
-is to run after a restart stays as it was. Called as NN-stop-gateways it is shutdown.
+"Brings every gateway down, all at once, and waits until all are down. One that is not down in \
+time is killed; it gets 6 seconds, or what HERMES_GW_SHUTDOWN_TIMEOUT has. What is to run after \
+a restart stays as it was. Called as NN-stop-gateways it is shutdown.
 
-Exit codes: 0 all are down, 99 one is not, 102 no s6 here.
-";
+Exit codes: 0 all are down, 99 one is not, 102 no s6 here.";
     Hook, cmd::registration::hook, (2, 2), "hook profile-create|profile-delete PROFILE",
     "what hermes profile create and delete call",
-"Registers the profile, down, or unregisters it. Outside s6 it does nothing. What goes
-wrong is a warning.
+"Registers the profile, down, or unregisters it. Outside s6 it does nothing. What goes wrong is \
+a warning.
 
-Exit codes: 0.
-";
-    Install, install, (0, 0), "install",
+Exit codes: 0.";
+    Install, (|context| install(context, Verb::Install)), (0, 0), "install",
     "say how services come and go under s6",
-"Says how services come and go under s6. There is nothing to install.
-";
-    Uninstall, install, (0, 0), "uninstall",
+"Says how services come and go under s6; with --json in an object, as text. There is nothing to \
+install.";
+    Uninstall, (|context| install(context, Verb::Uninstall)), (0, 0), "uninstall",
     "say how services come and go under s6",
-"Says how services come and go under s6. There is nothing to uninstall.
-";
+"Says how services come and go under s6; with --json in an object, as text. There is nothing to \
+uninstall.";
     Standby, cmd::standby::run, (0, 0), "standby",
-    "take over what another container ran: what the longrun hermes-standby runs",
-"Waits until another container on the same volume lets go of a profile that stands by
-here, and takes it over. It ends when nothing has stood by for ten seconds.
+    "take over what another container ran (a longrun of the image)",
+"Waits until another container on the same volume lets go of a profile that stands by here, and \
+takes it over. It ends when nothing has stood by for ten seconds.
 
-Exit codes: 0 nothing stands by, 102 no s6-svscan runs.
-";
+Exit codes: 0 nothing stands by, 102 no s6-svscan runs.";
     Finish, cmd::finish::run, (3, 4), "finish EXIT_CODE SIGNAL NAME [PGID]",
     "what a slot's finish script runs",
-"What a slot's finish script runs when its gateway has died, with what s6-supervise
-passes. It delays the next start, 1, 2, 4 and so on up to 60 seconds for deaths in a
-row, until an operator intervenes. It parks the gateway, which then stays down until it
-is started, when its home is gone, on exit code 78 (a fatal configuration error), on 0
-after a start that lasted, and after 10 deaths in 10 minutes. One that lasted, and that
-has recorded in its home that it ended in order and is to be restarted, is started again
-at once; that does not count. What it decides is in the slot's file crash-record, and in
-the gateway's log.
+"What a slot's finish script runs when its gateway has died, with what s6-supervise passes. It \
+delays the next start, 1, 2, 4 and so on up to 60 seconds for deaths in a row, until an \
+operator intervenes. It parks the gateway, which then stays down until it is started, when its \
+home is gone, on exit code 78 (a fatal configuration error), on 0 after a start that lasted, \
+and after 10 deaths in 10 minutes. One that lasted, and that has recorded in its home that it \
+ended in order and is to be restarted, is started again at once; that does not count. What it \
+decides is in the slot's file crash-record, and in the gateway's log.
 
-Settings, in seconds: HERMES_GW_BACKOFF_FIRST (1), HERMES_GW_BACKOFF_MAX (60),
-HERMES_GW_BACKOFF_RESET (600; a longer run ends the row), HERMES_GW_EARLY_EXIT (10; who
-is up for so long has lasted), HERMES_GW_PARK_WINDOW (600); HERMES_GW_PARK_DEATHS (10, a
-number; 0 for never).
+All these bounds are settings: see help settings.
 
-Exit codes: 0 s6 may start it again, 102 no s6-supervise has started this, 125 it
-stays down.
-";
+Exit codes: 0 s6 may start it again, 102 no s6-supervise has started this, 125 it stays down.";
     Detect, cmd::detect, (0, 0), "detect",
     "print who supervises services here: s6, systemd or none",
-"Prints who supervises services here: s6, systemd or none. It is s6 if PID 1 is
-s6-svscan and /run/s6/basedir is a directory. Where /proc hides PID 1 (hidepid), an
-s6-svscan on /run/service tells.
+"Prints who supervises services here: s6, systemd or none; with --json an object with that as \
+supervisor. It is s6 if PID 1 is s6-svscan and /run/s6/basedir is a directory. Where /proc \
+hides PID 1 (hidepid), an s6-svscan on /run/service tells.
 
-Exit codes: 0.
-";
-    Help, help, (0, 1), "help [COMMAND]",
+Exit codes: 0.";
+    Help, help, (0, 1), "help [COMMAND|settings|exit-codes]",
     "this text, or that of one command: help COMMAND",
-"Prints the usage of all commands, or of one.
-";
+"Prints the usage of all commands, or of one; what can be set in the environment; or what exit \
+codes mean.";
 }
 
 impl Verb {
@@ -246,19 +223,17 @@ impl Verb {
     /// [`Kind::Usage`] if there is none.
     pub(crate) fn find(name: &[u8]) -> Result<Verb> {
         let found = VERBS.iter().copied().find(|verb| verb.name().as_bytes() == name);
-        let unknown = || {
-            Error::new(
-                Kind::Usage,
-                text!("find command"),
-                name,
-                text!("unknown: see hermes-gw help"),
-            )
-        };
-        found.ok_or_else(unknown)
+        if let Some(verb) = found {
+            return Ok(verb);
+        }
+        let meant = did_you_mean(name, USAGES, "see hermes-gw help");
+        let why = ["unknown command '", &Shown(name).to_string(), "': ", &meant].concat();
+        Err(Error::because(Kind::Usage, text!(""), b"", &why))
     }
 
+    /// Its name, and what follows it.
     #[inline(never)]
-    fn usage(self) -> &'static str {
+    pub(crate) fn usage(self) -> &'static str {
         part(USAGES, '\x0c', self as usize).unwrap_or_default()
     }
 
@@ -293,7 +268,7 @@ impl Verb {
         if text.len() > length {
             text.push('\n');
         }
-        text + texts.verb(self).1
+        wrapped(text + texts.verb(self).1)
     }
 }
 
@@ -301,27 +276,23 @@ impl Verb {
 #[inline(never)]
 fn help(context: &Context) -> Result<u64> {
     let text = match context.options.words.first() {
-        Some(name) => Verb::find(name)?.help(),
+        Some(name) => match values::place_in("exit-codes settings", name) {
+            Some(topic) => said(TOPICS_AT + topic),
+            None => Verb::find(name)?.help(),
+        },
         None => overview(),
     };
-    context.output.say(&text).map(|()| 0)
+    context.output.answer("text", &text).map(|()| 0)
 }
 
 /// Runs `install` and `uninstall`.
 #[inline(never)]
-fn install(context: &Context) -> Result<u64> {
-    let texts = Texts(PACKED.unpack(messages::table()));
-    cmd::registration::install(context, texts.at(GUIDANCE_AT))
+fn install(context: &Context, verb: Verb) -> Result<u64> {
+    cmd::registration::install(context, verb.name(), &said(GUIDANCE_AT))
 }
 
-/// What `install` and `uninstall` say under s6.
-const GUIDANCE: &str = "\
-s6 supervises the gateways of this container; there is nothing to install or uninstall.
-A gateway's service comes and goes with its profile: hermes profile create, hermes
-profile delete. hermes-gw start and hermes-gw stop say whether it runs, also after a
-restart of the container.
-";
 const GUIDANCE_AT: usize = OVERVIEW_AT + 2;
+const TOPICS_AT: usize = GUIDANCE_AT + 1;
 
 /// What the help on all verbs begins and ends with.
 const OVERVIEW: &str = "\
@@ -331,19 +302,16 @@ Supervises the gateways of Hermes Agent's profiles under s6.
 
 Commands:
 \x0c
-With HERMES_GW_TREE=user the gateways have an s6-svscan of their own, which is not root's.
-What the environment does not set is looked up in /run/s6/container_environment.
+See also: hermes-gw help settings, hermes-gw help exit-codes, man hermes-gw.
 
-Exit codes: 0 done, 1 failed or no, 3 no such gateway, 4 registered already,
-99 timed out, 100 wrong usage or an invalid name, 102 not supervised or no s6 here,
-111 a system call failed. Of several gateways all are tried; the first failure counts.
 \x0c";
 
 const OVERVIEW_AT: usize = VERBS.len() + OPTIONS.len();
 
-const UNPACKED: usize = TEXTS.len() + OPTION_TEXTS.len() + OVERVIEW.len() + GUIDANCE.len();
+const UNPACKED: usize =
+    TEXTS.len() + OPTION_TEXTS.len() + OVERVIEW.len() + GUIDANCE.len() + TOPICS.len();
 const PACKING: Packed<UNPACKED> =
-    Packed::new(messages::TABLE, &[TEXTS, OPTION_TEXTS, OVERVIEW, GUIDANCE]);
+    Packed::new(messages::TABLE, &[TEXTS, OPTION_TEXTS, OVERVIEW, GUIDANCE, TOPICS]);
 static PACKED: Packed<{ PACKING.length }> = PACKING.cut();
 
 /// What is seldom printed, with a form feed after each: of the verbs, of the options, what the
@@ -388,7 +356,12 @@ pub(crate) fn overview() -> String {
         }
     }
     list(&mut text, &rows);
-    text + end
+    wrapped(text + end + texts.at(TOPICS_AT))
+}
+
+/// A text that stands by itself.
+fn said(number: usize) -> String {
+    wrapped(Texts(PACKED.unpack(messages::table())).at(number).into())
 }
 
 /// Appends `rows` as two columns.
@@ -405,6 +378,28 @@ fn list(text: &mut String, rows: &[(&str, &str)]) {
     }
 }
 
+/// The same text in lines of 80 columns, broken at blanks that are in no brackets.
+#[inline(never)]
+fn wrapped(text: String) -> String {
+    const WIDTH: usize = 80;
+    let mut bytes = text.into_bytes();
+    let (mut start, mut gap, mut is_inside) = (0, 0, false);
+    for at in 0..bytes.len() {
+        match bytes[at] {
+            b'\n' => start = at + 1,
+            b'[' => is_inside = true,
+            b']' => is_inside = false,
+            b' ' if !is_inside => gap = at,
+            _ => {}
+        }
+        if at >= start + WIDTH && gap > start {
+            bytes[gap] = b'\n';
+            start = gap + 1;
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -413,17 +408,17 @@ mod tests {
     #[test]
     fn every_verb_has_a_name_of_its_own_a_summary_and_a_help_that_fits() {
         let texts = Texts(PACKED.unpack(messages::table()));
-        assert_eq!(texts.0, [TEXTS, OPTION_TEXTS, OVERVIEW, GUIDANCE].concat());
+        assert_eq!(texts.0, [TEXTS, OPTION_TEXTS, OVERVIEW, GUIDANCE, TOPICS].concat());
         for verb in VERBS {
             assert_eq!(Verb::find(verb.name().as_bytes()).unwrap().usage(), verb.usage());
             let summary = texts.verb(verb).0;
             assert!(!summary.is_empty(), "{}", verb.name());
             let help = verb.help();
             assert!(help.starts_with(&format!("Usage: hermes-gw {}", verb.name())), "{help}");
-            assert!(help.ends_with(".\n"), "{help}");
-            let lines = help.lines().chain(summary.lines());
-            assert!(lines.clone().all(|line| line.len() <= 92), "{help}");
+            assert!(help.ends_with('.'), "{help}");
+            assert!(help.lines().all(|line| line.len() <= 80), "{help}");
         }
+        assert!(overview().lines().all(|line| line.len() <= 80), "{}", overview());
     }
 
     #[test]

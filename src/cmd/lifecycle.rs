@@ -1,6 +1,6 @@
 //! `start`, `stop`, `restart`, `signal`, `is-running`, `wait`: gateways that there are.
 
-use super::{outcomes, targets};
+use super::{named, outcomes, targets};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::signal;
@@ -36,20 +36,12 @@ pub(crate) fn restart(context: &Context) -> Result<u64> {
 
 fn change(context: &Context, target: Target) -> Result<u64> {
     let options = &context.options;
-    let (verb, privilege, default, done, told) = match target {
-        Target::Start => ("start", Privilege::Register, UP, "started", "told to start"),
-        Target::Stop => ("stop", Privilege::Control, DOWN, "stopped", "told to stop"),
-        _ => ("restart", Privilege::Control, DOWN, "restarted", "told to restart"),
+    let (privilege, default, done, told, was) = match target {
+        Target::Start => (Privilege::Register, UP, "started", "told to start", "was up already"),
+        Target::Stop => (Privilege::Control, DOWN, "stopped", "told to stop", "was down already"),
+        _ => (Privilege::Control, DOWN, "restarted", "told to restart", ""),
     };
     let all = options.has(Opt::All);
-    match (all, options.words.is_empty()) {
-        (true, false) => return Err(wrong(verb, text!("takes profiles or --all, and not both"))),
-        (false, true) => {
-            let why = text!("needs a profile, or --all; the root profile is called default");
-            return Err(wrong(verb, why));
-        }
-        _ => {}
-    }
     let (timeout, done) = match options.has(Opt::NoWait) {
         true => (Timeout::NoWait, told),
         false => (Timeout::After(options.timeout.unwrap_or(default)), done),
@@ -58,9 +50,11 @@ fn change(context: &Context, target: Target) -> Result<u64> {
     let is_refused = target != Target::Stop
         && !options.has(Opt::Force)
         && super::default_serves_all(context, &manager);
-    let mut named = match all {
+    let mut named = match manager.is_s6() {
+        true => named(context, &options.words)?,
+        // For whom it is refused.
+        false if all => vec![Ok(Profile::Default)],
         false => targets(&options.words),
-        true => super::all(&manager)?,
     };
     if all && target != Target::Stop && !options.has(Opt::Force) {
         let main_is_default = manager.is_s6() && context.main_is_default()?;
@@ -79,7 +73,7 @@ fn change(context: &Context, target: Target) -> Result<u64> {
             *it = Err(Error::new(Kind::Unusable, target.what(), &**name, why));
         }
     }
-    outcomes(context, named, done, &|profiles| manager.bring(target, profiles, timeout))
+    outcomes(context, named, (done, was), &|profiles| manager.bring(target, profiles, timeout))
 }
 
 fn wrong(verb: &str, why: Text) -> Box<Error> {
@@ -97,11 +91,11 @@ pub(crate) fn signal(context: &Context) -> Result<u64> {
         Error::because(Kind::Usage, text!("parse signal"), word, &why)
     })?;
     let s6 = manager::open_s6(context, Privilege::Control, SIGNAL)?;
-    outcomes(context, targets(names), "signalled", &|profiles| {
+    outcomes(context, named(context, names)?, ("signalled", ""), &|profiles| {
         let mut outcomes = Outcomes::new();
         for profile in profiles {
             let sent = send(&s6, profile, signal);
-            outcomes.push(sent.map_err(|error| context.explain(error)));
+            outcomes.push(sent.map(|()| false).map_err(|error| context.explain(error)));
         }
         outcomes
     })
@@ -145,7 +139,7 @@ pub(crate) fn wait(context: &Context) -> Result<u64> {
     };
     let timeout = options.timeout.map_or(Timeout::Never, Timeout::After);
     let s6 = manager::open_s6(context, Privilege::Control, text!("wait for gateway"))?;
-    outcomes(context, targets(&options.words), done, &|profiles| {
+    outcomes(context, named(context, &options.words)?, (done, ""), &|profiles| {
         bring::command(&s6, target, profiles, timeout, &mut |profile, service| {
             if target == Target::Ready && !service.says_ready().unwrap_or(true) {
                 let why =
@@ -153,6 +147,7 @@ pub(crate) fn wait(context: &Context) -> Result<u64> {
                 let error = s6.failed(text!("wait for gateway"), profile, Kind::Unusable, why);
                 context.output.warn(error);
             }
+            false
         })
     })
 }

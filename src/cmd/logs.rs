@@ -1,6 +1,6 @@
 //! `logs`: what gateways have said.
 
-use super::{fail, first, targets};
+use super::{fail, first, named};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::hermes::home::Homes;
@@ -10,10 +10,12 @@ use crate::logs::stamp::Stamp;
 use crate::logs::timezone::Zone;
 use crate::model::profile::Profile;
 use crate::options::Opt;
+use crate::sys::clock;
 use crate::sys::inotify::Watches;
 use crate::sys::poll::{self, FifoWriter};
 use crate::sys::{print, raise_descriptor_limit};
 use crate::text::messages::text;
+use std::time::Duration;
 
 /// So many lines of each log are shown, unless it is said otherwise.
 const LINES: usize = 50;
@@ -37,21 +39,23 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     context.drop_root(&mut |_| Ok(()))?;
     let homes = context.homes().map_err(|error| context.explain(error))?;
     let watch = if options.has(Opt::Follow) { Some(Watches::new()?) } else { None };
-    let profiles = targets(&options.words);
+    let profiles = named(context, &options.words)?;
     let several = profiles.len() > 1;
     let mut form = if print::is_terminal() { Form::Terminal } else { Form::Bytes };
     if output.json {
         (form, stamps) = (Form::Json, Stamps::Utc);
     }
     let mut zone = None;
-    if several || stamps != Stamps::AsTheyAre {
+    if several || options.since.is_some() || stamps != Stamps::AsTheyAre {
         zone = Some(Zone::load(context.settings.zone.as_deref()).unwrap_or_else(|error| {
             output.warn(error.hint(text!("UTC counts")));
             Zone::default()
         }));
     }
     let printer = Printer { form, stamps, zone, width: 0, out: Vec::new() };
-    let mut merge = Merge { printer, sources: Vec::new(), failures: Failures { context, code: 0 } };
+    let since = options.since.map(|age| clock::time().saturating_sub(age));
+    let (sources, failures) = (Vec::new(), Failures { context, code: 0 });
+    let mut merge = Merge { printer, since, sources, failures };
     for profile in &profiles {
         let opened = match profile {
             Ok(profile) => open(context, &homes, profile, watch.as_ref()),
@@ -62,7 +66,9 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
                 if several {
                     merge.printer.width = merge.printer.width.max(log.profile.name().len());
                 }
-                merge.sources.push(Source { log, waits: false, stamp: None, failed: false });
+                let is_shown = since.is_none();
+                let (waits, stamp, failed) = (false, None, false);
+                merge.sources.push(Source { log, waits, stamp, is_shown, failed });
             }
             Err(error) => merge.failures.tell(context.explain(error)),
         }
@@ -93,7 +99,11 @@ fn open<'a>(
     profile: &'a Profile,
     watch: Option<&Watches>,
 ) -> Result<Box<Log<'a>>> {
-    let lines = context.options.lines.unwrap_or(LINES);
+    let lines = match context.options.since {
+        None => LINES,
+        Some(_) => usize::MAX,
+    };
+    let lines = context.options.lines.unwrap_or(lines);
     let log = Log::open(homes.root(), profile, lines, watch.is_some()).map_err(|error| {
         if error.kind != Kind::Missing {
             return error;
@@ -126,8 +136,34 @@ struct Source<'a> {
     waits: bool,
     /// The stamp of that line.
     stamp: Option<Stamp>,
+    /// Whether the last line with a stamp, and what belongs to it, is late enough.
+    is_shown: bool,
     /// Whether it cannot be read any more.
     failed: bool,
+}
+
+impl Source<'_> {
+    /// Looks for its next line, from `since` on; lines without a stamp go with the one before.
+    fn look(&mut self, zone: Option<&Zone>, since: Option<Duration>) -> Result<()> {
+        let mut goes_on = false;
+        while let Some(piece) = self.log.peek()? {
+            if !goes_on {
+                self.stamp = zone.and_then(|zone| Stamp::of(piece.bytes, zone));
+                if let (Some(stamp), Some(since)) = (&self.stamp, since) {
+                    let seconds = since.as_secs().cast_signed();
+                    self.is_shown = (stamp.seconds, stamp.nanos) >= (seconds, since.subsec_nanos());
+                }
+                if self.is_shown {
+                    self.waits = true;
+                    break;
+                }
+            }
+            let (length, ends) = (piece.bytes.len(), piece.ends);
+            self.log.take(length, ends);
+            goes_on = !ends;
+        }
+        Ok(())
+    }
 }
 
 /// Errors are printed while the other logs are shown.
@@ -151,6 +187,8 @@ impl Failures<'_> {
 /// Several logs that are shown as one.
 struct Merge<'a> {
     printer: Printer,
+    /// From when on lines are shown, since 1970 UTC, if not all are.
+    since: Option<Duration>,
     sources: Vec<Source<'a>>,
     failures: Failures<'a>,
 }
@@ -199,16 +237,11 @@ impl Merge<'_> {
     fn next(&mut self, last: usize) -> usize {
         let mut first = (usize::MAX, (i64::MAX, 0));
         for (at, source) in self.sources.iter_mut().enumerate() {
-            if !source.waits && !source.failed {
-                match source.log.peek() {
-                    Ok(Some(piece)) => {
-                        let zone = self.printer.zone.as_ref();
-                        source.stamp = zone.and_then(|zone| Stamp::of(piece.bytes, zone));
-                        source.waits = true;
-                    }
-                    Ok(None) => {}
-                    Err(error) => self.failures.give_up(source, error),
-                }
+            if !source.waits
+                && !source.failed
+                && let Err(error) = source.look(self.printer.zone.as_ref(), self.since)
+            {
+                self.failures.give_up(source, error);
             }
             if !source.waits {
                 continue;

@@ -19,12 +19,13 @@ use crate::hermes::container::{PROC, Supervisor};
 use crate::manager::{Outcomes, ServiceManager};
 use crate::model::policy::Policy;
 use crate::model::profile::Profile;
+use crate::options::Opt;
 use crate::text::messages::text;
 
 /// Runs `detect`.
 #[inline(never)]
 pub(crate) fn detect(context: &Context) -> Result<u64> {
-    context.output.say(&[Supervisor::detect(PROC)?.word(), "\n"].concat()).map(|()| 0)
+    context.output.answer("supervisor", Supervisor::detect(PROC)?.word()).map(|()| 0)
 }
 
 /// The profile that a word of the command line names.
@@ -46,11 +47,12 @@ fn default_serves_all(context: &Context, manager: &ServiceManager<'_>) -> bool {
 }
 
 /// Does something to all profiles that `named` are; the others are failures too. What
-/// went wrong is printed, and the exit code is the first failure's.
+/// went wrong is printed, and the exit code is the first failure's. What is said of the others is
+/// `done`, or `was` where nothing was to be done.
 fn outcomes(
     context: &Context,
     named: Vec<Result<Profile>>,
-    done: &'static str,
+    (done, was): (&'static str, &'static str),
     act: &dyn Fn(&[Profile]) -> Outcomes,
 ) -> Result<u64> {
     let mut acted = act(&profiles(&named)).into_iter();
@@ -65,8 +67,8 @@ fn outcomes(
                     text!("no outcome"),
                 ))
             };
-            acted.next().unwrap_or_else(missing)?;
-            context.output.did(profile.name(), done)
+            let is_old = acted.next().unwrap_or_else(missing)?;
+            context.output.did(profile.name(), if is_old { was } else { done })
         });
         if let Err(error) = result {
             code = first(code, fail(context, error));
@@ -75,16 +77,15 @@ fn outcomes(
     Ok(code)
 }
 
-/// All profiles that are registered.
-fn all(manager: &ServiceManager<'_>) -> Result<Vec<Result<Profile>>> {
-    let mut targets = Vec::new();
-    for profile in manager.list()? {
-        targets.push(Ok(profile));
+/// What `names` are, each once; with --all, all profiles that are registered.
+fn named(context: &Context, names: &[Vec<u8>]) -> Result<Vec<Result<Profile>>> {
+    let mut named = targets(names);
+    if context.options.has(Opt::All) {
+        for profile in context.slots()?.profiles()? {
+            named.push(Ok(profile));
+        }
     }
-    if !manager.is_s6() {
-        targets.push(Ok(Profile::Default)); // for whom it is refused
-    }
-    Ok(targets)
+    Ok(named)
 }
 
 /// What `names` are, each once.

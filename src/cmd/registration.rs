@@ -24,6 +24,7 @@ pub(crate) fn register(context: &Context) -> Result<u64> {
         environment: &options.environment,
         down: options.has(Opt::Down),
         if_missing: options.has(Opt::IfMissing),
+        forced: options.has(Opt::Force),
     };
     let manager = manager::open(context, Privilege::Register)?;
     let served =
@@ -45,7 +46,8 @@ pub(crate) fn register(context: &Context) -> Result<u64> {
 pub(crate) fn unregister(context: &Context) -> Result<u64> {
     let timeout = context.options.timeout.unwrap_or(retire::TIMEOUT);
     let manager = manager::open(context, Privilege::Register)?;
-    outcomes(context, targets(&context.options.words), "unregistered", &|profiles| {
+    let said = ("unregistered", "was not registered");
+    outcomes(context, targets(&context.options.words), said, &|profiles| {
         manager.unregister(profiles, timeout)
     })
 }
@@ -54,12 +56,13 @@ pub(crate) fn unregister(context: &Context) -> Result<u64> {
 #[inline(never)]
 pub(crate) fn list(context: &Context) -> Result<u64> {
     let profiles = manager::open(context, Privilege::Read)?.list()?;
-    let names = profiles.iter().map(Profile::name);
-    let done = match context.output.json {
-        true => context.output.say_array(&mut names.map(output::quoted)),
-        false => context.output.say_all(&mut names.map(|it| [it, "\n"].concat()), [""; 3]),
-    };
-    done.map(|()| 0)
+    let json = context.output.json;
+    let mut lines = profiles.iter().map(|it| match json {
+        true => output::quoted(it.name()),
+        false => [it.name(), "\n"].concat(),
+    });
+    let around = if json { output::ARRAY } else { [""; 3] };
+    context.output.say_all(&mut lines, around).map(|()| 0)
 }
 
 /// Runs `hook`: what it does for a profile must not keep the profile from being made
@@ -84,24 +87,31 @@ fn call(context: &Context, create: bool, name: &[u8]) -> Result<()> {
     let profile: Profile = super::profile(name)?;
     match create {
         true => {
-            let how = Registration { down: true, if_missing: true, environment: &[] };
+            let how = Registration { down: true, if_missing: true, forced: true, environment: &[] };
             manager.register(&profile, &how).map(drop)
         }
         false => {
             let profiles = slice::from_ref(&profile);
-            manager.unregister(profiles, retire::TIMEOUT).into_iter().collect()
+            for outcome in manager.unregister(profiles, retire::TIMEOUT) {
+                outcome?;
+            }
+            Ok(())
         }
     }
 }
 
-/// Runs `install` and `uninstall`, which have nothing to do under s6, and give `guidance`.
+/// Runs `install` or `uninstall`, as `verb` says, which have nothing to do under s6, and give
+/// `guidance`.
 #[inline(never)]
-pub(crate) fn install(context: &Context, guidance: &str) -> Result<u64> {
+pub(crate) fn install(context: &Context, verb: &'static str, guidance: &str) -> Result<u64> {
     match manager::detect(context)? {
-        Supervisor::S6 => context.output.say(guidance).map(|()| 0),
+        Supervisor::S6 => context.output.answer("text", guidance).map(|()| 0),
         other => {
-            let why = text!("is not ours to install into: use hermes gateway install");
-            Err(Error::new(Kind::Unsupervised, text!("install service"), other.word(), why))
+            let why = ["is not ours: use hermes gateway ", verb].concat();
+            Err({
+                let who = [verb, ": ", other.word()].concat();
+                Error::because(Kind::Unsupervised, text!(""), &who, &why)
+            })
         }
     }
 }

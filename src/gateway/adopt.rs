@@ -104,10 +104,10 @@ impl Adoption<'_> {
         slot::renew(self.slots.dir(), profile, self.user)?;
         // If it was only slow, the supervisor of the old directory is one too many.
         retire::send_away(self.slots);
-        let mut outcome = Ok(());
+        let mut outcome = Ok(false);
         retire::delete(self.slots, &[profile.leaving()], slice::from_mut(&mut outcome));
         self.deadline = Deadline::after(TIMEOUT);
-        outcome
+        outcome.map(drop)
     }
 }
 

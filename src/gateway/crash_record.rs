@@ -1,10 +1,11 @@
 //! What `run`, `finish` and the verbs leave in a slot for each other. s6 knows nothing of it.
 
 use crate::error::Result;
-use crate::model::backoff::{CrashRecord, Decision, Exit, Reason};
+use crate::model::backoff::{CONFIGURATION, CrashRecord, Decision, Exit, Reason};
 use crate::model::values;
 use crate::s6::death_tally::Death;
 use crate::s6::service::Service;
+use crate::s6::status::Status;
 use crate::s6::tai64n::Tai64n;
 use crate::sys::if_there;
 use crate::text::{part, parts};
@@ -145,6 +146,21 @@ pub(crate) fn started(slot: &Service) -> Result<Option<Duration>> {
 pub(crate) fn read(slot: &Service) -> Result<Option<CrashRecord>> {
     let line = if_there(slot.dir().read(RECORD, MAX_SIZE))?.unwrap_or_default();
     Ok(str::from_utf8(&line).ok().and_then(parse))
+}
+
+/// What is said of a gateway that came up and died; `None` while its finish still decides.
+pub(crate) fn died_at_once(service: &Service, status: &Status) -> Option<String> {
+    // Hermes' own finish writes nothing down; what cannot be read is told by status.
+    if let Ok(Some(record)) = read(service) {
+        return Some(format!("it started and died at once: {record}"));
+    }
+    if status.finishing {
+        return None;
+    }
+    let exit = status.last_exit();
+    let parked = exit == Exit::Code(CONFIGURATION) || !status.want_up;
+    let next = if parked { "it stays down" } else { "s6 tries again" };
+    Some(format!("it started and died at once: {exit}; {next}"))
 }
 
 /// Writes down what `finish` has decided.

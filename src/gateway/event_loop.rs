@@ -1,10 +1,10 @@
 //! Several services, each on its way to a target, in one poll loop.
 
+use super::crash_record;
 use super::signal;
 use super::slots;
 use super::transition::{Step, Target, Transition};
 use crate::error::{Error, Kind, Result};
-use crate::model::backoff::{CONFIGURATION, Exit};
 use crate::s6::control::{self, Control};
 use crate::s6::events::Subscription;
 use crate::s6::service::Service;
@@ -22,6 +22,8 @@ const SHORTEST: Duration = Duration::from_micros(250);
 pub(crate) const LONGEST: Duration = Duration::from_millis(50);
 /// How long a process gets to end before it is looked closer who may tell it so.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a gateway is to be up before it counts as started, where that is not sure.
+const FIRST: Duration = Duration::from_secs(1);
 
 /// What became of a service.
 #[derive(Debug)]
@@ -58,6 +60,8 @@ pub(crate) struct Job<'a> {
     transition: Transition,
     outcome: Option<Outcome>,
     doubt: Doubt,
+    /// It may die as soon as it is up.
+    pub(crate) is_unproven: bool,
 }
 
 /// Whether the process that was told to end may not have been, for want of a right.
@@ -140,26 +144,26 @@ impl<'a> Job<'a> {
         let ends = Some(Ends::open(scandir, name)?);
         let transition = Transition::new(target);
         let (name, doubt) = (name.to_vec(), Doubt::Open);
-        Ok(Job { scandir, name, ends, transition, outcome: None, doubt })
+        Ok(Job { scandir, name, ends, transition, outcome: None, doubt, is_unproven: false })
     }
 
     /// The same, tells it where to go, and adds it to `jobs`; not if there is no such service,
-    /// or nobody supervises it.
+    /// or nobody supervises it. Whether there is none.
     pub(crate) fn begin(
         scandir: &'a Dir,
         name: &[u8],
         target: Target,
         jobs: &mut Vec<Job<'a>>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         match Job::open(scandir, name, target) {
-            Err(error) if poll::means_no_reader(error.kind) => {}
+            Err(error) if poll::means_no_reader(error.kind) => Ok(error.kind == Kind::Missing),
             job => {
                 let mut job = job?;
                 job.set_out(jobs.len());
                 jobs.push(job);
+                Ok(false)
             }
         }
-        Ok(())
     }
 
     /// Tells it where to go, after so many `others`. What there is no descriptor for is waited
@@ -214,6 +218,11 @@ impl<'a> Job<'a> {
     /// Whether nothing became of it yet, and it was not even told what to do.
     fn is_untold(&self) -> bool {
         self.is_under_way() && !self.transition.is_begun()
+    }
+
+    /// Whether it was where it was to get before it was told.
+    pub(crate) fn was_there(&self) -> bool {
+        self.transition.was_there
     }
 
     /// Whether it got where it was to get, to whoever wanted to do `what`. What is still on its
@@ -286,7 +295,10 @@ impl<'a> Job<'a> {
                 Step::Wait => return self.doubt(&status),
                 Step::Recheck => return ends.acknowledgement = Acknowledgement::Read,
                 Step::Done => Some(Outcome::Done),
-                Step::Died => Some(Outcome::Died(died_at_once(&status))),
+                Step::Died => match crash_record::died_at_once(&ends.service, &status) {
+                    None => return ends.acknowledgement = Acknowledgement::Read,
+                    why => why.map(Outcome::Died),
+                },
                 Step::Overruled => Some(Outcome::Overruled),
                 Step::Tell(letters) => {
                     ends.acknowledgement = Acknowledgement::Unread;
@@ -316,13 +328,21 @@ impl<'a> Job<'a> {
     }
 }
 
-/// What is said of a gateway that came up and died. Its finish may still be at work: then the
-/// exit code tells what it will do.
-fn died_at_once(status: &Status) -> String {
-    let exit = status.last_exit();
-    let parked = exit == Exit::Code(CONFIGURATION) || !status.want_up;
-    let next = if parked { text!("it stays down").read() } else { text!("s6 tries again").read() };
-    format!("it started and died at once: {exit}; {next}")
+/// Waits until those of `jobs` that are up and may die have been up for a while, or have died, and
+/// finish has decided what becomes of them.
+pub(crate) fn see_them_stay(jobs: &mut [Job<'_>], deadline: Deadline) -> Result<()> {
+    for job in &mut *jobs {
+        if job.is_unproven && matches!(job.outcome, Some(Outcome::Done)) {
+            job.outcome = None;
+        }
+    }
+    drive(jobs, Deadline::after(deadline.left_or(FIRST)))?;
+    for job in &mut *jobs {
+        if job.is_under_way() && job.transition.stays() {
+            job.outcome = Some(Outcome::Done);
+        }
+    }
+    drive(jobs, deadline)
 }
 
 /// Waits until all `jobs` were told what to do, or until `deadline`.

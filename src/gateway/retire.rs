@@ -16,8 +16,9 @@ use std::time::Duration;
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Brings the gateways of `profiles` down that are to be removed, all at once; what does
-/// not go within `timeout` is killed. One that is not there, or not supervised, is no error.
-pub(crate) fn stop(slots: &Slots, profiles: &[Profile], timeout: Duration) -> Vec<Result<()>> {
+/// not go within `timeout` is killed. One that is not supervised is no error, nor is one that is not
+/// there, which is told.
+pub(crate) fn stop(slots: &Slots, profiles: &[Profile], timeout: Duration) -> Vec<Result<bool>> {
     let (mut outcomes, mut jobs) = (Vec::new(), Vec::new());
     for profile in profiles {
         outcomes.push(Job::begin(slots.dir(), &profile.slot(), Target::Rest, &mut jobs));
@@ -29,7 +30,7 @@ pub(crate) fn stop(slots: &Slots, profiles: &[Profile], timeout: Duration) -> Ve
 
 /// Takes those slots of `profiles` away whose outcome is good so far, and which should be
 /// down. One that is not there is no error. Only under the lock.
-pub(crate) fn remove(slots: &Slots, profiles: &[Profile], outcomes: &mut [Result<()>]) {
+pub(crate) fn remove(slots: &Slots, profiles: &[Profile], outcomes: &mut [Result<bool>]) {
     let names: Vec<Name> = profiles.iter().map(Profile::leaving).collect();
     // Left by a killed run.
     if names.iter().any(|name| !matches!(slots.dir().kind(name), Ok(None))) {
@@ -39,16 +40,17 @@ pub(crate) fn remove(slots: &Slots, profiles: &[Profile], outcomes: &mut [Result
     for ((profile, name), outcome) in profiles.iter().zip(&names).zip(&mut *outcomes) {
         if outcome.is_ok() {
             let hide = || if_there(slots.dir().rename(&profile.slot(), name)).map(drop);
-            *outcome = hide().or_else(|error| match slots.dir().kind(name)? {
+            let hidden = hide().or_else(|error| match slots.dir().kind(name)? {
                 None => Err(error),
                 // It is the place of another one, too: names that are long differ at the end.
                 Some(_) => {
-                    let mut other = Ok(());
+                    let mut other = Ok(false);
                     send_away(slots);
                     delete(slots, slice::from_ref(name), slice::from_mut(&mut other));
-                    other.and_then(|()| hide())
+                    other.and_then(|_| hide())
                 }
             });
+            fail_of(hidden, outcome);
         }
     }
     send_away(slots);
@@ -64,25 +66,34 @@ pub(crate) fn send_away(slots: &Slots) {
 /// Waits until the supervisors of the directories called `names` have gone, which were sent
 /// away, and deletes those whose outcome is good so far: all at once, so that one that stays keeps
 /// no other waiting. One that is not there is no error.
-pub(crate) fn delete(slots: &Slots, names: &[Name], outcomes: &mut [Result<()>]) {
+pub(crate) fn delete(slots: &Slots, names: &[Name], outcomes: &mut [Result<bool>]) {
     for (part, rungs) in [(&b""[..], &OF_REMOVED), (b"/log", &OF_REMOVED_LOGGER)] {
         let (mut jobs, mut whose) = (Vec::new(), Vec::new());
         for (at, (name, outcome)) in names.iter().zip(&mut *outcomes).enumerate() {
             if outcome.is_ok() {
                 let name = [name, part].concat();
-                *outcome = Job::begin(slots.dir(), &name, Target::Gone, &mut jobs);
+                let begun = Job::begin(slots.dir(), &name, Target::Gone, &mut jobs);
+                fail_of(begun.map(drop), outcome);
                 whose.resize(jobs.len(), at);
             }
         }
         let waited = stop_ladder::descend(&mut jobs, rungs);
         for (job, at) in jobs.iter().zip(whose) {
-            outcomes[at] = waited.clone().and_then(|()| job.result(text!("remove slot")));
+            let gone = waited.clone().and_then(|()| job.result(text!("remove slot")));
+            fail_of(gone, &mut outcomes[at]);
         }
     }
     for (name, outcome) in names.iter().zip(outcomes) {
         if outcome.is_ok() {
-            *outcome = slots.dir().remove_tree(name);
+            fail_of(slots.dir().remove_tree(name), outcome);
         }
+    }
+}
+
+/// What has failed becomes the outcome.
+fn fail_of(done: Result<()>, outcome: &mut Result<bool>) {
+    if let Err(error) = done {
+        *outcome = Err(error);
     }
 }
 
@@ -98,7 +109,7 @@ pub(crate) fn clean_up(slots: &Slots, names: &[Name]) -> Errors {
         }
     }
     if !leaving.is_empty() {
-        let mut outcomes = vec![Ok(()); leaving.len()];
+        let mut outcomes = vec![Ok(false); leaving.len()];
         send_away(slots);
         delete(slots, &leaving, &mut outcomes);
         failures.extend(outcomes.into_iter().filter_map(Result::err));

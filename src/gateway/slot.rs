@@ -82,6 +82,8 @@ pub(crate) struct Registration<'a> {
     pub(crate) down: bool,
     /// Whether one that is there already does.
     pub(crate) if_missing: bool,
+    /// Whether the profile may be yet to come.
+    pub(crate) forced: bool,
 }
 
 /// The files that a slot of one profile holds, `down` aside.

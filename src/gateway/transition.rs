@@ -34,9 +34,7 @@ impl Target {
         match self {
             Target::Start | Target::Up => text!("it is not up in time"),
             Target::Ready => text!("it is not ready in time"),
-            Target::Stop => {
-                text!("it is not down in time: it is told to stop; hermes-gw signal KILL ends it")
-            }
+            Target::Stop => text!("it is not down in time: it is told to stop"),
             Target::Restart => text!("no new process is up in time: it is told to restart"),
             Target::Down => text!("it is not down in time"),
             Target::Rest => text!("it is not down, even after SIGKILL"),
@@ -68,6 +66,8 @@ pub(crate) struct Transition {
     target: Target,
     phase: Phase,
     rechecks: u8,
+    /// It was there before it was told to get there.
+    pub(crate) was_there: bool,
 }
 
 /// How often the status is read again before another caller is blamed: s6-supervise reads a
@@ -89,12 +89,19 @@ enum Phase {
         /// It was told to come up since it was last seen down.
         told_up: bool,
     },
+    /// Up, and maybe to be seen to stay so.
+    Stay {
+        /// Its start.
+        started: Tai64n,
+        /// It was seen dead.
+        died: bool,
+    },
 }
 
 impl Transition {
     /// The transition for `target`.
     pub(crate) fn new(target: Target) -> Transition {
-        Transition { target, phase: Phase::Begin, rechecks: 0 }
+        Transition { target, phase: Phase::Begin, rechecks: 0, was_there: false }
     }
 
     /// Where it is to get.
@@ -107,10 +114,15 @@ impl Transition {
         !matches!(self.phase, Phase::Begin)
     }
 
+    /// Whether it came up, and was not seen dead since.
+    pub(crate) fn stays(&self) -> bool {
+        matches!(self.phase, Phase::Stay { died: false, .. })
+    }
+
     /// Whether the process of `now` was told to end, and is still there.
     pub(crate) fn is_ending(&self, now: &Status) -> bool {
         let told = match &self.phase {
-            Phase::Begin => false,
+            Phase::Begin | Phase::Stay { .. } => false,
             Phase::Fall => true,
             Phase::Rise { old, .. } => *old == Some(now.stamp),
         };
@@ -146,10 +158,12 @@ impl Transition {
             }
             // What is up but not wanted up is on its way down.
             (Target::Start | Target::Restart, Phase::Begin) => {
+                self.was_there = self.target == Target::Start && now.is_up() && now.want_up;
                 self.rise(now, now.is_up() && !now.want_up, &[Control::UpForGood])
             }
             (target, Phase::Begin) => {
                 self.phase = Phase::Fall;
+                self.was_there = now.is_down() && !now.want_up;
                 let for_good = target == Target::Stop;
                 Step::Tell(if for_good { &[Control::DownForGood] } else { &[Control::Down] })
             }
@@ -161,8 +175,12 @@ impl Transition {
                 if now.is_up() && *old == Some(now.stamp) {
                     return Step::Wait;
                 }
+                if now.is_up() && now.want_up {
+                    self.phase = Phase::Stay { started: now.stamp, died: false };
+                    return Step::Done;
+                }
                 if now.is_up() {
-                    return if now.want_up { Step::Done } else { Step::Overruled };
+                    return Step::Overruled;
                 }
                 match died {
                     Some(before) if *before != now.stamp => return Step::Died,
@@ -177,6 +195,12 @@ impl Transition {
                     (true, true) if !now.want_up => Step::Overruled,
                     _ => Step::Wait,
                 }
+            }
+
+            (_, Phase::Stay { started, .. }) if now.is_up() && *started == now.stamp => Step::Wait,
+            (_, Phase::Stay { died, .. }) => {
+                *died = true;
+                Step::Died
             }
         }
     }
@@ -204,6 +228,25 @@ mod tests {
     use Step::*;
     use Target::*;
 
+    #[test]
+    fn what_was_there_before_is_known() {
+        let table = [
+            (Start, "u+1", true),
+            (Start, "u-1", false),
+            (Start, "d+1", false),
+            (Stop, "d-1", true),
+            (Stop, "d+1", false),
+            (Stop, "f-1", false),
+            (Stop, "u+1", false),
+            (Restart, "u+1", false),
+        ];
+        for (target, now, was_there) in table {
+            let mut transition = Transition::new(target);
+            transition.next(&status(now));
+            assert_eq!(transition.was_there, was_there, "{target:?} {now}");
+        }
+    }
+
     /// A status in short: `u`p, `f`inishing or `d`own; `+` wanted up, `-` not; `!`
     /// ready; and the number of its stamp.
     fn status(short: &str) -> Status {
@@ -230,7 +273,7 @@ mod tests {
     #[test]
     #[rustfmt::skip]
     fn every_target_from_every_state() {
-        let table: [(Target, &[(&str, Step)]); 30] = [
+        let table: [(Target, &[(&str, Step)]); 33] = [
             // Down → up.
             (Start, &[("d-1", UP), ("d+1", Wait), ("u+2", Done)]),
             // Up already: the wish is recorded all the same.
@@ -266,6 +309,10 @@ mod tests {
             (Restart, &[("f+1", UP), ("f+1", Wait), ("d+1", U), ("u+2", Done)]),
             (Restart, &[("u-1", UP), ("u+1", Wait), ("d+2", U), ("u+3", Done)]),
             (Restart, &[("u+1", BOTH), ("d+2", U), ("f+3", Died)]),
+            // Who asks again once it is up is told whether it stays.
+            (Start, &[("d-1", UP), ("u+2", Done), ("u+2", Wait), ("f+3", Died), ("d-3", Died)]),
+            (Start, &[("u+1", UP), ("u+1", Done), ("u+1", Wait), ("d+2", Died)]),
+            (Start, &[("d-1", UP), ("u+2", Done), ("u+4", Died)]),
             (Rest, &[("u+1", D), ("u-1", Wait), ("d-2", Done)]),
             (Rest, &[("d+1", D), ("d-1", Done)]),
             (Up, &[("d+1", Wait), ("f+1", Wait), ("u+2", Done)]),

@@ -9,7 +9,8 @@ use crate::gateway::slots::{Slots, is_slot};
 use crate::gateway::standby;
 use crate::gateway::user_tree;
 use crate::hermes::container::Process;
-use crate::hermes::{home, state_file};
+use crate::hermes::home;
+use crate::hermes::state_file;
 use crate::model::capability::Capability;
 use crate::model::observation::Observation;
 use crate::model::policy::Policy;
@@ -21,8 +22,8 @@ use crate::sys::dir::Dir;
 use crate::sys::identity::Ids;
 use crate::sys::lock::Lock;
 use crate::sys::{self, identity, if_there};
-use crate::text::contains;
 use crate::text::messages::{Text, text};
+use crate::text::{contains, did_you_mean};
 use std::time::Duration;
 
 /// How much a verb does as root before it becomes the gateways' user; each more than the one
@@ -169,11 +170,23 @@ impl<'a> S6<'a> {
         let name = profile.name();
         let makes = match self.is_on_disk(profile) {
             Ok(true) => ["hermes-gw register ", name, " makes it"].concat(),
-            Ok(false) => ["hermes profile create ", name, " makes it"].concat(),
+            Ok(false) => self.way_out(profile),
             Err(error) => error.to_string(),
         };
         let why = ["no such gateway '", name, "': ", &makes].concat();
         self.failed(what, profile, Kind::NotRegistered, &why)
+    }
+
+    /// What to do about a profile that is not there: another name, or to make it.
+    pub(crate) fn way_out(&self, profile: &Profile) -> String {
+        // What cannot be listed is no way out.
+        let mut known = String::new();
+        for it in self.slots.profiles().unwrap_or_default() {
+            known = known + it.name() + "\x0c";
+        }
+        let name = profile.name();
+        let makes = ["hermes profile create ", name, " makes it"].concat();
+        did_you_mean(name.as_bytes(), &known, &makes)
     }
 
     /// Brings the files of `profile`'s slot up to date, as `reconcile` does, if Hermes' own

@@ -15,9 +15,10 @@ use crate::model::profile::Profile;
 use crate::s6::service::Service;
 use crate::s6::status::Status;
 use crate::s6::tai64n::Tai64n;
-use crate::sys::clock::Deadline;
+use crate::sys::clock::{self, Deadline};
 use crate::sys::dir::Dir;
 use crate::text::messages::{Text, text};
+use std::mem;
 use std::time::Duration;
 
 /// How long `--no-wait` tries to tell all supervisors.
@@ -47,6 +48,9 @@ impl Target {
     }
 }
 
+/// What is done before a gateway is told; whether it may die as soon as it is up.
+type Prepare<'a> = &'a mut dyn FnMut(&Profile, &Service) -> bool;
+
 /// Records what is wanted, has it done, and sees to it that it stays recorded.
 pub(crate) fn bring(
     s6: &S6<'_>,
@@ -55,7 +59,7 @@ pub(crate) fn bring(
     timeout: Timeout,
 ) -> Outcomes {
     let Some(intent) = target.intent() else {
-        return command(s6, target, profiles, timeout, &mut |_, _| ());
+        return command(s6, target, profiles, timeout, &mut |_, _| false);
     };
     let homes = s6.context.homes();
     // Until it is closed it is locked: another hermes-gw may be at it.
@@ -70,7 +74,8 @@ pub(crate) fn bring(
         // What another container has is that one's affair.
         if intent == Intent::Stopped && slots::is_standing_by(service.dir()).unwrap_or(false) {
             let why = [profile.name(), ": ", STANDING_BY, ": nothing is recorded"].concat();
-            return s6.context.output.warn_of(&why);
+            s6.context.output.warn_of(&why);
+            return false;
         }
         let home = home(profile, before);
         let unrecorded = unrecorded(s6, record(&home, intent));
@@ -79,6 +84,7 @@ pub(crate) fn bring(
         // to record may take a while.
         // After the deaths: the run that it says is up is the one after the last of them.
         let looked = service.last_death().and_then(|died| Ok((died, service.status()?)));
+        let is_unproven = intent == Intent::Running && is_unproven(target, looked.as_ref().ok());
         match looked.and_then(|(died, status)| {
             if intent == Intent::Stopped && status.is_up() {
                 announce_stop(s6, &home, &status);
@@ -89,6 +95,7 @@ pub(crate) fn bring(
             Err(error) if error.kind != Kind::Missing => s6.context.output.warn(error),
             _ => {}
         }
+        is_unproven
     });
     let after = Deadline::after(LOCKED);
     for (profile, mut error) in wishes {
@@ -106,17 +113,18 @@ pub(crate) fn bring(
     outcomes
 }
 
-/// Puts the gateways on their way, `prepare`d one by one, and waits for all.
+/// Puts the gateways on their way, `prepare`d one by one, which tells whether one may die as soon
+/// as it is up, and waits for all.
 pub(crate) fn command(
     s6: &S6<'_>,
     target: Target,
     profiles: &[Profile],
     timeout: Timeout,
-    prepare: &mut dyn FnMut(&Profile, &Service),
+    prepare: Prepare<'_>,
 ) -> Outcomes {
-    let (mut begun, mut jobs) = (Outcomes::new(), Vec::with_capacity(profiles.len()));
+    let (mut outcomes, mut jobs) = (Outcomes::new(), Vec::with_capacity(profiles.len()));
     for profile in profiles {
-        begun.push(begin(s6, target, profile, &mut jobs, prepare));
+        outcomes.push(begin(s6, target, profile, &mut jobs, prepare));
     }
     if let Some(error) = jobs.iter().find_map(Job::events_error) {
         let text =
@@ -128,22 +136,31 @@ pub(crate) fn command(
             event_loop::tell_all(&mut jobs, Deadline::after(TELL_ALL));
             Ok(())
         }
-        Timeout::After(time) => event_loop::drive(&mut jobs, Deadline::after(time)),
-        Timeout::Never => event_loop::drive(&mut jobs, Deadline::NEVER),
+        _ => {
+            let deadline = match timeout {
+                Timeout::After(time) => Deadline::after(time),
+                _ => Deadline::NEVER,
+            };
+            event_loop::drive(&mut jobs, deadline)
+                .and_then(|()| event_loop::see_them_stay(&mut jobs, deadline))
+        }
     };
     let mut jobs = jobs.iter();
-    let mut outcomes = Outcomes::with_capacity(profiles.len());
-    for begun in begun {
-        let outcome = begun.and_then(|()| {
+    for (outcome, profile) in outcomes.iter_mut().zip(profiles) {
+        let begun = mem::replace(outcome, Ok(false)).and_then(|_| {
             waited.clone()?;
-            match jobs.next() {
-                Some(job) if timeout != Timeout::NoWait || !job.is_under_way() => {
-                    job.result(target.what())
-                }
-                _ => Ok(()),
+            let Some(job) = jobs.next() else { return Ok(false) };
+            if timeout != Timeout::NoWait || !job.is_under_way() {
+                job.result(target.what())?;
             }
+            Ok(job.was_there())
         });
-        outcomes.push(outcome.map_err(|error| s6.context.explain(error)));
+        *outcome = begun.map_err(|error| match (error.kind, target) {
+            (Kind::TimedOut, Target::Stop | Target::Restart) => {
+                error.hint_of(&["hermes-gw signal KILL ", profile.name(), " ends it"].concat())
+            }
+            _ => s6.context.explain(error),
+        });
     }
     outcomes
 }
@@ -154,8 +171,8 @@ fn begin<'a>(
     target: Target,
     profile: &Profile,
     jobs: &mut Vec<Job<'a>>,
-    prepare: &mut dyn FnMut(&Profile, &Service),
-) -> Result<()> {
+    prepare: Prepare<'_>,
+) -> Result<bool> {
     // Nothing is written down where nothing can be done.
     let job = Job::open(s6.slots.dir(), &profile.slot(), target);
     let mut job = job.map_err(|error| match error.kind {
@@ -166,11 +183,20 @@ fn begin<'a>(
         if target.intent().is_some() {
             s6.make_ours(profile, service, false);
         }
-        prepare(profile, service);
+        job.is_unproven = prepare(profile, service);
     }
     job.set_out(jobs.len());
     jobs.push(job);
-    Ok(())
+    Ok(false)
+}
+
+/// Whether a gateway that is to come up may die at once, by its last death and its status, if they
+/// can be read. One that last ended as it was to, or that is up for a while, is not waited for.
+fn is_unproven(target: Target, looked: Option<&(Option<Tai64n>, Status)>) -> bool {
+    let Some((died, status)) = looked else { return true };
+    let is_young = clock::now() - status.stamp.unix() < 2;
+    let may_die = !status.is_up() || target == Target::Start && is_young;
+    may_die && (died.is_none() || status.ended_badly())
 }
 
 /// The service of `profile`.

@@ -15,8 +15,9 @@ use crate::text::messages::{Text, text};
 use access::{Privilege, S6};
 use std::time::Duration;
 
-/// What became of each of several gateways, in the order they were named.
-pub(crate) type Outcomes = Vec<Result<()>>;
+/// What became of each of several gateways, in the order they were named, and whether that was so
+/// already.
+pub(crate) type Outcomes = Vec<Result<bool>>;
 
 /// The service manager of this machine, and what is done with gateways while the container runs.
 /// All gateways of one call proceed at once.

@@ -48,9 +48,15 @@ impl S6<'_> {
             let why = text!("it is registered already").read();
             return Err(self.failed(WHAT, profile, Kind::Registered, why));
         }
-        // Nor does this make a slot that a boot would not; a profile that is yet to come gets one.
-        self.is_on_disk(profile)?;
+        // Nor does this make a slot that a boot would not; a profile that is yet to come gets one
+        // only if that is meant.
+        let is_there = self.is_on_disk(profile)?;
         if new {
+            if !is_there && !how.forced {
+                let why = "it has no SOUL.md on disk: --force registers it all the same";
+                let error = self.failed(WHAT, profile, Kind::NotRegistered, why);
+                return Err(error.hint_of(&self.way_out(profile)));
+            }
             let capacity = self.slots.capacity(&names, settings.services_max);
             if slots::count(&names) >= capacity {
                 let why = format!("s6-svscan can hold no more than {capacity} gateways");
@@ -80,7 +86,7 @@ impl S6<'_> {
         };
         // What was wrong first is worth more than what is wrong now.
         if new {
-            let mut outcome = [Ok(())];
+            let mut outcome = [Ok(false)];
             retire::remove(&self.slots, one, &mut outcome);
             if let [Err(why)] = outcome {
                 self.context.output.warn(why.hint(text!("not all was taken back")));
@@ -180,11 +186,11 @@ impl S6<'_> {
             if may.is_ok() {
                 allowed.push(profile.clone());
             }
-            outcomes.push(may.map_err(|error| self.context.explain(error)));
+            outcomes.push(may.map(|()| false).map_err(|error| self.context.explain(error)));
         }
         let mut started = bring::bring(self, target, &allowed, timeout).into_iter();
         for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_ok()) {
-            *outcome = started.next().unwrap_or(Ok(()));
+            *outcome = started.next().unwrap_or(Ok(false));
         }
         outcomes
     }
@@ -194,7 +200,7 @@ impl S6<'_> {
         if new && !how.down {
             // s6 starts it by itself; whether it stays up is another matter.
             let one = slice::from_ref(profile);
-            for up in bring::command(self, Target::Start, one, START_UP, &mut |_, _| ()) {
+            for up in bring::command(self, Target::Start, one, START_UP, &mut |_, _| false) {
                 match up {
                     Err(error) if error.kind != Kind::Unusable => return Err(error),
                     _ => {}
@@ -208,7 +214,7 @@ impl S6<'_> {
         let mut outcomes = retire::stop(&self.slots, profiles, timeout);
         let lock = self.lock().map(|_lock| retire::remove(&self.slots, profiles, &mut outcomes));
         for outcome in &mut outcomes {
-            let told = mem::replace(outcome, Ok(()));
+            let told = mem::replace(outcome, Ok(false));
             *outcome = lock.clone().and(told).map_err(|error| self.context.explain(error));
         }
         outcomes

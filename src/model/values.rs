@@ -40,6 +40,18 @@ pub(crate) fn digits_of(word: &[u8], radix: u32) -> Option<u64> {
     number
 }
 
+/// How long ago something was: `90s`, `10m`, `2h` or `1d`; a number alone is of seconds.
+pub(crate) fn age(word: &[u8]) -> Option<Duration> {
+    let (number, unit) = match word.split_last()? {
+        (b'd', number) => (number, 86_400),
+        (b'h', number) => (number, 3600),
+        (b'm', number) => (number, 60),
+        (b's', number) => (number, 1),
+        _ => (word, 1),
+    };
+    Some(Duration::from_secs(digits(number)?.checked_mul(unit)?))
+}
+
 /// A time in seconds, fractions allowed, to the millisecond.
 pub(crate) fn seconds(word: &[u8]) -> Option<Duration> {
     let word = word.trim_ascii();
@@ -80,6 +92,15 @@ mod tests {
         assert_eq!(number(b" 17\n"), Some(17));
         for word in ["", "-1", "1.5", "4294967296", "x"] {
             assert_eq!(number(word.as_bytes()), None, "{word}");
+        }
+        let ages = [("90", 90), ("90s", 90), ("10m", 600), ("2h", 7200), ("1d", 86_400), ("0s", 0)];
+        for (word, seconds) in ages {
+            assert_eq!(age(word.as_bytes()), Some(Duration::from_secs(seconds)), "{word}");
+        }
+        for word in
+            ["", "m", "-1m", "1.5h", "1w", "10 m", "99999999999999999999", "9999999999999999999d"]
+        {
+            assert_eq!(age(word.as_bytes()), None, "{word}");
         }
         let table = [("2", 2_000), ("0.25", 250), ("1.2345", 1_234), (" 0 ", 0)];
         for (word, millis) in table {

@@ -79,6 +79,11 @@ impl Status {
         self.paused && self.pid == 0
     }
 
+    /// Whether it last ended by itself, with another code than 0.
+    pub fn ended_badly(&self) -> bool {
+        self.wait_status >= 0x100
+    }
+
     /// How the gateway last ended.
     pub fn last_exit(&self) -> Exit {
         match self.wait_status.to_be_bytes() {
@@ -132,6 +137,8 @@ mod tests {
         for (wait_status, exit) in table {
             let status = Status { wait_status, ..Status::parse(&bytes(35, 0, 0)).unwrap() };
             assert_eq!(status.last_exit(), exit, "{wait_status:04x}");
+            let is_bad = matches!(exit, Exit::Code(1..));
+            assert_eq!(status.ended_badly(), is_bad, "{wait_status:04x}");
         }
     }
 

@@ -209,7 +209,7 @@ const GLOBAL: &str = "--home --scandir --json -q -v -h --help -V --version";
 fn each_shell_offers_what_can_come_next() {
     let container = boot();
     let commands = commands();
-    let wait = format!("{GLOBAL} --up --ready --down --timeout");
+    let wait = format!("{GLOBAL} --up --ready --down --timeout --all");
     let table = [
         ("", commands.join(" ")),
         ("sta", "standby start status".into()),
@@ -224,6 +224,10 @@ fn each_shell_offers_what_can_come_next() {
         ("signal U", "USR1 USR2".into()),
         ("hook ", "profile-create profile-delete".into()),
         ("help un", "uninstall unregister".into()),
+        ("help s", "settings shutdown signal standby start status stop".into()),
+        ("help e", "exit-codes".into()),
+        ("reconcile --policy=profiles -", format!("{GLOBAL} --boot --dry-run --prune --policy")),
+        ("logs coder -", format!("{GLOBAL} --all -n --lines --since -f --follow --local --utc")),
         // Profiles, each once.
         ("status ", "coder default writer".into()),
         ("stop c", "coder".into()),
@@ -261,7 +265,7 @@ fn each_shell_offers_what_can_come_next() {
         none.iter().for_each(|command| expect(&format!("{command} "), ""));
     }
     // One that has come just now; and by its path, for it need not be on PATH.
-    container.as_hermes(&["/command/hermes-gw", "register", "new", "--down"]).ok();
+    container.as_hermes(&["/command/hermes-gw", "register", "new", "--down", "--force"]).ok();
     for shell in ALL {
         let offered = shell.words(&container, By::Lookup, &["/command/hermes-gw", "start", ""]);
         assert_eq!(offered, set("coder default new writer"), "{shell:?}");

@@ -179,14 +179,38 @@ fn parking_is_told_as_s6_tells_it() {
     let container = boot(volume, &[]);
     let mut events = Events::of(&container, &slot("config"));
     let output = gw(&container, &["start", "config"]);
-    // Seen up, or dead already; it stays down either way.
-    let died = "it started and died at once: exit 78; it stays down\n";
-    assert!(output.code == 0 || output.code == 1 && output.stderr.ends_with(died), "{output:?}");
+    let died = "it started and died at once: parked: exit 78 (configuration)\n";
+    assert!(output.code == 1 && output.stderr.ends_with(died), "{output:?}");
     events.expect("udOD");
     assert_eq!(container.state("config"), "down");
     assert!(!status(&container, "config").want_up);
     let state = container.volume().read("config", "gateway_state.json");
     assert!(state.contains(r#""desired_state":"running""#), "the intent stays: {state}");
+
+    // Also when it takes a while, or is a restart; and once it is put right, it starts.
+    let write = |text: &str| {
+        container.volume().file("config", "behave", text).give(support::HERMES);
+    };
+    write("after 0.3 78\n");
+    for verb in ["start", "restart"] {
+        let output = gw(&container, &[verb, "config"]);
+        assert!(output.code == 1 && output.stderr.ends_with(died), "{verb}: {output:?}");
+        assert_eq!(container.state("config"), "down");
+    }
+    write("");
+    gw(&container, &["start", "config"]).ok();
+    assert_eq!(container.state("config"), "up");
+    // One that ended as it was told to is not waited for; what it does later is another matter.
+    gw(&container, &["stop", "config"]).ok();
+    write("after 600 78\n");
+    gw(&container, &["start", "config"]).ok();
+
+    // A profile that never had a slot, as one that was just made.
+    container.volume().profile("fresh").file("fresh", "behave", "exit 78\n");
+    container.volume().give(support::HERMES);
+    let output = gw(&container, &["start", "fresh"]);
+    assert!(output.code == 1 && output.stderr.ends_with(died), "{output:?}");
+    assert_eq!(output.stdout, "fresh: registered\n");
 }
 
 #[test]

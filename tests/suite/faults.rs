@@ -112,7 +112,7 @@ fn no_command_executes_or_forks() {
     let container = Container::boot(Volume::new(), Spec::default());
     container.volume().profile("one").give(support::HERMES);
     let commands: [&[&str]; 24] = [
-        &["register", "one", "--env", "A=b"],
+        &["register", "one", "--env", "A=b", "--force"],
         &["list"],
         &["start", "one"],
         &["is-running", "one"],
@@ -211,7 +211,7 @@ fn as_root_a_verb_opens_no_home_and_no_fifo_before_it_is_hermes() {
         (&["restart", "coder"], 0),
         (&["wait", "--up", "coder"], 0),
         (&["unregister", "coder"], 0),
-        (&["register", "coder"], 0),
+        (&["register", "coder", "--force"], 0),
     ];
     for (verb, code) in verbs {
         let output = container.as_root(&[&TRACED[..], verb].concat());
@@ -432,7 +432,9 @@ fn while_it_is_not_known_whose_the_tree_is_root_gives_nothing_to_anybody() {
         container.as_root(&["find", trees[0], trees[1], "-user", "hermes"]).ok()
     };
     assert_eq!(of_hermes(), "");
-    for verb in [&["reconcile"][..], &["reconcile", "--boot"], &["register", "two"], &["list"]] {
+    for verb in
+        [&["reconcile"][..], &["reconcile", "--boot"], &["register", "two", "--force"], &["list"]]
+    {
         for (calls, error) in
             [("openat", "EIO"), ("openat", "EMFILE"), ("fstat,newfstatat", "EIO"), ("read", "EIO")]
         {

@@ -311,7 +311,7 @@ fn hermes_own_layer_and_we_see_and_do_the_same() {
     assert_eq!((listed(), list()), ("default".into(), "default".into()));
     // It leaves the supervisors behind; the next removal sends them away.
     assert!(left().contains("gateway-ours"), "{}", left());
-    gw(&container, &["register", "other", "--down"]).ok();
+    gw(&container, &["register", "other", "--down", "--force"]).ok();
     gw(&container, &["unregister", "other"]).ok();
     wait_until("the end of supervisors", || !left().contains("gateway-ours"));
 
@@ -319,7 +319,7 @@ fn hermes_own_layer_and_we_see_and_do_the_same() {
     hermes(&container, &["profile", "create", "fresh"]).ok();
     assert_eq!(list(), "default\nfresh");
     assert!(!running("fresh"));
-    gw(&container, &["register", "pattern", "--down"]).ok();
+    gw(&container, &["register", "pattern", "--down", "--force"]).ok();
     let pattern = container.slot_files("pattern");
     gw(&container, &["unregister", "pattern"]).ok();
     hermes(&container, &["-p", "fresh", "gateway", "start"]).ok();

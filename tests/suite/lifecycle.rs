@@ -124,7 +124,7 @@ fn check(container: &Container, verb: &[&str], expected: [Row<'_>; 8]) {
         let (mut code, mut heard) = (output.code, events.heard(row.2));
         if state == "crashing" {
             // It is seen up, or dead again, and says a lot.
-            let died = "it started and died at once: exit 1; s6 tries again\n";
+            let died = "it started and died at once: backing off 1s, 1 death: exit 1\n";
             assert!(code == 0 || code == 1 && output.stderr.ends_with(died), "{output:?}");
             (code, heard) = (0, String::new());
         }
@@ -162,7 +162,7 @@ fn stop_in_every_state() {
     assert_eq!(
         error,
         "hermes-gw: stop gateway: /run/service/gateway-deaf: it is not down in time: it is told \
-         to stop; hermes-gw signal KILL ends it\n"
+         to stop: hermes-gw signal KILL deaf ends it\n"
     );
     gw(&container, &["signal", "KILL", "deaf"]).ok();
     gw(&container, &["stop", "deaf"]).ok();
@@ -347,7 +347,8 @@ fn a_restart_that_nobody_waits_for_any_more_comes_about() {
             restart.wait().unwrap();
         } else {
             let output = gw(&container, &["restart", "slow", "--timeout", "0.2"]);
-            let why = ": no new process is up in time: it is told to restart\n";
+            let why = ": no new process is up in time: it is told to restart: hermes-gw signal KILL \
+                slow ends it\n";
             assert!(output.code == 99 && output.stderr.ends_with(why), "{output:?}");
         }
         wait_until("the restart", || {
@@ -392,7 +393,8 @@ fn all_proceed_at_once() {
     let mut events: Vec<_> = names.iter().map(|name| Events::of(&container, &slot(name))).collect();
     // One after the other they would take 24 seconds.
     let output = gw(&container, &["-v", "stop", "--all", "--timeout", "20"]).ok();
-    assert_eq!(output.matches(": stopped\n").count(), 7, "{output}");
+    assert_eq!(output.matches(": stopped\n").count(), 6, "{output}");
+    assert!(output.contains("default: was down already\n"), "{output}");
     for (name, events) in names.iter().zip(&mut events) {
         assert_eq!((container.state(name).as_str(), events.heard("dD").as_str()), ("down", "dD"));
         assert_eq!(desired(&container, name), "stopped");
@@ -432,6 +434,102 @@ fn several_targets_are_all_tried_and_the_first_failure_counts() {
     let json = gw(&container, &["--json", "-v", "stop", "good", "missing"]);
     assert_eq!(json.stdout, "{\"profile\":\"good\",\"action\":\"stopped\"}\n");
     assert!(json.stderr.starts_with("{\"error\":\"stop gateway: "), "{}", json.stderr);
+}
+
+#[test]
+fn what_was_so_already_is_told_as_such() {
+    let volume = Volume::new();
+    volume.wanted("one", "running").wanted("idle", "stopped");
+    let container = Container::boot(volume, Spec::default());
+    container.wait_up("one");
+    let said = |args: &[&str]| gw(&container, &[&["-v"], args].concat()).ok();
+    for (args, expected) in [
+        (&["start", "one", "idle"][..], "one: was up already\nidle: started\n"),
+        (&["start", "--no-wait", "one"], "one: was up already\n"),
+        (&["restart", "one"], "one: restarted\n"),
+        (&["stop", "one"], "one: stopped\n"),
+        (&["stop", "one"], "one: was down already\n"),
+        (&["unregister", "one", "nope"], "one: unregistered\nnope: was not registered\n"),
+        (&["unregister", "one"], "one: was not registered\n"),
+    ] {
+        assert_eq!(said(args), expected, "{args:?}");
+    }
+    let json = said(&["--json", "start", "idle"]);
+    assert_eq!(json, "{\"profile\":\"idle\",\"action\":\"was up already\"}\n");
+}
+
+#[test]
+fn what_is_asked_for_is_json_where_that_is_wanted() {
+    let container = Container::boot(Volume::new(), Spec::default());
+    for (args, key) in [
+        (&["detect"][..], "supervisor"),
+        (&["install"], "text"),
+        (&["uninstall"], "text"),
+        (&["help"], "text"),
+        (&["help", "settings"], "text"),
+    ] {
+        let json = gw(&container, &[&["--json"], args].concat()).ok();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let text = gw(&container, args).ok();
+        assert_eq!(json, serde_json::json!({ key: text.trim_end() }), "{args:?}");
+    }
+    assert_eq!(gw(&container, &["detect"]).ok(), "s6\n");
+}
+
+#[test]
+fn all_are_all_that_have_a_slot() {
+    let volume = Volume::new();
+    volume.wanted("one", "running").wanted("two", "running").wanted("default", "running");
+    let container = Container::boot(volume, Spec::default());
+    gw(&container, &["wait", "--up", "--all"]).ok();
+    let pids = ["one", "two", "default"].map(|name| container.pid(name));
+    let all = "default: signalled\none: signalled\ntwo: signalled\n";
+    assert_eq!(gw(&container, &["-v", "signal", "CONT", "--all"]).ok(), all);
+    assert_eq!(gw(&container, &["status", "--all", "-q"]).code, 0);
+    let table = |args: &[&str]| {
+        let json: serde_json::Value =
+            serde_json::from_str(&gw(&container, &[&["--json"], args].concat()).ok()).unwrap();
+        json.as_array().unwrap().iter().map(|row| row["profile"].to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(table(&["status", "--all"]), table(&["status"]));
+    assert_eq!(["one", "two", "default"].map(|name| container.pid(name)), pids);
+    let said = |name: &str| format!("{name:7} | ");
+    wait_until("a line of each", || {
+        let logs = gw(&container, &["logs", "--all", "--since", "1h"]).ok();
+        ["default", "one", "two"].iter().all(|name| logs.contains(&said(name)))
+    });
+    assert_eq!(gw(&container, &["logs", "--all", "--since", "0s"]).ok(), "");
+    gw(&container, &["stop", "--all"]).ok();
+    gw(&container, &["wait", "--down", "--all"]).ok();
+}
+
+#[test]
+fn a_typo_gets_a_suggestion() {
+    let volume = Volume::new();
+    volume.wanted("coder", "stopped");
+    let container = Container::boot(volume, Spec::default());
+    for (args, code, end) in [
+        (&["stop", "coderr"][..], 3, "no such gateway 'coderr': did you mean 'coder'?\n"),
+        (&["status", "coer"], 3, "no such gateway 'coer': did you mean 'coder'?\n"),
+        (&["strat", "coder"], 100, "hermes-gw: unknown command 'strat': did you mean 'start'?\n"),
+        (&["stop", "--timeuot", "1"], 100, "unknown here: did you mean '--timeout'?\n"),
+        (
+            &["register", "coderr"],
+            3,
+            "it has no SOUL.md on disk: --force registers it all the same: did you mean 'coder'?\n",
+        ),
+    ] {
+        let output = gw(&container, args);
+        assert!(output.code == code && output.stderr.ends_with(end), "{args:?}: {output:?}");
+    }
+    // Nothing on disk: only if that is meant, and for Hermes' own calls.
+    assert_eq!(gw(&container, &["list"]).ok(), "coder\ndefault\n");
+    let refused = gw(&container, &["register", "--down", "nosuch"]);
+    let end = ": --force registers it all the same: hermes profile create nosuch makes it\n";
+    assert!(refused.code == 3 && refused.stderr.ends_with(end), "{refused:?}");
+    gw(&container, &["register", "--down", "--force", "nosuch"]).ok();
+    gw(&container, &["hook", "profile-create", "hooked"]).ok();
+    assert_eq!(gw(&container, &["list"]).ok(), "coder\ndefault\nhooked\nnosuch\n");
 }
 
 #[test]
@@ -484,7 +582,7 @@ fn the_first_verb_brings_a_slot_of_hermes_own_layer_up_to_date() {
         ("starts", &["start"], false),
         ("restarts", &["restart"], false),
         ("stops", &["stop"], false),
-        ("registers", &["register", "--if-missing"], true),
+        ("registers", &["register", "--if-missing", "--force"], true),
         ("hooks", &["hook", "profile-create"], true),
     ];
     let names = verbs.map(|(name, ..)| name);
@@ -602,11 +700,12 @@ fn what_cannot_be_brought_up_to_date_is_told_and_the_verb_goes_on() {
 #[test]
 fn a_slot_of_an_older_hermes_gw_is_left_to_reconcile() {
     let container = with_profiles(&["older"], &[]);
-    gw(&container, &["register", "older", "--down"]).ok();
+    gw(&container, &["register", "older", "--down", "--force"]).ok();
     let finish = container.inside(&slot("older")).join("finish");
     fs::write(&finish, "#!/bin/sh\nexec /command/hermes-gw finish \"$@\"\n").unwrap();
     let older = container.slot_files("older");
-    for verb in [&["start"][..], &["restart"], &["stop"], &["register", "--if-missing"]] {
+    for verb in [&["start"][..], &["restart"], &["stop"], &["register", "--if-missing", "--force"]]
+    {
         gw(&container, &[verb, &["older"]].concat()).ok();
         assert_eq!(container.slot_files("older"), older, "{verb:?}");
     }
@@ -618,10 +717,12 @@ fn a_slot_of_an_older_hermes_gw_is_left_to_reconcile() {
 #[test]
 fn what_a_command_line_lacks_or_has_too_much_of_is_told_once() {
     let container = Container::boot(Volume::new(), Spec::default());
-    let none = "needs a profile, or --all; the root profile is called default";
-    let both = "takes profiles or --all, and not both";
-    let one = "needs one of --up, --ready and --down";
-    let table: [(&[&str], &str); 6] = [
+    let none = "needs more arguments: usage: hermes-gw ";
+    let both = "takes names or --all, and not both: usage: hermes-gw ";
+    let one = "parse arguments: wait: needs one of --up, --ready and --down";
+    let table: [(&[&str], &str); 8] = [
+        (&["signal", "HUP"], none),
+        (&["logs", "--all", "default"], both),
         (&["start"], none),
         (&["stop", "--timeout", "1"], none),
         (&["restart", "--no-wait"], none),
@@ -630,12 +731,19 @@ fn what_a_command_line_lacks_or_has_too_much_of_is_told_once() {
         (&["wait", "--up", "--down", "default"], one),
     ];
     for (line, why) in table {
-        let why = format!("parse arguments: {}: {why}", line[0]);
+        let why = match why {
+            why if why == one => one.to_string(),
+            why => format!("{}: {why}{} ", line[0], line[0]),
+        };
         let output = gw(&container, line);
         assert_eq!((output.code, output.stdout.as_str()), (100, ""), "{line:?}");
-        assert_eq!(output.stderr, format!("hermes-gw: {why}\n"));
+        assert_eq!(output.stderr.lines().count(), 1, "{output:?}");
+        assert!(
+            (output.stderr.trim_end().to_string() + " ").starts_with(&format!("hermes-gw: {why}")),
+            "{output:?}"
+        );
         let json = gw(&container, &[&["--json"], line].concat());
-        assert_eq!(json.stderr, format!("{{\"error\":\"{why}\"}}\n"));
+        assert!(json.stderr.starts_with(&format!("{{\"error\":\"{}", why.trim_end())), "{json:?}");
     }
 }
 
@@ -827,7 +935,7 @@ fn another_user_and_another_machine_are_told_what_to_do() {
             ("up", "running")
         );
     }
-    for verb in [&["register", "two"][..], &["unregister", "one"]] {
+    for verb in [&["register", "two", "--force"][..], &["unregister", "one"]] {
         let output = container.as_stranger(&[&["/command/hermes-gw"], verb].concat());
         let hint = output.stderr.ends_with(": Permission denied (EACCES): run as root or hermes\n");
         assert!(output.code == 111 && hint, "{verb:?}: {output:?}");
@@ -859,7 +967,19 @@ fn another_user_and_another_machine_are_told_what_to_do() {
         let output = host(&["hook", hook, "one"]);
         assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     }
-    assert_eq!(host(&["install"]).status.code(), Some(102));
+    for verb in ["install", "uninstall"] {
+        let output = host(&[verb]);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let end = format!(": is not ours: use hermes gateway {verb}\n");
+        assert_eq!(output.status.code(), Some(102));
+        assert!(
+            stderr.starts_with(&format!("hermes-gw: {verb}: ")) && stderr.ends_with(&end),
+            "{stderr}"
+        );
+    }
+    let detected = host(&["--json", "detect"]).stdout;
+    let detected: serde_json::Value = serde_json::from_slice(&detected).unwrap();
+    assert!(["none", "systemd"].contains(&detected["supervisor"].as_str().unwrap()), "{detected}");
 }
 
 #[test]
@@ -878,7 +998,7 @@ fn without_s6_svscan_nothing_pretends_to_work() {
         assert_eq!(output.code, 102, "{output:?}");
     }
     assert_eq!(gw(&["is-running", "one"]).code, 1);
-    let output = gw(&["register", "two"]);
+    let output = gw(&["register", "two", "--force"]);
     let why = "hermes-gw: ask for a scan of: /run/other: no s6-svscan runs on this scandir\n";
     assert_eq!((output.code, output.stderr.as_str()), (102, why));
     assert_eq!(gw(&["list"]).ok(), "default\none\n");
@@ -918,7 +1038,7 @@ fn where_default_serves_all_others_start_by_force_only() {
     assert_eq!(container.state("coder"), "down");
     assert_eq!(gw(&container, &["-v", "restart", "--all"]).ok(), "default: restarted\n");
     let both = gw(&container, &["-v", "start", "default", "coder"]);
-    assert_eq!((both.code, both.stdout.as_str()), (1, "default: started\n"));
+    assert_eq!((both.code, both.stdout.as_str()), (1, "default: was up already\n"));
 
     // By force, or where it is no policy.
     gw(&container, &["start", "--force", "coder"]).ok();
@@ -935,13 +1055,13 @@ fn where_default_serves_all_others_start_by_force_only() {
 
     // A new slot stays down, and that is said.
     assert_eq!(
-        gw(&container, &["register", "new"]).ok(),
+        gw(&container, &["register", "new", "--force"]).ok(),
         "new: registered, down: default serves it (policy root)\n"
     );
     assert_eq!(container.state("new"), "down");
     assert!(container.inside(&slot("new")).join("down").exists());
     gw(&container, &["unregister", "new"]).ok();
-    assert_eq!(gw(&container, &["register", "--down", "new"]).ok(), "");
+    assert_eq!(gw(&container, &["register", "--down", "new", "--force"]).ok(), "");
     gw(&container, &["unregister", "new"]).ok();
     assert_eq!(gw(&container, &["-q", "register", "new"]).ok(), "");
 

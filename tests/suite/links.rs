@@ -173,8 +173,8 @@ fn what_boot_skips_no_verb_takes_and_all_say_the_same_why() {
             format!("reconcile: profile={name} prior_state=none action=skipped reason={why}\n");
         assert!(console.contains(&line), "{line}{console}");
         let refused = [
-            (&["register", name][..], false),
-            (&["register", "--down", "--if-missing", name], false),
+            (&["register", name, "--force"][..], false),
+            (&["register", "--down", "--if-missing", name, "--force"], false),
             (&["start", name], false),
             (&["hook", "profile-create", name], true),
         ];

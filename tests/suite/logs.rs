@@ -952,3 +952,64 @@ fn as_root_it_becomes_hermes_before_it_touches_the_home() {
     follower.wait_for("more\n");
     assert!(follower.child.try_wait().unwrap().is_none());
 }
+
+#[test]
+fn since_shows_what_is_late_enough_in_all_files_and_with_what_belongs_to_it() {
+    let volume = Volume::new();
+    volume.profile("one");
+    let one = dir(&volume, "one");
+    let stamp = |ago: i64| {
+        let at = now() - ago;
+        format!("{}.000000000  ", calendar::date_and_time(at, " "))
+    };
+    let line = |ago, what: &str| format!("{}{what}\n", stamp(ago));
+    // A rotated file, by its name of no matter when, and the current one.
+    let rotated = line(7200, "old") + "  goes on\n" + &line(1700, "late") + "  goes on, too\n";
+    fs::write(one.join("@400000006b01bc6b1949b7b6.s"), rotated).unwrap();
+    let long = "x".repeat(40_000);
+    let current = line(1200, "later") + &line(7200, &long) + &line(60, "last");
+    fs::write(one.join("current"), current).unwrap();
+    let words = |args: &[&str]| {
+        let shown = text(&volume, &[&["logs", "one"], args].concat());
+        let word = |line: &str| line.get(31..).unwrap_or(line).to_string();
+        shown.lines().map(word).collect::<Vec<_>>().join("|")
+    };
+    let all = "late|  goes on, too|later|last";
+    for (args, expected) in [
+        (&["--since", "30m"][..], all),
+        (&["--since", "1800"], all),
+        (&["--since=25m"], "later|last"),
+        (&["--since", "3m"], "last"),
+        (&["--since", "10s"], ""),
+        (&["--since", "0"], ""),
+        (&["--since", "1h", "-n", "1"], "last"),
+        (&["--since", "1h", "-n", "3"], "later|last"),
+        (&["--since", "10s", "-n", "50"], ""),
+    ] {
+        assert_eq!(words(args), expected, "{args:?}");
+    }
+    assert!(words(&["--since", "1d"]).starts_with("old|  goes on|late"));
+
+    // What comes is shown, as it comes.
+    let mut follow = gw(&volume, &["logs", "one", "-f", "--since", "5m"]);
+    let mut follow = follow.stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = follow.stdout.take().unwrap();
+    let mut read = |expected: &str| {
+        let mut bytes = vec![0; expected.len()];
+        out.read_exact(&mut bytes).unwrap();
+        assert_eq!(String::from_utf8(bytes).unwrap(), expected);
+    };
+    read(&line(60, "last"));
+    let mut current = fs::File::options().append(true).open(one.join("current")).unwrap();
+    let new = line(0, "new");
+    write!(current, "{}{new}", line(3600, "an old one, by a clock that was set back")).unwrap();
+    read(&new);
+    follow.kill().unwrap();
+    follow.wait().unwrap();
+}
+
+/// Seconds since 1970 UTC.
+fn now() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    now.as_secs().try_into().unwrap()
+}

@@ -50,10 +50,19 @@ fn help(words: &[&str]) -> String {
 }
 
 /// The entries of a list in a help: what stands in the first column, and in the second.
-fn rows(list: &str) -> Vec<(&str, &str)> {
-    let lines = list.lines().filter_map(|line| line.strip_prefix("  "));
-    let columns = |line| str::split_once(line, "  ").unwrap_or((line, ""));
-    lines.map(columns).map(|(first, second)| (first, second.trim())).collect()
+fn rows(list: &str) -> Vec<(String, String)> {
+    let mut rows: Vec<(String, String)> = Vec::new();
+    for line in list.lines().filter_map(|line| line.strip_prefix("  ")) {
+        match (line.starts_with(' '), rows.last_mut()) {
+            // It goes on in the second column.
+            (true, Some((_, second))) => *second += &format!(" {}", line.trim()),
+            _ => {
+                let (first, second) = line.split_once("  ").unwrap_or((line, ""));
+                rows.push((first.into(), second.trim().into()));
+            }
+        }
+    }
+    rows
 }
 
 /// The help on all commands, in parts.
@@ -76,11 +85,11 @@ impl Overview {
     }
 
     /// The commands, each with what it does.
-    fn commands(&self) -> Vec<(&str, &str)> {
+    fn commands(&self) -> Vec<(String, String)> {
         rows(self.paragraph("Commands:\n"))
     }
 
-    fn options(&self) -> Vec<(&str, &str)> {
+    fn options(&self) -> Vec<(String, String)> {
         rows(self.paragraph("Options of all commands:\n"))
     }
 
@@ -102,14 +111,11 @@ fn regenerated(page: &str) -> String {
     let commands = overview.commands();
     let mut synopsis = vec![".Nm".to_string()];
     usage(overview.usage(), &mut synopsis);
-    let longest = commands.iter().map(|(name, _)| *name).max_by_key(|name| name.len()).unwrap();
+    let longest = commands.iter().map(|(name, _)| name).max_by_key(|name| name.len()).unwrap();
     let mut list = vec![format!(".Bl -tag -width {longest} -compact")];
-    items_of(commands.iter().map(|(name, what)| (format!("Cm {name}"), *what)), &mut list);
+    items_of(commands.iter().map(|(name, what)| (format!("Cm {name}"), &**what)), &mut list);
     let mut global = vec![".Bl -tag -width Ds".to_string()];
-    items_of(
-        overview.options().into_iter().map(|(names, what)| (option(names), what)),
-        &mut global,
-    );
+    items_of(overview.options().iter().map(|(names, what)| (option(names), &**what)), &mut global);
     let (codes, rest) = overview.exit_codes();
     let mut status = vec![".Bl -tag -width 111 -compact".to_string()];
     items_of(codes.iter().map(|(code, what)| (code.clone(), what.as_str())), &mut status);
@@ -128,7 +134,7 @@ fn regenerated(page: &str) -> String {
     let (before, rest) = text.split_once(".Sh COMMANDS\n").unwrap();
     let (sections, after) = rest.split_at(rest.find("\n.Sh ").unwrap() + 1);
     let mut made = String::new();
-    for (name, _) in commands {
+    for (name, _) in &commands {
         let head = format!(".Ss {name}\n");
         // What is written by hand stands behind the generated part.
         let known = sections.split_once(&head).and_then(|(_, rest)| rest.split_once(END));
@@ -143,7 +149,8 @@ fn regenerated(page: &str) -> String {
 fn command(help: &str) -> Vec<String> {
     let mut paragraphs = help.split("\n\n").peekable();
     let first = paragraphs.next().and_then(|it| it.strip_prefix("Usage: hermes-gw ")).unwrap();
-    let (name, rest) = first.trim().split_once(' ').unwrap_or((first.trim(), ""));
+    let first = first.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (name, rest) = first.split_once(' ').unwrap_or((&first, ""));
     let mut lines = vec![format!(".Nm Cm {name}")];
     usage(rest, &mut lines);
     let options = paragraphs.next_if(|it| it.starts_with("  ")).map(rows);
@@ -152,7 +159,7 @@ fn command(help: &str) -> Vec<String> {
         prose(paragraph, &mut lines);
         if let (0, Some(options)) = (number, &options) {
             lines.push(".Bl -tag -width Ds".into());
-            items_of(options.iter().map(|(names, what)| (option(names), *what)), &mut lines);
+            items_of(options.iter().map(|(names, what)| (option(names), &**what)), &mut lines);
         }
     }
     lines
@@ -357,8 +364,8 @@ fn rendered_it_says_what_the_help_says_word_for_word() {
     let page = Rendered::new();
     let overview = Overview::new();
     for (command, _) in overview.commands() {
-        let section = page.section(command);
-        let statements = statements(&help(&[command]));
+        let section = page.section(&command);
+        let statements = statements(&help(&[&command]));
         assert!(statements.len() > 1, "{command}: {statements:?}");
         for statement in statements {
             let is_there = section.contains(&squeezed(&statement));
@@ -368,6 +375,9 @@ fn rendered_it_says_what_the_help_says_word_for_word() {
     let everything: String = page.0.iter().map(|(_, section)| section.as_str()).collect();
     // The exit codes are a list in the page.
     for statement in statements(&overview.0.replace("Exit codes:", "\n\nExit codes:\n\n")) {
+        if statement.starts_with("See also: ") {
+            continue; // the page is where that leads
+        }
         let list =
             statement.starts_with("0 done, ").then(|| statement.trim().trim_end_matches('.'));
         let parts = list.map_or(vec![&*statement], |list| list.split(", ").collect());
@@ -398,8 +408,8 @@ fn contents(dir: &Path) -> String {
 fn the_environment_is_that_of_settings_help_scripts_and_rootfs() {
     let settings = variables(&fs::read_to_string(file("src/settings.rs")).unwrap());
     let overview = Overview::new();
-    let texts = overview.commands().into_iter().map(|(command, _)| help(&[command]));
-    let texts: String = texts.chain([help(&[])]).collect();
+    let texts = overview.commands().into_iter().map(|(command, _)| help(&[&command]));
+    let texts: String = texts.chain([help(&[]), help(&["settings"])]).collect();
     assert_eq!(variables(&texts), settings, "help and settings");
     let mut used = variables(&(contents(&file("src")) + &contents(&file("rootfs/etc"))));
     assert!(used.is_superset(&settings) && used.contains("HERMES_VENV"), "{used:?}");
@@ -413,6 +423,62 @@ fn the_environment_is_that_of_settings_help_scripts_and_rootfs() {
         used.insert(name.into());
     }
     assert_eq!(items(&source(".Sh ENVIRONMENT"), "Ev "), used, "page and program");
+}
+
+/// What the item of a setting has in `environment`, that section's source, without markup.
+#[track_caller]
+fn setting<'a>(environment: &'a str, name: &str) -> &'a str {
+    let found = environment.split_once(&format!(".It Ev {name}\n"));
+    let (_, item) = found.unwrap_or_else(|| panic!("the page has no setting {name}"));
+    item.split(".It").next().unwrap()
+}
+
+#[test]
+fn the_help_on_settings_is_in_short_what_the_page_says() {
+    let environment = source(".Sh ENVIRONMENT");
+    let help = help(&["settings"]);
+    assert!(help.lines().all(|line| line.len() <= 80), "{help}");
+    let list = help.split("\n\n").next().unwrap();
+    let settings: Vec<_> = list.lines().filter(|line| !line.starts_with(' ')).collect();
+    assert!(settings.len() > 10, "{settings:?}");
+    for line in settings {
+        let (name, rest) = line.split_once(" (").unwrap();
+        let item = setting(&environment, name).replace(['\n', ','], " ");
+        let words: Vec<_> = item.split_whitespace().collect();
+        let defaults = rest.strip_suffix(')').unwrap();
+        for word in defaults.split([',', ' ']).filter(|word| !word.is_empty() && *word != "no") {
+            let is_there = words.iter().any(|it| it.trim_matches(['.', ';']) == word);
+            assert!(is_there, "{name}: the page has no default {word}: {item}");
+        }
+        let is_off = !item.contains("By default") && !item.contains("(the default)");
+        assert_eq!(is_off, defaults == "no", "{name}: {item}");
+    }
+}
+
+#[test]
+fn the_help_on_exit_codes_is_what_the_page_says() {
+    let help = help(&["exit-codes"]);
+    let status = source(".Sh EXIT STATUS") + "\n";
+    let list = help.strip_prefix("Exit codes: ").unwrap().replace('\n', " ");
+    let (list, rest) = list.split_once(". ").unwrap();
+    for part in list.split(", ") {
+        let (code, what) = part.split_once(' ').unwrap();
+        assert!(status.contains(&format!(".It {code}\n{what}\n")), "{part}: {status}");
+    }
+    assert!(status.contains(rest.trim()), "{rest}: {status}");
+}
+
+#[test]
+fn no_help_is_wider_than_80_columns() {
+    let mut all = help(&[]) + &help(&["exit-codes"]);
+    for (command, _) in Overview::new().commands() {
+        all += &help(&[&command]);
+    }
+    for line in all.lines() {
+        assert!(line.len() <= 80, "{line}");
+        // An option and its value are not parted.
+        assert_eq!(line.matches('[').count(), line.matches(']').count(), "{line}");
+    }
 }
 
 #[test]
@@ -436,8 +502,7 @@ fn defaults_are_those_of_the_program() {
             format!(".Pa {} , in the user tree .Pa {}", root.path(), user.path()),
         ),
     ] {
-        let (_, item) = environment.split_once(&format!(".It Ev {name}\n")).unwrap();
-        let item = item.split(".It").next().unwrap().replace('\n', " ");
+        let item = setting(&environment, name).replace('\n', " ");
         let said = item.split_once("By default ").unwrap().1;
         let after = said.strip_prefix(&default).unwrap_or_else(|| panic!("{name}: {said}"));
         assert!(!after.starts_with(|c: char| c.is_ascii_alphanumeric()), "{name}: {said}");
@@ -458,7 +523,7 @@ fn exit_codes_are_those_of_the_program() {
     // finish has its own.
     codes.insert("125".into());
     for (command, _) in Overview::new().commands() {
-        for statement in statements(&help(&[command])) {
+        for statement in statements(&help(&[&command])) {
             let Some((_, list)) = statement.split_once("Exit codes") else { continue };
             let list = list.split_once(": ").unwrap().1;
             for code in list.split(", ").filter_map(|it| it.split([' ', '.']).next()) {

@@ -548,7 +548,7 @@ fn errors_are_one_line_and_the_exit_code_tells_the_kind() {
         (
             scene.command(&["reconcile", "--policy", "both"]),
             100,
-            "hermes-gw: parse policy: both: must be auto, profiles or root",
+            "hermes-gw: --policy: 'both' must be auto, profiles or root",
         ),
         (
             no_user(reconcile()),
@@ -560,15 +560,11 @@ fn errors_are_one_line_and_the_exit_code_tells_the_kind() {
             111,
             "hermes-gw: open directory: /nowhere: No such file or directory (ENOENT): set HERMES_HOME or --home",
         ),
-        (
-            scene.command(&["frob"]),
-            100,
-            "hermes-gw: find command: frob: unknown: see hermes-gw help",
-        ),
+        (scene.command(&["frob"]), 100, "hermes-gw: unknown command 'frob': see hermes-gw help"),
         (
             scene.command(&["--json", "frob"]),
             100,
-            r#"{"error":"find command: frob: unknown: see hermes-gw help"}"#,
+            r#"{"error":"unknown command 'frob': see hermes-gw help"}"#,
         ),
         (scene.command(&[]), 100, "hermes-gw: parse arguments: no command: see hermes-gw help"),
     ];
@@ -802,7 +798,7 @@ fn as_many_gateways_are_named_as_there_are() {
     let output = scene.run(&["unregister"].into_iter().chain(args).collect::<Vec<_>>());
     assert_eq!((output.code, output.stderr.as_str()), (0, ""));
     let output = scene.run(&["is-running", "one", "two"]);
-    let why = "hermes-gw: parse argument: two: unexpected argument\n";
+    let why = "hermes-gw: is-running: takes fewer arguments: usage: hermes-gw is-running PROFILE\n";
     assert_eq!((output.code, output.stderr.as_str()), (100, why));
 }
 

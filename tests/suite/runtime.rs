@@ -131,8 +131,8 @@ fn a_slot_is_the_same_whoever_makes_it_and_where_proc_tells_hermes_nothing() {
     for hidepid in [0, 2] {
         let container = granted(hidepid);
         container.volume().profile("three").profile("four").give(HERMES);
-        as_hermes(&container, &["register", "--down", "three"]).ok();
-        as_root(&container, &["register", "--down", "four"]).ok();
+        as_hermes(&container, &["register", "--down", "three", "--force"]).ok();
+        as_root(&container, &["register", "--down", "four", "--force"]).ok();
         let files = container.slot_files("one");
         for profile in ["two", "three", "four"] {
             assert_eq!(container.slot_files(profile), files, "{profile}, hidepid: {hidepid}");
@@ -223,7 +223,7 @@ fn everything_works_under(hidepid: u8) {
         good(&["stop", "--all"]);
         good(&["start", "one"]);
         good(&["unregister", "two"]);
-        good(&["register", "--down", "two"]);
+        good(&["register", "--down", "two", "--force"]);
         good(&["hook", "profile-create", "two"]);
         good(&["reconcile"]);
         good(&["logs", "one"]);
@@ -304,10 +304,10 @@ fn a_bare_s6_svscan_is_handed_over_with_the_way_to_its_fifo() {
     good(as_root, &["reconcile"]);
     silent(&container, &scandir);
     good(as_root, &["unregister", "one"]);
-    good(as_hermes, &["register", "one"]);
+    good(as_hermes, &["register", "one", "--force"]);
     container.wait_up("one");
     good(as_hermes, &["unregister", "two"]);
-    good(as_root, &["register", "--down", "two"]);
+    good(as_root, &["register", "--down", "two", "--force"]);
     if support::tree() == Tree::Root {
         assert_eq!(groups(&container, &container.pid("one")), "44 2775 10000");
     }

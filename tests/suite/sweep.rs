@@ -360,7 +360,7 @@ const OFFLINE: [Offline; 13] = [
     Offline { scene: logged, verb: &["reconcile", "--boot"], code: 0 },
     Offline { scene: orphaned, verb: &["reconcile", "--boot", "--prune"], code: 0 },
     Offline { scene: stale, verb: &["reconcile"], code: 102 },
-    Offline { scene: empty, verb: &["register", "runs", "--env", "A=b"], code: 102 },
+    Offline { scene: empty, verb: &["register", "runs", "--env", "A=b", "--force"], code: 102 },
     Offline { scene: booted, verb: &["unregister", "runs", "stays"], code: 0 },
     Offline { scene: booted, verb: &["stop", "runs"], code: 102 },
     Offline { scene: booted, verb: &["start", "stays"], code: 102 },
@@ -610,8 +610,8 @@ struct Live {
 const LIVE: [Live; 13] = [
     Live {
         before: "gw unregister one",
-        verb: &["register", "one", "--env", "A=b"],
-        heal: &["register", "one", "--env", "A=b", "--if-missing"],
+        verb: &["register", "one", "--env", "A=b", "--force"],
+        heal: &["register", "one", "--env", "A=b", "--if-missing", "--force"],
         after: ["up", "down", "none"],
     },
     Live {
@@ -911,8 +911,8 @@ fn under_s6_at_any_call() {
     let containers = others.into_inner().unwrap();
     for container in containers.into_iter().chain([first]) {
         let gw = |args: &[&str]| container.as_hermes(&[&["/command/hermes-gw"], args].concat());
-        gw(&["register", "one", "--if-missing"]).ok();
-        gw(&["register", "two", "--if-missing"]).ok();
+        gw(&["register", "one", "--if-missing", "--force"]).ok();
+        gw(&["register", "two", "--if-missing", "--force"]).ok();
         let left = |start: &str| {
             let names = ["find", "/run/service/", "-name", start];
             container.as_root(&names).ok()

@@ -192,7 +192,7 @@ fn a_restart_finds_nothing_of_the_tree_before_it_where_run_outlives_it() {
     container.keep_run();
     container.start();
     ["one", "two", "gone"].iter().for_each(|profile| container.wait_up(profile));
-    gw(&container, &["register", "extra"]).ok();
+    gw(&container, &["register", "extra", "--force"]).ok();
     container.as_hermes(&["touch", "/run/service/else"]).ok();
     // All at once, and what is known of the gateways is from before.
     container.kill();
@@ -208,7 +208,7 @@ fn a_restart_finds_nothing_of_the_tree_before_it_where_run_outlives_it() {
     assert!(console.contains("reconcile: profile=one prior_state=running action=started"));
     assert!(!container.volume().home("two").join("gateway.pid").exists());
     // Only the first of a boot finds it so: what is registered later stays.
-    gw(&container, &["register", "extra"]).ok();
+    gw(&container, &["register", "extra", "--force"]).ok();
     kill_svscan(&container);
     wait_whole(&container, 4, &["one"]);
 }
@@ -344,11 +344,11 @@ fn the_tree_holds_two_thousand_gateways_and_not_one_more() {
     container.start();
     let supervisors = || processes(&container, "s6-supervise gateway-").len();
     wait_until("all supervisors", || supervisors() == 4000);
-    let output = gw(&container, &["register", "one-more", "--down"]);
+    let output = gw(&container, &["register", "one-more", "--down", "--force"]);
     let why = ": s6-svscan can hold no more than 2000 gateways\n";
     assert!(output.code == 1 && output.stderr.ends_with(why), "{output:?}");
     gw(&container, &["unregister", "p1"]).ok();
-    gw(&container, &["register", "one-more", "--down"]).ok();
+    gw(&container, &["register", "one-more", "--down", "--force"]).ok();
     wait_until("as many supervisors", || supervisors() == 4000);
     container.stop();
     let console = container.console();
@@ -372,7 +372,7 @@ fn the_tree_holds_no_more_than_its_descriptors_allow() {
     let why =
         "p8 prior_state=none action=skipped reason=s6-svscan can hold no more than 32 gateways";
     assert!(container.console().contains(why), "{}", container.console());
-    let output = gw(&container, &["register", "one-more"]);
+    let output = gw(&container, &["register", "one-more", "--force"]);
     assert!(output.code == 1 && output.stderr.contains("no more than 32"), "{output:?}");
     // There are enough to tell them all something.
     gw(&container, &["start", "--all"]).ok();

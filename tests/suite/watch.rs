@@ -110,7 +110,7 @@ fn every_change_is_a_line_and_every_death_is_one_of_them() {
 
     gw(&container, &["unregister", "other"]).ok();
     watch.until("other: not registered");
-    gw(&container, &["register", "other"]).ok();
+    gw(&container, &["register", "other", "--force"]).ok();
     let born = watch.until("other: up, wanted down at next boot");
     assert!(born[0].starts_with("other: "), "{born:?}");
 }
@@ -161,7 +161,7 @@ fn a_supervisor_that_goes_and_one_that_comes_are_told() {
     container.signal_svscan("CONT");
     watch.until("default: up");
     container.volume().profile("later").give(support::HERMES);
-    gw(&container, &["register", "--down", "later"]).ok();
+    gw(&container, &["register", "--down", "later", "--force"]).ok();
     watch.until("later: down");
     gw(&container, &["unregister", "later"]).ok();
     watch.until("later: not registered");

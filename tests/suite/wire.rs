@@ -50,7 +50,7 @@ fn every_state_is_read_as_s6_svstat_reads_it() {
     let container = Container::boot(Volume::new(), Spec::default());
     let gw = |args: &[&str]| container.as_hermes(&[&["/command/hermes-gw"], args].concat());
     let root = |args: &[&str]| container.as_root(args).ok();
-    gw(&["register", "one", "--down"]).ok();
+    gw(&["register", "one", "--down", "--force"]).ok();
     let slot = container.inside(SLOT);
     let behave = |run: &str, finish: &str| {
         fs::write(slot.join("run"), format!("#!/bin/sh\n{run}\n")).unwrap();

@@ -115,12 +115,13 @@ found! {
     NoRoot, "ok", "$0 cannot become root by what is looked at", "";
     // policy, profiles
     Policy, "ok", "$0", "";
-    SlotMissing, "warn", "$0: a profile without a slot", "hermes-gw register --down $0";
+    SlotMissing, "warn", "$0: a profile without a slot", "hermes-gw register $1$0";
     ProfileMissing, "warn", "$0: a slot without a profile", "hermes-gw unregister $0";
     MountedAlone, "fail", "@0 is mounted alone: its gateway cannot keep its state, and what \
         start and stop want ends with the container", "mount the directory instead";
     BadLink, "warn", "@0: $1", "namei -l %0";
-    BadEntry, "warn", "@0: $1", "mv -n %0 %2";
+    BadEntry, "warn", "@0: $1", "mv -nT %0 %2";
+    BadState, "warn", "$0: stop and start write it anew", "hermes-gw $1";
     Profiles, "ok", "$0, each with a slot and a state file that can be read", "";
     // gateways, loggers
     BadStatus, "fail", "$0: $1", "/command/s6-svc -c %2";
@@ -141,8 +142,9 @@ pub(super) struct Findings<'a> {
     check: &'static str,
     /// Whether this check has found something.
     is_told: bool,
-    /// Whether something does not work.
-    pub(super) any_failure: bool,
+    /// How much does not work, and how much may not.
+    failures: u64,
+    warnings: u64,
     /// What is before the next one in JSON.
     before: &'static str,
     /// What was found and is still to be printed.
@@ -161,7 +163,8 @@ impl<'a> Findings<'a> {
             table: PACKED.unpack(messages::table()),
             check: "",
             is_told: false,
-            any_failure: false,
+            failures: 0,
+            warnings: 0,
             before: "[",
             all: String::new(),
             is_apart: false,
@@ -182,9 +185,12 @@ impl<'a> Findings<'a> {
         self.is_told = true;
         let (word, colour) = match level {
             _ if is_ok => ("ok  ", "\x1b[32m"),
-            "warn" => ("warn", "\x1b[33m"),
+            "warn" => {
+                self.warnings += 1;
+                ("warn", "\x1b[33m")
+            }
             _ => {
-                self.any_failure = true;
+                self.failures += 1;
                 ("FAIL", "\x1b[31m")
             }
         };
@@ -198,7 +204,7 @@ impl<'a> Findings<'a> {
         } else if !is_ok || self.output.verbosity != Verbosity::Quiet {
             let (on, off) = if self.output.colours() { (colour, "\x1b[0m") } else { ("", "") };
             let fill = &"           "[self.check.len()..];
-            let hint = if remedy.is_empty() { "" } else { "; try: " };
+            let hint = if remedy.is_empty() { "" } else { "\n      try: " };
             let parts = [on, word, off, "  ", self.check, fill, "  ", text, hint, remedy, "\n"];
             self.all += &parts.concat();
         }
@@ -263,10 +269,20 @@ impl<'a> Findings<'a> {
         mem::replace(&mut self.all, before)
     }
 
-    /// Prints them.
+    /// Whether something does not work.
+    pub(super) fn any_failure(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// Prints them, and how many they are.
     pub(super) fn print(mut self) -> Result<()> {
         if self.output.json {
             self.all += "]\n";
+        } else if self.failures + self.warnings > 0 || self.output.verbosity != Verbosity::Quiet {
+            let (fails, warns) = (self.failures, self.warnings);
+            let many = |count| if count == 1 { "" } else { "s" };
+            let (s, z) = (many(fails), many(warns));
+            self.all += &format!("{fails} failure{s}, {warns} warning{z}\n");
         }
         self.said.and_then(|()| self.output.say(&self.all))
     }

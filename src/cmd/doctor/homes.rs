@@ -6,14 +6,35 @@ use crate::error::{Error, Kind, Result};
 use crate::hermes::home::{self, Entry, Homes};
 use crate::hermes::state_file::{self, STATE_FILE};
 use crate::model::backoff::Exit;
-use crate::model::observation::State;
+use crate::model::observation::{Observation, State};
 use crate::model::plan::MAIN_IS_DEFAULT;
-use crate::model::profile::Profile;
+use crate::model::profile::{MAX_NAME, Profile};
 use crate::sys::dir::Dir;
 use crate::sys::if_there;
 use crate::sys::meta::FileKind;
 use crate::sys::path;
 use crate::text::shell_word;
+use std::iter;
+
+/// Makes of the `path` of an entry, whose name begins at `start`, one where it can be used.
+fn make_usable(path: &mut Vec<u8>, start: usize) {
+    let mut is_other = false;
+    for byte in &mut path[start..] {
+        let new = match byte.to_ascii_lowercase() {
+            new if new.is_ascii_alphanumeric() => new,
+            _ => b'-',
+        };
+        is_other |= new != *byte;
+        *byte = new;
+    }
+    if path[start] == b'-' {
+        (path[start], is_other) = (b'p', true);
+    }
+    path.truncate(start + MAX_NAME - 1);
+    if !is_other {
+        path.push(b'2');
+    }
+}
 
 /// From so many deaths on, a gateway that is up is one that does not stay up.
 const RESTLESS: usize = 3;
@@ -93,7 +114,13 @@ impl Doctor<'_> {
             let seen = self.seen_as(name.as_bytes());
             match seen {
                 Some(at) => without_profile[at] = false,
-                None => findings.add_one(Found::SlotMissing, name.as_bytes()),
+                None => {
+                    let mut it = Observation::new(profile.clone(), State::Down, String::new());
+                    self.s6.ask_homes(&mut iter::once(&mut it));
+                    let down: &[u8] =
+                        if it.wanted_at_boot == Some(true) { b"" } else { b"--down " };
+                    findings.add(Found::SlotMissing, &[name.as_bytes(), down]);
+                }
             }
             let slot = seen.and_then(|at| self.seen[at].slot.as_ref().ok());
             let dies = slot.is_some_and(|slot| slot.logger.dies());
@@ -153,7 +180,9 @@ impl Doctor<'_> {
         }
         // namei shows where a path leads, link by link; mv is not to go over what is there.
         let found = if is_link || twin { Found::BadLink } else { Found::BadEntry };
-        findings.add(found, &[&path, why, self.root()]);
+        let mut other = path.clone();
+        make_usable(&mut other, path.len() - name.len());
+        findings.add(found, &[&path, why, &other]);
     }
 
     /// A state file that is not what it should be.
@@ -163,9 +192,15 @@ impl Doctor<'_> {
         let up =
             seen.any(|it| it.observation.profile == *profile && it.observation.state == State::Up);
         let verb = if up { "start" } else { "stop" };
-        let other = ["hermes-gw ", verb, " ", profile.name()];
-        let remedy = self.remedy(error, self.root(), &other);
-        findings.add_error(Found::Warns, error, remedy.as_bytes());
+        match error.kind {
+            Kind::Denied => {
+                findings.add_error(Found::Warns, error, self.chown(self.root()).as_bytes())
+            }
+            _ => {
+                let call = [verb, " ", profile.name()].concat();
+                findings.add_error(Found::BadState, error, call.as_bytes());
+            }
+        }
     }
 
     /// Whether each gateway does what it is meant to do.
@@ -197,5 +232,32 @@ impl Doctor<'_> {
             findings.add(found, &[it.profile.name().as_bytes(), it.text().as_bytes(), place]);
         }
         findings.add_one(Found::Gateways, up.to_string().as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_entry_has_a_name_that_can_be_used() {
+        let usable = |name: &[u8]| {
+            let mut path = [b"/a/", name].concat();
+            make_usable(&mut path, 3);
+            path[3..].to_vec()
+        };
+        for (name, expected) in [
+            ("Bad Name", "bad-name"),
+            ("-x", "px"),
+            ("_Old_one", "pold-one"),
+            ("default", "default2"),
+            ("a.b", "a-b"),
+            ("\u{fc}", "p-"),
+        ] {
+            assert_eq!(usable(name.as_bytes()), expected.as_bytes(), "{name}");
+        }
+        for long in ["a", "A"] {
+            assert!(Profile::parse(&usable(long.repeat(MAX_NAME + 1).as_bytes())).is_ok());
+        }
     }
 }

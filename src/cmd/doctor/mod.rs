@@ -78,7 +78,7 @@ struct Tended {
 pub(crate) fn run(context: &Context) -> Result<u64> {
     let mut findings = Findings::new(&context.output);
     examine(context, &mut findings);
-    let failed = findings.any_failure.into();
+    let failed = findings.any_failure().into();
     findings.print().map(|()| failed)
 }
 
@@ -103,7 +103,7 @@ fn examine(context: &Context, findings: &mut Findings) {
         Err(error) => return findings.add_error(Found::NotPrepared, &error, b""),
     };
     findings.run(&doctor, Doctor::ENTITLED);
-    if findings.any_failure {
+    if findings.any_failure() {
         return;
     }
     // Only root may know where each of root's processes is.
