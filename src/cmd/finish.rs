@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::crash_record::{self, Intervened, Notes};
-use crate::gateway::standby;
+use crate::gateway::{standby, turn};
 use crate::hermes::state_file;
 use crate::model::backoff::{self, CrashRecord, Decision, Ending, Exit, Facts, STANDING_BY};
 use crate::model::profile::{PREFIX, Profile};
@@ -48,12 +48,19 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
         if exit == Exit::Code(backoff::CONFIGURATION) {
             return Ok(PARKED);
         }
-        slot.status()?;
+        if_there(slot.status())?;
         let why = "no s6-supervise says that it has started this";
         return Err(Error::new(Kind::Unsupervised, "finish gateway", ".", why));
     }
     let mut first = look(&slot).ok();
     let status = slot.status()?;
+    // Nothing has died: it has waited for its turn, or was told not to wait.
+    if !matches!(exit, Exit::Code(1..)) && told(context, turn::read(slot.dir(), &status)).is_some() {
+        if may_write {
+            output.warn_unless(crash_record::intervene(&slot, after(&status)));
+        }
+        return Ok(0);
+    }
     // What cannot be read is told, and counts as not there: then it is started again.
     let mut notes = Notes {
         intervened: told(context, crash_record::intervened(&slot)),

@@ -3,6 +3,7 @@
 
 use super::crash_record;
 use super::slots::{self, Slots};
+use super::turn;
 use crate::error::{Error, Kind, Result};
 use crate::hermes::home::{Homes, Names};
 use crate::model::backoff;
@@ -142,15 +143,26 @@ impl Observer<'_> {
         status: &Status,
         deaths: &Result<Vec<Death>>,
     ) -> Result<()> {
-        let (service, up) = (&gateway.service, status.is_up());
+        let service = &gateway.service;
+        let turn =
+            if status.may_be_up() { turn::read(service.dir(), status)? } else { None };
+        it.waits = turn.is_some();
+        let up = status.is_up() && !it.waits;
         let mut marked = false;
         if !up {
             it.crash = crash_record::read(service)?;
             marked = slots::is_standing_by(service.dir())?;
         }
-        it.state = State::of(up, status.finishing, status.want_up, marked, it.crash.as_ref());
-        it.pid = (status.pid != 0).then_some(status.pid);
-        it.since = Some(status.stamp.since_unix());
+        let (finishing, since) = (status.finishing && !it.waits, status.stamp.since_unix());
+        it.state = State::of(up, finishing, status.want_up, marked, it.crash.as_ref());
+        match turn {
+            Some(turn) if status.is_up() => it.why = turn.text(since),
+            Some(_) => {}
+            None => {
+                it.pid = (status.pid != 0).then_some(status.pid);
+                it.since = Some(since);
+            }
+        }
         it.ready = status.ready && up;
         it.paused = status.paused && up;
         it.wanted = Some(status.want_up);

@@ -46,7 +46,13 @@ const ENV_END: &[u8] = b"# end of extra environment\n";
 pub(crate) fn run(profile: &Profile, user: &[u8], extra: &[u8], script: &mut Vec<u8>) {
     head(profile, user, TO_THE_LOG, script);
     script.extend_from_slice(
-        br#"export HERMES_HOME
+        br#"if [ -e turn ]; then
+    # The boot's: s6 starts this anew when it has come.
+    read -r delay waits which <turn || :
+    if [ "$waits" = - ] && echo "$delay $$ $which" >turn; then exec sleep "$delay"; fi
+    rm -f turn
+fi
+export HERMES_HOME
 export HOME="$HERMES_HOME"
 # So finish knows how long the gateway was up.
 true 2>/dev/null >crash-record || :

@@ -3,6 +3,7 @@
 use super::observe::Gateway;
 use super::script;
 use super::slots::{DOWN, LOGGER_DOWN, Slots, is_standing_by};
+use super::turn;
 use crate::error::{Error, Kind, Result};
 use crate::model::plan::Slot;
 use crate::model::profile::Profile;
@@ -10,6 +11,7 @@ use crate::s6::events;
 use crate::s6::service::EVENT_MODE;
 use crate::sys::dir::Dir;
 use crate::sys::meta::FileKind;
+use std::time::Duration;
 
 const RUN: &[u8] = b"run";
 const FINISH: &[u8] = b"finish";
@@ -126,6 +128,23 @@ pub(crate) struct Batch {
     scripts: Vec<u8>,
     /// The slot made last: numbers and words that are the same in every slot are linked from it.
     last: Option<Dir>,
+    /// How long after the one before each that is not to stay down starts; nothing for at once.
+    pub(crate) stagger: Duration,
+    /// How many such there are.
+    pub(crate) turns: usize,
+    /// How many of them were made.
+    made: usize,
+}
+
+impl Batch {
+    /// What the next slot is told of its turn, which is to be at `rest`.
+    fn turn(&mut self, rest: Rest) -> Option<String> {
+        if rest.down || self.stagger.is_zero() {
+            return None;
+        }
+        self.made += 1;
+        (self.made > 1).then(|| turn::line(self.made, self.turns, self.stagger))
+    }
 }
 
 /// Builds the slot of `profile` aside and renames it into place. Only under the lock.
@@ -140,9 +159,9 @@ pub(crate) fn publish(
     rest: Rest,
     batch: &mut Batch,
 ) -> Result<()> {
-    let extra = script::environment(environment);
+    let (extra, turn) = (script::environment(environment), batch.turn(rest));
     let files = Files::new(profile, user, &extra, &mut batch.scripts);
-    build(scandir, profile, files, rest, &mut batch.last)?;
+    build(scandir, profile, files, (rest, turn), &mut batch.last)?;
     put_in_place(scandir, profile)
 }
 
@@ -153,7 +172,7 @@ pub(crate) fn renew(scandir: &Dir, profile: &Profile, user: &[u8]) -> Result<()>
     let run = content_of(&old, RUN, MAX_RUN)?.unwrap_or_default();
     let rest = Rest { down: old.kind(DOWN)?.is_some(), standing_by: is_standing_by(&old)? };
     let (extra, mut buffer) = (script::environment_of(&run), Vec::new());
-    build(scandir, profile, Files::new(profile, user, extra, &mut buffer), rest, &mut None)?;
+    build(scandir, profile, Files::new(profile, user, extra, &mut buffer), (rest, None), &mut None)?;
     scandir.rename(&profile.slot(), &profile.leaving())?;
     put_in_place(scandir, profile)
 }
@@ -171,7 +190,7 @@ fn build(
     scandir: &Dir,
     profile: &Profile,
     files: Files<'_>,
-    rest: Rest,
+    (rest, turn): (Rest, Option<String>),
     last: &mut Option<Dir>,
 ) -> Result<()> {
     if files.run_ends > MAX_RUN {
@@ -197,6 +216,9 @@ fn build(
             }
         }
         rest.put(&slot, true)?;
+        if let Some(turn) = &turn {
+            slot.create(turn::FILE, 0o644, turn.as_bytes())?;
+        }
         Ok(slot)
     };
     scandir.make_dir(&profile.staging(), 0o755)?;

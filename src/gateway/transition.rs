@@ -117,9 +117,9 @@ impl Transition {
     }
 
     /// What to do, now that the status is `now` and its supervisor has read everything
-    /// that it was told before.
-    pub(crate) fn next(&mut self, now: &Status) -> Step {
-        match self.step(now) {
+    /// that it was told before; what is up may only be one that `waits` for its turn.
+    pub(crate) fn next(&mut self, now: &Status, waits: bool) -> Step {
+        match self.step(now, waits) {
             Step::Overruled if self.rechecks < RECHECKS => {
                 self.rechecks += 1;
                 Step::Recheck
@@ -132,16 +132,19 @@ impl Transition {
     }
 
     #[inline(never)]
-    fn step(&mut self, now: &Status) -> Step {
+    fn step(&mut self, now: &Status, waits: bool) -> Step {
+        // Both in one write: a caller that is killed in between leaves nothing down.
+        const ANEW: &[Control] = &[Control::Down, Control::UpForGood];
         match (self.target, &mut self.phase) {
-            (Target::Up, _) => Step::when(now.is_up()),
+            (Target::Up, _) => Step::when(now.is_up() && !waits),
             (Target::Ready, _) => Step::when(now.is_up() && now.ready),
             (Target::Down, _) => Step::when(now.is_down()),
             (Target::Gone, _) => Step::Wait,
 
-            // Both in one write: a caller that is killed in between leaves nothing down.
-            (Target::Restart, Phase::Begin) if now.is_up() && now.want_up => {
-                self.rise(now, true, &[Control::Down, Control::UpForGood])
+            (Target::Start | Target::Restart, Phase::Begin)
+                if now.is_up() && now.want_up && (waits || self.target == Target::Restart) =>
+            {
+                self.rise(now, true, ANEW)
             }
             // What is up but not wanted up is on its way down.
             (Target::Start | Target::Restart, Phase::Begin) => {
@@ -159,6 +162,10 @@ impl Transition {
             (_, Phase::Rise { old, died, told_up }) => {
                 if now.is_up() && *old == Some(now.stamp) {
                     return Step::Wait;
+                }
+                if now.is_up() && waits {
+                    // It had not read that it had a turn.
+                    return self.rise(now, true, ANEW);
                 }
                 if now.is_up() {
                     return if now.want_up { Step::Done } else { Step::Overruled };

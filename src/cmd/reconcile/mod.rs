@@ -144,6 +144,11 @@ impl<'a> Run<'a> {
         if !self.dry {
             self.prune(&mut actions);
             let mut batch = Batch::default();
+            if self.boot {
+                let is_new = |it: &&Action| it.effect == Effect::Started && !it.present;
+                batch.turns = actions.iter().filter(is_new).count();
+                batch.stagger = self.context.settings.stagger;
+            }
             for (at, action) in actions.iter_mut().enumerate() {
                 self.apply(action, homes.get_mut(at).and_then(Option::take), &mut batch);
             }
