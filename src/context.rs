@@ -69,6 +69,35 @@ impl Context {
         Homes::open(home)
     }
 
+    /// Why a container whose main program has this `role` is not reconciled at all, if so.
+    #[inline(never)]
+    pub(crate) fn skipped(&self, role: Role) -> Result<Option<String>> {
+        Ok(match role {
+            _ if self.settings.skip.clone()? => Some("HERMES_GW_SKIP_RECONCILE is set".into()),
+            Role::NoGateways(word) => {
+                let why = "; another one runs the gateways";
+                Some(["this container runs hermes ", word, why].concat())
+            }
+            _ => None,
+        })
+    }
+
+    /// Why no gateway is meant to run here, if so. Only once root is dropped, if that can be.
+    ///
+    /// # Errors
+    /// What keeps a boot from making slots.
+    #[inline(never)]
+    pub(crate) fn why_none(&self) -> Result<Option<String>> {
+        let skipped = self.skipped(Role::detect(PROC)?)?;
+        if skipped.is_none() {
+            if !self.is_user() {
+                identity::look_up(&self.settings.place()?.user)?;
+            }
+            self.homes().map_err(|error| self.explain(error))?;
+        }
+        Ok(skipped)
+    }
+
     /// Whether the container's main program is the root profile's gateway.
     pub(crate) fn main_is_default(&self) -> Result<bool> {
         Ok(Role::detect(PROC)?.is_default(self.settings.no_supervise))

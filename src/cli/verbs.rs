@@ -46,16 +46,17 @@ verbs! {
     "how gateways stand, and why",
 "Prints how gateways stand, all if none is named: process, since when, and the state,
 with the reason. States are up, finishing (its finish script runs), backing off (it has
-died, and s6 waits before it starts it), starting, parked (it has died too often, or as
-if it should not come back, and stays down until it is started), standing by (another
-container runs it), down, not supervised. What differs from that at the next start of
-the container is said.
+died, and s6 waits before it starts it), starting (or it waits for its turn), parked (it
+has died too often, or as if it should not come back, and stays down until it is
+started), standing by (another container runs it), down, not supervised, no slot (and
+meant to run). What differs from that at the next start of the container is said. Where
+there are none it is said why.
 
 With --json an array of objects, as the manual has them. With -q only the exit code tells.
 
 Exit codes, the first that is not 0: 0 as it is meant to be, 1 parked, backing off,
-standing by, or down and meant to run, 3 no such gateway, 102 not supervised, 111 it may
-not be looked at.
+standing by, or down or without a slot and meant to run, 3 no such gateway, 102 not
+supervised, 111 it may not be looked at.
 ";
     Watch, cmd::watch::run, (0, MANY), "watch [PROFILE...]",
     "print each change of gateways as it comes",
@@ -63,7 +64,8 @@ not be looked at.
 it is interrupted or nobody reads it. Slots that come and go are told, and each death,
 however soon it was over. With --json objects as status has them, one a line.
 
-Exit codes: 0 nobody reads it any more, 1 the kernel has no watch left, 102 no s6 here.
+Exit codes: 0 nobody reads it any more, 1 the kernel has no watch left, 3 no such
+gateway, 102 no s6 here, 111 it may not be looked at.
 ";
     Doctor, cmd::doctor::run, (0, 0), "doctor",
     "say what is wrong, why, and what to do about it",
@@ -85,7 +87,7 @@ Exit codes: 0 nothing fails, 1 something does.
     "bring gateways up, now and after each restart of the container",
 "Brings gateways up, all at once, waits until they are, 10 seconds at most, and records
 that they are to run. A profile on disk that has no slot is registered first. It ends a
-delay, and starts what was parked.
+delay or the wait for a turn, and starts what was parked.
 
 Only with --force it starts what another container runs, what default serves (under
 policy root), or default where the main program is its gateway.
@@ -171,7 +173,8 @@ others stay down, and default starts if any intent is running. Policy auto (defa
 root where Hermes is set to serve all profiles from one gateway, else profiles.
 
 Settings: HERMES_GW_POLICY, HERMES_GW_SKIP_RECONCILE=1, HERMES_GATEWAY_NO_SUPERVISE=1,
-HERMES_GW_USER (hermes), HERMES_GW_SERVICES_MAX (1000, in the user tree 4000).
+HERMES_GW_USER (hermes), HERMES_GW_SERVICES_MAX (1000, in the user tree 4000),
+HERMES_GW_STAGGER (0; seconds between starts at boot).
 
 Exit codes: 0 everything planned was applied, 1 something was not, 102 no s6-svscan runs.
 ";

@@ -55,7 +55,8 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     let mut first = look(&slot).ok();
     let status = slot.status()?;
     // Nothing has died: it has waited for its turn, or was told not to wait.
-    if !matches!(exit, Exit::Code(1..)) && told(context, turn::read(slot.dir(), &status)).is_some() {
+    // What cannot be read is no turn.
+    if !matches!(exit, Exit::Code(1..)) && matches!(turn::read(slot.dir(), &status), Ok(Some(_))) {
         if may_write {
             output.warn_unless(crash_record::intervene(&slot, after(&status)));
         }

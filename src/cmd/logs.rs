@@ -8,6 +8,7 @@ use crate::logs::printer::{Form, Printer, Stamps};
 use crate::logs::reader::Log;
 use crate::logs::stamp::Stamp;
 use crate::logs::timezone::Zone;
+use crate::manager;
 use crate::model::profile::Profile;
 use crate::options::Opt;
 use crate::sys::inotify::Watches;
@@ -32,6 +33,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
             return Err(Error::new(Kind::Usage, "parse arguments", "logs", why));
         }
     };
+    manager::refuse_host(context, "show logs")?;
     raise_descriptor_limit();
     context.drop_root(&mut |_| Ok(()))?;
     let homes = context.homes().map_err(|error| context.explain(error))?;

@@ -72,9 +72,6 @@ fn all(manager: &ServiceManager<'_>) -> Result<Vec<Result<Profile>>> {
     for profile in manager.list()? {
         targets.push(Ok(profile));
     }
-    if !manager.is_s6() {
-        targets.push(Ok(Profile::Default)); // for whom it is refused
-    }
     Ok(targets)
 }
 

@@ -7,7 +7,8 @@ use crate::gateway::event_loop::Job;
 use crate::gateway::slots::{Slots, is_slot};
 use crate::gateway::stop_ladder::{self, OF_ENDED_SVSCAN, Rung};
 use crate::gateway::transition::Target;
-use crate::manager::access::{Privilege, S6};
+use crate::manager;
+use crate::manager::access::Privilege;
 use crate::model::tree::Tree;
 use crate::options::Opt;
 use crate::sys::meta::FileKind;
@@ -33,10 +34,11 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     }
     // Where nothing was reconciled, there is no scandir yet, or one from before this boot.
     let privilege = if supervisors { Privilege::Boot } else { Privilege::Control };
-    let slots = S6::open(context, privilege)?.slots;
+    let slots = manager::open_s6(context, privilege, "stop gateways")?.slots;
     let mut failures = Vec::new();
     let time = options.timeout.unwrap_or(settings.shutdown);
     descend(
+        context,
         &slots,
         b"",
         Target::Rest,
@@ -46,14 +48,15 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     if supervisors {
         failures.extend(slots.scandir.terminate(TERMINATED).err());
         // The loggers after the gateways, which takes half the descriptors.
-        descend(&slots, b"", Target::Gone, &OF_ENDED_SVSCAN, &mut failures)?;
-        descend(&slots, b"/log", Target::Gone, &OF_ENDED_SVSCAN, &mut failures)?;
+        descend(context, &slots, b"", Target::Gone, &OF_ENDED_SVSCAN, &mut failures)?;
+        descend(context, &slots, b"/log", Target::Gone, &OF_ENDED_SVSCAN, &mut failures)?;
     }
     Ok(failures.into_iter().fold(0, |code, error| first(code, fail(context, error))))
 }
 
 /// Takes all slots, or that `part` of each, down a ladder to `target`.
 fn descend(
+    context: &Context,
     slots: &Slots,
     part: &[u8],
     target: Target,
@@ -69,7 +72,8 @@ fn descend(
             continue;
         }
         let name = [name, part].concat();
-        failures.extend(Job::begin(slots.dir(), &name, target, &mut jobs).err());
+        let begun = Job::begin(slots.dir(), &name, target, &mut jobs);
+        failures.extend(begun.map_err(|error| context.explain(error)).err());
     }
     stop_ladder::descend(&mut jobs, rungs)?;
     let what = if target == Target::Rest { "stop gateway" } else { "send supervisor away from" };

@@ -21,67 +21,115 @@ const WHAT: &str = "look at gateway";
 /// that is not.
 #[inline(never)]
 pub(crate) fn run(context: &Context) -> Result<u64> {
-    let names = &context.options.words;
-    let s6 = manager::open_s6(context, Privilege::Read, WHAT)?;
-    let mut targets = super::targets(names);
-    if names.is_empty() {
-        for profile in s6.slots.profiles()? {
-            targets.push(Ok(profile));
+    context.warn_of_settings();
+    let s6 = match manager::open_s6(context, Privilege::Read, WHAT) {
+        // A boot that comes to making slots makes the user's own scandir.
+        Err(error) if error.kind == Kind::Unsupervised => {
+            manager::refuse_host(context, WHAT)?;
+            context.drop_root(&mut |_| Ok(()))?;
+            let why = context.why_none()?.ok_or(error)?;
+            return say_none(context, "", &why).map(|()| 0);
         }
-    }
-    let (observer, mut observations) = (s6.observer(), Vec::with_capacity(targets.len()));
-    // What is told of the first that cannot be looked at, and how many could be before it.
-    let (mut code, mut before) = (0, usize::MAX);
-    for target in targets {
-        let one = match (target, names.is_empty()) {
-            (Ok(profile), all) => match observer.observe(&profile) {
-                Ok(observation) => {
-                    observations.push(observation);
-                    continue;
-                }
-                // It was removed while all were looked at.
-                Err(error) if error.kind == Kind::Missing && all => continue,
-                Err(error) if error.kind == Kind::Missing => {
-                    fail(context, s6.not_registered(WHAT, &profile))
-                }
-                Err(error) => fail(context, error),
-            },
-            (Err(error), _) => fail(context, error),
-        };
-        if code == 0 {
-            (code, before) = (one, observations.len());
-        }
-    }
-    s6.drop_root_and_ask_homes(&mut observations.iter_mut());
-    for (at, observation) in observations.iter().enumerate() {
-        let one = code_of(observation);
-        if one != 0 && at < before {
-            (code, before) = (one, at);
-        }
-    }
+        s6 => s6?,
+    };
+    let (observations, code) = observe(&s6)?;
     show(context, &s6, &observations)?;
     Ok(code)
 }
 
+/// Those that are named; else all that have a slot, and those that should have one. What is to
+/// be told of others is told; with the first code that is not 0.
+pub(super) fn observe(s6: &S6<'_>) -> Result<(Vec<Observation>, u64)> {
+    let (context, observer) = (s6.context, s6.observer());
+    let names = &context.options.words;
+    let all = names.is_empty();
+    // What is told of the first that is not as it should be, and how many were before it.
+    let (mut code, mut before, mut rows) = (0, usize::MAX, Vec::new());
+    for profile in if all { s6.slots.profiles()? } else { Vec::new() } {
+        rows.push(observer.observe(&profile));
+    }
+    for target in super::targets(names) {
+        match target {
+            Ok(profile) => rows.push(observer.observe(&profile)),
+            Err(error) => {
+                let one = fail(context, error);
+                if code == 0 {
+                    (code, before) = (one, rows.len());
+                }
+            }
+        }
+    }
+    if s6.drop_root() {
+        if let (true, Ok(homes)) = (all, context.homes()) {
+            // Those that cannot be listed are not known to want anything.
+            for profile in homes.listed().unwrap_or_default() {
+                let at =
+                    rows.partition_point(|it: &Observation| it.profile.name() < profile.name());
+                if rows.get(at).is_none_or(|it| it.profile != profile) {
+                    rows.insert(at, observer.observe(&profile));
+                }
+            }
+        }
+        s6.ask_homes(&mut rows.iter_mut());
+    }
+    let mut at = 0;
+    rows.retain(|it| {
+        let is_none = it.state == State::NotRegistered && it.wanted_at_boot != Some(true);
+        let one = match is_none {
+            // It is not meant to run, or was removed while all were looked at.
+            true if all => 0,
+            true => fail(context, s6.not_registered(WHAT, &it.profile)),
+            false => code_of(it),
+        };
+        if one != 0 && at < before {
+            (code, before) = (one, at);
+        }
+        at += 1;
+        !is_none
+    });
+    Ok((rows, code))
+}
+
 /// Prints them, with what they are observed in.
+///
+/// # Errors
+/// There are none, and something keeps a boot from making them.
 fn show(context: &Context, s6: &S6<'_>, observations: &[Observation]) -> Result<()> {
     let (output, tree, now) = (&context.output, s6.slots.tree, clock::time());
+    let path = Shown(s6.slots.dir().path());
+    let head = "Manager: s6 (container supervisor)";
+    let head = format!("{head}\nTree: {}, {path}\n", tree.whose());
+    if observations.is_empty() && context.options.words.is_empty() {
+        match context.why_none()? {
+            Some(why) => return say_none(context, &head, &why),
+            None if output.json => {}
+            None => {
+                let why = "hermes-gw reconcile makes one for every profile";
+                return say_none(context, &head, why);
+            }
+        }
+    }
     if output.json {
         return output.say_array(&mut observations.iter().map(|it| json(it, tree, now)));
     }
     // Where some are named, there may be others.
-    let none = observations.is_empty();
-    if output.verbosity == Verbosity::Quiet || none && !context.options.words.is_empty() {
+    if output.verbosity == Verbosity::Quiet || observations.is_empty() {
         return Ok(());
     }
-    let path = Shown(s6.slots.dir().path());
-    let head = "Manager: s6 (container supervisor)";
-    let head = format!("{head}\nTree: {}, {path}\n", tree.whose());
-    let after = match none {
-        true => "No gateways: hermes-gw reconcile makes one for every profile.\n",
-        false => "",
-    };
-    output.say_all(&mut table(observations, now, output.colours()), [&head, "", after])
+    output.say_all(&mut table(observations, now, output.colours()), [&head, "", ""])
+}
+
+/// Says, after `head`, that there are none, and `why`.
+fn say_none(context: &Context, head: &str, why: &str) -> Result<()> {
+    let (output, text) = (&context.output, ["No gateways: ", why].concat());
+    if output.json {
+        output.warn_of(&text);
+        return output.say("[]\n");
+    }
+    match output.verbosity {
+        Verbosity::Quiet => Ok(()),
+        _ => output.say(&[head, &text, ".\n"].concat()),
+    }
 }
 
 /// What a script hears of a gateway.
@@ -197,8 +245,8 @@ fn colours(state: State) -> (&'static str, &'static str) {
     let on = match state {
         State::Up => "\x1b[32m",
         State::Finishing | State::Starting | State::BackingOff | State::StandingBy => "\x1b[33m",
-        State::Down | State::NotRegistered => "\x1b[2m",
-        State::Parked | State::NotSupervised | State::Denied | State::Unreadable => "\x1b[31m",
+        State::Down => "\x1b[2m",
+        _ => "\x1b[31m",
     };
     (on, "\x1b[0m")
 }

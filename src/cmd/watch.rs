@@ -12,11 +12,16 @@ use std::iter;
 /// Runs the command, until it is interrupted or nobody reads it any more.
 #[inline(never)]
 pub(crate) fn run(context: &Context) -> Result<u64> {
+    const WHAT: &str = "watch gateways";
+    let s6 = manager::open_s6(context, Privilege::Control, WHAT)?;
     let mut profiles = Vec::new();
     for target in super::targets(&context.options.words) {
-        profiles.push(target?);
+        let profile = target?;
+        if !s6.slots.has(&profile)? {
+            return Err(s6.not_registered(WHAT, &profile));
+        }
+        profiles.push(profile);
     }
-    let s6 = manager::open_s6(context, Privilege::Control, "watch gateways")?;
     let colour = context.output.colours();
     gateway::watch::watch(&s6.observer(), &profiles, &|mut it| {
         s6.ask_homes(&mut iter::once(&mut it));

@@ -61,6 +61,12 @@ impl<'a> Gateway<'a> {
         }
     }
 
+    /// Whether it is up, and does not only wait for its turn.
+    pub(crate) fn is_up(self) -> Result<bool> {
+        let Some(status) = self.status? else { return Ok(false) };
+        Ok(status.is_up() && !turn::awaits(self.service.dir(), &status)?)
+    }
+
     /// When and how it died, up to what the status says, the last time last.
     pub(crate) fn deaths(&self) -> Result<Vec<Death>> {
         let Ok(Some(status)) = &self.status else { return Ok(Vec::new()) };
@@ -96,14 +102,11 @@ pub(crate) struct Observer<'a> {
 
 impl Observer<'_> {
     /// How the gateway of `profile` stands.
-    ///
-    /// # Errors
-    /// [`Kind::Missing`] if there is no slot. All else is an observation, too.
-    pub(crate) fn observe(&self, profile: &Profile) -> Result<Observation> {
+    #[inline(never)]
+    pub(crate) fn observe(&self, profile: &Profile) -> Observation {
         match Gateway::open(self.slots, profile) {
-            Ok(gateway) => Ok(self.observe_open(&gateway, &gateway.deaths())),
-            Err(error) if error.kind == Kind::Missing => Err(error),
-            Err(error) => Ok(self.failed(profile, &error)),
+            Ok(gateway) => self.observe_open(&gateway, &gateway.deaths()),
+            Err(error) => self.failed(profile, &error),
         }
     }
 
@@ -129,6 +132,7 @@ impl Observer<'_> {
     /// What an error that kept us from looking comes to.
     pub(crate) fn failed(&self, profile: &Profile, error: &Error) -> Observation {
         let (state, why) = match error.kind {
+            Kind::Missing => (State::NotRegistered, String::new()),
             Kind::Denied => (State::Denied, format!("permission denied: {}", self.hint)),
             _ => (State::Unreadable, error.to_string()),
         };
@@ -144,8 +148,7 @@ impl Observer<'_> {
         deaths: &Result<Vec<Death>>,
     ) -> Result<()> {
         let service = &gateway.service;
-        let turn =
-            if status.may_be_up() { turn::read(service.dir(), status)? } else { None };
+        let turn = if status.may_be_up() { turn::read(service.dir(), status)? } else { None };
         it.waits = turn.is_some();
         let up = status.is_up() && !it.waits;
         let mut marked = false;
@@ -156,7 +159,7 @@ impl Observer<'_> {
         let (finishing, since) = (status.finishing && !it.waits, status.stamp.since_unix());
         it.state = State::of(up, finishing, status.want_up, marked, it.crash.as_ref());
         match turn {
-            Some(turn) if status.is_up() => it.why = turn.text(since),
+            Some(turn) if status.is_up() => it.why = turn::text(turn, since),
             Some(_) => {}
             None => {
                 it.pid = (status.pid != 0).then_some(status.pid);

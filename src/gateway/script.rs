@@ -48,8 +48,11 @@ pub(crate) fn run(profile: &Profile, user: &[u8], extra: &[u8], script: &mut Vec
     script.extend_from_slice(
         br#"if [ -e turn ]; then
     # The boot's: s6 starts this anew when it has come.
-    read -r delay waits which <turn || :
-    if [ "$waits" = - ] && echo "$delay $$ $which" >turn; then exec sleep "$delay"; fi
+    read -r ms pid which <turn || :
+    if [ "$pid" = 0 ] && echo "$ms $$ $which" >turn; then
+        rest=$((1000 + ms % 1000))
+        exec sleep "$((ms / 1000)).${rest#1}"
+    fi
     rm -f turn
 fi
 export HERMES_HOME

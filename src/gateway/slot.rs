@@ -172,7 +172,13 @@ pub(crate) fn renew(scandir: &Dir, profile: &Profile, user: &[u8]) -> Result<()>
     let run = content_of(&old, RUN, MAX_RUN)?.unwrap_or_default();
     let rest = Rest { down: old.kind(DOWN)?.is_some(), standing_by: is_standing_by(&old)? };
     let (extra, mut buffer) = (script::environment_of(&run), Vec::new());
-    build(scandir, profile, Files::new(profile, user, extra, &mut buffer), (rest, None), &mut None)?;
+    build(
+        scandir,
+        profile,
+        Files::new(profile, user, extra, &mut buffer),
+        (rest, None),
+        &mut None,
+    )?;
     scandir.rename(&profile.slot(), &profile.leaving())?;
     put_in_place(scandir, profile)
 }

@@ -210,7 +210,7 @@ mod tests {
     use Step::*;
     use Target::*;
 
-    /// A status in short: `u`p, `f`inishing or `d`own; `+` wanted up, `-` not; `!`
+    /// A status in short: `u`p, `w`aiting for its turn, `f`inishing or `d`own; `+` wanted up, `-` not; `!`
     /// ready; and the number of its stamp.
     fn status(short: &str) -> Status {
         let state = short.as_bytes()[0];
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     #[rustfmt::skip]
     fn every_target_from_every_state() {
-        let table: [(Target, &[(&str, Step)]); 30] = [
+        let table: [(Target, &[(&str, Step)]); 37] = [
             // Down → up.
             (Start, &[("d-1", UP), ("d+1", Wait), ("u+2", Done)]),
             // Up already: the wish is recorded all the same.
@@ -275,16 +275,25 @@ mod tests {
             (Rest, &[("u+1", D), ("u-1", Wait), ("d-2", Done)]),
             (Rest, &[("d+1", D), ("d-1", Done)]),
             (Up, &[("d+1", Wait), ("f+1", Wait), ("u+2", Done)]),
+            // Who waits for its turn is not up; to start it is to end that, however often it begins.
+            (Start, &[("w+1", BOTH), ("w-1", Wait), ("f+2", Wait), ("d+2", U), ("u+3", Done)]),
+            (Start, &[("w+1", BOTH), ("u+2", Done)]),
+            (Start, &[("d-1", UP), ("w+2", BOTH), ("d+3", U), ("u+4", Done)]),
+            (Restart, &[("w+1", BOTH), ("w+1", Wait), ("w+2", BOTH), ("f+3", Wait), ("d+3", U), ("u+4", Done)]),
+            (Stop, &[("w+1", DOWN), ("w-1", Wait), ("f-2", Wait), ("d-2", Done)]),
+            (Rest, &[("w+1", D), ("d-2", Done)]),
+            (Up, &[("w+1", Wait), ("f+2", Wait), ("d+2", Wait), ("u+3", Done)]),
             (Ready, &[("d+1!", Wait), ("u+2", Wait), ("u+2!", Done)]),
         ];
         let seen = [("u+1", Wait), ("f+2", Wait), ("d+2", Done)];
         for (target, steps) in table.into_iter().chain([(Down, &seen[..])]) {
             let mut transition = Transition::new(target);
             for (at, (now, step)) in steps.iter().enumerate() {
-                let rechecked = transition.clone().next(&status(now)) == Recheck;
+                let waits = now.starts_with('w');
+                let rechecked = transition.clone().next(&status(now), waits) == Recheck;
                 assert_eq!(rechecked, *step == Overruled, "{target:?} {steps:?} at {at}");
                 transition.rechecks = RECHECKS;
-                assert_eq!(transition.next(&status(now)), *step, "{target:?} {steps:?} at {at}");
+                assert_eq!(transition.next(&status(now), waits), *step, "{target:?} {steps:?} at {at}");
             }
         }
     }

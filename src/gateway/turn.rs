@@ -8,48 +8,42 @@ use crate::model::values;
 use crate::s6::status::Status;
 use crate::sys::dir::Dir;
 use crate::sys::{clock, if_there};
-use crate::text::Shown;
+use crate::text::parts;
 use std::time::Duration;
 
-/// How long to sleep in seconds, the process that does or `-`, and which turn it is.
+/// For how many milliseconds to sleep, the process that does (0 while none does), which turn it
+/// is, and of how many.
 pub(crate) const FILE: &[u8] = b"turn";
 /// The most that it has, in bytes.
 const MAX_SIZE: usize = 128;
 
-/// A turn that is to be waited for, or was.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Turn {
-    delay: Duration,
-    /// Who waits; `None` if nobody has begun.
-    process: Option<u64>,
-    which: String,
-}
+/// What the file says.
+pub(crate) type Turn = [u64; 4];
 
 /// The content of the file for turn `at` of `all`, the first of which is 1.
 pub(crate) fn line(at: usize, all: usize, stagger: Duration) -> String {
     // s6-supervise waits, too, before it starts what has ended.
     let begun = if stagger < THROTTLE { Duration::ZERO } else { THROTTLE };
-    let delay = stagger.saturating_mul(at as u32 - 1).saturating_sub(begun);
-    format!("{}.{:03} - {at} of {all}\n", delay.as_secs(), delay.subsec_millis())
+    let delay =
+        (stagger.as_millis() as u64 * (at as u64 - 1)).saturating_sub(begun.as_millis() as u64);
+    format!("{delay} 0 {at} {all}\n")
 }
 
 fn parse(line: &[u8]) -> Option<Turn> {
-    let mut words = str::from_utf8(line).ok()?.trim_end().splitn(3, ' ');
-    let delay = values::seconds(words.next()?.as_bytes())?;
-    let process = match words.next()? {
-        "-" => None,
-        word => Some(values::digits(word.as_bytes())?),
-    };
-    Some(Turn { delay, process, which: words.next()?.into() })
+    let (mut turn, mut words) = ([0; 4], parts(line.trim_ascii_end(), b' '));
+    for number in &mut turn {
+        *number = values::digits(words.next()?)?;
+    }
+    Some(turn)
 }
 
 /// The turn of the gateway in `slot`, whose status is `now`, if it has not been started since.
 #[inline(never)]
 pub(crate) fn read(slot: &Dir, now: &Status) -> Result<Option<Turn>> {
     let line = if_there(slot.read(FILE, MAX_SIZE))?.unwrap_or_default();
-    // The next process has not taken it away yet.
-    let is_over = |turn: &Turn| now.is_up() && turn.process.is_some_and(|it| it != now.pid);
-    Ok(parse(&line).filter(|turn| !is_over(turn)))
+    // Else the next process has not taken it away yet.
+    let counts = |[_, pid, ..]: &Turn| !now.is_up() || *pid == 0 || *pid == now.pid;
+    Ok(parse(&line).filter(counts))
 }
 
 /// Whether what is up by the status `now` only waits for its turn.
@@ -57,12 +51,11 @@ pub(crate) fn awaits(slot: &Dir, now: &Status) -> Result<bool> {
     Ok(now.is_up() && read(slot, now)?.is_some())
 }
 
-impl Turn {
-    /// What the gateway does until then, which has begun to wait at `since`.
-    pub(crate) fn text(&self, since: Duration) -> String {
-        let left = (since + self.delay + THROTTLE).saturating_sub(clock::time());
-        format!("starting in {}s (turn {})", left.as_secs(), Shown(self.which.as_bytes()))
-    }
+/// What a gateway does until its turn, which has begun to wait at `since`.
+pub(crate) fn text([delay, _, at, all]: Turn, since: Duration) -> String {
+    let end = since.saturating_add(Duration::from_millis(delay)) + THROTTLE;
+    let left = end.saturating_sub(clock::time()).as_secs();
+    format!("starting in {left}s (turn {at} of {all})")
 }
 
 #[cfg(test)]
@@ -72,24 +65,23 @@ mod tests {
     #[test]
     fn a_turn_is_so_many_times_the_pause_and_is_read_back() {
         let table = [
-            (2, 60, 5_000, "4.000 - 2 of 60\n"),
-            (25, 60, 500, "12.000 - 25 of 60\n"),
-            (4, 4, 1_250, "2.750 - 4 of 4\n"),
-            (2, 2, 1_000, "0.000 - 2 of 2\n"),
-            (3, 9, 1, "0.002 - 3 of 9\n"),
+            (2, 60, 5_000, [4_000, 0, 2, 60]),
+            (25, 60, 500, [12_000, 0, 25, 60]),
+            (4, 4, 1_250, [2_750, 0, 4, 4]),
+            (2, 2, 1_000, [0, 0, 2, 2]),
+            (3, 9, 1, [2, 0, 3, 9]),
         ];
-        for (at, all, millis, text) in table {
-            let text_of = line(at, all, Duration::from_millis(millis));
-            assert_eq!(text_of, text);
-            let turn = parse(text.as_bytes()).unwrap();
-            assert_eq!((turn.process, turn.which), (None, format!("{at} of {all}")));
+        for (at, all, millis, turn) in table {
+            let line = line(at, all, Duration::from_millis(millis));
+            assert_eq!(parse(line.as_bytes()), Some(turn), "{line}");
         }
         let longest = Duration::from_millis(u64::from(u32::MAX) * 1000 + 999);
         assert!(line(4096, 4096, longest).len() <= MAX_SIZE);
-        let noted = parse(b"4.000 4711 2 of 60\n").unwrap();
-        assert_eq!((noted.delay.as_secs(), noted.process), (4, Some(4711)));
-        for none in ["", "4.000", "x - 2 of 3", "4.000 x 2 of 3", "4.000 7", "\u{ff} - 1 of 2"] {
+        assert_eq!(parse(b"4000 4711 2 60\n"), Some([4000, 4711, 2, 60]));
+        for none in ["", "4000", "x 0 2 3", "4000 - 2 3", "4000 7", "1 2 3 "] {
             assert_eq!(parse(none.as_bytes()), None, "{none}");
         }
+        let text = text([12_000, 7, 25, 60], clock::time() - Duration::from_millis(500));
+        assert_eq!(text, "starting in 12s (turn 25 of 60)");
     }
 }

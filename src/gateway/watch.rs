@@ -6,7 +6,7 @@
 
 use super::observe::{Gateway, Observer};
 use super::slots;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::model::backoff::Exit;
 use crate::model::observation::{Observation, State};
 use crate::model::profile::Profile;
@@ -104,11 +104,12 @@ impl Watched {
         let deaths = gateway.as_ref().map_or_else(|_| Ok(Vec::new()), Gateway::deaths);
         let now = match &gateway {
             Ok(gateway) => observer.observe_open(gateway, &deaths),
-            Err(error) if error.kind == Kind::Missing => {
-                Observation::new(self.profile.clone(), State::NotRegistered, String::new())
-            }
             Err(error) => observer.failed(&self.profile, error),
         };
+        if now.state == State::Denied {
+            let path = observer.slots.path_of(&self.profile);
+            return Err(Error::new(Kind::Denied, "watch gateway", &path, &now.why));
+        }
         self.control = gateway.ok().and_then(|gateway| gateway.control);
         // That they are not known is part of what is told.
         let deaths = deaths.unwrap_or_default();

@@ -150,6 +150,17 @@ impl Homes {
         }
     }
 
+    /// What may be profiles, by their names.
+    pub(crate) fn listed(&self) -> Result<Vec<Profile>> {
+        let mut listed = vec![Profile::Default];
+        if let Some(profiles) = self.profiles()? {
+            for name in &profiles.names()? {
+                listed.extend(Profile::parse(name));
+            }
+        }
+        Ok(listed)
+    }
+
     /// The names of the named profiles.
     pub(crate) fn names(&self) -> Result<Names> {
         let root = self.root.meta()?;

@@ -11,7 +11,7 @@ use crate::gateway::user_tree;
 use crate::hermes::container::Process;
 use crate::hermes::{home, state_file};
 use crate::model::capability::Capability;
-use crate::model::observation::Observation;
+use crate::model::observation::{Observation, State};
 use crate::model::policy::Policy;
 use crate::model::profile::Profile;
 use crate::model::tree::Tree;
@@ -106,14 +106,9 @@ impl<'a> S6<'a> {
         Observer { slots: &self.slots, window, hint: self.context.whom_to_be() }
     }
 
-    /// Drops root, and adds to `observations` what the homes know.
-    pub(crate) fn drop_root_and_ask_homes(
-        &self,
-        observations: &mut dyn Iterator<Item = &mut Observation>,
-    ) {
-        if self.context.output.warn_unless(self.context.drop_root(&mut |_| Ok(()))) {
-            self.ask_homes(observations);
-        }
+    /// Drops root, if that can be; whether this is not root any more.
+    pub(crate) fn drop_root(&self) -> bool {
+        self.context.output.warn_unless(self.context.drop_root(&mut |_| Ok(())))
     }
 
     /// Adds to `observations` whether each is wanted up at the next boot, and whether default
@@ -134,7 +129,12 @@ impl<'a> S6<'a> {
         let names = homes.names().unwrap_or_default();
         for it in observations {
             let main = || self.context.main_is_default().ok();
-            it.wanted_at_boot = wanted_at_boot(&homes, &names, policy, &it.profile, &main);
+            // Nor what only has the name of a profile, or is skipped by a boot.
+            let is_meant = it.state != State::NotRegistered
+                || homes.has(&it.profile) == Ok(true) && self.context.why_none() == Ok(None);
+            if is_meant {
+                it.wanted_at_boot = wanted_at_boot(&homes, &names, policy, &it.profile, &main);
+            }
             it.served = serves && policy.folds(&it.profile) && is_in(&served, it.profile.name());
             standby::add_holder(&homes, &logs, it);
         }

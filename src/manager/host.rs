@@ -37,7 +37,7 @@ mod tests {
             let host = ServiceManager::Host(kind);
             let profile = [Profile::Default];
             assert!(!host.is_s6());
-            assert_eq!(host.list(), Ok(vec![]));
+            assert_eq!(host.list().map_err(|error| error.kind), Err(Kind::Unsupervised));
             let time = Duration::ZERO;
             let registration = [
                 host.register(&Profile::Default, &Registration::default()).map(drop),

@@ -47,10 +47,7 @@ impl<'a> ServiceManager<'a> {
 
     /// The profiles that are registered, in byte order.
     pub(crate) fn list(&self) -> Result<Vec<Profile>> {
-        match self {
-            ServiceManager::S6(s6) => s6.slots.profiles(),
-            ServiceManager::Host(_) => Ok(Vec::new()),
-        }
+        self.s6(host::refusal, "list gateways")?.slots.profiles()
     }
 
     /// Makes a slot and has it supervised, or leaves nothing behind; whether it is new.
@@ -123,8 +120,15 @@ pub(crate) fn open_s6<'a>(
     privilege: Privilege,
     what: &'static str,
 ) -> Result<S6<'a>> {
+    refuse_host(context, what)?;
+    S6::open(context, privilege)
+}
+
+/// Refuses to do `what` where s6 is not.
+#[inline(never)]
+pub(crate) fn refuse_host(context: &Context, what: &'static str) -> Result<()> {
     match detect(context)? {
-        Supervisor::S6 => S6::open(context, privilege),
+        Supervisor::S6 => Ok(()),
         other => Err(host::refusal(other, what)),
     }
 }

@@ -308,14 +308,15 @@ mod tests {
             (observation(State::Unreadable, "has 3 bytes"), "has 3 bytes", false),
             (observation(State::NotRegistered, ""), "not registered", false),
             (
-                Observation {
-                    wanted_at_boot: Some(true),
-                    ..observation(State::NotRegistered, "")
-                },
+                Observation { wanted_at_boot: Some(true), ..observation(State::NotRegistered, "") },
                 "no slot, wanted up",
                 false,
             ),
-            (observation(State::Starting, "starting in 9s (turn 4 of 7)"), "starting in 9s (turn 4 of 7)", true),
+            (
+                observation(State::Starting, "starting in 9s (turn 4 of 7)"),
+                "starting in 9s (turn 4 of 7)",
+                true,
+            ),
         ];
         for (observation, text, well) in table {
             assert_eq!(

@@ -87,12 +87,14 @@ impl Doctor<'_> {
             None => Some(home::logs(homes.root())),
             Some(_) => None,
         };
+        let none = self.context.why_none()?;
         let mut without_profile = vec![true; self.seen.len()];
         for profile in &known {
             let name = profile.name();
             let seen = self.seen_as(name.as_bytes());
             match seen {
                 Some(at) => without_profile[at] = false,
+                None if none.is_some() => {}
                 None => findings.add_one(Found::SlotMissing, name.as_bytes()),
             }
             let slot = seen.and_then(|at| self.seen[at].slot.as_ref().ok());
@@ -109,7 +111,10 @@ impl Doctor<'_> {
                 findings.add_one(Found::ProfileMissing, name.as_bytes());
             }
         }
-        findings.add_one(Found::Profiles, known.len().to_string().as_bytes());
+        match none {
+            Some(why) => findings.add_one(Found::NotMeant, why.as_bytes()),
+            None => findings.add_one(Found::Profiles, known.len().to_string().as_bytes()),
+        }
         Ok(())
     }
 
