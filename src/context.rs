@@ -82,7 +82,7 @@ impl Context {
         })
     }
 
-    /// Why no gateway is meant to run here, if so. Only once root is dropped, if that can be.
+    /// Why no gateway is meant to run here, if so; it drops root.
     ///
     /// # Errors
     /// What keeps a boot from making slots.
@@ -90,10 +90,8 @@ impl Context {
     pub(crate) fn why_none(&self) -> Result<Option<String>> {
         let skipped = self.skipped(Role::detect(PROC)?)?;
         if skipped.is_none() {
-            if !self.is_user() {
-                identity::look_up(&self.settings.place()?.user)?;
-            }
-            self.homes().map_err(|error| self.explain(error))?;
+            self.drop_root(&mut |_| Ok(()))?;
+            self.homes()?;
         }
         Ok(skipped)
     }

@@ -54,14 +54,6 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     }
     let mut first = look(&slot).ok();
     let status = slot.status()?;
-    // Nothing has died: it has waited for its turn, or was told not to wait.
-    // What cannot be read is no turn.
-    if !matches!(exit, Exit::Code(1..)) && matches!(turn::read(slot.dir(), &status), Ok(Some(_))) {
-        if may_write {
-            output.warn_unless(crash_record::intervene(&slot, after(&status)));
-        }
-        return Ok(0);
-    }
     // What cannot be read is told, and counts as not there: then it is started again.
     let mut notes = Notes {
         intervened: told(context, crash_record::intervened(&slot)),
@@ -164,8 +156,13 @@ fn decide(
     // Where the clock was set back meanwhile, it does not tell how long ago that was.
     let is_before = |started: &Duration| *started <= died.since_unix();
     let started = told(context, crash_record::started(slot)).filter(is_before);
+    // It has waited for its turn, or was told not to. What cannot be read is no turn.
+    let waited = matches!(turn::read(slot.dir(), status), Ok(Some(_)));
     // Asked for in this run, or after its death.
-    let planned = !status.want_up || intervened.after == died || intervened.in_run && is_first;
+    let planned = !status.want_up
+        || intervened.after == died
+        || intervened.in_run && is_first
+        || waited && !matches!(exit, Exit::Code(1..));
     // Whatever is in its home then makes no difference.
     let ending = match planned || exit == Exit::Code(backoff::CONFIGURATION) {
         true => Ok(Some(Default::default())),

@@ -38,7 +38,6 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     let mut failures = Vec::new();
     let time = options.timeout.unwrap_or(settings.shutdown);
     descend(
-        context,
         &slots,
         b"",
         Target::Rest,
@@ -48,15 +47,16 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     if supervisors {
         failures.extend(slots.scandir.terminate(TERMINATED).err());
         // The loggers after the gateways, which takes half the descriptors.
-        descend(context, &slots, b"", Target::Gone, &OF_ENDED_SVSCAN, &mut failures)?;
-        descend(context, &slots, b"/log", Target::Gone, &OF_ENDED_SVSCAN, &mut failures)?;
+        descend(&slots, b"", Target::Gone, &OF_ENDED_SVSCAN, &mut failures)?;
+        descend(&slots, b"/log", Target::Gone, &OF_ENDED_SVSCAN, &mut failures)?;
     }
-    Ok(failures.into_iter().fold(0, |code, error| first(code, fail(context, error))))
+    Ok(failures
+        .into_iter()
+        .fold(0, |code, error| first(code, fail(context, context.explain(error)))))
 }
 
 /// Takes all slots, or that `part` of each, down a ladder to `target`.
 fn descend(
-    context: &Context,
     slots: &Slots,
     part: &[u8],
     target: Target,
@@ -72,8 +72,7 @@ fn descend(
             continue;
         }
         let name = [name, part].concat();
-        let begun = Job::begin(slots.dir(), &name, target, &mut jobs);
-        failures.extend(begun.map_err(|error| context.explain(error)).err());
+        failures.extend(Job::begin(slots.dir(), &name, target, &mut jobs).err());
     }
     stop_ladder::descend(&mut jobs, rungs)?;
     let what = if target == Target::Rest { "stop gateway" } else { "send supervisor away from" };

@@ -23,32 +23,32 @@ const WHAT: &str = "look at gateway";
 pub(crate) fn run(context: &Context) -> Result<u64> {
     context.warn_of_settings();
     let s6 = match manager::open_s6(context, Privilege::Read, WHAT) {
-        // A boot that comes to making slots makes the user's own scandir.
-        Err(error) if error.kind == Kind::Unsupervised => {
+        // A boot that makes no slots does not make the user's own scandir either.
+        Err(error) if error.kind == Kind::Unsupervised && context.options.words.is_empty() => {
             manager::refuse_host(context, WHAT)?;
-            context.drop_root(&mut |_| Ok(()))?;
-            let why = context.why_none()?.ok_or(error)?;
-            return say_none(context, "", &why).map(|()| 0);
+            context.why_none()?.ok_or(error)?;
+            return show(context, &[]).map(|()| 0);
         }
         s6 => s6?,
     };
     let (observations, code) = observe(&s6)?;
-    show(context, &s6, &observations)?;
+    show(context, &observations)?;
     Ok(code)
 }
 
-/// Those that are named; else all that have a slot, and those that should have one. What is to
-/// be told of others is told; with the first code that is not 0.
+/// Those that are named; else all that have a slot, and then those that should have one. What is
+/// to be told of others is told; with the first code that is not 0.
 pub(super) fn observe(s6: &S6<'_>) -> Result<(Vec<Observation>, u64)> {
     let (context, observer) = (s6.context, s6.observer());
     let names = &context.options.words;
     let all = names.is_empty();
-    // What is told of the first that is not as it should be, and how many were before it.
-    let (mut code, mut before, mut rows) = (0, usize::MAX, Vec::new());
+    let mut targets = super::targets(names);
     for profile in if all { s6.slots.profiles()? } else { Vec::new() } {
-        rows.push(observer.observe(&profile));
+        targets.push(Ok(profile));
     }
-    for target in super::targets(names) {
+    // What is told of the first that is not as it should be, and how many were before it.
+    let (mut code, mut before, mut rows) = (0, usize::MAX, Vec::with_capacity(targets.len()));
+    for target in targets {
         match target {
             Ok(profile) => rows.push(observer.observe(&profile)),
             Err(error) => {
@@ -63,10 +63,8 @@ pub(super) fn observe(s6: &S6<'_>) -> Result<(Vec<Observation>, u64)> {
         if let (true, Ok(homes)) = (all, context.homes()) {
             // Those that cannot be listed are not known to want anything.
             for profile in homes.listed().unwrap_or_default() {
-                let at =
-                    rows.partition_point(|it: &Observation| it.profile.name() < profile.name());
-                if rows.get(at).is_none_or(|it| it.profile != profile) {
-                    rows.insert(at, observer.observe(&profile));
+                if !rows.iter().any(|it: &Observation| it.profile == profile) {
+                    rows.push(observer.observe(&profile));
                 }
             }
         }
@@ -94,42 +92,27 @@ pub(super) fn observe(s6: &S6<'_>) -> Result<(Vec<Observation>, u64)> {
 ///
 /// # Errors
 /// There are none, and something keeps a boot from making them.
-fn show(context: &Context, s6: &S6<'_>, observations: &[Observation]) -> Result<()> {
-    let (output, tree, now) = (&context.output, s6.slots.tree, clock::time());
-    let path = Shown(s6.slots.dir().path());
-    let head = "Manager: s6 (container supervisor)";
-    let head = format!("{head}\nTree: {}, {path}\n", tree.whose());
-    if observations.is_empty() && context.options.words.is_empty() {
-        match context.why_none()? {
-            Some(why) => return say_none(context, &head, &why),
-            None if output.json => {}
-            None => {
-                let why = "hermes-gw reconcile makes one for every profile";
-                return say_none(context, &head, why);
-            }
+fn show(context: &Context, observations: &[Observation]) -> Result<()> {
+    let (output, place, now) = (&context.output, context.settings.place()?, clock::time());
+    let (none, mut after) = (observations.is_empty(), String::new());
+    if none && context.options.words.is_empty() {
+        let why = context.why_none()?;
+        if let (true, Some(why)) = (output.json, &why) {
+            output.warn_of(why);
         }
+        let why = why.as_deref().unwrap_or("hermes-gw reconcile makes one for every profile");
+        after = ["No gateways: ", why, ".\n"].concat();
     }
     if output.json {
-        return output.say_array(&mut observations.iter().map(|it| json(it, tree, now)));
+        return output.say_array(&mut observations.iter().map(|it| json(it, place.tree, now)));
     }
     // Where some are named, there may be others.
-    if output.verbosity == Verbosity::Quiet || observations.is_empty() {
+    if output.verbosity == Verbosity::Quiet || none && after.is_empty() {
         return Ok(());
     }
-    output.say_all(&mut table(observations, now, output.colours()), [&head, "", ""])
-}
-
-/// Says, after `head`, that there are none, and `why`.
-fn say_none(context: &Context, head: &str, why: &str) -> Result<()> {
-    let (output, text) = (&context.output, ["No gateways: ", why].concat());
-    if output.json {
-        output.warn_of(&text);
-        return output.say("[]\n");
-    }
-    match output.verbosity {
-        Verbosity::Quiet => Ok(()),
-        _ => output.say(&[head, &text, ".\n"].concat()),
-    }
+    let head = "Manager: s6 (container supervisor)";
+    let head = format!("{head}\nTree: {}, {}\n", place.tree.whose(), Shown(&place.scandir));
+    output.say_all(&mut table(observations, now, output.colours()), [&head, "", &after])
 }
 
 /// What a script hears of a gateway.

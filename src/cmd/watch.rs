@@ -2,10 +2,11 @@
 
 use super::status;
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::gateway;
 use crate::manager;
 use crate::manager::access::Privilege;
+use crate::model::observation::State;
 use crate::sys::clock;
 use std::iter;
 
@@ -24,6 +25,9 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     }
     let colour = context.output.colours();
     gateway::watch::watch(&s6.observer(), &profiles, &|mut it| {
+        if it.state == State::Denied {
+            return Err(Error::new(Kind::Denied, WHAT, it.profile.name(), &it.why));
+        }
         s6.ask_homes(&mut iter::once(&mut it));
         let now = clock::time();
         context.output.say(&match context.output.json {

@@ -148,7 +148,7 @@ impl Observer<'_> {
         deaths: &Result<Vec<Death>>,
     ) -> Result<()> {
         let service = &gateway.service;
-        let turn = if status.may_be_up() { turn::read(service.dir(), status)? } else { None };
+        let turn = turn::read(service.dir(), status)?;
         it.waits = turn.is_some();
         let up = status.is_up() && !it.waits;
         let mut marked = false;

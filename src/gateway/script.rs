@@ -47,11 +47,11 @@ pub(crate) fn run(profile: &Profile, user: &[u8], extra: &[u8], script: &mut Vec
     head(profile, user, TO_THE_LOG, script);
     script.extend_from_slice(
         br#"if [ -e turn ]; then
-    # The boot's: s6 starts this anew when it has come.
-    read -r ms pid which <turn || :
-    if [ "$pid" = 0 ] && echo "$ms $$ $which" >turn; then
-        rest=$((1000 + ms % 1000))
-        exec sleep "$((ms / 1000)).${rest#1}"
+    # s6 starts this anew when it has come.
+    read -r ms pid of <turn || :
+    if [ "$pid" = 0 ] && echo "$ms $$ $of" >turn; then
+        of=$((1000 + ms % 1000))
+        exec sleep $((ms / 1000)).${of#1}
     fi
     rm -f turn
 fi

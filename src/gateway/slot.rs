@@ -3,7 +3,7 @@
 use super::observe::Gateway;
 use super::script;
 use super::slots::{DOWN, LOGGER_DOWN, Slots, is_standing_by};
-use super::turn;
+use super::turn::{self, Turn};
 use crate::error::{Error, Kind, Result};
 use crate::model::plan::Slot;
 use crate::model::profile::Profile;
@@ -11,7 +11,6 @@ use crate::s6::events;
 use crate::s6::service::EVENT_MODE;
 use crate::sys::dir::Dir;
 use crate::sys::meta::FileKind;
-use std::time::Duration;
 
 const RUN: &[u8] = b"run";
 const FINISH: &[u8] = b"finish";
@@ -128,23 +127,8 @@ pub(crate) struct Batch {
     scripts: Vec<u8>,
     /// The slot made last: numbers and words that are the same in every slot are linked from it.
     last: Option<Dir>,
-    /// How long after the one before each that is not to stay down starts; nothing for at once.
-    pub(crate) stagger: Duration,
-    /// How many such there are.
-    pub(crate) turns: usize,
-    /// How many of them were made.
-    made: usize,
-}
-
-impl Batch {
-    /// What the next slot is told of its turn, which is to be at `rest`.
-    fn turn(&mut self, rest: Rest) -> Option<String> {
-        if rest.down || self.stagger.is_zero() {
-            return None;
-        }
-        self.made += 1;
-        (self.made > 1).then(|| turn::line(self.made, self.turns, self.stagger))
-    }
+    /// The turn of the slot made last, of those that are to come up.
+    pub(crate) turn: Turn,
 }
 
 /// Builds the slot of `profile` aside and renames it into place. Only under the lock.
@@ -159,8 +143,9 @@ pub(crate) fn publish(
     rest: Rest,
     batch: &mut Batch,
 ) -> Result<()> {
-    let (extra, turn) = (script::environment(environment), batch.turn(rest));
+    let extra = script::environment(environment);
     let files = Files::new(profile, user, &extra, &mut batch.scripts);
+    let turn = turn::next(&mut batch.turn, rest.down);
     build(scandir, profile, files, (rest, turn), &mut batch.last)?;
     put_in_place(scandir, profile)
 }
@@ -176,7 +161,7 @@ pub(crate) fn renew(scandir: &Dir, profile: &Profile, user: &[u8]) -> Result<()>
         scandir,
         profile,
         Files::new(profile, user, extra, &mut buffer),
-        (rest, None),
+        (rest, Turn::default()),
         &mut None,
     )?;
     scandir.rename(&profile.slot(), &profile.leaving())?;
@@ -196,7 +181,7 @@ fn build(
     scandir: &Dir,
     profile: &Profile,
     files: Files<'_>,
-    (rest, turn): (Rest, Option<String>),
+    (rest, turn): (Rest, Turn),
     last: &mut Option<Dir>,
 ) -> Result<()> {
     if files.run_ends > MAX_RUN {
@@ -222,9 +207,7 @@ fn build(
             }
         }
         rest.put(&slot, true)?;
-        if let Some(turn) = &turn {
-            slot.create(turn::FILE, 0o644, turn.as_bytes())?;
-        }
+        turn::put(&slot, turn)?;
         Ok(slot)
     };
     scandir.make_dir(&profile.staging(), 0o755)?;

@@ -3,7 +3,6 @@
 //! is no death to `finish`; the next `run` takes the file away and starts the gateway.
 
 use crate::error::Result;
-use crate::model::backoff::THROTTLE;
 use crate::model::values;
 use crate::s6::status::Status;
 use crate::sys::dir::Dir;
@@ -17,29 +16,51 @@ pub(crate) const FILE: &[u8] = b"turn";
 /// The most that it has, in bytes.
 const MAX_SIZE: usize = 128;
 
+/// In milliseconds: what s6-supervise waits, and what people count in.
+const SECOND: u64 = 1000;
+
 /// What the file says.
 pub(crate) type Turn = [u64; 4];
 
-/// The content of the file for turn `at` of `all`, the first of which is 1.
-pub(crate) fn line(at: usize, all: usize, stagger: Duration) -> String {
+/// The turn after the `last`, whose first number is the pause between two; none for what stays
+/// `down`, for the first, or without a pause.
+pub(crate) fn next(last: &mut Turn, down: bool) -> Turn {
+    let [pause, _, at, all] = last;
+    if down {
+        return Turn::default();
+    }
+    *at += 1;
     // s6-supervise waits, too, before it starts what has ended.
-    let begun = if stagger < THROTTLE { Duration::ZERO } else { THROTTLE };
-    let delay =
-        (stagger.as_millis() as u64 * (at as u64 - 1)).saturating_sub(begun.as_millis() as u64);
-    format!("{delay} 0 {at} {all}\n")
+    let begun = if *pause < SECOND { 0 } else { SECOND };
+    match *at > 1 && *pause > 0 {
+        true => [(*pause * (*at - 1)).saturating_sub(begun), 0, *at, *all],
+        false => Turn::default(),
+    }
+}
+
+/// Gives the new `slot` its `turn`, if it has one.
+pub(crate) fn put(slot: &Dir, [delay, _, at, all]: Turn) -> Result<()> {
+    match at {
+        0 => Ok(()),
+        _ => slot.create(FILE, 0o644, format!("{delay} 0 {at} {all}\n").as_bytes()),
+    }
 }
 
 fn parse(line: &[u8]) -> Option<Turn> {
-    let (mut turn, mut words) = ([0; 4], parts(line.trim_ascii_end(), b' '));
+    let (mut turn, mut words) = (Turn::default(), parts(line.trim_ascii_end(), b' '));
     for number in &mut turn {
         *number = values::digits(words.next()?)?;
     }
     Some(turn)
 }
 
-/// The turn of the gateway in `slot`, whose status is `now`, if it has not been started since.
+/// The turn of the gateway in `slot`, whose status is `now`, if it is to come up and has not been
+/// started since.
 #[inline(never)]
 pub(crate) fn read(slot: &Dir, now: &Status) -> Result<Option<Turn>> {
+    if !now.may_be_up() {
+        return Ok(None);
+    }
     let line = if_there(slot.read(FILE, MAX_SIZE))?.unwrap_or_default();
     // Else the next process has not taken it away yet.
     let counts = |[_, pid, ..]: &Turn| !now.is_up() || *pid == 0 || *pid == now.pid;
@@ -53,8 +74,8 @@ pub(crate) fn awaits(slot: &Dir, now: &Status) -> Result<bool> {
 
 /// What a gateway does until its turn, which has begun to wait at `since`.
 pub(crate) fn text([delay, _, at, all]: Turn, since: Duration) -> String {
-    let end = since.saturating_add(Duration::from_millis(delay)) + THROTTLE;
-    let left = end.saturating_sub(clock::time()).as_secs();
+    let end = since.as_secs() + (delay + SECOND) / SECOND;
+    let left = end.saturating_sub(clock::time().as_secs());
     format!("starting in {left}s (turn {at} of {all})")
 }
 
@@ -64,24 +85,34 @@ mod tests {
 
     #[test]
     fn a_turn_is_so_many_times_the_pause_and_is_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let slot = Dir::open(dir.path().as_os_str().as_encoded_bytes()).unwrap();
+        // The pause; the delays of what stays down, and of three that do not.
         let table = [
-            (2, 60, 5_000, [4_000, 0, 2, 60]),
-            (25, 60, 500, [12_000, 0, 25, 60]),
-            (4, 4, 1_250, [2_750, 0, 4, 4]),
-            (2, 2, 1_000, [0, 0, 2, 2]),
-            (3, 9, 1, [2, 0, 3, 9]),
+            (5_000, [None, None, Some(4_000), Some(9_000)]),
+            (1_000, [None, None, Some(0), Some(1_000)]),
+            (500, [None, None, Some(500), Some(1_000)]),
+            (0, [None; 4]),
         ];
-        for (at, all, millis, turn) in table {
-            let line = line(at, all, Duration::from_millis(millis));
-            assert_eq!(parse(line.as_bytes()), Some(turn), "{line}");
+        for (pause, delays) in table {
+            let mut last = [pause, 0, 0, 3];
+            for (at, delay) in delays.into_iter().enumerate() {
+                let turn = next(&mut last, at == 0);
+                assert_eq!(turn, delay.map_or([0; 4], |it| [it, 0, at as u64, 3]), "{pause} {at}");
+                put(&slot, turn).unwrap();
+                let file = std::fs::read(dir.path().join("turn")).ok();
+                assert_eq!(file.as_deref().and_then(parse), delay.map(|_| turn));
+                let _ = slot.remove(FILE);
+            }
         }
-        let longest = Duration::from_millis(u64::from(u32::MAX) * 1000 + 999);
-        assert!(line(4096, 4096, longest).len() <= MAX_SIZE);
+        let longest = [u64::MAX; 4];
+        put(&slot, longest).unwrap();
+        assert!(std::fs::metadata(dir.path().join("turn")).unwrap().len() <= MAX_SIZE as u64);
         assert_eq!(parse(b"4000 4711 2 60\n"), Some([4000, 4711, 2, 60]));
         for none in ["", "4000", "x 0 2 3", "4000 - 2 3", "4000 7", "1 2 3 "] {
             assert_eq!(parse(none.as_bytes()), None, "{none}");
         }
         let text = text([12_000, 7, 25, 60], clock::time() - Duration::from_millis(500));
-        assert_eq!(text, "starting in 12s (turn 25 of 60)");
+        assert!(text.starts_with("starting in 1") && text.ends_with("s (turn 25 of 60)"), "{text}");
     }
 }

@@ -6,7 +6,7 @@
 
 use super::observe::{Gateway, Observer};
 use super::slots;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::model::backoff::Exit;
 use crate::model::observation::{Observation, State};
 use crate::model::profile::Profile;
@@ -106,10 +106,6 @@ impl Watched {
             Ok(gateway) => observer.observe_open(gateway, &deaths),
             Err(error) => observer.failed(&self.profile, error),
         };
-        if now.state == State::Denied {
-            let path = observer.slots.path_of(&self.profile);
-            return Err(Error::new(Kind::Denied, "watch gateway", &path, &now.why));
-        }
         self.control = gateway.ok().and_then(|gateway| gateway.control);
         // That they are not known is part of what is told.
         let deaths = deaths.unwrap_or_default();

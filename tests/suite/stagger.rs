@@ -183,10 +183,7 @@ fn every_shell_waits_alike() {
         let left = left.unwrap();
         assert_eq!((code, said.as_str()), (Some(0), ""), "{shell}");
         let words: Vec<_> = left.trim_end().split(' ').collect();
-        assert!(
-            words[1].parse::<u32>().is_ok() && words[2..] == ["2", "3"],
-            "{shell}: {left}"
-        );
+        assert!(words[1].parse::<u32>().is_ok() && words[2..] == ["2", "3"], "{shell}: {left}");
         // What was waited for, or is no turn, is taken away.
         for over in [left.as_str(), "", "x"] {
             assert_eq!(sh(Some(over)).unwrap(), plain, "{shell}: {over}");

@@ -48,11 +48,11 @@ fn a_profile_that_is_meant_to_run_and_has_no_slot_is_a_row() {
         assert_eq!(all.code, 1);
         assert_eq!(
             jq("map([.profile, .state, .text, .wanted_at_boot, .pid]) | .[] | tojson", &all.stdout),
-            "[\"coder\",\"not-registered\",\"no slot, wanted up\",\"up\",null]\n\
-             [\"default\",\"down\",\"down\",\"down\",null]\n\
-             [\"new\",\"not-registered\",\"no slot, wanted up\",\"up\",null]\n"
-                .to_string()
-                + &format!("[\"zed\",\"up\",\"up\",\"up\",{}]", container.pid("zed"))
+            format!(
+                "[\"default\",\"down\",\"down\",\"down\",null]\n[\"zed\",\"up\",\"up\",\"up\",{}]\n",
+                container.pid("zed")
+            ) + "[\"coder\",\"not-registered\",\"no slot, wanted up\",\"up\",null]\n\
+                   [\"new\",\"not-registered\",\"no slot, wanted up\",\"up\",null]"
         );
         assert_eq!(run(&container, &["-q", "status"]).code, 1);
         let named = run(&container, &["status", "new", "zed"]);
@@ -118,15 +118,10 @@ fn where_nothing_runs_it_is_said_why() {
             assert!(status.stdout.ends_with(&format!("No gateways: {why}.\n")), "{status:?}");
             let json = run(&container, &["--json", "status"]);
             assert_eq!((json.code, json.stdout.as_str()), (0, "[]\n"));
-            assert!(
-                json.stderr.contains(&format!("{{\"warning\":\"No gateways: {why}\"}}")),
-                "{json:?}"
-            );
+            assert!(json.stderr.contains(&format!("{{\"warning\":\"{why}\"}}")), "{json:?}");
             assert_eq!(run(&container, &["-q", "status"]).code, 0);
-            assert_eq!(
-                run(&container, &["status", "coder"]).code,
-                if tree() == Tree::Root { 3 } else { 0 }
-            );
+            let named = run(&container, &["status", "coder"]).code;
+            assert_eq!(named, if tree() == Tree::Root { 3 } else { 102 });
         }
         if tree() == Tree::Root {
             let found = doctor(&container, "profiles");

@@ -146,8 +146,8 @@ impl<'a> Run<'a> {
             let mut batch = Batch::default();
             if self.boot {
                 let is_new = |it: &&Action| it.effect == Effect::Started && !it.present;
-                batch.turns = actions.iter().filter(is_new).count();
-                batch.stagger = self.context.settings.stagger;
+                let pause = self.context.settings.stagger.as_millis() as u64;
+                batch.turn = [pause, 0, 0, actions.iter().filter(is_new).count() as u64];
             }
             for (at, action) in actions.iter_mut().enumerate() {
                 self.apply(action, homes.get_mut(at).and_then(Option::take), &mut batch);
