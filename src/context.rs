@@ -8,6 +8,7 @@ use crate::hermes::multiplex::{self, Resolved};
 use crate::options::Options;
 use crate::output::Output;
 use crate::settings::{CONTAINER_ENVIRONMENT, POLICY, Settings};
+use crate::sys::dir::Dir;
 use crate::sys::identity::{self, Ids};
 use crate::text::Shown;
 use std::cell::Cell;
@@ -91,7 +92,7 @@ impl Context {
         let skipped = self.skipped(Role::detect(PROC)?)?;
         if skipped.is_none() {
             self.drop_root(&mut |_| Ok(()))?;
-            self.homes()?;
+            Dir::open(&self.settings.place()?.home)?;
         }
         Ok(skipped)
     }

@@ -157,7 +157,7 @@ fn decide(
     let is_before = |started: &Duration| *started <= died.since_unix();
     let started = told(context, crash_record::started(slot)).filter(is_before);
     // It has waited for its turn, or was told not to. What cannot be read is no turn.
-    let waited = matches!(turn::read(slot.dir(), status), Ok(Some(_)));
+    let waited = turn::read(slot.dir(), status).unwrap_or(turn::NONE) != turn::NONE;
     // Asked for in this run, or after its death.
     let planned = !status.want_up
         || intervened.after == died

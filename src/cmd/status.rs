@@ -70,8 +70,8 @@ pub(super) fn observe(s6: &S6<'_>) -> Result<(Vec<Observation>, u64)> {
         }
         s6.ask_homes(&mut rows.iter_mut());
     }
-    let mut at = 0;
-    rows.retain(|it| {
+    let (mut at, mut removed) = (0, 0);
+    while let Some(it) = rows.get(at) {
         let is_none = it.state == State::NotRegistered && it.wanted_at_boot != Some(true);
         let one = match is_none {
             // It is not meant to run, or was removed while all were looked at.
@@ -79,12 +79,16 @@ pub(super) fn observe(s6: &S6<'_>) -> Result<(Vec<Observation>, u64)> {
             true => fail(context, s6.not_registered(WHAT, &it.profile)),
             false => code_of(it),
         };
-        if one != 0 && at < before {
-            (code, before) = (one, at);
+        if one != 0 && at + removed < before {
+            (code, before) = (one, at + removed);
         }
-        at += 1;
-        !is_none
-    });
+        if is_none {
+            rows.remove(at);
+            removed += 1;
+        } else {
+            at += 1;
+        }
+    }
     Ok((rows, code))
 }
 

@@ -63,8 +63,10 @@ impl<'a> Gateway<'a> {
 
     /// Whether it is up, and does not only wait for its turn.
     pub(crate) fn is_up(self) -> Result<bool> {
-        let Some(status) = self.status? else { return Ok(false) };
-        Ok(status.is_up() && !turn::awaits(self.service.dir(), &status)?)
+        match self.status? {
+            Some(status) if status.is_up() => Ok(!turn::awaits(self.service.dir(), &status)?),
+            _ => Ok(false),
+        }
     }
 
     /// When and how it died, up to what the status says, the last time last.
@@ -149,7 +151,7 @@ impl Observer<'_> {
     ) -> Result<()> {
         let service = &gateway.service;
         let turn = turn::read(service.dir(), status)?;
-        it.waits = turn.is_some();
+        it.waits = turn != turn::NONE;
         let up = status.is_up() && !it.waits;
         let mut marked = false;
         if !up {
@@ -158,13 +160,10 @@ impl Observer<'_> {
         }
         let (finishing, since) = (status.finishing && !it.waits, status.stamp.since_unix());
         it.state = State::of(up, finishing, status.want_up, marked, it.crash.as_ref());
-        match turn {
-            Some(turn) if status.is_up() => it.why = turn::text(turn, since),
-            Some(_) => {}
-            None => {
-                it.pid = (status.pid != 0).then_some(status.pid);
-                it.since = Some(since);
-            }
+        it.pid = (status.pid != 0).then_some(status.pid);
+        it.since = Some(since);
+        if it.waits && status.is_up() {
+            it.why = turn::text(turn, since);
         }
         it.ready = status.ready && up;
         it.paused = status.paused && up;

@@ -161,7 +161,7 @@ pub(crate) fn renew(scandir: &Dir, profile: &Profile, user: &[u8]) -> Result<()>
         scandir,
         profile,
         Files::new(profile, user, extra, &mut buffer),
-        (rest, Turn::default()),
+        (rest, turn::NONE),
         &mut None,
     )?;
     scandir.rename(&profile.slot(), &profile.leaving())?;

@@ -211,10 +211,8 @@ impl S6<'_> {
     }
 
     pub(super) fn is_running(&self, profile: &Profile) -> Result<bool> {
-        let look = || match if_there(Gateway::open(&self.slots, profile))? {
-            Some(gateway) => gateway.is_up(),
-            None => Ok(false),
-        };
-        look().map_err(|error| self.context.explain(error))
+        let gateway = if_there(Gateway::open(&self.slots, profile));
+        let is_up = gateway.and_then(|it| it.map_or(Ok(false), Gateway::is_up));
+        is_up.map_err(|error| self.context.explain(error))
     }
 }

@@ -145,7 +145,7 @@ impl<'a> Run<'a> {
             self.prune(&mut actions);
             let mut batch = Batch::default();
             if self.boot {
-                let is_new = |it: &&Action| it.effect == Effect::Started && !it.present;
+                let is_new = |it: &&Action| it.effect == Effect::Started;
                 let pause = self.context.settings.stagger.as_millis() as u64;
                 batch.turn = [pause, 0, 0, actions.iter().filter(is_new).count() as u64];
             }
