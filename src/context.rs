@@ -8,7 +8,6 @@ use crate::hermes::multiplex::{self, Resolved};
 use crate::options::Options;
 use crate::output::Output;
 use crate::settings::{CONTAINER_ENVIRONMENT, POLICY, Settings};
-use crate::sys::dir::Dir;
 use crate::sys::identity::{self, Ids};
 use crate::text::Shown;
 use std::cell::Cell;
@@ -70,31 +69,28 @@ impl Context {
         Homes::open(home)
     }
 
-    /// Why a container whose main program has this `role` is not reconciled at all, if so.
+    /// Drops root, and opens it.
+    ///
+    /// # Errors
+    /// What keeps a boot from making slots.
     #[inline(never)]
-    pub(crate) fn skipped(&self, role: Role) -> Result<Option<String>> {
-        Ok(match role {
-            _ if self.settings.skip.clone()? => Some("HERMES_GW_SKIP_RECONCILE is set".into()),
+    pub(crate) fn homes_as_user(&self) -> Result<Homes> {
+        self.drop_root(&mut |_| Ok(()))?;
+        self.homes()
+    }
+
+    /// Why no gateway is meant to run here, so that nothing is reconciled, if that is so.
+    #[inline(never)]
+    pub(crate) fn why_none(&self) -> Result<Option<String>> {
+        let skip = self.settings.skip.clone()?;
+        Ok(match Role::detect(PROC)? {
+            _ if skip => Some("HERMES_GW_SKIP_RECONCILE is set".into()),
             Role::NoGateways(word) => {
                 let why = "; another one runs the gateways";
                 Some(["this container runs hermes ", word, why].concat())
             }
             _ => None,
         })
-    }
-
-    /// Why no gateway is meant to run here, if so; it drops root.
-    ///
-    /// # Errors
-    /// What keeps a boot from making slots.
-    #[inline(never)]
-    pub(crate) fn why_none(&self) -> Result<Option<String>> {
-        let skipped = self.skipped(Role::detect(PROC)?)?;
-        if skipped.is_none() {
-            self.drop_root(&mut |_| Ok(()))?;
-            Dir::open(&self.settings.place()?.home)?;
-        }
-        Ok(skipped)
     }
 
     /// Whether the container's main program is the root profile's gateway.

@@ -107,8 +107,7 @@ fn logger(context: &Context, profile: &Profile, exit: Exit) -> Result<u64> {
     if exit != Exit::Code(FAILED) {
         return Ok(0);
     }
-    context.drop_root(&mut |_| Ok(()))?;
-    if !standby::locks_in(&context.homes()?, profile)?.are_held_elsewhere() {
+    if !standby::locks_in(&context.homes_as_user()?, profile)?.are_held_elsewhere() {
         return Ok(0);
     }
     context.output.tell(profile.name(), STANDING_BY)?;
@@ -157,7 +156,7 @@ fn decide(
     let is_before = |started: &Duration| *started <= died.since_unix();
     let started = told(context, crash_record::started(slot)).filter(is_before);
     // It has waited for its turn, or was told not to. What cannot be read is no turn.
-    let waited = turn::read(slot.dir(), status).unwrap_or(turn::NONE) != turn::NONE;
+    let waited = turn::read(slot.dir(), status).is_ok_and(|turn| !turn.is_empty());
     // Asked for in this run, or after its death.
     let planned = !status.want_up
         || intervened.after == died

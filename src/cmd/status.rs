@@ -26,6 +26,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
         // A boot that makes no slots does not make the user's own scandir either.
         Err(error) if error.kind == Kind::Unsupervised && context.options.words.is_empty() => {
             manager::refuse_host(context, WHAT)?;
+            context.homes_as_user()?;
             context.why_none()?.ok_or(error)?;
             return show(context, &[]).map(|()| 0);
         }
@@ -59,16 +60,21 @@ pub(super) fn observe(s6: &S6<'_>) -> Result<(Vec<Observation>, u64)> {
             }
         }
     }
-    if s6.drop_root() {
-        if let (true, Ok(homes)) = (all, context.homes()) {
+    match context.homes_as_user() {
+        Ok(homes) => {
             // Those that cannot be listed are not known to want anything.
-            for profile in homes.listed().unwrap_or_default() {
+            for profile in if all { homes.listed().unwrap_or_default() } else { Vec::new() } {
                 if !rows.iter().any(|it: &Observation| it.profile == profile) {
                     rows.push(observer.observe(&profile));
                 }
             }
+            s6.ask_homes(&mut rows.iter_mut());
         }
-        s6.ask_homes(&mut rows.iter_mut());
+        // No boot could make slots.
+        Err(error) if all && rows.is_empty() => return Err(error),
+        Err(error) if !context.is_user() => context.output.warn(error),
+        // Then nothing is known of what is wanted.
+        Err(_) => {}
     }
     let (mut at, mut removed) = (0, 0);
     while let Some(it) = rows.get(at) {

@@ -150,21 +150,18 @@ impl Observer<'_> {
         deaths: &Result<Vec<Death>>,
     ) -> Result<()> {
         let service = &gateway.service;
-        let turn = turn::read(service.dir(), status)?;
-        it.waits = turn != turn::NONE;
+        it.why = turn::read(service.dir(), status)?;
+        it.waits = !it.why.is_empty();
         let up = status.is_up() && !it.waits;
         let mut marked = false;
         if !up {
             it.crash = crash_record::read(service)?;
             marked = slots::is_standing_by(service.dir())?;
         }
-        let (finishing, since) = (status.finishing && !it.waits, status.stamp.since_unix());
-        it.state = State::of(up, finishing, status.want_up, marked, it.crash.as_ref());
+        it.state =
+            State::of(up, status.finishing && !it.waits, status.want_up, marked, it.crash.as_ref());
         it.pid = (status.pid != 0).then_some(status.pid);
-        it.since = Some(since);
-        if it.waits && status.is_up() {
-            it.why = turn::text(turn, since);
-        }
+        it.since = Some(status.stamp.since_unix());
         it.ready = status.ready && up;
         it.paused = status.paused && up;
         it.wanted = Some(status.want_up);

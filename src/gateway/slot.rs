@@ -145,7 +145,8 @@ pub(crate) fn publish(
 ) -> Result<()> {
     let extra = script::environment(environment);
     let files = Files::new(profile, user, &extra, &mut batch.scripts);
-    let turn = turn::next(&mut batch.turn, rest.down);
+    let waits = turn::next(&mut batch.turn, rest.down);
+    let turn = waits.then_some(&batch.turn);
     build(scandir, profile, files, (rest, turn), &mut batch.last)?;
     put_in_place(scandir, profile)
 }
@@ -161,7 +162,7 @@ pub(crate) fn renew(scandir: &Dir, profile: &Profile, user: &[u8]) -> Result<()>
         scandir,
         profile,
         Files::new(profile, user, extra, &mut buffer),
-        (rest, turn::NONE),
+        (rest, None),
         &mut None,
     )?;
     scandir.rename(&profile.slot(), &profile.leaving())?;
@@ -181,7 +182,7 @@ fn build(
     scandir: &Dir,
     profile: &Profile,
     files: Files<'_>,
-    (rest, turn): (Rest, Turn),
+    (rest, turn): (Rest, Option<&Turn>),
     last: &mut Option<Dir>,
 ) -> Result<()> {
     if files.run_ends > MAX_RUN {
@@ -207,7 +208,9 @@ fn build(
             }
         }
         rest.put(&slot, true)?;
-        turn::put(&slot, turn)?;
+        if let Some(turn) = turn {
+            turn::put(&slot, turn)?;
+        }
         Ok(slot)
     };
     scandir.make_dir(&profile.staging(), 0o755)?;

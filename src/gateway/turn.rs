@@ -8,110 +8,129 @@ use crate::s6::status::Status;
 use crate::sys::dir::Dir;
 use crate::sys::{clock, if_there};
 use crate::text::parts;
-use std::time::Duration;
 
-/// For how many milliseconds to sleep, the process that does (0 while none does), which turn it
-/// is, and of how many.
+/// The pause between two starts in milliseconds, the process that sleeps (0 while none does),
+/// which turn it is, and of how many.
 pub(crate) const FILE: &[u8] = b"turn";
 /// The most that it has, in bytes.
 const MAX_SIZE: usize = 128;
 
-/// In milliseconds.
-const SECOND: u64 = 1000;
-
 /// What the file says.
 pub(crate) type Turn = [u64; 4];
-/// There is none.
-pub(crate) const NONE: Turn = [0; 4];
 
-/// The turn after the `last`, whose first number is the pause between two; none for what stays
-/// `down`, or without a pause.
-pub(crate) fn next(last: &mut Turn, down: bool) -> Turn {
-    let [pause, _, at, all] = last;
-    if down || *pause == 0 {
-        return NONE;
-    }
-    *at += 1;
-    [*pause * (*at - 1), 0, *at, *all]
+/// Whether the slot made after the one of the `last` turn, which becomes its own, has to wait for
+/// that: what stays `down` does not, nor does the first, nor anyone where there is no pause.
+pub(crate) fn next([pause, _, at, _]: &mut Turn, down: bool) -> bool {
+    *at += u64::from(!down);
+    !down && *pause > 0 && *at > 1
 }
 
-/// Gives the new `slot` its `turn`; the first needs none.
-pub(crate) fn put(slot: &Dir, [delay, _, at, all]: Turn) -> Result<()> {
-    match at {
-        0 | 1 => Ok(()),
-        _ => slot.create(FILE, 0o644, format!("{delay} 0 {at} {all}\n").as_bytes()),
-    }
+/// Gives the new `slot` its turn.
+pub(crate) fn put(slot: &Dir, [pause, _, at, all]: &Turn) -> Result<()> {
+    slot.create(FILE, 0o644, format!("{pause} 0 {at} {all}\n").as_bytes())
 }
 
-fn parse(line: &[u8]) -> Turn {
-    let (mut turn, mut words) = (NONE, parts(line.trim_ascii_end(), b' '));
+fn parse(line: &[u8]) -> Option<Turn> {
+    let (mut turn, mut words) = ([0; 4], parts(line.trim_ascii_end(), b' '));
     for number in &mut turn {
-        match words.next().and_then(values::digits) {
-            Some(its) => *number = its,
-            None => return NONE,
-        }
+        *number = values::digits(words.next()?)?;
     }
-    turn
+    Some(turn)
 }
 
-/// The turn of the gateway in `slot`, whose status is `now`; [`NONE`] if it is not to come up, or
-/// has been started since.
+/// What the gateway in `slot` does, whose status is `now`, where that is to wait for its turn, or
+/// was; nothing, if it is not to come up, or has been started since.
 #[inline(never)]
-pub(crate) fn read(slot: &Dir, now: &Status) -> Result<Turn> {
+pub(crate) fn read(slot: &Dir, now: &Status) -> Result<String> {
     if !now.may_be_up() {
-        return Ok(NONE);
+        return Ok(String::new());
     }
-    let turn = parse(&if_there(slot.read(FILE, MAX_SIZE))?.unwrap_or_default());
-    // The next process has not taken it away yet.
-    let is_over = now.is_up() && turn[1] != 0 && turn[1] != now.pid;
-    Ok(if is_over { NONE } else { turn })
+    let line = if_there(slot.read(FILE, MAX_SIZE))?.unwrap_or_default();
+    let up = now.is_up();
+    Ok(match parse(&line) {
+        // The next process has not taken it away yet.
+        Some([_, pid, ..]) if up && pid != 0 && pid != now.pid => String::new(),
+        Some([pause, _, at, all]) if up => {
+            // s6-supervise waits, too, before it starts what has ended.
+            let end = now.stamp.since_unix().as_secs()
+                + pause.saturating_mul(at.saturating_sub(1)) / 1000
+                + 1;
+            let left = end.saturating_sub(clock::time().as_secs());
+            format!("starting in {left}s (turn {at} of {all})")
+        }
+        Some(_) => "starting".into(),
+        None => String::new(),
+    })
 }
 
 /// Whether what is up by the status `now` only waits for its turn.
 pub(crate) fn awaits(slot: &Dir, now: &Status) -> Result<bool> {
-    Ok(now.is_up() && read(slot, now)? != NONE)
-}
-
-/// What a gateway does until its turn, which has begun to wait at `since`.
-pub(crate) fn text([delay, _, at, all]: Turn, since: Duration) -> String {
-    // s6-supervise waits, too, before it starts what has ended.
-    let end = since.as_secs() + delay / SECOND + 1;
-    let left = end.saturating_sub(clock::time().as_secs());
-    format!("starting in {left}s (turn {at} of {all})")
+    Ok(now.is_up() && !read(slot, now)?.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::s6::tai64n::Tai64n;
 
     #[test]
-    fn a_turn_is_so_many_times_the_pause_and_is_read_back() {
-        let dir = tempfile::tempdir().unwrap();
-        let slot = Dir::open(dir.path().as_os_str().as_encoded_bytes()).unwrap();
-        // The pause; the turns of what stays down, and of three that do not.
-        let table = [
-            (5_000, [NONE, [0, 0, 1, 3], [5_000, 0, 2, 3], [10_000, 0, 3, 3]]),
-            (250, [NONE, [0, 0, 1, 3], [250, 0, 2, 3], [500, 0, 3, 3]]),
-            (0, [NONE; 4]),
-        ];
-        for (pause, turns) in table {
+    fn who_is_to_come_up_after_the_first_has_a_turn() {
+        // The pause; whether what stays down waits, and the three that do not.
+        let table = [(5_000, [false, false, true, true]), (0, [false; 4])];
+        for (pause, waits) in table {
             let mut last = [pause, 0, 0, 3];
-            for (at, turn) in turns.into_iter().enumerate() {
-                assert_eq!(next(&mut last, at == 0), turn, "{pause} {at}");
-                put(&slot, turn).unwrap();
-                let file = std::fs::read(dir.path().join("turn")).unwrap_or_default();
-                assert_eq!(parse(&file), if turn[2] > 1 { turn } else { NONE });
-                let _ = slot.remove(FILE);
+            for (at, waits) in waits.into_iter().enumerate() {
+                assert_eq!(next(&mut last, at == 0), waits, "{pause} {at}");
+                assert_eq!(last, [pause, 0, at as u64, 3]);
             }
         }
-        let longest = [u64::MAX; 4];
-        put(&slot, longest).unwrap();
-        assert!(std::fs::metadata(dir.path().join("turn")).unwrap().len() <= MAX_SIZE as u64);
-        assert_eq!(parse(b"4000 4711 2 60\n"), [4000, 4711, 2, 60]);
-        for none in ["", "4000", "x 0 2 3", "4000 - 2 3", "4000 7", "1 2 3 "] {
-            assert_eq!(parse(none.as_bytes()), NONE, "{none}");
+    }
+
+    #[test]
+    fn what_is_up_waits_until_the_next_process_has_its_turn() {
+        let dir = tempfile::tempdir().unwrap();
+        let slot = Dir::open(dir.path().as_os_str().as_encoded_bytes()).unwrap();
+        let now = |pid, want_up, finishing| Status {
+            stamp: Tai64n::from_unix(clock::now().cast_unsigned(), 0),
+            ready_stamp: Tai64n::default(),
+            pid,
+            wait_status: 0,
+            paused: false,
+            finishing,
+            want_up,
+            ready: false,
+        };
+        let waits = "starting in 1_s (turn 25 of 60)";
+        // The file; pid, wanted up, finishing; what is said, and whether it is up and waits.
+        let table = [
+            ("500 0 25 60\n", (7, true, false), waits, true),
+            ("500 7 25 60\n", (7, true, false), waits, true),
+            ("500 7 25 60\n", (7, false, false), waits, true),
+            ("500 7 25 60\n", (8, true, false), "", false),
+            ("500 7 25 60\n", (8, true, true), "starting", false),
+            ("500 7 25 60\n", (0, true, false), "starting", false),
+            ("500 7 25 60\n", (0, false, false), "", false),
+            ("", (7, true, false), "", false),
+            ("500", (7, true, false), "", false),
+            ("x 0 25 60", (7, true, false), "", false),
+            ("500 - 25 60", (7, true, false), "", false),
+        ];
+        for (file, (pid, want_up, finishing), text, is_waiting) in table {
+            std::fs::write(dir.path().join("turn"), file).unwrap();
+            let now = now(pid, want_up, finishing);
+            let said = read(&slot, &now).unwrap();
+            let said = said.replace("11s", "1_s").replace("12s", "1_s").replace("13s", "1_s");
+            assert_eq!(
+                (&said[..], awaits(&slot, &now).unwrap()),
+                (text, is_waiting),
+                "{file} {now:?}"
+            );
         }
-        let text = text([12_000, 7, 25, 60], clock::time() - Duration::from_millis(500));
-        assert!(text.starts_with("starting in 1") && text.ends_with("s (turn 25 of 60)"), "{text}");
+        slot.remove(FILE).unwrap();
+        assert_eq!(read(&slot, &now(7, true, false)).unwrap(), "");
+        put(&slot, &[u64::MAX; 4]).unwrap();
+        let file = std::fs::read(dir.path().join("turn")).unwrap();
+        assert!(file.len() <= MAX_SIZE);
+        assert_eq!(parse(&file), Some([u64::MAX, 0, u64::MAX, u64::MAX]));
     }
 }

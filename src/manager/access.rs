@@ -106,11 +106,6 @@ impl<'a> S6<'a> {
         Observer { slots: &self.slots, window, hint: self.context.whom_to_be() }
     }
 
-    /// Drops root, if that can be; whether this is not root any more.
-    pub(crate) fn drop_root(&self) -> bool {
-        self.context.output.warn_unless(self.context.drop_root(&mut |_| Ok(())))
-    }
-
     /// Adds to `observations` whether each is wanted up at the next boot, and whether default
     /// serves it now.
     pub(crate) fn ask_homes(&self, observations: &mut dyn Iterator<Item = &mut Observation>) {

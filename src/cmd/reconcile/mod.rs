@@ -63,7 +63,7 @@ impl<'a> Run<'a> {
         context.warn_of_settings();
         let role = Role::detect(PROC)?;
         let (boot, dry) = (options.has(Opt::Boot), options.has(Opt::DryRun));
-        if let Some(why) = context.skipped(role)? {
+        if let Some(why) = context.why_none()? {
             if boot && !dry {
                 // The dashboard may run all the same.
                 let left = context.drop_root(&mut |ids| access::leave_ids(context, ids));
