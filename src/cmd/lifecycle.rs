@@ -3,8 +3,8 @@
 use super::{outcomes, targets};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
+use crate::gateway::signal;
 use crate::gateway::transition::Target;
-use crate::gateway::{signal, turn};
 use crate::manager::access::{Privilege, S6};
 use crate::manager::bring::{self, open};
 use crate::manager::{self, Outcomes, Timeout};
@@ -110,8 +110,7 @@ fn send(s6: &S6<'_>, profile: &Profile, letter: Control) -> Result<()> {
     let service = open(s6, SIGNAL, profile)?;
     let control = service.control()?;
     let refused = |why| Err(s6.failed(SIGNAL, profile, Kind::Unusable, why));
-    let status = service.status()?;
-    if !status.is_up() || turn::awaits(service.dir(), &status)? {
+    if !service.status()?.is_up() {
         return refused("it is not up");
     }
     match signal::send(&service, Some(&control), letter)? {

@@ -62,8 +62,7 @@ pub(super) fn observe(s6: &S6<'_>) -> Result<(Vec<Observation>, u64)> {
     }
     match context.homes_as_user() {
         Ok(homes) => {
-            // Those that cannot be listed are not known to want anything.
-            for profile in if all { homes.listed().unwrap_or_default() } else { Vec::new() } {
+            for profile in if all { homes.listed() } else { Vec::new() } {
                 if !rows.iter().any(|it: &Observation| it.profile == profile) {
                     rows.push(observer.observe(&profile));
                 }
@@ -72,9 +71,8 @@ pub(super) fn observe(s6: &S6<'_>) -> Result<(Vec<Observation>, u64)> {
         }
         // No boot could make slots.
         Err(error) if all && rows.is_empty() => return Err(error),
-        Err(error) if !context.is_user() => context.output.warn(error),
         // Then nothing is known of what is wanted.
-        Err(_) => {}
+        Err(error) => context.output.warn(error),
     }
     let (mut at, mut removed) = (0, 0);
     while let Some(it) = rows.get(at) {

@@ -6,6 +6,7 @@ use crate::error::{Error, Kind, Result};
 use crate::gateway;
 use crate::manager;
 use crate::manager::access::Privilege;
+use crate::manager::bring;
 use crate::model::observation::State;
 use crate::sys::clock;
 use std::iter;
@@ -18,9 +19,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     let mut profiles = Vec::new();
     for target in super::targets(&context.options.words) {
         let profile = target?;
-        if !s6.slots.has(&profile)? {
-            return Err(s6.not_registered(WHAT, &profile));
-        }
+        bring::open(&s6, WHAT, &profile)?;
         profiles.push(profile);
     }
     let colour = context.output.colours();

@@ -47,13 +47,13 @@ pub(crate) fn run(profile: &Profile, user: &[u8], extra: &[u8], script: &mut Vec
     head(profile, user, TO_THE_LOG, script);
     script.extend_from_slice(
         br#"if [ -e turn ]; then
-    read -r ms pid at of <turn || :
-    if [ "$pid" = 0 ] && echo "$ms $$ $at $of" >turn; then
-        ms=$((ms * (at - 1)))
-        at=$((1000 + ms % 1000))
-        exec sleep $((ms / 1000)).${at#1}
-    fi
-    rm -f turn
+read -r ms pid at of <turn || :
+if [ "$pid" = 0 ] && echo "$ms $$ $at $of" >turn; then
+ms=$((ms * (at - 1)))
+at=$((1000 + ms % 1000))
+exec sleep $((ms / 1000)).${at#1}
+fi
+rm -f turn
 fi
 export HERMES_HOME
 export HOME="$HERMES_HOME"

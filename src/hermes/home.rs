@@ -150,15 +150,13 @@ impl Homes {
         }
     }
 
-    /// What may be profiles, by their names.
-    pub(crate) fn listed(&self) -> Result<Vec<Profile>> {
+    /// What may be profiles, by their names; none but the root profile where they cannot be listed.
+    pub(crate) fn listed(&self) -> Vec<Profile> {
         let mut listed = vec![Profile::Default];
-        if let Some(profiles) = self.profiles()? {
-            for name in &profiles.names()? {
-                listed.extend(Profile::parse(name));
-            }
+        for name in &self.names().unwrap_or_default().names {
+            listed.extend(Profile::parse(name));
         }
-        Ok(listed)
+        listed
     }
 
     /// The names of the named profiles.

@@ -111,10 +111,10 @@ impl Doctor<'_> {
                 findings.add_one(Found::ProfileMissing, name.as_bytes());
             }
         }
-        match none {
-            Some(why) => findings.add_one(Found::NotMeant, why.as_bytes()),
-            None => findings.add_one(Found::Profiles, known.len().to_string().as_bytes()),
+        if let Some(why) = &none {
+            findings.add_one(Found::NotMeant, why.as_bytes());
         }
+        findings.add_one(Found::Profiles, known.len().to_string().as_bytes());
         Ok(())
     }
 
