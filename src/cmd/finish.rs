@@ -155,8 +155,8 @@ fn decide(
     // Where the clock was set back meanwhile, it does not tell how long ago that was.
     let is_before = |started: &Duration| *started <= died.since_unix();
     let started = told(context, crash_record::started(slot)).filter(is_before);
-    // It has waited for its turn, or was told not to. What cannot be read is no turn.
-    let waited = turn::read(slot.dir(), status).is_ok_and(|turn| !turn.is_empty());
+    // Its turn had not come, or only just. What cannot be looked at is not there.
+    let waited = matches!(slot.dir().kind(turn::FILE), Ok(Some(_)));
     // Asked for in this run, or after its death.
     let planned = !status.want_up
         || intervened.after == died
