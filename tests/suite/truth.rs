@@ -151,12 +151,20 @@ fn where_nothing_runs_it_is_said_why() {
 #[test]
 fn a_home_that_a_boot_cannot_use_is_why_nothing_runs() {
     let volume = Volume::new();
-    volume.wanted("default", "running");
-    let container = booted(volume, &[("HERMES_HOME", "/opt/none")], &[]);
-    // The container's own has another; this is what its boot was told.
-    let status = container.as_hermes(&["/command/hermes-gw", "--home", "/opt/none", "status"]);
-    let slots = gw(&container, &["list"]).stdout;
-    assert_eq!(status.code, if slots.is_empty() { 111 } else { 0 }, "{status:?} {slots}");
+    volume.wanted("default", "stopped");
+    let container = booted(volume, &[], &[]);
+    gw(&container, &["unregister", "default"]).ok();
+    // Nothing is meant to run there.
+    assert_eq!(gw(&container, &["status"]).code, 0);
+    for run in [gw, as_root] {
+        for args in
+            [&["--home", "/opt/none", "status"][..], &["--home", "/opt/none", "-q", "status"]]
+        {
+            let status = run(&container, args);
+            assert_eq!((status.code, status.stdout.as_str()), (111, ""), "{status:?}");
+            assert!(status.stderr.contains("/opt/none: No such file or directory"), "{status:?}");
+        }
+    }
 }
 
 /// Every verb that is about one gateway, and every other, with what it needs.
