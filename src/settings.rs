@@ -115,6 +115,11 @@ impl Settings {
         settings
     }
 
+    /// Whether the scandir is another one than the layout's own.
+    pub(crate) fn names_scandir(&self) -> bool {
+        matches!(&self.place, Ok(it) if it.scandir != it.tree.path().as_bytes())
+    }
+
     /// Where everything is.
     ///
     /// # Errors

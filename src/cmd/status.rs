@@ -23,12 +23,11 @@ const WHAT: &str = "look at gateway";
 pub(crate) fn run(context: &Context) -> Result<u64> {
     context.warn_of_settings();
     let s6 = match manager::open_s6(context, Privilege::Read, WHAT) {
-        // A boot that makes no slots does not make the user's own scandir either.
-        Err(error) if error.kind == Kind::Unsupervised && context.options.words.is_empty() => {
+        // What keeps a boot from making slots keeps it from making the user's own scandir, too.
+        Err(error) if error.kind == Kind::Unsupervised => {
             manager::refuse_host(context, WHAT)?;
             context.homes_as_user()?;
-            context.why_none()?.ok_or(error)?;
-            return show(context, &[]).map(|()| 0);
+            return Err(error);
         }
         s6 => s6?,
     };

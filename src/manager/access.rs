@@ -126,7 +126,8 @@ impl<'a> S6<'a> {
             let main = || self.context.main_is_default().ok();
             // Nor what only has the name of a profile, or is skipped by a boot.
             let is_meant = it.state != State::NotRegistered
-                || homes.has(&it.profile) == Ok(true) && self.context.why_none() == Ok(None);
+                || matches!(homes.has(&it.profile), Ok(true))
+                    && matches!(self.context.why_none(), Ok(None));
             if is_meant {
                 it.wanted_at_boot = wanted_at_boot(&homes, &names, policy, &it.profile, &main);
             }

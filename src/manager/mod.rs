@@ -11,7 +11,6 @@ use crate::gateway::slot::Registration;
 use crate::gateway::transition::Target;
 use crate::hermes::container::{PROC, Supervisor};
 use crate::model::profile::Profile;
-use crate::settings::Place;
 use access::{Privilege, S6};
 use std::time::Duration;
 
@@ -97,10 +96,9 @@ pub(crate) enum Timeout {
 
 /// The kind of service manager of this machine; a scandir that is named is s6's in any case.
 pub(crate) fn detect(context: &Context) -> Result<Supervisor> {
-    let is_named = |place: &Place| place.scandir != place.tree.path().as_bytes();
-    match context.options.scandir {
-        None if !context.settings.place().is_ok_and(is_named) => Supervisor::detect(PROC),
-        _ => Ok(Supervisor::S6),
+    match context.options.scandir.is_some() || context.settings.names_scandir() {
+        true => Ok(Supervisor::S6),
+        false => Supervisor::detect(PROC),
     }
 }
 
