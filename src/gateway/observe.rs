@@ -62,10 +62,11 @@ impl<'a> Gateway<'a> {
     }
 
     /// Whether it is up, and does not only wait for its turn.
-    pub(crate) fn is_up(self) -> Result<bool> {
-        match self.status? {
-            Some(status) if status.is_up() => Ok(!turn::awaits(self.service.dir(), &status)?),
-            _ => Ok(false),
+    pub(crate) fn is_up(&self) -> Result<bool> {
+        match &self.status {
+            Ok(Some(status)) if status.is_up() => Ok(!turn::awaits(self.service.dir(), status)?),
+            Ok(_) => Ok(false),
+            Err(error) => Err(error.clone()),
         }
     }
 

@@ -212,7 +212,7 @@ impl S6<'_> {
 
     pub(super) fn is_running(&self, profile: &Profile) -> Result<bool> {
         let gateway = if_there(Gateway::open(&self.slots, profile));
-        let is_up = gateway.and_then(|it| it.map_or(Ok(false), Gateway::is_up));
+        let is_up = gateway.and_then(|it| it.map_or(Ok(false), |it| it.is_up()));
         is_up.map_err(|error| self.context.explain(error))
     }
 }
