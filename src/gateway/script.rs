@@ -45,6 +45,9 @@ const ENV_END: &[u8] = b"# end of extra environment\n";
 /// [`environment`], or taken from an older script by [`environment_of`]).
 pub(crate) fn run(profile: &Profile, user: &[u8], extra: &[u8], script: &mut Vec<u8>) {
     head(profile, user, TO_THE_LOG, script);
+    // Its turn first: it becomes the sleeper, so that no signal leaves one behind with the log's
+    // pipe. s6 then starts it anew, which finds itself in the file and goes on. Without one, this
+    // costs a look.
     script.extend_from_slice(
         br#"if [ -e turn ]; then
 read -r ms pid at of <turn || :

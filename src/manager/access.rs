@@ -124,7 +124,7 @@ impl<'a> S6<'a> {
         let names = homes.names().unwrap_or_default();
         for it in observations {
             let main = || self.context.main_is_default().ok();
-            // Nor what only has the name of a profile, or is skipped by a boot.
+            // No boot wants up what only has the name of a profile, or anything where it skips all.
             let is_meant = it.state != State::NotRegistered
                 || matches!(homes.has(&it.profile), Ok(true))
                     && matches!(self.context.why_none(), Ok(None));
