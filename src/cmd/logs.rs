@@ -8,7 +8,6 @@ use crate::logs::printer::{Form, Printer, Stamps};
 use crate::logs::reader::Log;
 use crate::logs::stamp::Stamp;
 use crate::logs::timezone::Zone;
-use crate::manager;
 use crate::model::profile::Profile;
 use crate::options::Opt;
 use crate::sys::inotify::Watches;
@@ -33,7 +32,6 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
             return Err(Error::new(Kind::Usage, "parse arguments", "logs", why));
         }
     };
-    manager::refuse_host(context, "show logs")?;
     raise_descriptor_limit();
     let homes = context.homes_as_user().map_err(|error| context.explain(error))?;
     let watch = if options.has(Opt::Follow) { Some(Watches::new()?) } else { None };

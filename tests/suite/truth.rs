@@ -187,7 +187,6 @@ const OTHERS: &[&[&str]] = &[
     &["standby"],
     &["install"],
     &["uninstall"],
-    &["logs", "coder"],
     &["finish", "0", "0", "gateway-coder"],
 ];
 
