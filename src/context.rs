@@ -70,6 +70,30 @@ impl Context {
         Homes::open(home)
     }
 
+    /// Drops root, and opens it.
+    ///
+    /// # Errors
+    /// What keeps a boot from making slots.
+    #[inline(never)]
+    pub(crate) fn homes_as_user(&self) -> Result<Homes> {
+        self.drop_root(&mut |_| Ok(()))?;
+        self.homes()
+    }
+
+    /// Why no gateway is meant to run here, so that nothing is reconciled, if that is so.
+    #[inline(never)]
+    pub(crate) fn why_none(&self) -> Result<Option<String>> {
+        let skip = self.settings.skip.clone()?;
+        Ok(match Role::detect(PROC)? {
+            _ if skip => Some("HERMES_GW_SKIP_RECONCILE is set".into()),
+            Role::NoGateways(word) => {
+                let why = "; another one runs the gateways";
+                Some(["this container runs hermes ", word, why].concat())
+            }
+            _ => None,
+        })
+    }
+
     /// Whether the container's main program is the root profile's gateway.
     pub(crate) fn main_is_default(&self) -> Result<bool> {
         Ok(Role::detect(PROC)?.is_default(self.settings.no_supervise))

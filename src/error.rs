@@ -233,9 +233,15 @@ mod tests {
         );
         assert_eq!(error.to_string(), "open directory: /a\\x0ab\\xff\\\\: it is not up");
         assert_eq!(error.errno(), None);
-        assert_eq!(error.hint("try c").to_string(), "open directory: /a\\x0ab\\xff\\\\: no: try c");
-        assert_eq!(Error::new(Kind::Usage, "parse x", b"", "no").to_string(), "parse x: no");
-        assert_eq!(Error::new(Kind::Usage, "", b"", "no").to_string(), "no");
+        let hinted = error.hint(text!("it is still there"));
+        let all = "open directory: /a\\x0ab\\xff\\\\: it is not up: it is still there";
+        assert_eq!(hinted.to_string(), all);
+        assert_eq!(hinted.clone(), hinted);
+        assert_eq!(
+            Error::because(Kind::Usage, text!("parse option"), b"", "no").to_string(),
+            "parse option: no"
+        );
+        assert_eq!(Error::because(Kind::Usage, text!(""), b"", "no").to_string(), "no");
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     /// `HERMES_GW_SHUTDOWN_TIMEOUT`.
     pub(crate) shutdown: Duration,
+    /// `HERMES_GW_STAGGER`: how long a boot waits from one start to the next.
+    pub(crate) stagger: Duration,
     /// `TZ`: what the loggers go by, too.
     pub(crate) zone: Option<Vec<u8>>,
     /// What is wrong with settings that need not be right: what counts instead is said.
@@ -88,6 +90,7 @@ impl Settings {
             no_supervise: true,
             limits: Limits::default(),
             shutdown: SHUTDOWN,
+            stagger: Duration::ZERO,
             zone: None,
             flaws: Vec::new(),
         };
@@ -98,6 +101,7 @@ impl Settings {
         it.seconds("HERMES_GW_EARLY_EXIT", &mut limits.early);
         it.seconds("HERMES_GW_PARK_WINDOW", &mut limits.window);
         it.seconds("HERMES_GW_SHUTDOWN_TIMEOUT", &mut settings.shutdown);
+        it.seconds("HERMES_GW_STAGGER", &mut settings.stagger);
         it.number("HERMES_GW_PARK_DEATHS", &mut limits.deaths);
         limits.deaths = limits.deaths.min(death_tally::MAX_DEATHS);
         it.number("HERMES_GW_SERVICES_MAX", &mut settings.services_max);
@@ -108,6 +112,11 @@ impl Settings {
         settings.zone = it.word("TZ", text!("the machine's zone counts"));
         settings.flaws = it.flaws;
         settings
+    }
+
+    /// Whether the scandir is another one than the layout's own.
+    pub(crate) fn names_scandir(&self) -> bool {
+        matches!(&self.place, Ok(it) if it.scandir != it.tree.path().as_bytes())
     }
 
     /// Where everything is.

@@ -34,6 +34,8 @@ HERMES_GW_PARK_DEATHS (10)
     so many deaths park; 0 for never
 HERMES_GW_PARK_WINDOW (600)
     so long back they count
+HERMES_GW_STAGGER (0)
+    between starts at boot
 HERMES_GW_SHUTDOWN_TIMEOUT (6)
     what gateways get at a container stop
 

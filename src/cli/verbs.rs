@@ -49,22 +49,24 @@ verbs! {
     "how gateways stand, and why",
 "Prints how gateways stand, all if none is named: process, since when, and the state, with the \
 reason. States are up, finishing (its finish script runs), backing off (it has died, and s6 \
-waits before it starts it), starting, parked (it has died too often, or as if it should not \
-come back, and stays down until it is started), standing by (another container runs it), down, \
-not supervised. What differs from that at the next start of the container is said.
+waits before it starts it), starting (or it waits for its turn), parked (it has died too often, \
+or as if it should not come back, and stays down until it is started), standing by (another \
+container runs it), down, not supervised, no slot (and meant to run). What differs from that at \
+the next start of the container is said. Where there are none it is said why.
 
 With --json an array of objects, as the manual has them. With -q only the exit code tells.
 
 Exit codes, the first that is not 0: 0 as it is meant to be, 1 parked, backing off, standing \
-by, or down and meant to run, 3 no such gateway, 102 not supervised, 111 it may not be looked \
-at.";
+by, or down or without a slot and meant to run, 3 no such gateway, 102 not supervised, 111 it \
+may not be looked at.";
     Watch, cmd::watch::run, (0, MANY), "watch [PROFILE...]",
     "print each change of gateways as it comes",
 "Prints how gateways stand, all if none is named, and then a line for each change, until it is \
 interrupted or nobody reads it. Slots that come and go are told, and each death, however soon \
 it was over. With --json objects as status has them, one a line.
 
-Exit codes: 0 nobody reads it any more, 1 the kernel has no watch left, 102 no s6 here.";
+Exit codes: 0 nobody reads it any more, 1 the kernel has no watch left, 3 no such gateway, 102 \
+no s6 here, 111 it may not be looked at.";
     Doctor, cmd::doctor::run, (0, 0), "doctor",
     "say what is wrong, why, and what to do about it",
 "Checks the container and prints a line for each finding: ok, warn or FAIL, what was checked and \
@@ -82,8 +84,8 @@ Exit codes: 0 nothing fails, 1 something does.";
     Start, cmd::lifecycle::start, (1, MANY), "start PROFILE...|--all [--no-wait] [--force] [--timeout SECONDS]",
     "bring gateways up, now and after each restart of the container",
 "Brings gateways up, all at once, waits until they are, 10 seconds at most, and records that \
-they are to run. A profile on disk that has no slot is registered first. It ends a delay, and \
-starts what was parked. One that has not shown yet that it can be up (it has never been, or \
+they are to run. A profile on disk that has no slot is registered first. It ends a delay or the \
+wait for a turn, and starts what was parked. One that has not shown yet that it can be up (it has never been, or \
 ended with another code than 0) is waited for a second longer.
 
 Only with --force it starts what another container runs, what default serves (under policy \

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::crash_record::{self, Intervened, Notes};
-use crate::gateway::standby;
+use crate::gateway::{standby, turn};
 use crate::hermes::state_file;
 use crate::model::backoff::{self, CrashRecord, Decision, Ending, Exit, Facts, STANDING_BY};
 use crate::model::profile::{PREFIX, Profile};
@@ -49,7 +49,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
         if exit == Exit::Code(backoff::CONFIGURATION) {
             return Ok(PARKED);
         }
-        slot.status()?;
+        if_there(slot.status())?;
         let why = text!("no s6-supervise says that it has started this");
         return Err(Error::new(Kind::Unsupervised, text!("finish gateway"), ".", why));
     }
@@ -110,8 +110,7 @@ fn logger(context: &Context, profile: &Profile, exit: Exit) -> Result<u64> {
     if exit != Exit::Code(FAILED) {
         return Ok(0);
     }
-    context.drop_root(&mut |_| Ok(()))?;
-    if !standby::locks_in(&context.homes()?, profile)?.are_held_elsewhere() {
+    if !standby::locks_in(&context.homes_as_user()?, profile)?.are_held_elsewhere() {
         return Ok(0);
     }
     context.output.tell(profile.name(), STANDING_BY)?;
@@ -160,8 +159,13 @@ fn decide(
     // Where the clock was set back meanwhile, it does not tell how long ago that was.
     let is_before = |started: &Duration| *started <= died.since_unix();
     let started = told(context, crash_record::started(slot)).filter(is_before);
+    // Its turn had not come, or only just. What cannot be looked at is not there.
+    let waited = matches!(slot.dir().kind(turn::FILE), Ok(Some(_)));
     // Asked for in this run, or after its death.
-    let planned = !status.want_up || intervened.after == died || intervened.in_run && is_first;
+    let planned = !status.want_up
+        || intervened.after == died
+        || intervened.in_run && is_first
+        || waited && !matches!(exit, Exit::Code(1..));
     // Whatever is in its home then makes no difference.
     let ending = match planned || exit == Exit::Code(backoff::CONFIGURATION) {
         true => Ok(Some(Default::default())),

@@ -36,8 +36,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
         }
     };
     raise_descriptor_limit();
-    context.drop_root(&mut |_| Ok(()))?;
-    let homes = context.homes().map_err(|error| context.explain(error))?;
+    let homes = context.homes_as_user().map_err(|error| context.explain(error))?;
     let watch = if options.has(Opt::Follow) { Some(Watches::new()?) } else { None };
     let profiles = named(context, &options.words)?;
     let several = profiles.len() > 1;

@@ -7,7 +7,8 @@ use crate::gateway::event_loop::Job;
 use crate::gateway::slots::{Slots, is_slot};
 use crate::gateway::stop_ladder::{self, OF_ENDED_SVSCAN, Rung};
 use crate::gateway::transition::Target;
-use crate::manager::access::{Privilege, S6};
+use crate::manager;
+use crate::manager::access::Privilege;
 use crate::model::tree::Tree;
 use crate::options::Opt;
 use crate::sys::meta::FileKind;
@@ -39,7 +40,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     }
     // Where nothing was reconciled, there is no scandir yet, or one from before this boot.
     let privilege = if supervisors { Privilege::Boot } else { Privilege::Control };
-    let slots = S6::open(context, privilege)?.slots;
+    let slots = manager::open_s6(context, privilege, text!("stop gateways"))?.slots;
     let mut failures = Vec::new();
     let time = options.timeout.unwrap_or(settings.shutdown);
     descend(
@@ -55,7 +56,9 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
         descend(&slots, b"", Target::Gone, &OF_ENDED_SVSCAN, &mut failures)?;
         descend(&slots, b"/log", Target::Gone, &OF_ENDED_SVSCAN, &mut failures)?;
     }
-    Ok(failures.into_iter().fold(0, |code, error| first(code, fail(context, error))))
+    Ok(failures
+        .into_iter()
+        .fold(0, |code, error| first(code, fail(context, context.explain(error)))))
 }
 
 /// Takes all slots, or that `part` of each, down a ladder to `target`.

@@ -22,67 +22,105 @@ const WHAT: Text = text!("look at gateway");
 /// that is not.
 #[inline(never)]
 pub(crate) fn run(context: &Context) -> Result<u64> {
-    let names = &context.options.words;
-    let s6 = manager::open_s6(context, Privilege::Read, WHAT)?;
-    let mut targets = super::targets(names);
-    if names.is_empty() {
-        for profile in s6.slots.profiles()? {
-            targets.push(Ok(profile));
+    context.warn_of_settings();
+    let s6 = match manager::open_s6(context, Privilege::Read, WHAT) {
+        // What keeps a boot from making slots keeps it from making the user's own scandir, too.
+        Err(error) if error.kind == Kind::Unsupervised => {
+            manager::refuse_host(context, WHAT)?;
+            context.homes_as_user()?;
+            return Err(error);
         }
-    }
-    let (observer, mut observations) = (s6.observer(), Vec::with_capacity(targets.len()));
-    // What is told of the first that cannot be looked at, and how many could be before it.
-    let (mut code, mut before) = (0, usize::MAX);
-    for target in targets {
-        let one = match (target, names.is_empty()) {
-            (Ok(profile), all) => match observer.observe(&profile) {
-                Ok(observation) => {
-                    observations.push(observation);
-                    continue;
-                }
-                // It was removed while all were looked at.
-                Err(error) if error.kind == Kind::Missing && all => continue,
-                Err(error) if error.kind == Kind::Missing => {
-                    fail(context, s6.not_registered(WHAT, &profile))
-                }
-                Err(error) => fail(context, error),
-            },
-            (Err(error), _) => fail(context, error),
-        };
-        if code == 0 {
-            (code, before) = (one, observations.len());
-        }
-    }
-    s6.drop_root_and_ask_homes(&mut observations.iter_mut());
-    for (at, observation) in observations.iter().enumerate() {
-        let one = code_of(observation);
-        if one != 0 && at < before {
-            (code, before) = (one, at);
-        }
-    }
-    show(context, &s6, &observations)?;
+        s6 => s6?,
+    };
+    let (observations, code) = observe(&s6)?;
+    show(context, &observations)?;
     Ok(code)
 }
 
+/// Those that are named; else all that have a slot, and then those that should have one. What is
+/// to be told of others is told; with the first code that is not 0.
+pub(super) fn observe(s6: &S6<'_>) -> Result<(Vec<Observation>, u64)> {
+    let (context, observer) = (s6.context, s6.observer());
+    let names = &context.options.words;
+    let all = names.is_empty();
+    let mut targets = super::targets(names);
+    for profile in if all { s6.slots.profiles()? } else { Vec::new() } {
+        targets.push(Ok(profile));
+    }
+    // What is told of the first that is not as it should be, and how many were before it.
+    let (mut code, mut before, mut rows) = (0, usize::MAX, Vec::with_capacity(targets.len()));
+    for target in targets {
+        match target {
+            Ok(profile) => rows.push(observer.observe(&profile)),
+            Err(error) => {
+                let one = fail(context, error);
+                if code == 0 {
+                    (code, before) = (one, rows.len());
+                }
+            }
+        }
+    }
+    match context.homes_as_user() {
+        Ok(homes) => {
+            for profile in if all { homes.listed() } else { Vec::new() } {
+                if !rows.iter().any(|it: &Observation| it.profile == profile) {
+                    rows.push(observer.observe(&profile));
+                }
+            }
+            s6.ask_homes(&mut rows.iter_mut());
+        }
+        // No boot could make slots.
+        Err(error) if all && rows.is_empty() => return Err(error),
+        // Then nothing is known of what is wanted.
+        Err(error) => context.output.warn(error),
+    }
+    let (mut at, mut removed) = (0, 0);
+    while let Some(it) = rows.get(at) {
+        let is_none = it.state == State::NotRegistered && it.wanted_at_boot != Some(true);
+        let one = match is_none {
+            // It is not meant to run, or was removed while all were looked at.
+            true if all => 0,
+            true => fail(context, s6.not_registered(WHAT, &it.profile)),
+            false => code_of(it),
+        };
+        if one != 0 && at + removed < before {
+            (code, before) = (one, at + removed);
+        }
+        if is_none {
+            rows.remove(at);
+            removed += 1;
+        } else {
+            at += 1;
+        }
+    }
+    Ok((rows, code))
+}
+
 /// Prints them, with what they are observed in.
-fn show(context: &Context, s6: &S6<'_>, observations: &[Observation]) -> Result<()> {
-    let (output, tree, now) = (&context.output, s6.slots.tree, clock::time());
+///
+/// # Errors
+/// There are none, and something keeps a boot from making them.
+fn show(context: &Context, observations: &[Observation]) -> Result<()> {
+    let (output, place, now) = (&context.output, context.settings.place()?, clock::time());
+    let (none, mut after) = (observations.is_empty(), String::new());
+    if none && context.options.words.is_empty() {
+        let why = context.why_none()?;
+        if let (true, Some(why)) = (output.json, &why) {
+            output.warn_of(why);
+        }
+        let why = why.as_deref().unwrap_or("hermes-gw reconcile makes one for every profile");
+        after = ["No gateways: ", why, ".\n"].concat();
+    }
     if output.json {
-        return output.say_array(&mut observations.iter().map(|it| json(it, tree, now)));
+        return output.say_array(&mut observations.iter().map(|it| json(it, place.tree, now)));
     }
     // Where some are named, there may be others.
-    let none = observations.is_empty();
-    if output.verbosity == Verbosity::Quiet || none && !context.options.words.is_empty() {
+    if output.verbosity == Verbosity::Quiet || none && after.is_empty() {
         return Ok(());
     }
-    let path = Shown(s6.slots.dir().path());
     let head = "Manager: s6 (container supervisor)";
-    let head = format!("{head}\nTree: {}, {path}\n", tree.whose());
-    let after = match none {
-        true => "No gateways: hermes-gw reconcile makes one for every profile.\n",
-        false => "",
-    };
-    output.say_all(&mut table(observations, now, output.colours()), [&head, "", after])
+    let head = format!("{head}\nTree: {}, {}\n", place.tree.whose(), Shown(&place.scandir));
+    output.say_all(&mut table(observations, now, output.colours()), [&head, "", &after])
 }
 
 /// What a script hears of a gateway.
@@ -198,8 +236,8 @@ fn colours(state: State) -> (&'static str, &'static str) {
     let on = match state {
         State::Up => "\x1b[32m",
         State::Finishing | State::Starting | State::BackingOff | State::StandingBy => "\x1b[33m",
-        State::Down | State::NotRegistered => "\x1b[2m",
-        State::Parked | State::NotSupervised | State::Denied | State::Unreadable => "\x1b[31m",
+        State::Down => "\x1b[2m",
+        _ => "\x1b[31m",
     };
     (on, "\x1b[0m")
 }

@@ -2,24 +2,32 @@
 
 use super::status;
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::gateway;
 use crate::manager;
 use crate::manager::access::Privilege;
+use crate::manager::bring;
+use crate::model::observation::State;
 use crate::sys::clock;
-use crate::text::messages::text;
+use crate::text::messages::{Text, text};
 use std::iter;
 
 /// Runs the command, until it is interrupted or nobody reads it any more.
 #[inline(never)]
 pub(crate) fn run(context: &Context) -> Result<u64> {
+    const WHAT: Text = text!("watch gateways");
+    let s6 = manager::open_s6(context, Privilege::Control, WHAT)?;
     let mut profiles = Vec::new();
     for target in super::targets(&context.options.words) {
-        profiles.push(target?);
+        let profile = target?;
+        bring::open(&s6, WHAT, &profile)?;
+        profiles.push(profile);
     }
-    let s6 = manager::open_s6(context, Privilege::Control, text!("watch gateways"))?;
     let colour = context.output.colours();
     gateway::watch::watch(&s6.observer(), &profiles, &|mut it| {
+        if it.state == State::Denied {
+            return Err(Error::because(Kind::Denied, WHAT, it.profile.name(), &it.why));
+        }
         s6.ask_homes(&mut iter::once(&mut it));
         let now = clock::time();
         context.output.say(&match context.output.json {

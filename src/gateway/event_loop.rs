@@ -4,6 +4,7 @@ use super::crash_record;
 use super::signal;
 use super::slots;
 use super::transition::{Step, Target, Transition};
+use super::turn;
 use crate::error::{Error, Kind, Result};
 use crate::s6::control::{self, Control};
 use crate::s6::events::Subscription;
@@ -291,7 +292,11 @@ impl<'a> Job<'a> {
                 Err(error) if error.kind == Kind::Missing => return,
                 Err(error) => return self.outcome = Some(Outcome::Failed(error)),
             };
-            self.outcome = match self.transition.next(&status) {
+            let rises =
+                matches!(self.transition.target(), Target::Start | Target::Restart | Target::Up);
+            // Where that cannot be read, what s6 says counts.
+            let waits = rises && turn::awaits(ends.service.dir(), &status).unwrap_or(false);
+            self.outcome = match self.transition.next(&status, waits) {
                 Step::Wait => return self.doubt(&status),
                 Step::Recheck => return ends.acknowledgement = Acknowledgement::Read,
                 Step::Done => Some(Outcome::Done),

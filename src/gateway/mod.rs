@@ -13,5 +13,6 @@ pub(crate) mod slots;
 pub(crate) mod standby;
 pub(crate) mod stop_ladder;
 pub(crate) mod transition;
+pub(crate) mod turn;
 pub(crate) mod user_tree;
 pub(crate) mod watch;

@@ -3,6 +3,7 @@
 
 use super::crash_record;
 use super::slots::{self, Slots};
+use super::turn;
 use crate::error::{Error, Kind, Result};
 use crate::hermes::home::{Homes, Names};
 use crate::model::backoff;
@@ -60,6 +61,15 @@ impl<'a> Gateway<'a> {
         }
     }
 
+    /// Whether it is up, and does not only wait for its turn.
+    pub(crate) fn is_up(&self) -> Result<bool> {
+        match &self.status {
+            Ok(Some(status)) if status.is_up() => Ok(!turn::awaits(self.service.dir(), status)?),
+            Ok(_) => Ok(false),
+            Err(error) => Err(error.clone()),
+        }
+    }
+
     /// When and how it died, up to what the status says, the last time last.
     pub(crate) fn deaths(&self) -> Result<Vec<Death>> {
         let Ok(Some(status)) = &self.status else { return Ok(Vec::new()) };
@@ -95,14 +105,11 @@ pub(crate) struct Observer<'a> {
 
 impl Observer<'_> {
     /// How the gateway of `profile` stands.
-    ///
-    /// # Errors
-    /// [`Kind::Missing`] if there is no slot. All else is an observation, too.
-    pub(crate) fn observe(&self, profile: &Profile) -> Result<Observation> {
+    #[inline(never)]
+    pub(crate) fn observe(&self, profile: &Profile) -> Observation {
         match Gateway::open(self.slots, profile) {
-            Ok(gateway) => Ok(self.observe_open(&gateway, &gateway.deaths())),
-            Err(error) if error.kind == Kind::Missing => Err(error),
-            Err(error) => Ok(self.failed(profile, &error)),
+            Ok(gateway) => self.observe_open(&gateway, &gateway.deaths()),
+            Err(error) => self.failed(profile, &error),
         }
     }
 
@@ -128,6 +135,7 @@ impl Observer<'_> {
     /// What an error that kept us from looking comes to.
     pub(crate) fn failed(&self, profile: &Profile, error: &Error) -> Observation {
         let (state, why) = match error.kind {
+            Kind::Missing => (State::NotRegistered, String::new()),
             Kind::Denied => (State::Denied, format!("permission denied: {}", self.hint)),
             _ => (State::Unreadable, error.to_string()),
         };
@@ -142,13 +150,17 @@ impl Observer<'_> {
         status: &Status,
         deaths: &Result<Vec<Death>>,
     ) -> Result<()> {
-        let (service, up) = (&gateway.service, status.is_up());
+        let service = &gateway.service;
+        it.why = turn::read(service.dir(), status)?;
+        it.waits = !it.why.is_empty();
+        let up = status.is_up() && !it.waits;
         let mut marked = false;
         if !up {
             it.crash = crash_record::read(service)?;
             marked = slots::is_standing_by(service.dir())?;
         }
-        it.state = State::of(up, status.finishing, status.want_up, marked, it.crash.as_ref());
+        it.state =
+            State::of(up, status.finishing && !it.waits, status.want_up, marked, it.crash.as_ref());
         it.pid = (status.pid != 0).then_some(status.pid);
         it.since = Some(status.stamp.since_unix());
         it.ready = status.ready && up;

@@ -45,8 +45,20 @@ const ENV_END: &[u8] = b"# end of extra environment\n";
 /// [`environment`], or taken from an older script by [`environment_of`]).
 pub(crate) fn run(profile: &Profile, user: &[u8], extra: &[u8], script: &mut Vec<u8>) {
     head(profile, user, TO_THE_LOG, script);
+    // Its turn first: it becomes the sleeper, so that no signal leaves one behind with the log's
+    // pipe. s6 then starts it anew, which finds itself in the file and goes on. Without one, this
+    // costs a look.
     script.extend_from_slice(
-        br#"export HERMES_HOME
+        br#"if [ -e turn ]; then
+read -r ms pid at of <turn || :
+if [ "$pid" = 0 ] && echo "$ms $$ $at $of" >turn; then
+ms=$((ms * (at - 1)))
+at=$((1000 + ms % 1000))
+exec sleep $((ms / 1000)).${at#1}
+fi
+rm -f turn
+fi
+export HERMES_HOME
 export HOME="$HERMES_HOME"
 # So finish knows how long the gateway was up.
 true 2>/dev/null >crash-record || :

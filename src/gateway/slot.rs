@@ -3,6 +3,7 @@
 use super::observe::Gateway;
 use super::script;
 use super::slots::{DOWN, LOGGER_DOWN, Slots, is_standing_by};
+use super::turn::{self, Turn};
 use crate::error::{Error, Kind, Result};
 use crate::model::plan::Slot;
 use crate::model::profile::Profile;
@@ -129,6 +130,8 @@ pub(crate) struct Batch {
     scripts: Vec<u8>,
     /// The slot made last: numbers and words that are the same in every slot are linked from it.
     last: Option<Dir>,
+    /// The turn of the slot made last, of those that are to come up.
+    pub(crate) turn: Turn,
 }
 
 /// Builds the slot of `profile` aside and renames it into place. Only under the lock.
@@ -145,7 +148,9 @@ pub(crate) fn publish(
 ) -> Result<()> {
     let extra = script::environment(environment);
     let files = Files::new(profile, user, &extra, &mut batch.scripts);
-    build(scandir, profile, files, rest, &mut batch.last)?;
+    let waits = turn::next(&mut batch.turn, rest.down);
+    let turn = waits.then_some(&batch.turn);
+    build(scandir, profile, files, (rest, turn), &mut batch.last)?;
     put_in_place(scandir, profile)
 }
 
@@ -156,7 +161,13 @@ pub(crate) fn renew(scandir: &Dir, profile: &Profile, user: &[u8]) -> Result<()>
     let run = content_of(&old, RUN, MAX_RUN)?.unwrap_or_default();
     let rest = Rest { down: old.kind(DOWN)?.is_some(), standing_by: is_standing_by(&old)? };
     let (extra, mut buffer) = (script::environment_of(&run), Vec::new());
-    build(scandir, profile, Files::new(profile, user, extra, &mut buffer), rest, &mut None)?;
+    build(
+        scandir,
+        profile,
+        Files::new(profile, user, extra, &mut buffer),
+        (rest, None),
+        &mut None,
+    )?;
     scandir.rename(&profile.slot(), &profile.leaving())?;
     put_in_place(scandir, profile)
 }
@@ -174,7 +185,7 @@ fn build(
     scandir: &Dir,
     profile: &Profile,
     files: Files<'_>,
-    rest: Rest,
+    (rest, turn): (Rest, Option<&Turn>),
     last: &mut Option<Dir>,
 ) -> Result<()> {
     if files.run_ends > MAX_RUN {
@@ -200,6 +211,9 @@ fn build(
             }
         }
         rest.put(&slot, true)?;
+        if let Some(turn) = turn {
+            turn::put(&slot, turn)?;
+        }
         Ok(slot)
     };
     scandir.make_dir(&profile.staging(), 0o755)?;

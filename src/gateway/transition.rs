@@ -130,9 +130,9 @@ impl Transition {
     }
 
     /// What to do, now that the status is `now` and its supervisor has read everything
-    /// that it was told before.
-    pub(crate) fn next(&mut self, now: &Status) -> Step {
-        match self.step(now) {
+    /// that it was told before; what is up may only be one that `waits` for its turn.
+    pub(crate) fn next(&mut self, now: &Status, waits: bool) -> Step {
+        match self.step(now, waits) {
             Step::Overruled if self.rechecks < RECHECKS => {
                 self.rechecks += 1;
                 Step::Recheck
@@ -145,16 +145,19 @@ impl Transition {
     }
 
     #[inline(never)]
-    fn step(&mut self, now: &Status) -> Step {
+    fn step(&mut self, now: &Status, waits: bool) -> Step {
+        // Both in one write: a caller that is killed in between leaves nothing down.
+        const ANEW: &[Control] = &[Control::Down, Control::UpForGood];
         match (self.target, &mut self.phase) {
-            (Target::Up, _) => Step::when(now.is_up()),
+            (Target::Up, _) => Step::when(now.is_up() && !waits),
             (Target::Ready, _) => Step::when(now.is_up() && now.ready),
             (Target::Down, _) => Step::when(now.is_down()),
             (Target::Gone, _) => Step::Wait,
 
-            // Both in one write: a caller that is killed in between leaves nothing down.
-            (Target::Restart, Phase::Begin) if now.is_up() && now.want_up => {
-                self.rise(now, true, &[Control::Down, Control::UpForGood])
+            (Target::Start | Target::Restart, Phase::Begin)
+                if now.is_up() && now.want_up && (waits || self.target == Target::Restart) =>
+            {
+                self.rise(now, true, ANEW)
             }
             // What is up but not wanted up is on its way down.
             (Target::Start | Target::Restart, Phase::Begin) => {
@@ -174,6 +177,10 @@ impl Transition {
             (_, Phase::Rise { old, died, told_up }) => {
                 if now.is_up() && *old == Some(now.stamp) {
                     return Step::Wait;
+                }
+                if now.is_up() && waits {
+                    // It had not read that it had a turn.
+                    return self.rise(now, true, ANEW);
                 }
                 if now.is_up() && now.want_up {
                     self.phase = Phase::Stay { started: now.stamp, died: false };
@@ -242,12 +249,12 @@ mod tests {
         ];
         for (target, now, was_there) in table {
             let mut transition = Transition::new(target);
-            transition.next(&status(now));
+            transition.next(&status(now), false);
             assert_eq!(transition.was_there, was_there, "{target:?} {now}");
         }
     }
 
-    /// A status in short: `u`p, `f`inishing or `d`own; `+` wanted up, `-` not; `!`
+    /// A status in short: `u`p, `w`aiting for its turn, `f`inishing or `d`own; `+` wanted up, `-` not; `!`
     /// ready; and the number of its stamp.
     fn status(short: &str) -> Status {
         let state = short.as_bytes()[0];
@@ -273,7 +280,7 @@ mod tests {
     #[test]
     #[rustfmt::skip]
     fn every_target_from_every_state() {
-        let table: [(Target, &[(&str, Step)]); 33] = [
+        let table: [(Target, &[(&str, Step)]); 40] = [
             // Down → up.
             (Start, &[("d-1", UP), ("d+1", Wait), ("u+2", Done)]),
             // Up already: the wish is recorded all the same.
@@ -316,16 +323,25 @@ mod tests {
             (Rest, &[("u+1", D), ("u-1", Wait), ("d-2", Done)]),
             (Rest, &[("d+1", D), ("d-1", Done)]),
             (Up, &[("d+1", Wait), ("f+1", Wait), ("u+2", Done)]),
+            // Who waits for its turn is not up; to start it is to end that, however often it begins.
+            (Start, &[("w+1", BOTH), ("w-1", Wait), ("f+2", Wait), ("d+2", U), ("u+3", Done)]),
+            (Start, &[("w+1", BOTH), ("u+2", Done)]),
+            (Start, &[("d-1", UP), ("w+2", BOTH), ("d+3", U), ("u+4", Done)]),
+            (Restart, &[("w+1", BOTH), ("w+1", Wait), ("w+2", BOTH), ("f+3", Wait), ("d+3", U), ("u+4", Done)]),
+            (Stop, &[("w+1", DOWN), ("w-1", Wait), ("f-2", Wait), ("d-2", Done)]),
+            (Rest, &[("w+1", D), ("d-2", Done)]),
+            (Up, &[("w+1", Wait), ("f+2", Wait), ("d+2", Wait), ("u+3", Done)]),
             (Ready, &[("d+1!", Wait), ("u+2", Wait), ("u+2!", Done)]),
         ];
         let seen = [("u+1", Wait), ("f+2", Wait), ("d+2", Done)];
         for (target, steps) in table.into_iter().chain([(Down, &seen[..])]) {
             let mut transition = Transition::new(target);
             for (at, (now, step)) in steps.iter().enumerate() {
-                let rechecked = transition.clone().next(&status(now)) == Recheck;
+                let waits = now.starts_with('w');
+                let rechecked = transition.clone().next(&status(now), waits) == Recheck;
                 assert_eq!(rechecked, *step == Overruled, "{target:?} {steps:?} at {at}");
                 transition.rechecks = RECHECKS;
-                assert_eq!(transition.next(&status(now)), *step, "{target:?} {steps:?} at {at}");
+                assert_eq!(transition.next(&status(now), waits), *step, "{target:?} {steps:?} at {at}");
             }
         }
     }

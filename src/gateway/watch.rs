@@ -26,6 +26,8 @@ struct Watched {
     descriptors: Vec<i32>,
     /// What tells that its supervisor goes, while it has one.
     control: Option<FifoWriter>,
+    /// Whether it waited for its turn when it was last looked at.
+    waits: bool,
     /// The last death that is known.
     died: Tai64n,
     /// State, since when, and the text.
@@ -86,7 +88,8 @@ fn find(profiles: &[Profile], gateways: &mut Vec<Watched>) {
 impl Watched {
     fn new(profile: Profile) -> Watched {
         let died = Tai64n::default();
-        Watched { profile, descriptors: Vec::new(), control: None, died, told: None }
+        let descriptors = Vec::new();
+        Watched { profile, descriptors, control: None, waits: false, died, told: None }
     }
 
     fn is_registered(&self) -> bool {
@@ -101,9 +104,6 @@ impl Watched {
         let deaths = gateway.as_ref().map_or_else(|_| Ok(Vec::new()), Gateway::deaths);
         let now = match &gateway {
             Ok(gateway) => observer.observe_open(gateway, &deaths),
-            Err(error) if error.kind == Kind::Missing => {
-                Observation::new(self.profile.clone(), State::NotRegistered, String::new())
-            }
             Err(error) => observer.failed(&self.profile, error),
         };
         self.control = gateway.ok().and_then(|gateway| gateway.control);
@@ -112,12 +112,15 @@ impl Watched {
         // By their order: clocks are set back.
         let known = deaths.iter().rposition(|death| death.stamp == self.died);
         let new = deaths.iter().skip(known.map_or(0, |known| known + 1));
-        for death in new.filter(|_| self.told.is_some()) {
+        // What waited has not died of that.
+        let is_death = self.told.is_some() && !self.waits && !now.waits;
+        for death in new.filter(|_| is_death) {
             let died = died(&self.profile, death);
             if now.state != State::Finishing || now.since != died.since {
                 tell(died)?;
             }
         }
+        self.waits = now.waits;
         self.died = deaths.last().map_or(self.died, |death| death.stamp);
         let news = Some((now.state, now.since, now.text()));
         if self.told != news {

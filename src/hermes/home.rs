@@ -154,6 +154,15 @@ impl Homes {
         }
     }
 
+    /// What may be profiles, by their names; none but the root profile where they cannot be listed.
+    pub(crate) fn listed(&self) -> Vec<Profile> {
+        let mut listed = vec![Profile::Default];
+        for name in &self.names().unwrap_or_default().names {
+            listed.extend(Profile::parse(name));
+        }
+        listed
+    }
+
     /// The names of the named profiles.
     pub(crate) fn names(&self) -> Result<Names> {
         let root = self.root.meta()?;

@@ -12,7 +12,7 @@ use crate::hermes::container::Process;
 use crate::hermes::home;
 use crate::hermes::state_file;
 use crate::model::capability::Capability;
-use crate::model::observation::Observation;
+use crate::model::observation::{Observation, State};
 use crate::model::policy::Policy;
 use crate::model::profile::Profile;
 use crate::model::tree::Tree;
@@ -113,16 +113,6 @@ impl<'a> S6<'a> {
         Observer { slots: &self.slots, window, hint: self.context.whom_to_be() }
     }
 
-    /// Drops root, and adds to `observations` what the homes know.
-    pub(crate) fn drop_root_and_ask_homes(
-        &self,
-        observations: &mut dyn Iterator<Item = &mut Observation>,
-    ) {
-        if self.context.output.warn_unless(self.context.drop_root(&mut |_| Ok(()))) {
-            self.ask_homes(observations);
-        }
-    }
-
     /// Adds to `observations` whether each is wanted up at the next boot, and whether default
     /// serves it now.
     pub(crate) fn ask_homes(&self, observations: &mut dyn Iterator<Item = &mut Observation>) {
@@ -141,7 +131,13 @@ impl<'a> S6<'a> {
         let names = homes.names().unwrap_or_default();
         for it in observations {
             let main = || self.context.main_is_default().ok();
-            it.wanted_at_boot = wanted_at_boot(&homes, &names, policy, &it.profile, &main);
+            // No boot wants up what only has the name of a profile, or anything where it skips all.
+            let is_meant = it.state != State::NotRegistered
+                || matches!(homes.has(&it.profile), Ok(true))
+                    && matches!(self.context.why_none(), Ok(None));
+            if is_meant {
+                it.wanted_at_boot = wanted_at_boot(&homes, &names, policy, &it.profile, &main);
+            }
             it.served = serves && policy.folds(&it.profile) && is_in(&served, it.profile.name());
             standby::add_holder(&homes, &logs, it);
         }

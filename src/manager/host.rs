@@ -39,7 +39,7 @@ mod tests {
             let host = ServiceManager::Host(kind);
             let profile = [Profile::Default];
             assert!(!host.is_s6());
-            assert_eq!(host.list(), Ok(vec![]));
+            assert_eq!(host.list().map_err(|error| error.kind), Err(Kind::Unsupervised));
             let time = Duration::ZERO;
             let registration = [
                 host.register(&Profile::Default, &Registration::default()).map(drop),
@@ -57,7 +57,7 @@ mod tests {
                 host.bring(Target::Stop, &profile, Timeout::Never),
                 host.bring(Target::Restart, &profile, Timeout::After(time)),
                 vec![host.is_running(&profile[0])],
-                vec![Err(refusal(kind, "watch gateways"))],
+                vec![Err(refusal(kind, text!("watch gateways")))],
             ];
             for mut refused in lifecycle {
                 let error = refused.remove(0).unwrap_err();

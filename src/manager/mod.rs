@@ -49,10 +49,7 @@ impl<'a> ServiceManager<'a> {
 
     /// The profiles that are registered, in byte order.
     pub(crate) fn list(&self) -> Result<Vec<Profile>> {
-        match self {
-            ServiceManager::S6(s6) => s6.slots.profiles(),
-            ServiceManager::Host(_) => Ok(Vec::new()),
-        }
+        self.s6(host::refusal, text!("list gateways"))?.slots.profiles()
     }
 
     /// Makes a slot and has it supervised, or leaves nothing behind; whether it is new.
@@ -101,9 +98,9 @@ pub(crate) enum Timeout {
 
 /// The kind of service manager of this machine; a scandir that is named is s6's in any case.
 pub(crate) fn detect(context: &Context) -> Result<Supervisor> {
-    match context.options.scandir {
-        Some(_) => Ok(Supervisor::S6),
-        None => Supervisor::detect(PROC),
+    match context.options.scandir.is_some() || context.settings.names_scandir() {
+        true => Ok(Supervisor::S6),
+        false => Supervisor::detect(PROC),
     }
 }
 
@@ -125,8 +122,15 @@ pub(crate) fn open_s6<'a>(
     privilege: Privilege,
     what: Text,
 ) -> Result<S6<'a>> {
+    refuse_host(context, what)?;
+    S6::open(context, privilege)
+}
+
+/// Refuses to do `what` where s6 is not.
+#[inline(never)]
+pub(crate) fn refuse_host(context: &Context, what: Text) -> Result<()> {
     match detect(context)? {
-        Supervisor::S6 => S6::open(context, privilege),
+        Supervisor::S6 => Ok(()),
         other => Err(host::refusal(other, what)),
     }
 }

@@ -222,8 +222,7 @@ impl S6<'_> {
 
     pub(super) fn is_running(&self, profile: &Profile) -> Result<bool> {
         let gateway = if_there(Gateway::open(&self.slots, profile));
-        let status = gateway.and_then(|it| it.map_or(Ok(None), |it| it.status));
-        let status = status.map_err(|error| self.context.explain(error))?;
-        Ok(status.is_some_and(|status| status.is_up()))
+        let is_up = gateway.and_then(|it| it.map_or(Ok(false), |it| it.is_up()));
+        is_up.map_err(|error| self.context.explain(error))
     }
 }

@@ -91,7 +91,7 @@ pub(crate) struct Observation {
     pub(crate) state: State,
     /// What `finish` has decided when it last died, while that counts.
     pub(crate) crash: Option<CrashRecord>,
-    /// What went wrong when it was looked at.
+    /// What went wrong when it was looked at, or what it waits for.
     pub(crate) why: String,
     /// Its process, or that of `finish`.
     pub(crate) pid: Option<u64>,
@@ -101,6 +101,8 @@ pub(crate) struct Observation {
     pub(crate) ready: bool,
     /// It got SIGSTOP.
     pub(crate) paused: bool,
+    /// It waits for its turn to start.
+    pub(crate) waits: bool,
     /// Whether s6 is to keep it up, if that is known.
     pub(crate) wanted: Option<bool>,
     /// Whether it comes up when the container starts the next time, if that is known.
@@ -128,6 +130,7 @@ impl Observation {
             since: None,
             ready: false,
             paused: false,
+            waits: false,
             wanted: None,
             wanted_at_boot: None,
             served: false,
@@ -152,9 +155,12 @@ impl Observation {
             (State::BackingOff | State::Parked, _, Some(crash)) => crash.to_string(),
             (State::Finishing, Some(exit), _) => format!("finishing: {exit}"),
             (State::NotSupervised, ..) => "not supervised".into(),
+            (State::NotRegistered, ..) if self.wanted_at_boot == Some(true) => {
+                "no slot, wanted up".into()
+            }
             (State::NotRegistered, ..) => "not registered".into(),
             (State::StandingBy, ..) => STANDING_BY.into(),
-            (State::Denied | State::Unreadable, ..) => self.why.clone(),
+            _ if !self.why.is_empty() => self.why.clone(),
             _ => self.state.word().into(),
         };
         if self.state == State::Up {
@@ -301,6 +307,16 @@ mod tests {
             (observation(State::Denied, "permission denied"), "permission denied", false),
             (observation(State::Unreadable, "has 3 bytes"), "has 3 bytes", false),
             (observation(State::NotRegistered, ""), "not registered", false),
+            (
+                Observation { wanted_at_boot: Some(true), ..observation(State::NotRegistered, "") },
+                "no slot, wanted up",
+                false,
+            ),
+            (
+                observation(State::Starting, "starting in 9s (turn 4 of 7)"),
+                "starting in 9s (turn 4 of 7)",
+                true,
+            ),
         ];
         for (observation, text, well) in table {
             assert_eq!(

@@ -750,7 +750,7 @@ fn finish_stands_on_its_own_feet() {
     let before = container.as_root(&["ls", "-A", home]).ok();
     let lone = ["env", "-C", home, "/command/hermes-gw", "finish", "1", "0", "gateway-lone"];
     let output = container.as_hermes(&lone);
-    assert_eq!(output.code, 111, "{output:?}");
+    assert_eq!(output.code, 102, "{output:?}");
     let lone =
         ["env", "-C", &slot("lone"), "/command/hermes-gw", "finish", "1", "0", "gateway-lone"];
     let output = container.as_hermes(&lone);

@@ -115,6 +115,7 @@ found! {
     NoRoot, "ok", "$0 cannot become root by what is looked at", "";
     // policy, profiles
     Policy, "ok", "$0", "";
+    NotMeant, "ok", "no gateway is meant to run here: $0", "";
     SlotMissing, "warn", "$0: a profile without a slot", "hermes-gw register $1$0";
     ProfileMissing, "warn", "$0: a slot without a profile", "hermes-gw unregister $0";
     MountedAlone, "fail", "@0 is mounted alone: its gateway cannot keep its state, and what \

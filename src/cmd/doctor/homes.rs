@@ -108,12 +108,14 @@ impl Doctor<'_> {
             None => Some(home::logs(homes.root())),
             Some(_) => None,
         };
+        let none = self.context.why_none()?;
         let mut without_profile = vec![true; self.seen.len()];
         for profile in &known {
             let name = profile.name();
             let seen = self.seen_as(name.as_bytes());
             match seen {
                 Some(at) => without_profile[at] = false,
+                None if none.is_some() => {}
                 None => {
                     let mut it = Observation::new(profile.clone(), State::Down, String::new());
                     self.s6.ask_homes(&mut iter::once(&mut it));
@@ -135,6 +137,9 @@ impl Doctor<'_> {
             if without && !unusable.iter().any(|it| it[..] == *name.as_bytes()) {
                 findings.add_one(Found::ProfileMissing, name.as_bytes());
             }
+        }
+        if let Some(why) = &none {
+            findings.add_one(Found::NotMeant, why.as_bytes());
         }
         findings.add_one(Found::Profiles, known.len().to_string().as_bytes());
         Ok(())

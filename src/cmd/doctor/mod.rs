@@ -117,7 +117,7 @@ fn examine(context: &Context, findings: &mut Findings) {
     findings.all += &supervisors;
     findings.run(&doctor, Doctor::REST);
     let mut observations = doctor.seen.iter_mut().map(|it| &mut it.observation);
-    doctor.s6.drop_root_and_ask_homes(&mut observations);
+    doctor.s6.ask_homes(&mut observations);
     // Root that cannot become the gateways' user keeps away from the homes.
     if context.is_user() {
         findings.run(&doctor, Doctor::INSIDE);

@@ -14,6 +14,7 @@ use crate::hermes::container::{self, PROC, Role};
 use crate::hermes::home::{self, Entry, Homes};
 use crate::hermes::locks::Locks;
 use crate::hermes::{boot_log, state_file};
+use crate::manager;
 use crate::manager::access::{self, Privilege, S6};
 use crate::model::plan::{self, Action, Effect, Found, Observed, Slot};
 use crate::model::profile::Profile;
@@ -60,11 +61,10 @@ impl<'a> Run<'a> {
     /// Opens what it needs; `None` if this container is not to be reconciled, which is said.
     pub(super) fn open(context: &'a Context) -> Result<Option<Box<Run<'a>>>> {
         let (options, settings) = (&context.options, &context.settings);
-        let skipped = settings.skip.clone()?;
         context.warn_of_settings();
         let role = Role::detect(PROC)?;
         let (boot, dry) = (options.has(Opt::Boot), options.has(Opt::DryRun));
-        if let Some(why) = skip::reason(skipped, role) {
+        if let Some(why) = context.why_none()? {
             if boot && !dry {
                 // The dashboard may run all the same.
                 let left = context.drop_root(&mut |ids| access::leave_ids(context, ids));
@@ -81,7 +81,7 @@ impl<'a> Run<'a> {
             (false, true) => Privilege::Boot,
         };
         let was_root = identity::is_root();
-        let mut s6 = S6::open(context, privilege)?;
+        let mut s6 = manager::open_s6(context, privilege, text!("make slots"))?;
         let place = settings.place()?;
         if dry {
             s6.slots.is_hindered = access::is_hindered(&s6.slots, identity::user_id())?;
@@ -146,6 +146,11 @@ impl<'a> Run<'a> {
         if !self.dry {
             self.prune(&mut actions);
             let mut batch = Batch::default();
+            if self.boot {
+                let is_new = |it: &&Action| it.effect == Effect::Started;
+                let pause = self.context.settings.stagger.as_millis() as u64;
+                batch.turn = [pause, 0, 0, actions.iter().filter(is_new).count() as u64];
+            }
             for (at, action) in actions.iter_mut().enumerate() {
                 self.apply(action, homes.get_mut(at).and_then(Option::take), &mut batch);
             }

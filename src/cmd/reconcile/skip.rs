@@ -2,7 +2,6 @@
 
 use crate::context::Context;
 use crate::error::Result;
-use crate::hermes::container::Role;
 use crate::options::Verbosity;
 
 /// Says that nothing is done, and why.
@@ -15,16 +14,5 @@ pub(super) fn say(context: &Context, why: &str) -> Result<()> {
         }
         (false, Verbosity::Quiet) => Ok(()),
         (false, _) => output.say(&["reconcile: skipped: ", why, "\n"].concat()),
-    }
-}
-
-/// Why this container is not to be reconciled at all, if so.
-pub(super) fn reason(skipped: bool, role: Role) -> Option<String> {
-    match role {
-        _ if skipped => Some("HERMES_GW_SKIP_RECONCILE is set".into()),
-        Role::NoGateways(word) => {
-            Some(["this container runs hermes ", word, "; another one runs the gateways"].concat())
-        }
-        _ => None,
     }
 }
