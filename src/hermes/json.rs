@@ -33,58 +33,67 @@ pub(crate) enum Flaw {
     TooDeep,
     /// Not JSON, from this byte on.
     Syntax(usize),
+    /// Not UTF-8, from this byte on.
+    Encoding(usize),
 }
 
 impl Flaw {
     /// The reason in words.
     pub(crate) fn why(self) -> String {
-        match self {
-            Flaw::Empty => "is empty".into(),
-            Flaw::Cut => "is cut short".into(),
-            Flaw::NoObject => "holds no JSON object".into(),
-            Flaw::TooDeep => format!("is nested over {MAX_DEPTH} levels deep"),
-            Flaw::Syntax(at) => format!("is not JSON at byte {at}"),
-        }
+        let (what, at) = match self {
+            Flaw::Empty => return "is empty".into(),
+            Flaw::Cut => return "is cut short".into(),
+            Flaw::NoObject => return "holds no JSON object".into(),
+            Flaw::TooDeep => return format!("is nested over {MAX_DEPTH} levels deep"),
+            Flaw::Syntax(at) => ("JSON", at),
+            Flaw::Encoding(at) => ("UTF-8", at),
+        };
+        format!("is not {what} at byte {at}")
     }
 }
 
 /// The members of the object that `text` is, in order, duplicates included.
 pub(crate) fn members(text: &str) -> Result<Vec<Member>, Flaw> {
-    let mut scanner = Scanner { text: text.as_bytes(), at: 0 };
-    scanner.space();
+    let text = text.as_bytes();
+    let mut scanner = Scanner { text, at: 0, open: Vec::new(), members: Vec::new() };
+    scanner.skip(SPACE);
     let first = scanner.peek().ok_or(Flaw::Empty)?;
     // Cut inside a word it may still have been anything; whole, it is no object.
-    let members = scanner.value()?;
-    if first != b'{' {
+    let is_whole = scanner.value().is_some();
+    if is_whole && first != b'{' {
         return Err(Flaw::NoObject);
     }
-    scanner.space();
-    match scanner.at < text.len() {
-        true => Err(Flaw::Syntax(scanner.at)),
-        false => Ok(members),
+    if is_whole {
+        scanner.skip(SPACE);
+    }
+    match scanner.peek() {
+        _ if scanner.open.len() > MAX_DEPTH + 1 => Err(Flaw::TooDeep),
+        None if is_whole => Ok(scanner.members),
+        None => Err(Flaw::Cut),
+        Some(_) => Err(Flaw::Syntax(scanner.at)),
     }
 }
 
 /// The string that `literal`, a value that [`members`] found, stands for; `None` if
 /// it is no string. Half a surrogate pair, which is no character, becomes U+FFFD.
 pub(crate) fn string(literal: &str) -> Option<String> {
-    let mut rest = literal.strip_prefix('"')?.strip_suffix('"')?;
+    let mut chars = literal.strip_prefix('"')?.strip_suffix('"')?.chars();
     let mut decoded = String::new();
-    while let Some((plain, escape)) = rest.split_once('\\') {
-        decoded += plain;
-        let mut chars = escape.chars();
-        decoded.push(match chars.next()? {
-            'b' => '\u{8}',
-            'f' => '\u{c}',
-            'n' => '\n',
-            'r' => '\r',
-            't' => '\t',
-            'u' => unicode(&mut chars).unwrap_or(char::REPLACEMENT_CHARACTER),
-            itself => itself,
+    while let Some(plain) = chars.next() {
+        decoded.push(match plain {
+            '\\' => match chars.next()? {
+                'b' => '\u{8}',
+                'f' => '\u{c}',
+                'n' => '\n',
+                'r' => '\r',
+                't' => '\t',
+                'u' => unicode(&mut chars).unwrap_or(char::REPLACEMENT_CHARACTER),
+                itself => itself,
+            },
+            _ => plain,
         });
-        rest = chars.as_str();
     }
-    Some(decoded + rest)
+    Some(decoded)
 }
 
 /// The character of a `\u` escape, or of the two that make a surrogate pair; takes
@@ -108,9 +117,17 @@ fn unicode(chars: &mut Chars<'_>) -> Option<char> {
     char::from_u32(0x10000 + ((first - 0xd800) << 10) + second)
 }
 
+const SPACE: &[u8] = b" \t\n\r";
+const DIGITS: &[u8] = b"0123456789";
+
+/// Goes through a text. Where it is no JSON, its methods return `None`, and it stands at the first
+/// byte that may not be there.
 struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
+    /// What is open, by the brackets that close it.
+    open: Vec<u8>,
+    members: Vec<Member>,
 }
 
 impl Scanner<'_> {
@@ -118,63 +135,52 @@ impl Scanner<'_> {
         self.text.get(self.at).copied()
     }
 
-    fn take(&mut self) -> Result<u8, Flaw> {
-        let byte = self.peek().ok_or(Flaw::Cut)?;
+    /// Takes the next byte if it is one of `set`.
+    #[inline(never)]
+    fn take(&mut self, set: &[u8]) -> Option<u8> {
+        let byte = self.peek().filter(|byte| set.iter().any(|it| it == byte))?;
         self.at += 1;
-        Ok(byte)
+        Some(byte)
     }
 
-    fn space(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
-        }
-    }
-
-    /// Skips white space and `bracket`, if it is there.
-    fn closes(&mut self, bracket: u8) -> bool {
-        self.space();
-        let closes = self.peek() == Some(bracket);
-        self.at += usize::from(closes);
-        closes
+    /// Takes as many as there are.
+    #[inline(never)]
+    fn skip(&mut self, set: &[u8]) {
+        while self.take(set).is_some() {}
     }
 
     /// A key, its colon and the white space around them; the key's range.
-    fn key(&mut self) -> Result<Range<usize>, Flaw> {
-        self.space();
+    fn key(&mut self) -> Option<Range<usize>> {
+        self.skip(SPACE);
         let start = self.at;
-        self.expect(b'"')?;
+        self.take(b"\"")?;
         self.string()?;
         let key = start..self.at;
-        self.space();
-        self.expect(b':')?;
-        Ok(key)
+        self.skip(SPACE);
+        self.take(b":")?;
+        Some(key)
     }
 
-    /// One whole value, and the members if it is an object. What is open is known by the brackets
-    /// that close it.
+    /// One whole value, and the members if it is an object.
     #[inline(never)]
-    fn value(&mut self) -> Result<Vec<Member>, Flaw> {
-        let (mut members, mut open) = (Vec::new(), Vec::new());
+    fn value(&mut self) -> Option<()> {
         loop {
-            let in_object = open.last() == Some(&b'}');
+            let in_object = self.open.last() == Some(&b'}');
             let key = if in_object { self.key()? } else { 0..0 };
-            self.space();
-            if in_object && open.len() == 1 {
-                members.push(Member { key, value: self.at..self.at });
+            self.skip(SPACE);
+            if in_object && self.open.len() == 1 {
+                self.members.push(Member { key, value: self.at..self.at });
             }
-            let close = match self.peek().ok_or(Flaw::Cut)? {
-                b'{' => Some(b'}'),
-                b'[' => Some(b']'),
-                _ => None,
-            };
-            match close {
-                Some(close) => {
-                    self.at += 1;
-                    if !self.closes(close) {
-                        if open.len() > MAX_DEPTH {
-                            return Err(Flaw::TooDeep);
+            match self.take(b"{[") {
+                Some(bracket) => {
+                    self.skip(SPACE);
+                    // In ASCII, either bracket is two before the one that closes it.
+                    let close = bracket + 2;
+                    if self.take(&[close]).is_none() {
+                        self.open.push(close);
+                        if self.open.len() > MAX_DEPTH + 1 {
+                            return None;
                         }
-                        open.push(close);
                         continue;
                     }
                 }
@@ -182,99 +188,79 @@ impl Scanner<'_> {
             }
             // After a value: close what ends here, then go on to the next one.
             loop {
-                if let ([_], Some(member)) = (&open[..], members.last_mut()) {
+                if let ([_], Some(member)) = (&self.open[..], self.members.last_mut()) {
                     member.value.end = self.at;
                 }
-                let Some(close) = open.last() else { return Ok(members) };
-                self.space();
-                match self.take()? {
-                    b',' => break,
-                    byte if byte == *close => open.pop(),
-                    _ => return Err(Flaw::Syntax(self.at - 1)),
-                };
+                let Some(close) = self.open.last() else { return Some(()) };
+                let set = [b',', *close];
+                self.skip(SPACE);
+                if self.take(&set)? == b',' {
+                    break;
+                }
+                self.open.pop();
             }
         }
     }
 
-    fn scalar(&mut self) -> Result<(), Flaw> {
-        match self.peek().ok_or(Flaw::Cut)? {
-            b'"' => {
-                self.at += 1;
-                self.string()
-            }
-            b'-' if self.text.get(self.at + 1) == Some(&b'I') => self.word(b"-Infinity"),
-            b'-' | b'0'..=b'9' => self.number(),
-            b't' => self.word(b"true"),
-            b'f' => self.word(b"false"),
-            b'n' => self.word(b"null"),
+    #[inline(never)]
+    fn scalar(&mut self) -> Option<()> {
+        if self.take(b"\"").is_some() {
+            return self.string();
+        }
+        let is_negative = self.take(b"-").is_some();
+        let word: &[u8] = match self.peek()? {
             // Not JSON, but Python writes and reads them.
-            b'N' => self.word(b"NaN"),
-            b'I' => self.word(b"Infinity"),
-            _ => Err(Flaw::Syntax(self.at)),
-        }
-    }
-
-    fn word(&mut self, word: &[u8]) -> Result<(), Flaw> {
-        word.iter().try_for_each(|byte| self.expect(*byte))
-    }
-
-    fn expect(&mut self, expected: u8) -> Result<(), Flaw> {
-        match self.take()? {
-            byte if byte == expected => Ok(()),
-            _ => Err(Flaw::Syntax(self.at - 1)),
-        }
+            b'I' => b"Infinity",
+            b'N' if !is_negative => b"NaN",
+            b't' if !is_negative => b"true",
+            b'f' if !is_negative => b"false",
+            b'n' if !is_negative => b"null",
+            _ => return self.number(),
+        };
+        word.iter().try_for_each(|byte| self.take(&[*byte]).map(drop))
     }
 
     /// The rest of a string whose opening quote was taken.
-    fn string(&mut self) -> Result<(), Flaw> {
+    #[inline(never)]
+    fn string(&mut self) -> Option<()> {
         loop {
-            match self.take()? {
-                b'"' => return Ok(()),
-                b'\\' => match self.take()? {
-                    b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
-                    b'u' => (0..4).try_for_each(|_| match self.take()? {
-                        digit if digit.is_ascii_hexdigit() => Ok(()),
-                        _ => Err(Flaw::Syntax(self.at - 1)),
-                    })?,
-                    _ => return Err(Flaw::Syntax(self.at - 1)),
-                },
-                0..b' ' => return Err(Flaw::Syntax(self.at - 1)),
-                _ => {}
+            match self.peek()? {
+                0..b' ' => return None,
+                byte => {
+                    self.at += 1;
+                    match byte {
+                        b'"' => return Some(()),
+                        b'\\' if self.take(b"\"\\/bfnrtu")? == b'u' => {
+                            for _ in 0..4 {
+                                self.take(b"0123456789abcdefABCDEF")?;
+                            }
+                        }
+                        _ => {}
+                    }
+                }
             }
         }
     }
 
-    fn number(&mut self) -> Result<(), Flaw> {
-        self.at += usize::from(self.peek() == Some(b'-'));
-        match self.take()? {
-            b'0' => {}
-            b'1'..=b'9' => self.digits(),
-            _ => return Err(Flaw::Syntax(self.at - 1)),
+    /// The rest of a number whose sign was taken.
+    fn number(&mut self) -> Option<()> {
+        if self.take(DIGITS)? != b'0' {
+            self.skip(DIGITS);
         }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.some_digits()?;
+        if self.take(b".").is_some() {
+            self.digits()?;
         }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
-            self.at += usize::from(matches!(self.peek(), Some(b'+' | b'-')));
-            self.some_digits()?;
+        if self.take(b"eE").is_some() {
+            self.take(b"+-");
+            self.digits()?;
         }
-        Ok(())
+        Some(())
     }
 
-    fn some_digits(&mut self) -> Result<(), Flaw> {
-        match self.take()? {
-            b'0'..=b'9' => self.digits(),
-            _ => return Err(Flaw::Syntax(self.at - 1)),
-        }
-        Ok(())
-    }
-
-    fn digits(&mut self) {
-        while self.peek().is_some_and(|b| b.is_ascii_digit()) {
-            self.at += 1;
-        }
+    fn digits(&mut self) -> Option<()> {
+        self.take(DIGITS)?;
+        self.skip(DIGITS);
+        Some(())
     }
 }
 

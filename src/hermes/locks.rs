@@ -178,15 +178,11 @@ fn holder_in(dir: &Dir, name: &[u8], inode: u64) -> Result<Option<u64>> {
 /// The process of the first line of `locks` that is of a flock(2) on `inode`. The device is not
 /// compared: some file systems have another one here than for stat(2).
 fn find(locks: &[u8], inode: u64) -> Option<u64> {
-    // NUMBER: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END; in fdinfo with a word before it,
-    // and `->` before the kind for who waits.
-    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    // NUMBER: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END; in fdinfo with `lock:` and a tab
+    // before it, and `->` before the kind for who waits.
     let holder = |line: &[u8]| {
-        let mut words = line.split(is_blank).filter(|word| !word.is_empty());
-        if words.next()? == b"lock:" {
-            words.next()?;
-        }
-        if words.next()? != b"FLOCK" {
+        let mut words = parts(line, b' ').filter(|word| !word.is_empty());
+        if words.nth(1)? != b"FLOCK" {
             return None;
         }
         let (pid, file) = (words.nth(2)?, words.next()?);

@@ -1,6 +1,6 @@
 //! gateway_state.json and the lifecycle record: what the last run left behind.
 
-use super::json::{self, Member};
+use super::json::{self, Flaw, Member};
 use crate::error::{Error, Kind, Result};
 use crate::model::backoff::{Ending, Exit};
 use crate::model::intent::{Intent, LastExit, LastKnown};
@@ -64,21 +64,22 @@ pub(crate) fn parse_last_known(content: &[u8]) -> (LastKnown, Option<String>) {
 /// # Errors
 /// The file cannot be read or written, and is as it was.
 pub(crate) fn record(home: &Dir, desired: Intent) -> Result<Option<Box<Error>>> {
-    let (content, old, flaw) = match home.read_with_meta(STATE_FILE, MAX_STATE) {
+    let (new, old, flaw) = match home.read_with_meta(STATE_FILE, MAX_STATE) {
         Ok((content, old)) => match with_desired(&content, desired) {
             Ok(None) => return Ok(None),
-            Ok(Some(content)) => (content, Some(old), None),
-            Err(why) => (only_desired(desired), Some(old), Some(unusable(home, &why))),
+            Ok(new) => (new, Some(old), None),
+            Err(why) => (None, Some(old), Some(unusable(home, &why))),
         },
-        Err(error) if error.kind == Kind::Missing => (only_desired(desired), None, None),
+        Err(error) if error.kind == Kind::Missing => (None, None, None),
         // What is no file, or far too large, is none of the gateway's writing either.
         Err(error) if error.kind == Kind::Unusable => {
             let old = home.look(STATE_FILE)?.filter(|old| old.kind == FileKind::Regular);
-            (only_desired(desired), old, Some(error))
+            (None, old, Some(error))
         }
         Err(error) => return Err(error),
     };
-    home.replace_like(STATE_FILE, old, &content)?;
+    let new = new.unwrap_or_else(|| only_desired(desired));
+    home.replace_like(STATE_FILE, old, &new)?;
     Ok(flaw.map(|flaw| flaw.hint(text!("written anew"))))
 }
 
@@ -108,14 +109,15 @@ pub(crate) fn with_desired(
         // An empty object: what may stand in it is white space.
         (None, None) => return Ok(Some(only_desired(desired))),
     };
-    let new = format!("{key}\"{word}\"");
     let start = content.len() - text.len();
     let (before, after) = (&content[..start + place.start], &content[start + place.end..]);
-    Ok(Some([before, new.as_bytes(), after].concat()))
+    let quote = &b"\""[..];
+    Ok(Some([before, key.as_bytes(), quote, word.as_bytes(), quote, after].concat()))
 }
 
+#[inline(never)]
 fn only_desired(desired: Intent) -> Vec<u8> {
-    format!("{{\"{DESIRED}\":\"{}\"}}\n", desired.word()).into_bytes()
+    ["{\"desired_state\":\"", desired.word(), "\"}\n"].concat().into_bytes()
 }
 
 /// Whom the gateway in `home` serves, as an array of JSON; nothing where that is not said.
@@ -216,12 +218,12 @@ pub(crate) fn parse_ending(content: &[u8], restart: bool) -> Ending {
 
 fn parse(content: &[u8]) -> std::result::Result<(&str, Vec<Member>), String> {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
-    let text = str::from_utf8(content).map_err(|error| match error.error_len() {
-        Some(_) => format!("is not UTF-8 at byte {}", error.valid_up_to()),
-        None => "is cut short".into(),
-    })?;
-    let members = json::members(text).map_err(json::Flaw::why)?;
-    Ok((text, members))
+    let parsed = match str::from_utf8(content) {
+        Ok(text) => json::members(text).map(|members| (text, members)),
+        Err(error) if error.error_len().is_none() => Err(Flaw::Cut),
+        Err(error) => Err(Flaw::Encoding(error.valid_up_to())),
+    };
+    parsed.map_err(Flaw::why)
 }
 
 /// Whether `member` is called `key`.
@@ -244,13 +246,13 @@ fn last(text: &str, members: &[Member], key: &str) -> (Option<String>, Option<St
     let Some(value) = value(text, members, key) else { return (None, None) };
     let word = json::string(value);
     let flaw = if word.is_none() && value != "null" {
-        Some(format!("{key} is not a string"))
+        [key, " is not a string", ""]
     } else if members.iter().filter(|member| is_called(text, member, key)).count() > 1 {
-        Some(format!("has {key} more than once: the last one counts"))
+        ["has ", key, " more than once: the last one counts"]
     } else {
-        None
+        return (word, None);
     };
-    (word, flaw)
+    (word, Some(flaw.concat()))
 }
 
 #[cfg(test)]

@@ -227,6 +227,12 @@ impl<'a> Findings<'a> {
         self.add(found, &[place]);
     }
 
+    /// The same with a number.
+    #[inline(never)]
+    pub(super) fn add_count(&mut self, found: Found, count: usize) {
+        self.add_one(found, count.to_string().as_bytes());
+    }
+
     /// The same with the text of `error` as the first place, and one behind it.
     #[inline(never)]
     pub(super) fn add_error(&mut self, found: Found, error: &Error, place: &[u8]) {

@@ -141,7 +141,7 @@ impl Doctor<'_> {
         if let Some(why) = &none {
             findings.add_one(Found::NotMeant, why.as_bytes());
         }
-        findings.add_one(Found::Profiles, known.len().to_string().as_bytes());
+        findings.add_count(Found::Profiles, known.len());
         Ok(())
     }
 
@@ -236,7 +236,7 @@ impl Doctor<'_> {
             };
             findings.add(found, &[it.profile.name().as_bytes(), it.text().as_bytes(), place]);
         }
-        findings.add_one(Found::Gateways, up.to_string().as_bytes());
+        findings.add_count(Found::Gateways, up);
     }
 }
 

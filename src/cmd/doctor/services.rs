@@ -173,7 +173,7 @@ impl Doctor<'_> {
                 return findings.add_one(Found::ManyS6, list.as_bytes());
             }
         };
-        findings.add_one(found, self.seen.len().to_string().as_bytes());
+        findings.add_count(found, self.seen.len());
     }
 
     /// Whether there is room for more.
@@ -234,7 +234,7 @@ impl Doctor<'_> {
             }
         }
         let found = if sees_them { Found::Supervisors } else { Found::NoSupervisors };
-        findings.add_one(found, count.to_string().as_bytes());
+        findings.add_count(found, count);
         Ok(())
     }
 
