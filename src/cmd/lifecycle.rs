@@ -59,10 +59,14 @@ fn change(context: &Context, target: Target) -> Result<u64> {
     if all && target != Target::Stop && !options.has(Opt::Force) {
         let main_is_default = manager.is_s6() && context.main_is_default()?;
         // Nobody has asked for one that is not to be started.
-        named.retain(|it| match it {
-            Ok(Profile::Default) => !main_is_default,
-            _ => !is_refused,
-        });
+        let mut at = 0;
+        while let Some(it) = named.get(at) {
+            if if matches!(it, Ok(Profile::Default)) { main_is_default } else { is_refused } {
+                let _ = named.remove(at);
+            } else {
+                at += 1;
+            }
+        }
     }
     for it in named.iter_mut().filter(|_| is_refused) {
         if let Ok(Profile::Named(name)) = it {
@@ -87,8 +91,8 @@ pub(crate) fn signal(context: &Context) -> Result<u64> {
         return Err(wrong("signal", text!("needs a signal")));
     };
     let signal = control::signal(word).ok_or_else(|| {
-        let why = String::from("unknown signal; known: ") + control::NAMES;
-        Error::because(Kind::Usage, text!("parse signal"), word, &why)
+        let why = text!("unknown signal; known");
+        Error::new(Kind::Usage, text!("parse signal"), word, why).hint_of(control::NAMES)
     })?;
     let s6 = manager::open_s6(context, Privilege::Control, SIGNAL)?;
     outcomes(context, named(context, names)?, ("signalled", ""), &|profiles| {
@@ -121,8 +125,7 @@ fn send(s6: &S6<'_>, profile: &Profile, letter: Control) -> Result<()> {
 /// Runs `is-running`.
 #[inline(never)]
 pub(crate) fn is_running(context: &Context) -> Result<u64> {
-    let name = context.options.words.first().map_or(&b""[..], |name| name);
-    let profile = super::profile(name)?;
+    let profile = super::first_named(context)?;
     let running = manager::open(context, Privilege::Read)?.is_running(&profile)?;
     Ok((!running).into())
 }

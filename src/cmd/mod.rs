@@ -34,6 +34,11 @@ fn profile(name: &[u8]) -> Result<Profile> {
         .map_err(|why| Error::new(Kind::Usage, text!("find profile"), name, why.why()))
 }
 
+/// The profile that the first word names.
+fn first_named(context: &Context) -> Result<Profile> {
+    profile(context.options.words.first().map_or(b"", |name| name))
+}
+
 /// Whether default serves all profiles: then others are not to be started. Where the homes
 /// cannot be opened nothing is known. Only once root is dropped.
 fn default_serves_all(context: &Context, manager: &ServiceManager<'_>) -> bool {

@@ -19,7 +19,7 @@ use std::slice;
 pub(crate) fn register(context: &Context) -> Result<u64> {
     context.warn_of_settings();
     let options = &context.options;
-    let profile = super::profile(options.words.first().map_or(&b""[..], |name| name))?;
+    let profile = super::first_named(context)?;
     let mut how = Registration {
         environment: &options.environment,
         down: options.has(Opt::Down),
@@ -31,12 +31,13 @@ pub(crate) fn register(context: &Context) -> Result<u64> {
         !how.down && profile != Profile::Default && super::default_serves_all(context, &manager);
     how.down |= served;
     if manager.register(&profile, &how)? {
-        match served && context.output.verbosity != Verbosity::Quiet {
-            true => context
-                .output
-                .tell(profile.name(), "registered, down: default serves it (policy root)")?,
-            false => context.output.did(profile.name(), "registered")?,
-        }
+        let (output, name) = (&context.output, profile.name());
+        match served && output.verbosity != Verbosity::Quiet {
+            true => {
+                output.tell(name, text!("registered, down: default serves it (policy root)").read())
+            }
+            false => output.did(name, "registered"),
+        }?;
     }
     Ok(0)
 }
@@ -107,11 +108,8 @@ pub(crate) fn install(context: &Context, verb: &'static str, guidance: &str) -> 
     match manager::detect(context)? {
         Supervisor::S6 => context.output.answer("text", guidance).map(|()| 0),
         other => {
-            let why = ["is not ours: use hermes gateway ", verb].concat();
-            Err({
-                let who = [verb, ": ", other.word()].concat();
-                Error::because(Kind::Unsupervised, text!(""), &who, &why)
-            })
+            let why = [other.word(), ": is not ours: use hermes gateway ", verb].concat();
+            Err(Error::because(Kind::Unsupervised, text!(""), verb, &why))
         }
     }
 }

@@ -108,7 +108,7 @@ fn show(context: &Context, observations: &[Observation]) -> Result<()> {
         if let (true, Some(why)) = (output.json, &why) {
             output.warn_of(why);
         }
-        let why = why.as_deref().unwrap_or("hermes-gw reconcile makes one for every profile");
+        let why = why.as_deref().unwrap_or(text!("hermes-gw reconcile makes one for every profile").read());
         after = ["No gateways: ", why, ".\n"].concat();
     }
     if output.json {
@@ -187,9 +187,9 @@ fn table(
         None => ["PROFILE", "PID", "SINCE", "STATE"].map(String::from),
         Some(at) => {
             let it = &observations[at];
-            let pid = it.pid.map(|pid| pid.to_string());
-            let since = it.since.map(|since| age(now.saturating_sub(since)));
-            let [pid, since] = [pid, since].map(|cell| cell.unwrap_or_else(|| "-".into()));
+            let none = || "-".into();
+            let pid = it.pid.map_or_else(none, |pid| pid.to_string());
+            let since = it.since.map_or_else(none, |since| age(now.saturating_sub(since)));
             [it.profile.name().into(), pid, since, it.text()]
         }
     };

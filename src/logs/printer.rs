@@ -5,7 +5,7 @@ use crate::logs::stamp::Stamp;
 use crate::logs::timezone::Zone;
 use crate::model::calendar;
 use crate::sys::print;
-use crate::text::is_unsafe;
+use crate::text::{hex_digits, is_unsafe};
 
 /// What becomes of the stamps that s6-log has written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl Printer {
                 break;
             }
             if self.form == Form::Terminal {
-                self.hex(invalid, "\\x");
+                self.hex(invalid);
             } else if !invalid.is_empty() {
                 self.put("\u{fffd}");
             }
@@ -119,9 +119,9 @@ impl Printer {
         if json && is_unsafe(c) {
             // No unsafe character needs more than four digits.
             self.put("\\u");
-            self.hex(&(c as u16).to_be_bytes(), "");
+            self.put(&hex_digits(c.into(), 4));
         } else if !json && is_unsafe(c) && c != '\t' {
-            self.hex(bytes, "\\x");
+            self.hex(bytes);
         } else {
             if json && matches!(c, '"' | '\\') {
                 self.put("\\");
@@ -130,13 +130,11 @@ impl Printer {
         }
     }
 
-    /// Adds `bytes` as hexadecimal digits, with `before` before each byte.
-    fn hex(&mut self, bytes: &[u8], before: &str) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    /// Adds `bytes` as hexadecimal digits.
+    fn hex(&mut self, bytes: &[u8]) {
         for byte in bytes {
-            self.put(before);
-            let digits = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
-            self.out.extend_from_slice(&digits);
+            self.put("\\x");
+            self.put(&hex_digits(u64::from(*byte), 2));
         }
     }
 

@@ -8,6 +8,7 @@
 
 use crate::error::{Kind, Result};
 use crate::model::profile::Profile;
+use crate::s6::tai64n::Tai64n;
 use crate::sys::Name;
 use crate::sys::dir::{Dir, File};
 use crate::sys::inotify::Watches;
@@ -298,9 +299,7 @@ impl LogFile {
 /// Whether a rotated file is called `name`: `@`, 24 hexadecimal digits, `.s` or `.u`.
 fn is_rotated(name: &[u8]) -> bool {
     match name {
-        [b'@', stamp @ .., b'.', b's' | b'u'] => {
-            stamp.len() == 24 && stamp.iter().all(u8::is_ascii_hexdigit)
-        }
+        [b'@', stamp @ .., b'.', b's' | b'u'] => Tai64n::parse(stamp).is_some(),
         _ => false,
     }
 }

@@ -43,11 +43,10 @@ impl Stamp {
 
 /// The seconds since 1970 UTC and the nanoseconds of a stamp by s6-log's `t`.
 fn tai64n(line: &[u8]) -> Option<(i64, u32)> {
-    let digits = line.get(1..25)?;
-    if line.get(25) != Some(&b' ') || !digits.iter().all(u8::is_ascii_hexdigit) {
+    let at = Tai64n::parse(line.get(1..25)?)?;
+    if line.get(25) != Some(&b' ') {
         return None;
     }
-    let at = Tai64n::parse(digits)?;
     Some((at.unix(), at.nanos()))
 }
 

@@ -27,7 +27,7 @@ use crate::sys::lock::Lock;
 use crate::sys::{self, Name, clock};
 use crate::text::Shown;
 use crate::text::messages::text;
-use actions::{fail, profiles};
+use actions::{note, profiles};
 
 /// So many homes stay open between the look at them and what is done in them, if that leaves
 /// half of the descriptors.
@@ -307,11 +307,7 @@ impl<'a> Run<'a> {
         }
         let mut outcomes = retire::stop(self.slots(), &profiles, retire::TIMEOUT);
         retire::remove(self.slots(), &profiles, &mut outcomes);
-        for (profile, outcome) in profiles.iter().zip(outcomes) {
-            if let Err(error) = outcome {
-                fail(actions, profile, &error.to_string());
-            }
-        }
+        note(actions, &profiles, outcomes, &|| None);
     }
 
     /// Does what `action` says, or marks it failed; `home` is the profile's, if it stayed open.
@@ -382,13 +378,7 @@ impl<'a> Run<'a> {
         }
         let services_max = self.context.settings.services_max;
         let adopted = adopt::adopt(self.slots(), &profiles, self.user, services_max)?;
-        for (profile, adopted) in profiles.iter().zip(adopted) {
-            match adopted {
-                Ok(true) => {}
-                Ok(false) => fail(actions, profile, &adopt::why_not(self.slots())),
-                Err(error) => fail(actions, profile, &error.to_string()),
-            }
-        }
+        note(actions, &profiles, adopted, &|| Some(adopt::why_not(self.slots())));
         Ok(())
     }
 }

@@ -91,14 +91,12 @@ fn put(text: &mut String, key: &str, value: &str) {
 /// A name as one word of printable ASCII, so that it cannot pass for another fact.
 fn token(name: &[u8]) -> String {
     let mut token = String::new();
-    for c in Shown(name).to_string().chars() {
-        match c {
-            '!'..='~' => token.push(c),
-            c => {
-                for byte in c.encode_utf8(&mut [0; 4]).bytes() {
-                    token += "\\x";
-                    token += &hex_digits(byte.into(), 2);
-                }
+    for byte in Shown(name).to_string().bytes() {
+        match byte {
+            b'!'..=b'~' => token.push(byte.into()),
+            _ => {
+                token += "\\x";
+                token += &hex_digits(byte.into(), 2);
             }
         }
     }
