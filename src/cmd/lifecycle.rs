@@ -61,8 +61,9 @@ fn change(context: &Context, target: Target) -> Result<u64> {
         // Nobody has asked for one that is not to be started.
         let mut at = 0;
         while let Some(it) = named.get(at) {
-            if if matches!(it, Ok(Profile::Default)) { main_is_default } else { is_refused } {
-                let _ = named.remove(at);
+            let is_default = matches!(it, Ok(Profile::Default));
+            if if is_default { main_is_default } else { is_refused } {
+                drop(named.remove(at));
             } else {
                 at += 1;
             }

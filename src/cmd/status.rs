@@ -108,7 +108,9 @@ fn show(context: &Context, observations: &[Observation]) -> Result<()> {
         if let (true, Some(why)) = (output.json, &why) {
             output.warn_of(why);
         }
-        let why = why.as_deref().unwrap_or(text!("hermes-gw reconcile makes one for every profile").read());
+        let why = why
+            .as_deref()
+            .unwrap_or(text!("hermes-gw reconcile makes one for every profile").read());
         after = ["No gateways: ", why, ".\n"].concat();
     }
     if output.json {
