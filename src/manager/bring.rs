@@ -235,15 +235,21 @@ fn unrecorded(s6: &S6<'_>, recorded: Result<Option<Box<Error>>>) -> Option<Box<E
 /// container.
 fn not_kept(mut error: Box<Error>, target: Target, timeout: Timeout) -> Box<Error> {
     let done = match (timeout, target) {
-        (Timeout::NoWait, _) => "its supervisor is told",
-        (_, Target::Start) => "the gateway is started",
-        (_, Target::Stop) => "the gateway is stopped",
-        _ => "the gateway is restarted",
+        (Timeout::NoWait, _) => text!(
+            "its supervisor is told, but this is not recorded: the next container start will not know"
+        ),
+        (_, Target::Start) => text!(
+            "the gateway is started, but this is not recorded: the next container start will not know"
+        ),
+        (_, Target::Stop) => text!(
+            "the gateway is stopped, but this is not recorded: the next container start will not know"
+        ),
+        _ => text!(
+            "the gateway is restarted, but this is not recorded: the next container start will not know"
+        ),
     };
     error.kind = Kind::Unusable;
-    error.hint_of(
-        &[done, ", but this is not recorded: the next container start will not know"].concat(),
-    )
+    error.hint(done)
 }
 
 /// Notes for finish in which run, or after which death, an operator intervenes; `died` is the

@@ -53,7 +53,8 @@ impl S6<'_> {
         let is_there = self.is_on_disk(profile)?;
         if new {
             if !is_there && !how.forced {
-                let why = "it has no SOUL.md on disk: --force registers it all the same";
+                let why =
+                    text!("it has no SOUL.md on disk: --force registers it all the same").read();
                 let error = self.failed(WHAT, profile, Kind::NotRegistered, why);
                 return Err(error.hint_of(&self.way_out(profile)));
             }

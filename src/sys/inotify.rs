@@ -76,11 +76,14 @@ impl Watches {
 
 /// Nothing tells of changes of `path`; [`Kind::Unusable`] if that is for want of a watch.
 fn unwatched(path: &[u8], errno: Errno) -> Box<Error> {
-    let bound = match errno {
-        Errno::NOSPC => "watches=524288",
-        Errno::MFILE => "instances=1024",
+    let why = match errno {
+        Errno::NOSPC => text!(
+            "no inotify watch is left: on the host: sysctl fs.inotify.max_user_watches=524288"
+        ),
+        Errno::MFILE => text!(
+            "no inotify watch is left: on the host: sysctl fs.inotify.max_user_instances=1024"
+        ),
         errno => return failed(text!("watch"), path, errno),
     };
-    let why = format!("no inotify watch is left: on the host: sysctl fs.inotify.max_user_{bound}");
-    Error::because(Kind::Unusable, text!("watch"), path, &why)
+    Error::new(Kind::Unusable, text!("watch"), path, why)
 }
