@@ -278,7 +278,7 @@ impl<'a> Run<'a> {
             Slot::Present { supervised: true, standing_by: false, .. } | Slot::Unusable(_) => false,
             _ => self.is_elsewhere(home, &profile).unwrap_or_else(|error| {
                 // Whoever has it is not to be disturbed.
-                slot = Slot::Unusable(error.to_string());
+                slot = Slot::Unusable(error.text());
                 false
             }),
         };
@@ -309,7 +309,7 @@ impl<'a> Run<'a> {
         retire::remove(self.slots(), &profiles, &mut outcomes);
         for (profile, outcome) in profiles.iter().zip(outcomes) {
             if let Err(error) = outcome {
-                fail(actions, profile, &error.to_string());
+                fail(actions, profile, &error.text());
             }
         }
     }
@@ -332,7 +332,7 @@ impl<'a> Run<'a> {
             Effect::Kept | Effect::Skipped | Effect::Pruned | Effect::Failed => Ok(()),
         });
         if let Err(error) = done {
-            action.fail(error.to_string());
+            action.fail(error.text());
         }
     }
 
@@ -386,7 +386,7 @@ impl<'a> Run<'a> {
             match adopted {
                 Ok(true) => {}
                 Ok(false) => fail(actions, profile, &adopt::why_not(self.slots())),
-                Err(error) => fail(actions, profile, &error.to_string()),
+                Err(error) => fail(actions, profile, &error.text()),
             }
         }
         Ok(())
