@@ -125,6 +125,23 @@ impl Error {
         (self.errno != 0).then_some(self.errno)
     }
 
+    /// How it reads.
+    #[inline(never)]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for part in [self.what.read().as_bytes(), &self.path] {
+            if !part.is_empty() {
+                text += &Shown(part).to_string();
+                text += ": ";
+            }
+        }
+        if self.errno != 0 {
+            text += &errno_text(self.errno);
+        }
+        text += self.why.map_or("", Text::read);
+        text + &self.text
+    }
+
     /// The same error with what to do about it, or what follows from it.
     #[inline(never)]
     pub fn hint(self: Box<Self>, hint: Text) -> Box<Error> {
@@ -148,16 +165,7 @@ impl Clone for Box<Error> {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for part in [self.what.read().as_bytes(), &self.path] {
-            if !part.is_empty() {
-                write!(f, "{}: ", Shown(part))?;
-            }
-        }
-        if self.errno != 0 {
-            write_errno(self.errno, f)?;
-        }
-        f.write_str(self.why.map_or("", Text::read))?;
-        f.write_str(&self.text)
+        f.write_str(&self.text())
     }
 }
 
@@ -206,16 +214,16 @@ const ERRNOS: &str = "
 const PACKING: Packed<{ ERRNOS.len() }> = Packed::new(messages::TABLE, &[ERRNOS]);
 static PACKED: Packed<{ PACKING.length }> = PACKING.cut();
 
-fn write_errno(errno: i32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn errno_text(errno: i32) -> String {
     for line in PACKED.unpack(messages::table()).split('\n') {
         if let Some((number, rest)) = line.split_once(' ')
             && digits(number.as_bytes()) == Some(errno.unsigned_abs().into())
             && let Some((name, words)) = rest.split_once(' ')
         {
-            return write!(f, "{words} ({name})");
+            return [words, " (", name, ")"].concat();
         }
     }
-    write!(f, "errno {errno}, see errno(3)")
+    format!("errno {errno}, see errno(3)")
 }
 
 #[cfg(test)]

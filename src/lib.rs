@@ -39,13 +39,14 @@ use std::process::ExitCode;
 ///
 /// The exit codes are those of [`error::Kind`], 0 for success and 1 for a negative answer.
 pub fn main() -> ExitCode {
-    let mut options = Options::default();
+    // They live as long as the process.
+    let mut options = ManuallyDrop::new(Options::default());
     let asked = args::parse(std::env::args_os(), &mut options);
     let output = Output::new(&options);
     let run = |asked| -> Result<u64> {
         match asked {
             Asked::Run(verb) => {
-                // It lives as long as the process.
+                let options = ManuallyDrop::into_inner(options);
                 let context = ManuallyDrop::new(Context::new(options));
                 let code = verb.run(&context);
                 if signal::was_sent() {
@@ -61,12 +62,6 @@ pub fn main() -> ExitCode {
             }
         }
     };
-    match asked.and_then(run) {
-        Ok(code) => ExitCode::from(code as u8),
-        Err(error) => {
-            let code = error.kind.exit_code();
-            output.fail(error);
-            ExitCode::from(code)
-        }
-    }
+    let code = asked.and_then(run).unwrap_or_else(|error| output.fail(error));
+    ExitCode::from(code as u8)
 }

@@ -73,7 +73,7 @@ options! {
 impl Opt {
     /// Its names, with the value's.
     pub(crate) fn usage(self) -> &'static str {
-        part(USAGES, '\x0c', self as usize).unwrap_or_default()
+        part(USAGES, '\x0c', self as usize)
     }
 
     /// Its names, with their dashes.

@@ -28,15 +28,7 @@ impl Output {
 
     /// Prints the `text` that was asked for; as JSON, an object with it as `key`.
     pub(crate) fn answer(&self, key: &str, text: &str) -> Result<()> {
-        let answer = match self.json {
-            true => {
-                let mut row = Row::new();
-                row.text(key, text);
-                row.end()
-            }
-            false => text.into(),
-        };
-        self.say(&(answer + "\n"))
+        self.say(&self.line(key, "", text))
     }
 
     /// Prints `texts`, with what is before, between and after them. However many they are, no more
@@ -81,19 +73,20 @@ impl Output {
         self.say(&(row.end() + "\n"))
     }
 
-    /// Prints what has failed to stderr, a line.
-    pub(crate) fn fail(&self, error: Box<Error>) {
-        self.complain("error", "hermes-gw: ", &error.to_string());
+    /// Prints what has failed to stderr, a line; its exit code.
+    pub(crate) fn fail(&self, error: Box<Error>) -> u64 {
+        self.complain("error", "hermes-gw: ", &error.text());
+        error.kind.exit_code().into()
     }
 
     /// Prints what went wrong, and did not keep the verb from going on.
     pub(crate) fn warn(&self, error: Box<Error>) {
-        self.warn_of(&error.to_string());
+        self.warn_of(&error.text());
     }
 
     /// The same, of several things.
     pub(crate) fn warn_all(&self, errors: &Errors) {
-        errors.iter().for_each(|error| self.warn_of(&error.to_string()));
+        errors.iter().for_each(|error| self.warn_of(&error.text()));
     }
 
     /// The same, in words.
@@ -106,17 +99,20 @@ impl Output {
         done.map_err(|error| self.warn(error)).is_ok()
     }
 
-    fn complain(&self, key: &'static str, prefix: &str, text: &str) {
-        let line = match self.json {
-            true => {
-                let mut row = Row::new();
-                row.text(key, text);
-                row.end()
-            }
-            false => [prefix, text].concat(),
-        };
+    fn complain(&self, key: &str, prefix: &str, text: &str) {
         // In one piece, for others write there too.
-        print::print_error((line + "\n").as_bytes());
+        print::print_error(self.line(key, prefix, text).as_bytes());
+    }
+
+    /// A line that says `text`: behind `prefix`, or as JSON, in an object as `key`.
+    #[inline(never)]
+    fn line(&self, key: &str, prefix: &str, text: &str) -> String {
+        if !self.json {
+            return [prefix, text, "\n"].concat();
+        }
+        let mut row = Row::new();
+        row.text(key, text);
+        row.end() + "\n"
     }
 
     /// Whether stdout may have colours: it is a terminal that knows some, and nobody objects.

@@ -53,13 +53,11 @@ pub(crate) fn parts(bytes: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> 
     bytes.split(move |byte| *byte == separator)
 }
 
-/// What stands between the characters `separator` in `text`: the one `at` that place, from 0 on.
-pub(crate) fn part(text: &str, separator: char, at: usize) -> Option<&str> {
-    let mut parts = text.split(separator);
-    for _ in 0..at {
-        parts.next()?;
-    }
-    parts.next()
+/// What stands between the characters `separator` in `text`: the one `at` that place, from 0 on;
+/// nothing if there are fewer.
+#[inline(never)]
+pub(crate) fn part(text: &str, separator: char, at: usize) -> &str {
+    text.split(separator).nth(at).unwrap_or_default()
 }
 
 /// Whether `part` is somewhere in `bytes`.
@@ -74,7 +72,7 @@ pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
 pub(crate) fn did_you_mean(word: &[u8], known: &str, otherwise: &str) -> String {
     for edits in 1..=2.min(word.len() / 2) {
         for it in known.split('\x0c') {
-            let it = part(it, ' ', 0).unwrap_or_default();
+            let it = part(it, ' ', 0);
             if is_near(word, it.as_bytes(), edits) {
                 return ["did you mean '", it, "'?"].concat();
             }

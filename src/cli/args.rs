@@ -28,6 +28,7 @@ pub(crate) enum Asked {
 ///
 /// # Errors
 /// [`Kind::Usage`].
+#[inline(never)]
 pub(crate) fn parse(
     mut args: impl Iterator<Item = OsString>,
     options: &mut Options,
@@ -54,6 +55,7 @@ pub(crate) fn parse(
     asked
 }
 
+#[inline(never)]
 fn parse_rest(
     parser: &mut lexopt::Parser,
     mut verb: Option<Verb>,

@@ -236,12 +236,12 @@ impl Verb {
     /// Its name, and what follows it.
     #[inline(never)]
     pub(crate) fn usage(self) -> &'static str {
-        part(USAGES, '\x0c', self as usize).unwrap_or_default()
+        part(USAGES, '\x0c', self as usize)
     }
 
     /// Its name.
     pub(crate) fn name(self) -> &'static str {
-        part(self.usage(), ' ', 0).unwrap_or_default()
+        part(self.usage(), ' ', 0)
     }
 
     /// How many words follow it at least, and at most.
@@ -322,7 +322,7 @@ struct Texts(String);
 
 impl Texts {
     fn at(&self, number: usize) -> &str {
-        part(&self.0, '\x0c', number).unwrap_or_default()
+        part(&self.0, '\x0c', number)
     }
 
     /// The summary and the help of a verb.

@@ -120,7 +120,5 @@ fn first(one: u64, other: u64) -> u64 {
 
 /// Prints what has failed; its exit code.
 fn fail(context: &Context, error: Box<Error>) -> u64 {
-    let code = error.kind.exit_code();
-    context.output.fail(error);
-    code.into()
+    context.output.fail(error)
 }

@@ -140,6 +140,6 @@ pub(crate) fn why_not(slots: &Slots) -> String {
             format!("{why}: {} leads nowhere, which keeps it from that", Shown(&name))
         }
         Ok(None) => why.into(),
-        Err(error) => format!("{why}: {error}"),
+        Err(error) => [why, ": ", &error.text()].concat(),
     }
 }

@@ -189,7 +189,7 @@ fn line(record: &CrashRecord) -> Option<String> {
         Decision::Park(Reason::Terminated { times }) => (5, times, Duration::ZERO),
         Decision::Park(Reason::Deaths { deaths, window }) => (6, deaths, window),
     };
-    let what = part(DECISIONS, ' ', what)?;
+    let what = part(DECISIONS, ' ', what);
     let (key, number) = match record.exit {
         Exit::Code(code) => ("exit", code),
         Exit::Signal(signal) => ("signal", signal),

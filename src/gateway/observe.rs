@@ -137,7 +137,7 @@ impl Observer<'_> {
         let (state, why) = match error.kind {
             Kind::Missing => (State::NotRegistered, String::new()),
             Kind::Denied => (State::Denied, format!("permission denied: {}", self.hint)),
-            _ => (State::Unreadable, error.to_string()),
+            _ => (State::Unreadable, error.text()),
         };
         Observation::new(profile.clone(), state, why)
     }

@@ -233,7 +233,7 @@ pub(crate) fn observe(slots: &Slots, profile: &Profile, user: &[u8]) -> Slot {
             up: gateway.may_be_up(),
         })
     };
-    look().unwrap_or_else(|error| Slot::Unusable(error.to_string()))
+    look().unwrap_or_else(|error| Slot::Unusable(error.text()))
 }
 
 /// Whether all but `down` in the slot of `gateway` is what we would write.

@@ -235,7 +235,7 @@ fn entry(profiles: &Dir, name: &[u8], twin: Option<&[u8]>) -> Option<Entry> {
             Ok(_) => return None,
         },
     };
-    Some(Entry::Unusable(error.to_string()))
+    Some(Entry::Unusable(error.text()))
 }
 
 /// The directory that holds the logs of all gateways, below the root home; `None` if there is

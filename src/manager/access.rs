@@ -167,7 +167,7 @@ impl<'a> S6<'a> {
         let makes = match self.is_on_disk(profile) {
             Ok(true) => ["hermes-gw register ", name, " makes it"].concat(),
             Ok(false) => self.way_out(profile),
-            Err(error) => error.to_string(),
+            Err(error) => error.text(),
         };
         let why = ["no such gateway '", name, "': ", &makes].concat();
         self.failed(what, profile, Kind::NotRegistered, &why)

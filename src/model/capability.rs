@@ -46,7 +46,7 @@ impl Capability {
 
     /// Its name.
     pub(crate) fn name(self) -> &'static str {
-        part(self.row(), ':', 0).unwrap_or_default()
+        part(self.row(), ':', 0)
     }
 
     /// That PID 1 does not have it, and what follows.

@@ -1,5 +1,7 @@
 //! What an operator wants of a gateway, and what the last container left behind about it.
 
+use crate::text::part;
+
 /// What an operator wants of a gateway: all that can be recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Intent {
@@ -79,12 +81,8 @@ pub(crate) enum LastExit {
 
 impl LastExit {
     /// The word for reports.
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            LastExit::Clean => "clean",
-            LastExit::Unclean => "unclean",
-            LastExit::Unknown => "unknown",
-        }
+    pub(crate) fn word(self) -> &'static str {
+        part("clean unclean unknown", ' ', self as usize)
     }
 }
 

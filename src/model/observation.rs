@@ -2,6 +2,7 @@
 
 use super::backoff::{CrashRecord, Deaths, Decision, Exit, STANDING_BY};
 use super::profile::Profile;
+use crate::text::part;
 use std::time::Duration;
 
 /// What a gateway is doing.
@@ -31,6 +32,10 @@ pub(crate) enum State {
     NotRegistered,
 }
 
+/// The words for them.
+const STATES: &str = "up finishing backing-off starting parked standing-by down not-supervised \
+                      denied unreadable not-registered";
+
 /// Who holds the lock that a gateway holds while it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Holder {
@@ -42,20 +47,8 @@ pub(crate) enum Holder {
 
 impl State {
     /// The word for it in JSON.
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            State::Up => "up",
-            State::Finishing => "finishing",
-            State::BackingOff => "backing-off",
-            State::Starting => "starting",
-            State::Parked => "parked",
-            State::StandingBy => "standing-by",
-            State::Down => "down",
-            State::NotSupervised => "not-supervised",
-            State::Denied => "denied",
-            State::Unreadable => "unreadable",
-            State::NotRegistered => "not-registered",
-        }
+    pub(crate) fn word(self) -> &'static str {
+        part(STATES, ' ', self as usize)
     }
 }
 

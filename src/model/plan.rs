@@ -3,6 +3,7 @@
 use super::intent::{Intent, LastExit, LastKnown};
 use super::policy::Policy;
 use super::profile::Profile;
+use crate::text::part;
 
 /// A profile's service directory as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +92,9 @@ pub(crate) enum Effect {
     Failed,
 }
 
+/// The words for them.
+const EFFECTS: &str = "started registered standing-by updated kept skipped pruned failed";
+
 impl Effect {
     /// Whether anything was changed, or was to be.
     pub(crate) fn changes(self) -> bool {
@@ -98,17 +102,8 @@ impl Effect {
     }
 
     /// The word for reports.
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Effect::Started => "started",
-            Effect::Registered => "registered",
-            Effect::StandingBy => "standing-by",
-            Effect::Updated => "updated",
-            Effect::Kept => "kept",
-            Effect::Skipped => "skipped",
-            Effect::Pruned => "pruned",
-            Effect::Failed => "failed",
-        }
+    pub(crate) fn word(self) -> &'static str {
+        part(EFFECTS, ' ', self as usize)
     }
 }
 

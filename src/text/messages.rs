@@ -54,7 +54,7 @@ impl Text {
     /// How it reads.
     #[inline(never)]
     pub(crate) fn read(self) -> &'static str {
-        part(table(), '\n', self.0.into()).unwrap_or_default()
+        part(table(), '\n', self.0.into())
     }
 }
 

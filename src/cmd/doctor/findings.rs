@@ -177,8 +177,8 @@ impl<'a> Findings<'a> {
     /// a check that has found nothing else.
     #[inline(never)]
     pub(super) fn add(&mut self, found: Found, places: &[&[u8]]) {
-        let row = fill(part(&self.table, '\n', found as usize).unwrap_or_default(), places);
-        let [level, text, remedy] = [0, 1, 2].map(|at| part(&row, '\t', at).unwrap_or_default());
+        let row = fill(part(&self.table, '\n', found as usize), places);
+        let [level, text, remedy] = [0, 1, 2].map(|at| part(&row, '\t', at));
         let is_ok = level == "ok";
         if is_ok && self.is_told {
             return;
@@ -236,7 +236,7 @@ impl<'a> Findings<'a> {
     /// The same with the text of `error` as the first place, and one behind it.
     #[inline(never)]
     pub(super) fn add_error(&mut self, found: Found, error: &Error, place: &[u8]) {
-        self.add(found, &[error.to_string().as_bytes(), place]);
+        self.add(found, &[error.text().as_bytes(), place]);
     }
 
     /// Something failed with `error`, against which `remedy` helps.

@@ -96,7 +96,7 @@ impl Doctor<'_> {
             let ls = ["ls -ld ", &shell_word(&path)];
             let (why, remedy) = match use_as_logger(&path) {
                 Ok(()) => ("docker logs has its last words".into(), ls.concat()),
-                Err(error) => (error.to_string(), self.remedy(&error, &path, &ls)),
+                Err(error) => (error.text(), self.remedy(&error, &path, &ls)),
             };
             let exit = exit.to_string();
             let places = [name, &exit, &why, &remedy].map(str::as_bytes);

@@ -132,7 +132,7 @@ impl Doctor<'_> {
             let path = self.s6.slots.path_of(&seen.observation.profile);
             if let Err(error) | Ok(Tended { refused: Some(error), .. }) = &seen.slot {
                 let remedy = self.remedy(error, &path, &["hermes-gw unregister ", name]);
-                let text = error.to_string();
+                let text = error.text();
                 let places = [name, &text, &remedy].map(str::as_bytes);
                 findings.add(Found::BadSlot, &places);
             }

@@ -278,7 +278,7 @@ impl<'a> Run<'a> {
             Slot::Present { supervised: true, standing_by: false, .. } | Slot::Unusable(_) => false,
             _ => self.is_elsewhere(home, &profile).unwrap_or_else(|error| {
                 // Whoever has it is not to be disturbed.
-                slot = Slot::Unusable(error.to_string());
+                slot = Slot::Unusable(error.text());
                 false
             }),
         };
@@ -307,7 +307,15 @@ impl<'a> Run<'a> {
         }
         let mut outcomes = retire::stop(self.slots(), &profiles, retire::TIMEOUT);
         retire::remove(self.slots(), &profiles, &mut outcomes);
+<<<<<<< HEAD
         note(actions, &profiles, outcomes, &|| None);
+=======
+        for (profile, outcome) in profiles.iter().zip(outcomes) {
+            if let Err(error) = outcome {
+                fail(actions, profile, &error.text());
+            }
+        }
+>>>>>>> s1
     }
 
     /// Does what `action` says, or marks it failed; `home` is the profile's, if it stayed open.
@@ -328,7 +336,7 @@ impl<'a> Run<'a> {
             Effect::Kept | Effect::Skipped | Effect::Pruned | Effect::Failed => Ok(()),
         });
         if let Err(error) = done {
-            action.fail(error.to_string());
+            action.fail(error.text());
         }
     }
 
@@ -378,7 +386,17 @@ impl<'a> Run<'a> {
         }
         let services_max = self.context.settings.services_max;
         let adopted = adopt::adopt(self.slots(), &profiles, self.user, services_max)?;
+<<<<<<< HEAD
         note(actions, &profiles, adopted, &|| Some(adopt::why_not(self.slots())));
+=======
+        for (profile, adopted) in profiles.iter().zip(adopted) {
+            match adopted {
+                Ok(true) => {}
+                Ok(false) => fail(actions, profile, &adopt::why_not(self.slots())),
+                Err(error) => fail(actions, profile, &error.text()),
+            }
+        }
+>>>>>>> s1
         Ok(())
     }
 }
