@@ -307,15 +307,7 @@ impl<'a> Run<'a> {
         }
         let mut outcomes = retire::stop(self.slots(), &profiles, retire::TIMEOUT);
         retire::remove(self.slots(), &profiles, &mut outcomes);
-<<<<<<< HEAD
         note(actions, &profiles, outcomes, &|| None);
-=======
-        for (profile, outcome) in profiles.iter().zip(outcomes) {
-            if let Err(error) = outcome {
-                fail(actions, profile, &error.text());
-            }
-        }
->>>>>>> s1
     }
 
     /// Does what `action` says, or marks it failed; `home` is the profile's, if it stayed open.
@@ -386,17 +378,7 @@ impl<'a> Run<'a> {
         }
         let services_max = self.context.settings.services_max;
         let adopted = adopt::adopt(self.slots(), &profiles, self.user, services_max)?;
-<<<<<<< HEAD
         note(actions, &profiles, adopted, &|| Some(adopt::why_not(self.slots())));
-=======
-        for (profile, adopted) in profiles.iter().zip(adopted) {
-            match adopted {
-                Ok(true) => {}
-                Ok(false) => fail(actions, profile, &adopt::why_not(self.slots())),
-                Err(error) => fail(actions, profile, &error.text()),
-            }
-        }
->>>>>>> s1
         Ok(())
     }
 }
