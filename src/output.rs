@@ -74,12 +74,14 @@ impl Output {
     }
 
     /// Prints what has failed to stderr, a line; its exit code.
+    #[allow(clippy::boxed_local)] // As it comes.
     pub(crate) fn fail(&self, error: Box<Error>) -> u64 {
         self.complain("error", "hermes-gw: ", &error.text());
         error.kind.exit_code().into()
     }
 
     /// Prints what went wrong, and did not keep the verb from going on.
+    #[allow(clippy::boxed_local)] // As it comes.
     pub(crate) fn warn(&self, error: Box<Error>) {
         self.warn_of(&error.text());
     }

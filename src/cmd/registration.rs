@@ -108,7 +108,8 @@ pub(crate) fn install(context: &Context, verb: &'static str, guidance: &str) -> 
     match manager::detect(context)? {
         Supervisor::S6 => context.output.answer("text", guidance).map(|()| 0),
         other => {
-            let why = [other.word(), ": is not ours: use hermes gateway ", verb].concat();
+            let why =
+                [other.word(), text!(": is not ours: use hermes gateway ").read(), verb].concat();
             Err(Error::because(Kind::Unsupervised, text!(""), verb, &why))
         }
     }

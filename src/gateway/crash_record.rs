@@ -8,6 +8,7 @@ use crate::s6::service::Service;
 use crate::s6::status::Status;
 use crate::s6::tai64n::Tai64n;
 use crate::sys::if_there;
+use crate::text::messages::{Text, text};
 use crate::text::{part, parts};
 use std::time::Duration;
 
@@ -148,19 +149,21 @@ pub(crate) fn read(slot: &Service) -> Result<Option<CrashRecord>> {
     Ok(str::from_utf8(&line).ok().and_then(parse))
 }
 
+const DIED_AT_ONCE: Text = text!("it started and died at once:");
+
 /// What is said of a gateway that came up and died; `None` while its finish still decides.
 pub(crate) fn died_at_once(service: &Service, status: &Status) -> Option<String> {
     // Hermes' own finish writes nothing down; what cannot be read is told by status.
     if let Ok(Some(record)) = read(service) {
-        return Some(format!("it started and died at once: {record}"));
+        return Some(format!("{} {record}", DIED_AT_ONCE.read()));
     }
     if status.finishing {
         return None;
     }
     let exit = status.last_exit();
     let parked = exit == Exit::Code(CONFIGURATION) || !status.want_up;
-    let next = if parked { "it stays down" } else { "s6 tries again" };
-    Some(format!("it started and died at once: {exit}; {next}"))
+    let next = if parked { text!("it stays down").read() } else { text!("s6 tries again").read() };
+    Some(format!("{} {exit}; {next}", DIED_AT_ONCE.read()))
 }
 
 /// Writes down what `finish` has decided.

@@ -205,7 +205,8 @@ impl<'a> Job<'a> {
 
     /// Why there is no FIFO of ours in its event/, if that is so: its status is read from time
     /// to time instead.
-    pub(crate) fn events_error(&self) -> Option<&Error> {
+    #[allow(clippy::borrowed_box)] // To be cloned as it is.
+    pub(crate) fn events_error(&self) -> Option<&Box<Error>> {
         // A directory that goes at this moment is told by its outcome.
         let error = self.ends.as_ref()?.events.as_ref().err()?;
         (error.kind != Kind::Missing).then_some(error)

@@ -290,7 +290,8 @@ fn check(
             }
             Some(found) if found.kind == kind => continue,
             Some(found) if supervised => {
-                let why = [found.kind.phrase(), ", and its supervisor runs"].concat();
+                let why = [found.kind.phrase().read(), text!(", and its supervisor runs").read()]
+                    .concat();
                 return Err(slot.error_of(Kind::Unusable, text!("use slot"), name, &why));
             }
             _ if !repair => return Ok(false),

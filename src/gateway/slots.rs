@@ -10,7 +10,7 @@ use crate::sys::dir::Dir;
 use crate::sys::lock::Lock;
 use crate::sys::meta::FileKind;
 use crate::sys::{self, Name};
-use crate::text::messages::text;
+use crate::text::messages::{Text, text};
 use std::time::Duration;
 
 /// Ours, and not s6-svscan's: it serialises changes to the scandir.
@@ -151,7 +151,7 @@ pub(crate) fn is_standing_by(slot: &Dir) -> Result<bool> {
 }
 
 /// What to do where slots may not execute anything.
-pub(crate) const EXECUTABLE: &str = "docker run --tmpfs /run:exec";
+pub(crate) const EXECUTABLE: Text = text!("docker run --tmpfs /run:exec");
 
 /// Whether `name` is that of a gateway's service directory.
 pub(crate) fn is_slot(name: &[u8]) -> bool {

@@ -221,7 +221,9 @@ fn entry(profiles: &Dir, name: &[u8], twin: Option<&[u8]>) -> Option<Entry> {
         Ok((Ok(None), _)) => return None,
         Ok((Ok(Some(_)), home)) => {
             return Some(match (Profile::parse(name), twin) {
-                (Ok(Profile::Default), _) => Entry::Unusable("default is the root profile".into()),
+                (Ok(Profile::Default), _) => {
+                    Entry::Unusable(text!("default is the root profile").read().into())
+                }
                 (Ok(profile), Some(other)) => Entry::Twin(profile, other.into()),
                 (Ok(profile), None) => Entry::Home(profile, home),
                 (Err(invalid), _) => Entry::Unusable(invalid.why().read().into()),

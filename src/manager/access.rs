@@ -165,7 +165,7 @@ impl<'a> S6<'a> {
     pub(crate) fn not_registered(&self, what: Text, profile: &Profile) -> Box<Error> {
         let name = profile.name();
         let makes = match self.is_on_disk(profile) {
-            Ok(true) => ["hermes-gw register ", name, " makes it"].concat(),
+            Ok(true) => ["hermes-gw register ", name, text!(" makes it").read()].concat(),
             Ok(false) => self.way_out(profile),
             Err(error) => error.text(),
         };
@@ -181,7 +181,8 @@ impl<'a> S6<'a> {
             known = known + it.name() + "\x0c";
         }
         let name = profile.name();
-        let makes = ["hermes profile create ", name, " makes it"].concat();
+        let makes =
+            [text!("hermes profile create ").read(), name, text!(" makes it").read()].concat();
         did_you_mean(name.as_bytes(), &known, &makes)
     }
 

@@ -5,7 +5,7 @@ use super::access::S6;
 use super::{Outcomes, Timeout};
 use crate::error::{Error, Kind, Result};
 use crate::gateway::crash_record::{self, Intervened};
-use crate::gateway::event_loop::{self, Job, LONGEST};
+use crate::gateway::event_loop::{self, Job};
 use crate::gateway::slots;
 use crate::gateway::transition::Target;
 use crate::hermes::{state_file, stop_marker};
@@ -73,7 +73,8 @@ pub(crate) fn bring(
     let mut outcomes = command(s6, target, profiles, timeout, &mut |profile, service| {
         // What another container has is that one's affair.
         if intent == Intent::Stopped && slots::is_standing_by(service.dir()).unwrap_or(false) {
-            let why = [profile.name(), ": ", STANDING_BY, ": nothing is recorded"].concat();
+            let why =
+                [profile.name(), ": ", STANDING_BY, text!(": nothing is recorded").read()].concat();
             s6.context.output.warn_of(&why);
             return false;
         }
@@ -127,9 +128,9 @@ pub(crate) fn command(
         outcomes.push(begin(s6, target, profile, &mut jobs, prepare));
     }
     if let Some(error) = jobs.iter().find_map(Job::events_error) {
-        let text =
-            format!("{error}: statuses are read every {} ms instead", LONGEST.subsec_millis());
-        s6.context.output.warn_of(&text);
+        // LONGEST.
+        let instead = text!("statuses are read every 50 ms instead");
+        s6.context.output.warn(error.clone().hint(instead));
     }
     let waited = match timeout {
         Timeout::NoWait => {

@@ -4,7 +4,7 @@ use crate::text::messages::{Text, text};
 use crate::text::part;
 
 /// What, with the name behind it, gives PID 1 a capability.
-pub(crate) const REMEDY: &str = "docker run --cap-add=";
+pub(crate) const REMEDY: Text = text!("docker run --cap-add=");
 
 /// A capability of Linux.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Capability {
 
     /// The same, and what to do about it.
     pub(crate) fn lacking_and_remedy(self) -> String {
-        [&self.lacking()[..], "; try: ", REMEDY, self.name()].concat()
+        [&self.lacking()[..], "; try: ", REMEDY.read(), self.name()].concat()
     }
 
     /// Whether it is in `set`, a bit each.

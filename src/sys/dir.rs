@@ -295,7 +295,7 @@ impl Dir {
             return Ok(meta);
         }
         let wanted = if kind == FileKind::Fifo { "FIFO" } else { "regular file" };
-        let why = format!("{}, not a {wanted}", meta.kind.phrase());
+        let why = format!("{}, not a {wanted}", meta.kind.phrase().read());
         Err(self.error_of(Kind::Unusable, what, name, &why))
     }
 

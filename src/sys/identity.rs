@@ -64,7 +64,9 @@ pub(crate) fn become_user(to: &Ids) -> Result<()> {
         (what, needs) = (text!("set user ids for user"), Capability::SetUid);
         thread::set_thread_res_uid(uid, uid, uid)
     };
-    become_it().map_err(|errno| not_permitted(what, to.uid.to_string().as_bytes(), errno, needs))
+    become_it().map_err(|errno| {
+        not_permitted(what, u64::from(to.uid).to_string().as_bytes(), errno, needs)
+    })
 }
 
 /// From here on, files get exactly the modes they are made with.

@@ -1,5 +1,6 @@
 //! What a directory entry is.
 
+use crate::text::messages::{Text, text};
 use rustix::fs::{FileType, Stat};
 use std::time::Duration;
 
@@ -20,13 +21,13 @@ pub(crate) enum FileKind {
 
 impl FileKind {
     /// The kind in words, as in "is a FIFO".
-    pub(crate) const fn phrase(self) -> &'static str {
+    pub(crate) const fn phrase(self) -> Text {
         match self {
-            FileKind::Directory => "is a directory",
-            FileKind::Regular => "is a regular file",
-            FileKind::Fifo => "is a FIFO",
-            FileKind::Symlink => "is a symbolic link",
-            FileKind::Other => "is a socket or a device",
+            FileKind::Directory => text!("is a directory"),
+            FileKind::Regular => text!("is a regular file"),
+            FileKind::Fifo => text!("is a FIFO"),
+            FileKind::Symlink => text!("is a symbolic link"),
+            FileKind::Other => text!("is a socket or a device"),
         }
     }
 }

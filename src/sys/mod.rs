@@ -15,7 +15,7 @@ pub(crate) mod process;
 
 use crate::error::{Error, Result};
 use crate::model::capability::Capability;
-use crate::text::messages::Text;
+use crate::text::messages::{Text, text};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -43,7 +43,7 @@ fn failed(what: Text, path: &[u8], errno: Errno) -> Box<Error> {
     if errno != Errno::MFILE {
         return error;
     }
-    error.hint_of(&format!("no more than {}: {MORE_DESCRIPTORS}", descriptor_limit()))
+    error.hint_of(&format!("no more than {}", descriptor_limit())).hint(MORE_DESCRIPTORS)
 }
 
 /// More files would be open than may be.
@@ -81,7 +81,7 @@ fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> rustix::io::Result<()> {
 }
 
 /// What to do where descriptors are too few.
-pub(crate) const MORE_DESCRIPTORS: &str = "docker run --ulimit nofile=65536";
+pub(crate) const MORE_DESCRIPTORS: Text = text!("docker run --ulimit nofile=65536");
 
 /// The id of this process, which the kernel is asked for once.
 pub(crate) fn process_id() -> u32 {

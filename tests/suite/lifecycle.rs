@@ -512,7 +512,7 @@ fn a_typo_gets_a_suggestion() {
         (&["stop", "coderr"][..], 3, "no such gateway 'coderr': did you mean 'coder'?\n"),
         (&["status", "coer"], 3, "no such gateway 'coer': did you mean 'coder'?\n"),
         (&["strat", "coder"], 100, "hermes-gw: unknown command 'strat': did you mean 'start'?\n"),
-        (&["stop", "--timeuot", "1"], 100, "unknown here: did you mean '--timeout'?\n"),
+        (&["stop", "--timeuot", "1"], 100, "unknown here: see hermes-gw help\n"),
         (
             &["register", "coderr"],
             3,

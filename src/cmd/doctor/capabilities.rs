@@ -18,7 +18,7 @@ impl Doctor<'_> {
                 // hermes-gw does without.
                 let warns = capability == Capability::Kill;
                 let found = if warns { Found::Warns } else { Found::Fails };
-                let remedy = [REMEDY, capability.name()].concat();
+                let remedy = [REMEDY.read(), capability.name()].concat();
                 findings.add(found, &[capability.lacking().as_bytes(), remedy.as_bytes()]);
             }
         }

@@ -18,7 +18,7 @@ impl Doctor<'_> {
     /// Whether scripts of slots can run.
     pub(super) fn exec(&self, findings: &mut Findings) {
         if let Err(error) = self.s6.slots.may_execute() {
-            findings.fail_of(&error, EXECUTABLE);
+            findings.fail_of(&error, EXECUTABLE.read());
         }
         findings.add_plain(Found::Scripts);
     }

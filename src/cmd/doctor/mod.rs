@@ -23,6 +23,7 @@ use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
 use crate::sys::identity;
 use crate::sys::{Name, poll, raise_descriptor_limit};
+use crate::text::messages::text;
 use crate::text::{Shown, shell_word};
 use findings::{Checks, Findings, Found};
 use loggers::Logger;
@@ -191,7 +192,7 @@ impl<'a> Doctor<'a> {
     fn user_name(&self) -> String {
         match self.is_named() {
             true => Shown(&self.place.user).to_string(),
-            false => identity::user_id().to_string(),
+            false => u64::from(identity::user_id()).to_string(),
         }
     }
 
@@ -229,7 +230,7 @@ impl<'a> Doctor<'a> {
     ) -> bool {
         let Some(error) = self.refusal(dir, name) else { return true };
         let remedy = match error.errno() {
-            Some(READ_ONLY) => "mount it without :ro or readOnly".into(),
+            Some(READ_ONLY) => text!("mount it without :ro or readOnly").read().into(),
             _ => self.remedy(&error, path, &["df -a ", &shell_word(path)]),
         };
         findings.add_error(found, &error, remedy.as_bytes());

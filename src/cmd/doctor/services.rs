@@ -48,7 +48,8 @@ impl Doctor<'_> {
         }
         // What is kept from the gateways' user is told one by one.
         if !self.is_named() && self.is_refused_all() {
-            findings.add(Found::Stranger, &[own.to_string().as_bytes(), &self.place.user]);
+            findings
+                .add(Found::Stranger, &[u64::from(own).to_string().as_bytes(), &self.place.user]);
         }
         findings.add_one(Found::User, self.user_name().as_bytes());
     }
@@ -71,7 +72,7 @@ impl Doctor<'_> {
             findings.fail_of(error, remedy);
         }
         let name = if self.is_named() { self.user_name() + ", " } else { String::new() };
-        let own = identity::user_id().to_string();
+        let own = u64::from(identity::user_id()).to_string();
         findings.add(Found::RunAs, &[name.as_bytes(), own.as_bytes()]);
     }
 
@@ -199,7 +200,7 @@ impl Doctor<'_> {
         }
         if !is_enough {
             let need = descriptors.to_string();
-            let places = [count, need.as_bytes(), MORE_DESCRIPTORS.as_bytes()];
+            let places = [count, need.as_bytes(), MORE_DESCRIPTORS.read().as_bytes()];
             findings.add(Found::FewDescriptors, &places);
         }
     }

@@ -94,7 +94,7 @@ impl<'a> Run<'a> {
                 context.output.say(&format!("reconcile: handed {path} to {user}\n"))?;
             }
         }
-        let executable = s6.slots.may_execute().map_err(|error| error.hint_of(slots::EXECUTABLE));
+        let executable = s6.slots.may_execute().map_err(|error| error.hint(slots::EXECUTABLE));
         context.output.warn_unless(executable);
         let homes =
             context.homes().map_err(|error| error.hint(text!("set HERMES_HOME or --home")))?;
