@@ -74,7 +74,7 @@ fn main() {
 /// What a terminal shows of a command.
 fn screen(container: &Container, line: &str) -> Screen {
     // Its exit code is none of the picture's.
-    let script = format!("/command/hermes-gw {line} || :");
+    let script = format!("TERM=xterm /command/hermes-gw {line} || :");
     let printed = on_terminal(&container.hermes_command(&["/bin/sh", "-c", &script]));
     Screen { command: format!("hermes-gw {line}"), printed }
 }

@@ -68,10 +68,10 @@ fn wrapped(line: &str, colour: &'static str) -> Vec<Vec<Run>> {
         if c == '\x1b' {
             let sequence: String = rest.by_ref().take_while(|c| *c != 'm').collect();
             now = match &*sequence {
-                "[2m" => "#8a8a8a",
-                "[31m" => "#ff6b68",
-                "[32m" => "#6cc66c",
-                "[33m" => "#e5c07b",
+                "[2" => "#8a8a8a",
+                "[31" => "#ff6b68",
+                "[32" => "#6cc66c",
+                "[33" => "#e5c07b",
                 _ => colour,
             };
             continue;
