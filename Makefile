@@ -1,5 +1,5 @@
 # Short verbs; each does its own set-up. What they do is in tests/support/.
-.PHONY: build demo test how-long sweep fuzz hermes versions image bench lint clean
+.PHONY: build demo picture test how-long sweep fuzz hermes versions image bench lint clean
 
 GW := target/hermes-gw
 # Any stable cargo will do for everyday work; build brings Debian's where there is none.
@@ -29,6 +29,11 @@ demo: build
 	tests/support/packages.sh $(TOOLS)
 	@echo "demo: what makes the container is compiled now, the first time for about two minutes"
 	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) run --locked --example demo
+
+# What README.md shows at its top, drawn anew.
+picture: build
+	tests/support/packages.sh $(TOOLS)
+	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) run --locked --example demo -- tests/support/terminal.svg
 
 # The shells are the machine's, and do not fit the libraries of another suite.
 test: LAYOUTS += completion

@@ -415,13 +415,13 @@ fn a_second_container_on_the_volume_as_dashboard() {
     assert_eq!(first.root(&["cat", &self::state("coder")]), state);
 }
 
-/// The pod that README.md shows, and that is played.
+/// The pod that the manual shows, and that is played.
 const POD: &str = include_str!("../fixtures/pod.yaml");
 
 #[test]
-fn the_pod_that_readme_shows_is_the_one_that_is_played() {
-    let readme = include_str!("../../README.md");
-    assert!(readme.contains(&format!("```yaml\n{POD}```\n")), "{POD}");
+fn the_pod_that_the_manual_shows_is_the_one_that_is_played() {
+    let page = include_str!("../../rootfs/usr/share/man/man8/hermes-gw.8");
+    assert!(page.contains(&format!(".Bd -literal -offset indent\n{POD}.Ed\n")), "{POD}");
 }
 
 /// podman, with standard input of `input`.

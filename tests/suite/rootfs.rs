@@ -7,6 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use support::run;
 
+const PAGE: &str = "rootfs/usr/share/man/man8/hermes-gw.8";
 const SERVICES: &str = "etc/s6-overlay/s6-rc.d";
 const BUNDLE: &str = "etc/s6-overlay/user-bundles.d/user/contents.d";
 /// What s6-overlay has itself, and services may depend on.
@@ -268,10 +269,10 @@ fn the_version_is_the_same_everywhere() {
     let versions: Vec<_> =
         dockerfile.lines().filter_map(|line| line.strip_prefix("ARG VERSION=")).collect();
     assert_eq!(versions, [version, version]);
-    assert!(read("README.md").contains(&format!("\n| {version} | ")), "no release note");
+    assert!(read(PAGE).contains(&format!("\n.Ss To {version}\n")), "no release note");
 }
 
-/// README lists what is linked, with its licence as cargo knows it.
+/// The manual lists what is linked, with its licence as cargo knows it.
 #[test]
 fn licences_are_listed() {
     let mut cargo = std::process::Command::new(env!("CARGO"));
@@ -279,16 +280,49 @@ fn licences_are_listed() {
     let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
     cargo.args(["--prefix", "none", "--target", &target]);
     let tree = run(cargo.args(["--format", "{p}|{l}"]));
-    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE)).unwrap();
     let rows: BTreeSet<_> = tree
         .lines()
         .filter(|line| !line.starts_with("hermes-gw "))
         .map(|line| line.split_once('|').unwrap())
-        .map(|(package, licence)| format!("| {} | {licence} |", package.split(' ').next().unwrap()))
+        .map(|(package, licence)| {
+            format!("\n.It {}\n{licence}\n", package.split(' ').next().unwrap())
+        })
         .collect();
     assert!(rows.len() >= 4, "{tree}");
-    let missing: Vec<_> = rows.iter().filter(|row| !readme.contains(row.as_str())).collect();
-    assert_eq!(missing, [""; 0], "not in README");
+    let missing: Vec<_> = rows.iter().filter(|row| !page.contains(row.as_str())).collect();
+    assert_eq!(missing, [""; 0], "not in the manual");
+}
+
+/// README.md leads to what is there: files, sections of the manual, and a Dockerfile whose
+/// commands are those of the demo's image.
+#[test]
+fn what_readme_leads_to_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| fs::read_to_string(root.join(name)).unwrap();
+    let readme = read("README.md");
+    let links = readme.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+    for link in links.filter(|link| !link.starts_with("https://")) {
+        assert!(root.join(link).exists(), "{link}");
+    }
+    let sections = readme.split_once("\n| for | read |\n").unwrap().1.split("\n\n").next().unwrap();
+    let page = read(PAGE);
+    let heads: Vec<_> = page.lines().filter_map(|line| line.strip_prefix(".Sh ")).collect();
+    for cell in sections.lines().skip(1).map(|row| row.split(" | ").nth(1).unwrap()) {
+        let mut rest = cell.trim_end_matches(" |").to_string();
+        // A head may have a comma in it.
+        for head in heads.iter().filter(|head| head.len() > 3) {
+            rest = rest.replace(head, "");
+        }
+        let left: Vec<_> = rest.split(['(', ')', ',', ';', ' ']).collect();
+        let shouts = |word: &&&str| word.len() > 1 && **word == word.to_uppercase();
+        assert_eq!(left.iter().find(shouts), None, "{cell}: no such section");
+    }
+    let shown = readme.split_once("```dockerfile\n").unwrap().1.split("```").next().unwrap();
+    let dockerfile = read("Dockerfile").replace("--from=export", "--from=hermes-gw");
+    for line in shown.lines().filter(|line| line.starts_with("COPY") || line.starts_with("RUN")) {
+        assert!(dockerfile.contains(&format!("\n{line}\n")), "{line}");
+    }
 }
 
 /// Each rule, broken: so that the test above means something.

@@ -1,13 +1,17 @@
 //! `make demo`: boots a throw-away s6 tree as a container would, with sample profiles,
-//! lets hermes-gw reconcile them, and shows what runs.
+//! lets hermes-gw reconcile them, and shows what runs. `make picture` has it draw two screens
+//! of that, as they are on a terminal.
 
+mod picture;
 #[path = "mod.rs"]
 #[allow(dead_code, unused_imports)] // it uses its part
 mod support;
 
+use picture::Screen;
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use support::{Container, Output, Spec, Volume, wait_until};
+use support::{Container, HERMES, Output, Spec, Volume, on_terminal, wait_until};
 
 fn main() {
     let volume = Volume::new();
@@ -26,11 +30,15 @@ fn main() {
     let mut container = Container::boot(volume, Spec::default());
     show_boot(&container);
     wait_for(&container, &["coder", "researcher"]);
-    println!("\nAn operator comes in by docker exec ...\n");
+    println!(
+        "\nA profile is restored from a backup, and an operator comes in by docker exec ...\n"
+    );
+    container.volume().wanted("restored", "running").give(HERMES);
     wait_until("a second death", || {
         gw(&container, "status flaky").stdout.contains("backing off 2s, 2 deaths")
     });
     operate(&container, "status");
+    let mut screens = vec![screen(&container, "status")];
     let watch = container.hermes_command(&["/command/hermes-gw", "watch", "coder", "writer"]);
     let watch = watching(watch);
     for line in [
@@ -38,7 +46,7 @@ fn main() {
         "-v start writer newcomer",
         "-v restart researcher",
         "is-running coder",
-        "start nobody",
+        "start codr",
         "-v unregister corrupt",
     ] {
         operate(&container, line);
@@ -48,14 +56,27 @@ fn main() {
     print!("{}", indented(&watch()));
     println!("\n... and asks what is wrong:\n");
     operate(&container, "-q doctor");
+    screens.push(screen(&container, "-q doctor"));
     operate(&container, "logs -n 3 flaky misconfigured");
     println!("\n... and after a restart of the container, /run is empty, the volume is kept:\n");
     container.restart();
     show_boot(&container);
-    wait_for(&container, &["writer", "newcomer", "researcher"]);
+    wait_for(&container, &["writer", "newcomer", "researcher", "restored"]);
     println!();
     operate(&container, "status");
+    if let Some(path) = std::env::args_os().nth(1) {
+        fs::write(&path, picture::svg(&screens)).unwrap();
+        println!("\nDrawn: {}", path.display());
+    }
     println!("\nThe container is gone, and nothing of it is left.");
+}
+
+/// What a terminal shows of a command.
+fn screen(container: &Container, line: &str) -> Screen {
+    // Its exit code is none of the picture's.
+    let script = format!("TERM=xterm /command/hermes-gw {line} || :");
+    let printed = on_terminal(&container.hermes_command(&["/bin/sh", "-c", &script]));
+    Screen { command: format!("hermes-gw {line}"), printed }
 }
 
 fn gw(container: &Container, line: &str) -> Output {
