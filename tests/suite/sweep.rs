@@ -664,7 +664,7 @@ const LIVE: [Live; 13] = [
         after: ["up", "down", "none"],
     },
     Live {
-        before: "gw start one; mkdir -p /opt/data/profiles/three; gw register three --down; \
+        before: "gw start one; mkdir -p /opt/data/profiles/three; gw register three --down --force; \
             rm -rf /opt/data/profiles/three",
         verb: &["reconcile", "--prune"],
         heal: &["reconcile", "--prune"],
@@ -750,7 +750,7 @@ fn traced(container: &Container, verb: &[&str], mode: Mode) -> Traced {
 /// What was before, the same again: `one` and `two` with slots, `two` down, no `three`.
 const ALIKE: &str = "gw() { /command/hermes-gw \"$@\" 2>&1 || echo \"$*: $?\"; }
     [ -e /run/service/gateway-one ] || gw register one
-    [ -e /run/service/gateway-two ] || gw register two --down
+    [ -e /run/service/gateway-two ] || gw register two --down --force
     [ ! -e /run/service/gateway-three ] || gw unregister three
     ! /command/hermes-gw is-running two || gw stop two
     ";

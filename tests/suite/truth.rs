@@ -172,7 +172,7 @@ const NAMED: &[&[&str]] = &[
     &["wait", "--down"],
     &["start"],
     &["is-running"],
-    &["register", "--if-missing"],
+    &["register", "--if-missing", "--force"],
     &["unregister"],
 ];
 const OTHERS: &[&[&str]] = &[
