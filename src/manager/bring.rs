@@ -128,7 +128,7 @@ pub(crate) fn command(
         outcomes.push(begin(s6, target, profile, &mut jobs, prepare));
     }
     if let Some(error) = jobs.iter().find_map(Job::events_error) {
-        // LONGEST.
+        const { assert!(event_loop::LONGEST.as_millis() == 50) };
         let instead = text!("statuses are read every 50 ms instead");
         s6.context.output.warn(error.clone().hint(instead));
     }
