@@ -114,13 +114,44 @@ pub(super) fn json(it: &Observation, tree: Tree, at: Duration) -> String {
     let mut row = Row::new();
     row.text("profile", it.profile.name()).text("state", it.state.word()).text("text", &it.text());
     row.number("pid", it.pid).text_or_null("since", since.as_deref());
-    row.flag("ready", it.ready).flag("paused", it.paused);
+    row.flag("ready", it.is_ready()).flag("paused", it.paused);
+    row.raw("hermes", &hermes(it));
     row.text_or_null("wanted", wish(it.wanted));
     row.text_or_null("wanted_at_boot", wish(it.wanted_at_boot));
     row.text_or_null("served_by", it.served.then_some("default"));
     row.number("restarts", it.deaths.map(|deaths| deaths as u64)).raw("last_exit", &exit);
     row.text("tree", tree.word()).text("at", &calendar::precise(at));
     row.end()
+}
+
+/// What Hermes says of `it`, as JSON.
+fn hermes(it: &Observation) -> String {
+    let Some(said) = &it.hermes else { return "null".into() };
+    let mut platforms = String::from("[");
+    for it in &said.platforms {
+        let mut row = Row::new();
+        row.text("name", &it.name).text("state", &it.state);
+        row.text_or_null("error_code", some(&it.error_code));
+        row.text_or_null("error", some(&it.error));
+        row.text_or_null("since", some(&it.since));
+        platforms += if platforms.len() > 1 { "," } else { "" };
+        platforms += &row.end();
+    }
+    platforms.push(']');
+    let mut row = Row::new();
+    row.text("state", &said.state);
+    row.text_or_null("exit_reason", some(&said.exit_reason));
+    row.raw("platforms", &platforms).number("active_agents", said.active_agents);
+    row.raw(
+        "served_profiles",
+        if said.served_profiles.is_empty() { "null" } else { &said.served_profiles },
+    );
+    row.end()
+}
+
+/// A text, unless it is empty.
+fn some(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
 }
 
 /// What has become of a gateway, at `at`, as a line.
@@ -304,7 +335,7 @@ mod tests {
                 "profile": "coder", "state": "backing-off",
                 "text": "backing off 8s, 4 deaths: signal 9", "pid": null,
                 "since": "2026-05-24T18:05:30.000000000Z", "ready": false, "paused": false,
-                "wanted": "up", "wanted_at_boot": null, "served_by": null, "restarts": 4,
+                "hermes": null, "wanted": "up", "wanted_at_boot": null, "served_by": null, "restarts": 4,
                 "last_exit": {"code": null, "signal": 9}, "tree": "root",
                 "at": "2026-05-24T18:05:33.005000000Z",
             })

@@ -3,7 +3,10 @@
 use super::json::{self, Member};
 use crate::error::{Error, Kind, Result};
 use crate::model::backoff::{Ending, Exit};
+use crate::model::calendar;
+use crate::model::hermes_state::{HermesState, Platform};
 use crate::model::intent::{Intent, LastExit, LastKnown};
+use crate::model::values;
 use crate::sys::dir::Dir;
 use crate::sys::if_there;
 use crate::sys::meta::FileKind;
@@ -15,6 +18,8 @@ pub(crate) const STATE_FILE: &[u8] = b"gateway_state.json";
 const DESIRED: &str = "desired_state";
 /// Larger ones are not read, in bytes.
 const MAX_STATE: usize = 1 << 20;
+/// Longer texts of the gateway's are cut, in characters.
+const MAX_TEXT: usize = 240;
 /// The record that the gateway keeps of its own start and exit.
 const LIFECYCLE_DIR: &[u8] = b"state";
 const LIFECYCLE_FILE: &[u8] = b"gateway.lifecycle.json";
@@ -28,10 +33,20 @@ const TERM: Exit = Exit::Signal(15);
 /// What the state file in `home` says, and what is wrong with it, if anything. A profile that
 /// was never started has none.
 pub(crate) fn read(home: &Dir) -> (LastKnown, Option<Box<Error>>) {
+    read_and(home, &mut |_| ())
+}
+
+/// The same; what it holds is also for `other` to look at.
+#[inline(never)]
+pub(crate) fn read_and(
+    home: &Dir,
+    other: &mut dyn FnMut(&[u8]),
+) -> (LastKnown, Option<Box<Error>>) {
     let (known, error) = match home.read(STATE_FILE, MAX_STATE) {
         Err(error) if error.kind == Kind::Missing => return Default::default(),
         Err(error) => (LastKnown::Nothing, Some(error)),
         Ok(content) => {
+            other(&content);
             let (known, why) = parse_last_known(&content);
             (known, why.map(|why| unusable(home, &why)))
         }
@@ -124,9 +139,76 @@ pub(crate) fn served_profiles(home: &Dir) -> String {
 
 /// The same of a state file with `content`.
 pub(crate) fn parse_served(content: &[u8]) -> String {
-    let Ok((text, members)) = parse(content) else { return String::new() };
-    let value = value(text, &members, "served_profiles").unwrap_or_default();
-    if value.starts_with('[') { value.into() } else { String::new() }
+    parse(content).map_or(String::new(), |(text, members)| served(text, &members))
+}
+
+/// Profiles' names have nothing in them that JSON escapes; what else stands there is none of the
+/// gateway's writing.
+fn served(text: &str, members: &[Member]) -> String {
+    let value = value(text, members, "served_profiles").unwrap_or_default();
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "[]\",_-".contains(c);
+    let list: String = value.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    if list.starts_with('[') && list.chars().all(is_plain) { list } else { String::new() }
+}
+
+/// What a state file with `content` says of the process that `is_of` knows by its id and its
+/// start time, which was started then, since 1970 UTC; `None` if it is of another one. Platforms
+/// of an earlier run stay in the file: they do not count.
+#[inline(never)]
+pub(crate) fn parse_state(
+    content: &[u8],
+    started: Duration,
+    is_of: &dyn Fn(u64, u64) -> bool,
+) -> Option<Box<HermesState>> {
+    let (text, members) = parse(content).ok()?;
+    let number = |key| values::digits(value(text, &members, key)?.as_bytes());
+    if !is_of(number("pid")?, number("start_time")?) {
+        return None;
+    }
+    let started = &calendar::precise(started)[..SECONDS];
+    let mut platforms = Vec::new();
+    let all = value(text, &members, "platforms").unwrap_or_default();
+    for member in json::members(all).unwrap_or_default() {
+        let of_one = &all[member.value];
+        let members = json::members(of_one).unwrap_or_default();
+        let since = string_of(of_one, &members, "updated_at");
+        // Both in UTC, as ISO 8601 has them: to compare the texts is to compare the times.
+        if since.get(..SECONDS).is_none_or(|since| since >= started) {
+            platforms.push(Platform {
+                name: cut(json::string(&all[member.key])),
+                state: string_of(of_one, &members, "state"),
+                error_code: string_of(of_one, &members, "error_code"),
+                error: string_of(of_one, &members, "error_message"),
+                since,
+            });
+        }
+    }
+    Some(Box::new(HermesState {
+        state: string_of(text, &members, "gateway_state"),
+        exit_reason: string_of(text, &members, "exit_reason"),
+        active_agents: number("active_agents"),
+        served_profiles: served(text, &members),
+        platforms,
+        up_for: Duration::ZERO,
+    }))
+}
+
+/// So many bytes of a stamp are the time to the second.
+const SECONDS: usize = "2026-05-24T18:05:33".len();
+
+/// The string that `key` has, cut where it is long; empty if it has none.
+#[inline(never)]
+fn string_of(text: &str, members: &[Member], key: &str) -> String {
+    cut(value(text, members, key).and_then(json::string))
+}
+
+fn cut(text: Option<String>) -> String {
+    let mut text = text.unwrap_or_default();
+    if let Some((end, _)) = text.char_indices().nth(MAX_TEXT) {
+        text.truncate(end);
+        text += "...";
+    }
+    text
 }
 
 /// Writes the state file of an old-style `gateway run` container into `home`: it is
@@ -402,12 +484,68 @@ mod tests {
         let table = [
             (r#"{"served_profiles":["default","a"]}"#, r#"["default","a"]"#),
             (r#"{"served_profiles":[]}"#, "[]"),
+            ("{\"served_profiles\":[ \"a\",\n\t\"b-_0\"] }", r#"["a","b-_0"]"#),
+            (r#"{"served_profiles":[NaN]}"#, ""),
+            ("{\"served_profiles\":[\"a\u{202e}\"]}", ""),
             (r#"{"served_profiles":"a"}"#, ""),
             (r#"{"x":{"served_profiles":["a"]}}"#, ""),
             (r#"{"served_profiles":["a"]"#, ""),
         ];
         for (text, list) in table {
             assert_eq!(parse_served(text.as_bytes()), list, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_its_process_says_of_itself_is_read_and_of_no_other() {
+        let started = Duration::new(1_779_645_933, 999_999_999);
+        let said = |text: &str| {
+            parse_state(text.as_bytes(), started, &|pid, start| (pid, start) == (7, 12345))
+        };
+        let own = r#""pid":7,"start_time":12345"#;
+        let platform = |name: &str, state: &str, code: &str, error: &str, since: &str| {
+            let [name, state, error_code, error, since] =
+                [name, state, code, error, since].map(String::from);
+            Platform { name, state, error_code, error, since }
+        };
+        let long = "é".repeat(MAX_TEXT + 1);
+        let text = format!(
+            r#"{{{own},"gateway_state":"degraded","exit_reason":null,"active_agents":2,
+            "served_profiles":["a"],"desired_state":"running","platforms":{{
+            "telegram":{{"state":"fatal","error_code":"x","error_message":"{long}",
+                "updated_at":"2026-05-24T18:05:33.000001+00:00"}},
+            "of an earlier run":{{"state":"retrying","updated_at":"2026-05-24T18:05:32+00:00"}},
+            "\u001b[2J":{{"state":7,"updated_at":1779645933}},
+            "no object":7}}}}"#
+        );
+        let cut = "é".repeat(MAX_TEXT) + "...";
+        let expected = HermesState {
+            state: "degraded".into(),
+            exit_reason: String::new(),
+            active_agents: Some(2),
+            served_profiles: r#"["a"]"#.into(),
+            platforms: vec![
+                platform("telegram", "fatal", "x", &cut, "2026-05-24T18:05:33.000001+00:00"),
+                platform("\u{1b}[2J", "", "", "", ""),
+                platform("no object", "", "", "", ""),
+            ],
+            up_for: Duration::ZERO,
+        };
+        assert_eq!(said(&text), Some(Box::new(expected)));
+        assert_eq!(said(&format!("{{{own}}}")), Some(Box::default()));
+        for text in [
+            "",
+            "[]",
+            "{}",
+            r#"{"pid":7}"#,
+            r#"{"pid":8,"start_time":12345}"#,
+            r#"{"pid":7,"start_time":12346}"#,
+            r#"{"pid":7,"start_time":null}"#,
+            r#"{"pid":"7","start_time":12345}"#,
+            r#"{"pid":7,"start_time":12345,"pid":8}"#,
+            r#"{"pid":7,"start_time":12345"#,
+        ] {
+            assert_eq!(said(text), None, "{text}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::gateway::observe::{Observer, wanted_at_boot};
+use crate::gateway::observe::{Observer, add_home};
 use crate::gateway::script;
 use crate::gateway::slot;
 use crate::gateway::slots::{Slots, is_slot};
@@ -134,7 +134,7 @@ impl<'a> S6<'a> {
         let names = homes.names().unwrap_or_default();
         for it in observations {
             let main = || self.context.main_is_default().ok();
-            it.wanted_at_boot = wanted_at_boot(&homes, &names, policy, &it.profile, &main);
+            add_home(&homes, &names, policy, it, &main);
             it.served = serves && policy.folds(&it.profile) && is_in(&served, it.profile.name());
             standby::add_holder(&homes, &logs, it);
         }
