@@ -58,9 +58,11 @@ options! {
     Policy, "--policy auto|profiles|root", "whose intents decide who runs";
     Prune, "--prune", "remove slots without a profile, supervisors without a slot";
     Ready, "--ready", "until it says that it is ready";
+    Strict, "--strict", "1 also for a platform that is down";
     Supervisors, "--supervisors", "end their supervisors too, and s6-svscan where it is not PID 1";
     Timeout, "--timeout SECONDS", "wait so long at most; fractions are allowed";
     Up, "--up", "until it is up";
+    WaitReady, "--wait-ready", "and until it says that it is ready; 60 seconds at most";
     Utc, "--utc", "stamps in UTC: 2026-05-24 18:05:33.123456789+00:00";
 }
 

@@ -61,6 +61,16 @@ pub(crate) fn part(text: &str, separator: char, at: usize) -> Option<&str> {
     parts.next()
 }
 
+/// `text`, cut after so many characters.
+#[inline(never)]
+pub(crate) fn cut(mut text: String, most: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        text.truncate(end);
+        text += "...";
+    }
+    text
+}
+
 /// Whether `part` is somewhere in `bytes`.
 pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
     // The first byte alone tells of most places, without a call.

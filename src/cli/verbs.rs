@@ -57,6 +57,20 @@ Exit codes, the first that is not 0: 0 as it is meant to be, 1 parked, backing o
 standing by, or down and meant to run, 3 no such gateway, 102 not supervised, 111 it may
 not be looked at.
 ";
+    Health, cmd::health::run, (0, 0), "health [--strict]",
+    "whether all is well, in one line: for a container's HEALTHCHECK",
+"Prints how many gateways are up, and what is wrong with each that is not well. Well is
+what stands by, too, what default serves, and default where the main program is its
+gateway. Not well is, besides what status says, a gateway that says that it cannot start,
+or has been starting for over 5 minutes; with --strict also one with a platform that is
+down.
+
+With --json an object: healthy, text, and gateways, as status has them. With -q only the
+exit code tells.
+
+Exit codes: 0 all is well, or no gateway is meant to run in this container, else that of
+status.
+";
     Watch, cmd::watch::run, (0, MANY), "watch [PROFILE...]",
     "print each change of gateways as it comes",
 "Prints how gateways stand, all if none is named, and then a line for each change, until
@@ -81,7 +95,7 @@ Exit codes: 0 nothing fails, 1 something does.
     "print the profiles that have a slot",
 "Prints the profiles that have a slot, one a line; with --json an array.
 ";
-    Start, cmd::lifecycle::start, (0, MANY), "start PROFILE...|--all [--no-wait] [--force] [--timeout SECONDS]",
+    Start, cmd::lifecycle::start, (0, MANY), "start PROFILE...|--all [--no-wait|--wait-ready] [--force] [--timeout SECONDS]",
     "bring gateways up, now and after each restart of the container",
 "Brings gateways up, all at once, waits until they are, 10 seconds at most, and records
 that they are to run. A profile on disk that has no slot is registered first. It ends a
@@ -90,8 +104,8 @@ delay, and starts what was parked.
 Only with --force it starts what another container runs, what default serves (under
 policy root), or default where the main program is its gateway.
 
-Exit codes: 0 up, 1 it died at once, is not started, or up but that cannot be recorded,
-3 no such gateway, 99 not up in time.
+Exit codes: 0 up, 1 it died at once, is not started, or up but that cannot be recorded
+(with --wait-ready: or it has parked or cannot start), 3 no such gateway, 99 not in time.
 ";
     Stop, cmd::lifecycle::stop, (0, MANY), "stop PROFILE...|--all [--no-wait] [--timeout SECONDS]",
     "bring gateways down, now and after each restart of the container",
@@ -101,7 +115,7 @@ records that they are to stay down. Each is told that an operator stops it.
 Exit codes: 0 down, 1 down but that cannot be recorded, 3 no such gateway, 99 not down
 in time.
 ";
-    Restart, cmd::lifecycle::restart, (0, MANY), "restart PROFILE...|--all [--no-wait] [--force] [--timeout SECONDS]",
+    Restart, cmd::lifecycle::restart, (0, MANY), "restart PROFILE...|--all [--no-wait|--wait-ready] [--force] [--timeout SECONDS]",
     "have gateways run in a new process; start those that are down",
 "Brings gateways down and up again, all at once, and waits for the new processes, 60
 seconds at most. What is down is started. Records that they are to run. With --no-wait
@@ -127,7 +141,8 @@ Exit codes: 0 it is up, 1 it is not.
     Wait, cmd::lifecycle::wait, (1, MANY), "wait --up|--ready|--down [--timeout SECONDS] PROFILE...",
     "wait until gateways are up, ready or down",
 "Waits until gateways are up, ready or down; for ever, or as long as the timeout says.
-Ready is what a gateway says by its notification-fd.
+Ready is what a gateway says in its gateway_state.json (running or degraded), or by a
+notification-fd.
 
 Exit codes: 0 they are, 3 no such gateway, 99 not in time, 102 not supervised.
 ";

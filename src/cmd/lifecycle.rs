@@ -11,6 +11,7 @@ use crate::manager::{self, Outcomes, Timeout};
 use crate::model::profile::Profile;
 use crate::options::Opt;
 use crate::s6::control::{self, Control};
+use crate::sys::clock::Deadline;
 use std::time::Duration;
 
 /// What a gateway gets to come up, by default.
@@ -49,9 +50,11 @@ fn change(context: &Context, target: Target) -> Result<u64> {
         }
         _ => {}
     }
+    let ready = options.has(Opt::WaitReady);
+    let time = options.timeout.unwrap_or(if ready { DOWN } else { default });
     let (timeout, done) = match options.has(Opt::NoWait) {
         true => (Timeout::NoWait, told),
-        false => (Timeout::After(options.timeout.unwrap_or(default)), done),
+        false => (Timeout::After(time), done),
     };
     let manager = manager::open(context, privilege)?;
     let is_refused = target != Target::Stop
@@ -76,7 +79,15 @@ fn change(context: &Context, target: Target) -> Result<u64> {
             *it = Err(Error::new(Kind::Unusable, target.what(), &**name, why));
         }
     }
-    outcomes(context, named, done, &|profiles| manager.bring(target, profiles, timeout))
+    outcomes(context, named, done, &|profiles| {
+        let deadline = Deadline::after(time);
+        let mut outcomes = manager.bring(target, profiles, timeout);
+        // Who does not wait might see the process of before.
+        if ready && timeout != Timeout::NoWait {
+            manager.wait_ready(profiles, &mut outcomes, deadline);
+        }
+        outcomes
+    })
 }
 
 fn wrong(verb: &str, why: &str) -> Box<Error> {
@@ -133,20 +144,20 @@ pub(crate) fn is_running(context: &Context) -> Result<u64> {
 pub(crate) fn wait(context: &Context) -> Result<u64> {
     let options = &context.options;
     let (target, done) = match [Opt::Up, Opt::Ready, Opt::Down].map(|it| options.has(it)) {
-        [true, false, false] => (Target::Up, "up"),
-        [false, true, false] => (Target::Ready, "ready"),
-        [false, false, true] => (Target::Down, "down"),
+        [true, false, false] => (Some(Target::Up), "up"),
+        [false, true, false] => (None, "ready"),
+        [false, false, true] => (Some(Target::Down), "down"),
         _ => return Err(wrong("wait", "needs one of --up, --ready and --down")),
     };
     let timeout = options.timeout.map_or(Timeout::Never, Timeout::After);
     let s6 = manager::open_s6(context, Privilege::Control, "wait for gateway")?;
     outcomes(context, targets(&options.words), done, &|profiles| {
-        bring::command(&s6, target, profiles, timeout, &mut |profile, service| {
-            if target == Target::Ready && !service.says_ready().unwrap_or(true) {
-                let why = "it has no notification-fd, and never says that it is ready";
-                let error = s6.failed("wait for gateway", profile, Kind::Unusable, why);
-                context.output.warn(error);
-            }
-        })
+        let Some(target) = target else {
+            let mut outcomes = vec![Ok(()); profiles.len()];
+            let deadline = options.timeout.map_or(Deadline::NEVER, Deadline::after);
+            bring::wait_ready(&s6, profiles, &mut outcomes, deadline, false);
+            return outcomes;
+        };
+        bring::command(&s6, target, profiles, timeout, &mut |_, _| ())
     })
 }

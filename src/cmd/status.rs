@@ -21,6 +21,14 @@ const WHAT: &str = "look at gateway";
 /// that is not.
 #[inline(never)]
 pub(crate) fn run(context: &Context) -> Result<u64> {
+    let (s6, observations, code) = look(context)?;
+    show(context, &s6, &observations)?;
+    Ok(code)
+}
+
+/// How the gateways stand that are named, all if none is, and the exit code; what keeps one from
+/// being looked at is told.
+pub(super) fn look(context: &Context) -> Result<(S6<'_>, Vec<Observation>, u64)> {
     let names = &context.options.words;
     let s6 = manager::open_s6(context, Privilege::Read, WHAT)?;
     let mut targets = super::targets(names);
@@ -59,8 +67,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
             (code, before) = (one, at);
         }
     }
-    show(context, &s6, &observations)?;
-    Ok(code)
+    Ok((s6, observations, code))
 }
 
 /// Prints them, with what they are observed in.
@@ -85,7 +92,7 @@ fn show(context: &Context, s6: &S6<'_>, observations: &[Observation]) -> Result<
 }
 
 /// What a script hears of a gateway.
-fn code_of(observation: &Observation) -> u64 {
+pub(super) fn code_of(observation: &Observation) -> u64 {
     let kind = match observation.state {
         _ if observation.is_well() => return 0,
         State::NotSupervised => Kind::Unsupervised,

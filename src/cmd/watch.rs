@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::gateway;
 use crate::manager;
 use crate::manager::access::Privilege;
-use crate::sys::clock;
-use std::iter;
+use crate::sys::clock::{self, Deadline};
+use crate::sys::poll::FifoWriter;
 
 /// Runs the command, until it is interrupted or nobody reads it any more.
 #[inline(never)]
@@ -18,13 +18,17 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     }
     let s6 = manager::open_s6(context, Privilege::Control, "watch gateways")?;
     let colour = context.output.colours();
-    gateway::watch::watch(&s6.observer(), &profiles, &|mut it| {
-        s6.ask_homes(&mut iter::once(&mut it));
+    let stdout = FifoWriter::stdout()?;
+    let until = (Deadline::NEVER, Some(&stdout));
+    let ask = |it: &mut _, watches: &_| s6.watch_home(it, watches);
+    gateway::watch::watch(&s6.observer(), &profiles, until, &ask, &mut |it, is_new| {
         let now = clock::time();
-        context.output.say(&match context.output.json {
+        let text = match context.output.json {
+            _ if !is_new => return Ok(true),
             true => status::json(&it, s6.slots.tree, now) + "\n",
             false => status::line(&it, now, colour),
-        })
+        };
+        context.output.say(&text).map(|()| true)
     })?;
     Ok(0)
 }

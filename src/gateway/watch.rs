@@ -1,4 +1,4 @@
-//! Every change of every gateway, as s6 writes it down.
+//! Every change of every gateway, as s6 writes it down, and the gateway itself in its home.
 //!
 //! Not by s6's own events: their FIFOs would stay behind when the watcher is interrupted,
 //! and they do not tell of letters that s6-supervise reads while `finish` runs. Both write
@@ -12,12 +12,17 @@ use crate::model::observation::{Observation, State};
 use crate::model::profile::Profile;
 use crate::s6::death_tally::Death;
 use crate::s6::tai64n::Tai64n;
+use crate::sys::clock::Deadline;
 use crate::sys::inotify::Watches;
 use crate::sys::poll::{self, FifoWriter};
 use std::time::Duration;
 
-/// What is done with each change.
-type Tell<'a> = &'a dyn Fn(Observation) -> Result<()>;
+/// Adds to an observation what the home knows, and has that watched while the gateway is up; the
+/// watch descriptor.
+type Ask<'a> = &'a dyn Fn(&mut Observation, &Watches) -> Result<Option<i32>>;
+
+/// What is done with each look, and whether it has shown a change; whether to go on.
+type Tell<'a> = &'a mut dyn FnMut(Observation, bool) -> Result<bool>;
 
 /// A gateway, and what was last told of it.
 struct Watched {
@@ -32,12 +37,17 @@ struct Watched {
     told: Option<(State, Option<Duration>, String)>,
 }
 
-/// Tells how gateways stand, all if none is `named`, and then each change, until nobody
-/// reads stdout any more. Every death is told, however soon it was over.
-pub(crate) fn watch(observer: &Observer<'_>, named: &[Profile], tell: Tell<'_>) -> Result<()> {
+/// Tells how gateways stand, all if none is `named`, and then each change, until `deadline`, or
+/// until nobody reads `stdout` any more. Every death is told, however soon it was over.
+pub(crate) fn watch(
+    observer: &Observer<'_>,
+    named: &[Profile],
+    (deadline, stdout): (Deadline, Option<&FifoWriter>),
+    ask: Ask<'_>,
+    tell: Tell<'_>,
+) -> Result<()> {
     let watches = Watches::new()?;
     let scandir = watches.add(observer.slots.dir().path())?;
-    let stdout = FifoWriter::stdout()?;
     let mut gateways = Vec::new();
     for profile in named {
         gateways.push(Watched::new(profile.clone()));
@@ -51,18 +61,19 @@ pub(crate) fn watch(observer: &Observer<'_>, named: &[Profile], tell: Tell<'_>) 
         // What is short of them would be told of some of the gateways, as if it was theirs.
         slots::for_watching(observer.slots, gateways.len())?;
         for gateway in &mut gateways {
-            if all || gateway.descriptors.iter().any(|it| changed.contains(it)) {
-                gateway.look(observer, &watches, tell)?;
+            let looks = all || gateway.descriptors.iter().any(|it| changed.contains(it));
+            if looks && !gateway.look(observer, &watches, ask, tell)? {
+                return Ok(());
             }
         }
         gateways.retain(|gateway| gateway.is_registered() || !named.is_empty());
 
-        let mut heard = vec![(Some(watches.fifo()), Some(&stdout))];
+        let mut heard = vec![(Some(watches.fifo()), stdout)];
         for gateway in &gateways {
             heard.push((None, gateway.control.as_ref()));
         }
-        let told = poll::wait(&heard, None)?;
-        if told[0].1 {
+        let told = poll::wait(&heard, deadline.left())?;
+        if told[0].1 || deadline.is_over() {
             return Ok(());
         }
         changed = watches.take();
@@ -93,13 +104,19 @@ impl Watched {
         self.told.as_ref().is_none_or(|told| told.0 != State::NotRegistered)
     }
 
-    /// Looks at it, and tells what is new.
+    /// Looks at it, and tells what is new; whether to go on.
     #[inline(never)]
-    fn look(&mut self, observer: &Observer<'_>, watches: &Watches, tell: Tell<'_>) -> Result<()> {
+    fn look(
+        &mut self,
+        observer: &Observer<'_>,
+        watches: &Watches,
+        ask: Ask<'_>,
+        tell: Tell<'_>,
+    ) -> Result<bool> {
         self.watch(observer, watches)?;
         let gateway = Gateway::open(observer.slots, &self.profile);
         let deaths = gateway.as_ref().map_or_else(|_| Ok(Vec::new()), Gateway::deaths);
-        let now = match &gateway {
+        let mut now = match &gateway {
             Ok(gateway) => observer.observe_open(gateway, &deaths),
             Err(error) if error.kind == Kind::Missing => {
                 Observation::new(self.profile.clone(), State::NotRegistered, String::new())
@@ -113,18 +130,21 @@ impl Watched {
         let known = deaths.iter().rposition(|death| death.stamp == self.died);
         let new = deaths.iter().skip(known.map_or(0, |known| known + 1));
         for death in new.filter(|_| self.told.is_some()) {
-            let died = died(&self.profile, death);
+            let mut died = died(&self.profile, death);
             if now.state != State::Finishing || now.since != died.since {
-                tell(died)?;
+                ask(&mut died, watches)?;
+                tell(died, true)?;
             }
         }
         self.died = deaths.last().map_or(self.died, |death| death.stamp);
-        let news = Some((now.state, now.since, now.text()));
-        if self.told != news {
-            self.told = news;
-            tell(now)?;
-        }
-        Ok(())
+        // What else the home knows is no news.
+        let mut text = now.text();
+        self.descriptors.extend(ask(&mut now, watches)?);
+        text += &now.hermes_text();
+        let news = Some((now.state, now.since, text));
+        let is_new = self.told != news;
+        self.told = news;
+        tell(now, is_new)
     }
 
     /// Has `watches` tell of it. Each time, for it may be another slot than before, and before

@@ -10,6 +10,7 @@ use crate::model::values;
 use crate::sys::dir::Dir;
 use crate::sys::if_there;
 use crate::sys::meta::FileKind;
+use crate::text::cut;
 use std::time::Duration;
 
 /// The file in a profile's home that holds intent and state.
@@ -175,7 +176,7 @@ pub(crate) fn parse_state(
         // Both in UTC, as ISO 8601 has them: to compare the texts is to compare the times.
         if since.get(..SECONDS).is_none_or(|since| since >= started) {
             platforms.push(Platform {
-                name: cut(json::string(&all[member.key])),
+                name: cut(json::string(&all[member.key]).unwrap_or_default(), MAX_TEXT),
                 state: string_of(of_one, &members, "state"),
                 error_code: string_of(of_one, &members, "error_code"),
                 error: string_of(of_one, &members, "error_message"),
@@ -199,16 +200,8 @@ const SECONDS: usize = "2026-05-24T18:05:33".len();
 /// The string that `key` has, cut where it is long; empty if it has none.
 #[inline(never)]
 fn string_of(text: &str, members: &[Member], key: &str) -> String {
-    cut(value(text, members, key).and_then(json::string))
-}
-
-fn cut(text: Option<String>) -> String {
-    let mut text = text.unwrap_or_default();
-    if let Some((end, _)) = text.char_indices().nth(MAX_TEXT) {
-        text.truncate(end);
-        text += "...";
-    }
-    text
+    let string = value(text, members, key).and_then(json::string);
+    cut(string.unwrap_or_default(), MAX_TEXT)
 }
 
 /// Writes the state file of an old-style `gateway run` container into `home`: it is

@@ -11,7 +11,7 @@ use crate::gateway::user_tree;
 use crate::hermes::container::Process;
 use crate::hermes::{home, state_file};
 use crate::model::capability::Capability;
-use crate::model::observation::Observation;
+use crate::model::observation::{Observation, State};
 use crate::model::policy::Policy;
 use crate::model::profile::Profile;
 use crate::model::tree::Tree;
@@ -19,9 +19,11 @@ use crate::s6::handover;
 use crate::s6::service::Service;
 use crate::sys::dir::Dir;
 use crate::sys::identity::Ids;
+use crate::sys::inotify::Watches;
 use crate::sys::lock::Lock;
 use crate::sys::{self, identity, if_there};
 use crate::text::contains;
+use std::iter;
 use std::time::Duration;
 
 /// How much a verb does as root before it becomes the gateways' user; each more than the one
@@ -138,6 +140,24 @@ impl<'a> S6<'a> {
             it.served = serves && policy.folds(&it.profile) && is_in(&served, it.profile.name());
             standby::add_holder(&homes, &logs, it);
         }
+    }
+
+    /// The same of one; while that is up, `watches` tell what it says in its home from now on, by
+    /// the descriptor that is returned.
+    #[inline(never)]
+    pub(crate) fn watch_home(
+        &self,
+        it: &mut Observation,
+        watches: &Watches,
+    ) -> Result<Option<i32>> {
+        // What cannot be opened says nothing.
+        let home = self.context.homes().and_then(|homes| homes.of(&it.profile));
+        let descriptor = match home {
+            Ok(home) if it.state == State::Up => Some(watches.add_replaced_in(&home)?),
+            _ => None,
+        };
+        self.ask_homes(&mut iter::once(it));
+        Ok(descriptor)
     }
 
     /// Something is wrong with the slot of `profile`.

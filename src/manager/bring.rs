@@ -8,9 +8,11 @@ use crate::gateway::crash_record::{self, Intervened};
 use crate::gateway::event_loop::{self, Job, LONGEST};
 use crate::gateway::slots;
 use crate::gateway::transition::Target;
+use crate::gateway::watch::watch;
 use crate::hermes::{state_file, stop_marker};
 use crate::model::backoff::STANDING_BY;
 use crate::model::intent::Intent;
+use crate::model::observation::State;
 use crate::model::profile::Profile;
 use crate::s6::service::Service;
 use crate::s6::status::Status;
@@ -25,6 +27,8 @@ const TELL_ALL: Duration = Duration::from_secs(5);
 /// How long the locks of all homes together are waited for, before and after.
 const LOCKED: Duration = Duration::from_secs(2);
 
+const WAIT: &str = "wait for gateway";
+
 impl Target {
     /// What is done, in words, for errors.
     pub(crate) const fn what(self) -> &'static str {
@@ -32,7 +36,7 @@ impl Target {
             Target::Start => "start gateway",
             Target::Stop | Target::Rest => "stop gateway",
             Target::Restart => "restart gateway",
-            Target::Up | Target::Ready | Target::Down | Target::Gone => "wait for gateway",
+            Target::Up | Target::Down | Target::Gone => WAIT,
         }
     }
 
@@ -145,6 +149,59 @@ pub(crate) fn command(
         outcomes.push(outcome.map_err(|error| s6.context.explain(error)));
     }
     outcomes
+}
+
+/// Waits until those of `profiles` are ready, as they say to s6 or in their homes, whose
+/// `outcomes` are good so far; where it `gives_up`, not for one that is parked or says that it
+/// cannot start.
+pub(crate) fn wait_ready(
+    s6: &S6<'_>,
+    profiles: &[Profile],
+    outcomes: &mut Outcomes,
+    deadline: Deadline,
+    gives_up: bool,
+) {
+    let late = |profile: &Profile, text: &str| {
+        let why = ["it is not ready in time", text].concat();
+        Err(s6.failed(WAIT, profile, Kind::TimedOut, &why))
+    };
+    let mut waiting = Vec::new();
+    for (profile, outcome) in profiles.iter().zip(&mut *outcomes) {
+        if outcome.is_ok() {
+            waiting.push(profile.clone());
+            *outcome = late(profile, "");
+        }
+    }
+    let mut left = waiting.len();
+    if left == 0 {
+        return;
+    }
+    let is_open =
+        |outcome: &Result<()>| outcome.as_ref().is_err_and(|error| error.kind == Kind::TimedOut);
+    let ask = |it: &mut _, watches: &_| s6.watch_home(it, watches);
+    let waited = watch(&s6.observer(), &waiting, (deadline, None), &ask, &mut |it, _| {
+        let at = profiles.iter().position(|profile| *profile == it.profile);
+        let Some(outcome) = at.map(|at| &mut outcomes[at]).filter(|it| is_open(it)) else {
+            return Ok(true);
+        };
+        let fails = |kind| Err(s6.failed(WAIT, &it.profile, kind, &it.text()));
+        let has_failed = it.hermes.as_ref().is_some_and(|it| it.has_failed());
+        *outcome = match it.state {
+            _ if it.is_ready() => Ok(()),
+            State::NotRegistered => Err(s6.not_registered(WAIT, &it.profile)),
+            State::NotSupervised => fails(Kind::Unsupervised),
+            State::Denied => fails(Kind::Denied),
+            state if gives_up && (has_failed || state == State::Parked) => fails(Kind::Unusable),
+            _ => late(&it.profile, &[": ", &it.text()].concat()),
+        };
+        left -= usize::from(!is_open(outcome));
+        Ok(left > 0)
+    });
+    if let Err(error) = waited {
+        for outcome in outcomes.iter_mut().filter(|it| is_open(it)) {
+            *outcome = Err(error.clone());
+        }
+    }
 }
 
 /// Puts one gateway on its way, after other `jobs`, and adds it to them.

@@ -141,6 +141,11 @@ impl Observation {
         }
     }
 
+    /// What Hermes adds to the state in words.
+    pub(crate) fn hermes_text(&self) -> String {
+        self.hermes.as_ref().map_or(String::new(), |it| it.text())
+    }
+
     /// Whether it has said that it is ready, to s6 or in its home.
     pub(crate) fn is_ready(&self) -> bool {
         self.ready || self.hermes.as_ref().is_some_and(|it| it.is_ready())
@@ -167,7 +172,7 @@ impl Observation {
             _ => self.state.word().into(),
         };
         if self.state == State::Up {
-            text += &self.hermes.as_ref().map_or(String::new(), |it| it.text());
+            text += &self.hermes_text();
             let down_at_boot = self.wanted == Some(true) && self.wanted_at_boot == Some(false);
             text += if self.wanted == Some(false) { ", wanted down" } else { "" };
             text += if self.ready { ", ready" } else { "" };

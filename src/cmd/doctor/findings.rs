@@ -121,10 +121,13 @@ found! {
     BadLink, "warn", "@0: $1", "namei -l %0";
     BadEntry, "warn", "@0: $1", "mv -n %0 %2";
     Profiles, "ok", "$0, each with a slot and a state file that can be read", "";
-    // gateways, loggers
+    // gateways, hermes, loggers
     BadStatus, "fail", "$0: $1", "/command/s6-svc -c %2";
     TwoRun, "warn", "$0: up, and $2: two run", "hermes-gw stop $0";
     Gateways, "ok", "$0 up, the others down as they are meant to be", "";
+    Silent, "warn", "$0: up, and what its gateway_state.json says is of an earlier run",
+        "hermes-gw logs $0";
+    Hermes, "ok", "$0 say that they work", "";
     LoggerDies, "fail", "$0: its logger does not stay up, $1: $2", "$3";
     Loggers, "ok", "each stays up", "";
 }

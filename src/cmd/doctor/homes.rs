@@ -6,9 +6,11 @@ use crate::error::{Error, Kind, Result};
 use crate::hermes::home::{self, Entry, Homes};
 use crate::hermes::state_file::{self, STATE_FILE};
 use crate::model::backoff::Exit;
+use crate::model::hermes_state::SLOW_START;
 use crate::model::observation::State;
 use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::Profile;
+use crate::sys::clock;
 use crate::sys::dir::Dir;
 use crate::sys::if_there;
 use crate::sys::meta::FileKind;
@@ -197,5 +199,29 @@ impl Doctor<'_> {
             findings.add(found, &[it.profile.name().as_bytes(), it.text().as_bytes(), place]);
         }
         findings.add_one(Found::Gateways, up.to_string().as_bytes());
+    }
+
+    /// What gateways that are up say of themselves.
+    pub(super) fn hermes(&self, findings: &mut Findings) {
+        let mut ready = 0;
+        for seen in &self.seen {
+            let it = &seen.observation;
+            let name = it.profile.name().as_bytes();
+            let mut add =
+                |found, text: &str| findings.add(found, &[name, text.as_bytes(), b"logs"]);
+            if let Some(said) = &it.hermes {
+                ready += usize::from(said.is_ready());
+                if said.is_stuck() {
+                    let fails = said.has_failed();
+                    add(if fails { Found::GatewayFails } else { Found::GatewayWarns }, &it.text());
+                }
+                said.down().for_each(|platform| add(Found::GatewayWarns, &platform.text()));
+            } else if let (State::Up, Some(since)) = (it.state, it.since)
+                && clock::time().saturating_sub(since) > SLOW_START
+            {
+                add(Found::Silent, "");
+            }
+        }
+        findings.add_one(Found::Hermes, ready.to_string().as_bytes());
     }
 }

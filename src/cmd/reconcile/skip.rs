@@ -19,7 +19,7 @@ pub(super) fn say(context: &Context, why: &str) -> Result<()> {
 }
 
 /// Why this container is not to be reconciled at all, if so.
-pub(super) fn reason(skipped: bool, role: Role) -> Option<String> {
+pub(in crate::cmd) fn reason(skipped: bool, role: Role) -> Option<String> {
     match role {
         _ if skipped => Some("HERMES_GW_SKIP_RECONCILE is set".into()),
         Role::NoGateways(word) => {
