@@ -146,10 +146,10 @@ pub(crate) fn parse_served(content: &[u8]) -> String {
 /// Profiles' names have nothing in them that JSON escapes; what else stands there is none of the
 /// gateway's writing.
 fn served(text: &str, members: &[Member]) -> String {
-    let value = value(text, members, "served_profiles").unwrap_or_default();
-    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "[]\",_-".contains(c);
-    let list: String = value.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    if list.starts_with('[') && list.chars().all(is_plain) { list } else { String::new() }
+    let list = value(text, members, "served_profiles").unwrap_or_default();
+    let is_plain = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b' ' | b'"' | b',' | b'-' | b'[' | b']' | b'_');
+    let is_list = list.starts_with('[') && list.bytes().all(is_plain);
+    if is_list { list.into() } else { String::new() }
 }
 
 /// What a state file with `content` says of the process that `is_of` knows by its id and its
@@ -477,7 +477,8 @@ mod tests {
         let table = [
             (r#"{"served_profiles":["default","a"]}"#, r#"["default","a"]"#),
             (r#"{"served_profiles":[]}"#, "[]"),
-            ("{\"served_profiles\":[ \"a\",\n\t\"b-_0\"] }", r#"["a","b-_0"]"#),
+            (r#"{"served_profiles":["a", "b-_0"] }"#, r#"["a", "b-_0"]"#),
+            ("{\"served_profiles\":[\n\"a\"]}", ""),
             (r#"{"served_profiles":[NaN]}"#, ""),
             ("{\"served_profiles\":[\"a\u{202e}\"]}", ""),
             (r#"{"served_profiles":"a"}"#, ""),

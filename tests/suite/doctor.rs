@@ -81,12 +81,12 @@ fn a_healthy_container_has_a_line_for_each_check_and_nothing_else() {
     assert_eq!(
         checks,
         "s6 caller capability user settings image exec tree scandir slots capacity supervisors \
-         leftovers room home root policy profiles gateways loggers"
+         leftovers room home root policy profiles gateways hermes loggers"
     );
     let text = gw(&container, &["doctor"]);
     assert_eq!((text.code, text.stderr.as_str()), (0, ""));
     assert!(text.stdout.lines().all(|line| line.starts_with("ok    ")), "{}", text.stdout);
-    assert_eq!(text.stdout.lines().count(), 20);
+    assert_eq!(text.stdout.lines().count(), 21);
     let tree = match support::tree() {
         Tree::Root => "ok    tree         root: PID 1's, /run/service\n",
         Tree::User => "ok    tree         user: the gateways' user's own, /run/service\n",
