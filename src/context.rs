@@ -22,21 +22,13 @@ pub(crate) struct Context {
     pub(crate) output: Output,
     /// Whether root was dropped.
     dropped: Cell<bool>,
-    /// What the main program is, once that is known.
-    role: Cell<Option<Role>>,
 }
 
 impl Context {
     /// Reads the settings, before anything else is done.
     pub(crate) fn new(options: Options) -> Context {
         let settings = Settings::read(&options, CONTAINER_ENVIRONMENT);
-        Context {
-            output: Output::new(&options),
-            settings,
-            options,
-            dropped: Cell::new(false),
-            role: Cell::new(None),
-        }
+        Context { output: Output::new(&options), settings, options, dropped: Cell::new(false) }
     }
 
     /// Makes this process the gateways' user for good, if it is root. What only root can do is
@@ -79,17 +71,7 @@ impl Context {
 
     /// Whether the container's main program is the root profile's gateway.
     pub(crate) fn main_is_default(&self) -> Result<bool> {
-        Ok(self.role()?.is_default(self.settings.no_supervise))
-    }
-
-    /// What the container's main program is, which is looked at once.
-    pub(crate) fn role(&self) -> Result<Role> {
-        if let Some(role) = self.role.get() {
-            return Ok(role);
-        }
-        let role = Role::detect(PROC)?;
-        self.role.set(Some(role));
-        Ok(role)
+        Ok(Role::detect(PROC)?.is_default(self.settings.no_supervise))
     }
 
     /// The policy that counts, in `homes`.

@@ -61,11 +61,14 @@ pub(crate) fn part(text: &str, separator: char, at: usize) -> Option<&str> {
     parts.next()
 }
 
-/// `text`, cut after so many characters.
+/// `text`, cut after so many bytes or a few less.
 #[inline(never)]
-pub(crate) fn cut(mut text: String, most: usize) -> String {
-    if let Some((end, _)) = text.char_indices().nth(most) {
-        text.truncate(end);
+pub(crate) fn cut(mut text: String, mut most: usize) -> String {
+    if text.len() > most {
+        while !text.is_char_boundary(most) {
+            most -= 1;
+        }
+        text.truncate(most);
         text += "...";
     }
     text

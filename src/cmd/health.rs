@@ -4,6 +4,7 @@ use super::reconcile::skip;
 use super::{first, status};
 use crate::context::Context;
 use crate::error::Result;
+use crate::hermes::container::{PROC, Role};
 use crate::model::observation::State;
 use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::Profile;
@@ -12,22 +13,23 @@ use crate::output::Row;
 use crate::sys::clock;
 use crate::text::cut;
 
-/// A longer line is cut, in characters: Docker keeps 4096 bytes of what a probe prints.
+/// A longer line is cut, in bytes: Docker keeps 4096 bytes of what a probe prints.
 const MAX_TEXT: usize = 1000;
 
 /// Runs the command: the code of the first gateway that is not well.
 #[inline(never)]
 pub(crate) fn run(context: &Context) -> Result<u64> {
-    if let Some(why) = skip::reason(context.settings.skip.clone()?, context.role()?) {
+    let role = Role::detect(PROC)?;
+    if let Some(why) = skip::reason(context.settings.skip.clone()?, role) {
         return say(context, "no gateways here: ".to_owned() + &why, "", 0);
     }
     let (s6, observations, _) = status::look(context)?;
-    let (main_is_default, now) = (context.main_is_default()?, clock::time());
+    let (main_is_default, now) = (role.is_default(context.settings.no_supervise), clock::time());
     let (mut code, mut up) = (0, 0);
     let (mut bad, mut good, mut rows) = (String::new(), String::new(), String::new());
     for it in &observations {
         let hermes = it.hermes.as_ref();
-        let is_degraded = hermes.is_some_and(|it| it.down().next().is_some());
+        let is_degraded = hermes.is_some_and(|it| !it.down().is_empty());
         let is_bad = hermes.is_some_and(|it| it.is_stuck())
             || is_degraded && context.options.has(Opt::Strict);
         let one = match it.state {

@@ -84,7 +84,15 @@ fn change(context: &Context, target: Target) -> Result<u64> {
         let mut outcomes = manager.bring(target, profiles, timeout);
         // Who does not wait might see the process of before.
         if ready && timeout != Timeout::NoWait {
-            manager.wait_ready(profiles, &mut outcomes, deadline);
+            let mut up = Vec::new();
+            for (profile, _) in profiles.iter().zip(&outcomes).filter(|(_, it)| it.is_ok()) {
+                up.push(profile.clone());
+            }
+            let left = Timeout::After(deadline.left_or(time));
+            let mut works = manager.bring(Target::Work, &up, left).into_iter();
+            for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_ok()) {
+                *outcome = works.next().unwrap_or(Ok(()));
+            }
         }
         outcomes
     })
@@ -144,20 +152,14 @@ pub(crate) fn is_running(context: &Context) -> Result<u64> {
 pub(crate) fn wait(context: &Context) -> Result<u64> {
     let options = &context.options;
     let (target, done) = match [Opt::Up, Opt::Ready, Opt::Down].map(|it| options.has(it)) {
-        [true, false, false] => (Some(Target::Up), "up"),
-        [false, true, false] => (None, "ready"),
-        [false, false, true] => (Some(Target::Down), "down"),
+        [true, false, false] => (Target::Up, "up"),
+        [false, true, false] => (Target::Ready, "ready"),
+        [false, false, true] => (Target::Down, "down"),
         _ => return Err(wrong("wait", "needs one of --up, --ready and --down")),
     };
     let timeout = options.timeout.map_or(Timeout::Never, Timeout::After);
     let s6 = manager::open_s6(context, Privilege::Control, "wait for gateway")?;
     outcomes(context, targets(&options.words), done, &|profiles| {
-        let Some(target) = target else {
-            let mut outcomes = vec![Ok(()); profiles.len()];
-            let deadline = options.timeout.map_or(Deadline::NEVER, Deadline::after);
-            bring::wait_ready(&s6, profiles, &mut outcomes, deadline, false);
-            return outcomes;
-        };
         bring::command(&s6, target, profiles, timeout, &mut |_, _| ())
     })
 }

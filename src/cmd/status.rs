@@ -132,33 +132,24 @@ pub(super) fn json(it: &Observation, tree: Tree, at: Duration) -> String {
 }
 
 /// What Hermes says of `it`, as JSON.
+#[inline(never)]
 fn hermes(it: &Observation) -> String {
     let Some(said) = &it.hermes else { return "null".into() };
-    let mut platforms = String::from("[");
+    let mut platforms = String::new();
     for it in &said.platforms {
         let mut row = Row::new();
         row.text("name", &it.name).text("state", &it.state);
-        row.text_or_null("error_code", some(&it.error_code));
-        row.text_or_null("error", some(&it.error));
-        row.text_or_null("since", some(&it.since));
-        platforms += if platforms.len() > 1 { "," } else { "" };
+        row.text_unless_empty("error_code", &it.error_code);
+        row.text_unless_empty("error", &it.error).text_unless_empty("since", &it.since);
+        platforms += if platforms.is_empty() { "" } else { "," };
         platforms += &row.end();
     }
-    platforms.push(']');
+    let served = if said.served_profiles.is_empty() { "null" } else { &said.served_profiles };
     let mut row = Row::new();
-    row.text("state", &said.state);
-    row.text_or_null("exit_reason", some(&said.exit_reason));
-    row.raw("platforms", &platforms).number("active_agents", said.active_agents);
-    row.raw(
-        "served_profiles",
-        if said.served_profiles.is_empty() { "null" } else { &said.served_profiles },
-    );
+    row.text("state", &said.state).text_unless_empty("exit_reason", &said.exit_reason);
+    row.raw("platforms", &["[", &platforms, "]"].concat());
+    row.number("active_agents", said.active_agents).raw("served_profiles", served);
     row.end()
-}
-
-/// A text, unless it is empty.
-fn some(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
 }
 
 /// What has become of a gateway, at `at`, as a line.

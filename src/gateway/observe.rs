@@ -202,9 +202,7 @@ pub(crate) fn add_home(
 /// What a state file with `content` says of the process of `it`.
 fn said(it: &Observation, content: &[u8]) -> Option<Box<HermesState>> {
     let (State::Up, Some(own), Some(since)) = (it.state, it.pid, it.since) else { return None };
-    let mut said = state_file::parse_state(content, since, &|pid, start| {
-        pid == own && start_time(pid) == Some(start)
-    })?;
+    let mut said = state_file::parse_state(content, (own, start_time(own)?), since)?;
     said.up_for = clock::time().saturating_sub(since);
     Some(said)
 }

@@ -19,6 +19,10 @@ pub(crate) enum Target {
     Rest,
     /// Up.
     Up,
+    /// Up and ready.
+    Ready,
+    /// The same, unless it comes to rest.
+    Work,
     /// Down, `finish` included.
     Down,
     /// Its supervisor has gone; no status tells that.
@@ -30,6 +34,7 @@ impl Target {
     pub(crate) const fn late(self) -> &'static str {
         match self {
             Target::Start | Target::Up => "it is not up in time",
+            Target::Ready | Target::Work => "it is not ready in time",
             Target::Stop => {
                 "it is not down in time: it is told to stop; hermes-gw signal KILL ends it"
             }
@@ -132,6 +137,8 @@ impl Transition {
     fn step(&mut self, now: &Status) -> Step {
         match (self.target, &mut self.phase) {
             (Target::Up, _) => Step::when(now.is_up()),
+            (Target::Work, _) if now.is_down() && !now.want_up => Step::Died,
+            (Target::Ready | Target::Work, _) => Step::when(now.is_up() && now.ready),
             (Target::Down, _) => Step::when(now.is_down()),
             (Target::Gone, _) => Step::Wait,
 
@@ -199,19 +206,20 @@ mod tests {
     use Step::*;
     use Target::*;
 
-    /// A status in short: `u`p, `f`inishing or `d`own; `+` wanted up, `-` not; and the number of
-    /// its stamp.
+    /// A status in short: `u`p, `f`inishing or `d`own; `+` wanted up, `-` not; `!`
+    /// ready; and the number of its stamp.
     fn status(short: &str) -> Status {
         let state = short.as_bytes()[0];
+        let ready = short.ends_with('!');
         Status {
-            stamp: Tai64n::from_unix(short[2..].parse().unwrap(), 0),
+            stamp: Tai64n::from_unix(short[2..].trim_end_matches('!').parse().unwrap(), 0),
             ready_stamp: Tai64n::default(),
             pid: if state == b'd' { 0 } else { 7 },
             wait_status: 0,
             paused: false,
             finishing: state == b'f',
             want_up: short.as_bytes()[1] == b'+',
-            ready: false,
+            ready,
         }
     }
 
@@ -224,7 +232,7 @@ mod tests {
     #[test]
     #[rustfmt::skip]
     fn every_target_from_every_state() {
-        let table: [(Target, &[(&str, Step)]); 29] = [
+        let table: [(Target, &[(&str, Step)]); 33] = [
             // Down → up.
             (Start, &[("d-1", UP), ("d+1", Wait), ("u+2", Done)]),
             // Up already: the wish is recorded all the same.
@@ -263,6 +271,10 @@ mod tests {
             (Rest, &[("u+1", D), ("u-1", Wait), ("d-2", Done)]),
             (Rest, &[("d+1", D), ("d-1", Done)]),
             (Up, &[("d+1", Wait), ("f+1", Wait), ("u+2", Done)]),
+            (Ready, &[("d+1!", Wait), ("u+2", Wait), ("u+2!", Done)]),
+            (Ready, &[("u+1", Wait), ("f+2", Wait), ("d-2", Wait)]),
+            (Work, &[("u+1", Wait), ("f+2", Wait), ("d+2", Wait), ("u+3!", Done)]),
+            (Work, &[("u+1", Wait), ("f+2", Wait), ("d-2", Died)]),
         ];
         let seen = [("u+1", Wait), ("f+2", Wait), ("d+2", Done)];
         for (target, steps) in table.into_iter().chain([(Down, &seen[..])]) {

@@ -12,17 +12,15 @@ use crate::model::observation::{Observation, State};
 use crate::model::profile::Profile;
 use crate::s6::death_tally::Death;
 use crate::s6::tai64n::Tai64n;
-use crate::sys::clock::Deadline;
 use crate::sys::inotify::Watches;
 use crate::sys::poll::{self, FifoWriter};
 use std::time::Duration;
 
-/// Adds to an observation what the home knows, and has that watched while the gateway is up; the
-/// watch descriptor.
+/// Adds to an observation what the home knows, and has that watched; the watch descriptor.
 type Ask<'a> = &'a dyn Fn(&mut Observation, &Watches) -> Result<Option<i32>>;
 
-/// What is done with each look, and whether it has shown a change; whether to go on.
-type Tell<'a> = &'a mut dyn FnMut(Observation, bool) -> Result<bool>;
+/// What is done with each change.
+type Tell<'a> = &'a dyn Fn(&Observation) -> Result<()>;
 
 /// A gateway, and what was last told of it.
 struct Watched {
@@ -37,17 +35,17 @@ struct Watched {
     told: Option<(State, Option<Duration>, String)>,
 }
 
-/// Tells how gateways stand, all if none is `named`, and then each change, until `deadline`, or
-/// until nobody reads `stdout` any more. Every death is told, however soon it was over.
+/// Tells how gateways stand, all if none is `named`, and then each change, until nobody
+/// reads stdout any more. Every death is told, however soon it was over.
 pub(crate) fn watch(
     observer: &Observer<'_>,
     named: &[Profile],
-    (deadline, stdout): (Deadline, Option<&FifoWriter>),
     ask: Ask<'_>,
     tell: Tell<'_>,
 ) -> Result<()> {
     let watches = Watches::new()?;
     let scandir = watches.add(observer.slots.dir().path())?;
+    let stdout = FifoWriter::stdout()?;
     let mut gateways = Vec::new();
     for profile in named {
         gateways.push(Watched::new(profile.clone()));
@@ -61,19 +59,18 @@ pub(crate) fn watch(
         // What is short of them would be told of some of the gateways, as if it was theirs.
         slots::for_watching(observer.slots, gateways.len())?;
         for gateway in &mut gateways {
-            let looks = all || gateway.descriptors.iter().any(|it| changed.contains(it));
-            if looks && !gateway.look(observer, &watches, ask, tell)? {
-                return Ok(());
+            if all || gateway.descriptors.iter().any(|it| changed.contains(it)) {
+                gateway.look(observer, &watches, ask, tell)?;
             }
         }
         gateways.retain(|gateway| gateway.is_registered() || !named.is_empty());
 
-        let mut heard = vec![(Some(watches.fifo()), stdout)];
+        let mut heard = vec![(Some(watches.fifo()), Some(&stdout))];
         for gateway in &gateways {
             heard.push((None, gateway.control.as_ref()));
         }
-        let told = poll::wait(&heard, deadline.left())?;
-        if told[0].1 || deadline.is_over() {
+        let told = poll::wait(&heard, None)?;
+        if told[0].1 {
             return Ok(());
         }
         changed = watches.take();
@@ -104,7 +101,7 @@ impl Watched {
         self.told.as_ref().is_none_or(|told| told.0 != State::NotRegistered)
     }
 
-    /// Looks at it, and tells what is new; whether to go on.
+    /// Looks at it, and tells what is new.
     #[inline(never)]
     fn look(
         &mut self,
@@ -112,7 +109,7 @@ impl Watched {
         watches: &Watches,
         ask: Ask<'_>,
         tell: Tell<'_>,
-    ) -> Result<bool> {
+    ) -> Result<()> {
         self.watch(observer, watches)?;
         let gateway = Gateway::open(observer.slots, &self.profile);
         let deaths = gateway.as_ref().map_or_else(|_| Ok(Vec::new()), Gateway::deaths);
@@ -133,7 +130,7 @@ impl Watched {
             let mut died = died(&self.profile, death);
             if now.state != State::Finishing || now.since != died.since {
                 ask(&mut died, watches)?;
-                tell(died, true)?;
+                tell(&died)?;
             }
         }
         self.died = deaths.last().map_or(self.died, |death| death.stamp);
@@ -142,9 +139,11 @@ impl Watched {
         self.descriptors.extend(ask(&mut now, watches)?);
         text += &now.hermes_text();
         let news = Some((now.state, now.since, text));
-        let is_new = self.told != news;
-        self.told = news;
-        tell(now, is_new)
+        if self.told != news {
+            self.told = news;
+            tell(&now)?;
+        }
+        Ok(())
     }
 
     /// Has `watches` tell of it. Each time, for it may be another slot than before, and before

@@ -19,8 +19,8 @@ pub(crate) const STATE_FILE: &[u8] = b"gateway_state.json";
 const DESIRED: &str = "desired_state";
 /// Larger ones are not read, in bytes.
 const MAX_STATE: usize = 1 << 20;
-/// Longer texts of the gateway's are cut, in characters.
-const MAX_TEXT: usize = 240;
+/// Longer texts of the gateway's are cut, in bytes.
+const MAX_TEXT: usize = 241;
 /// The record that the gateway keeps of its own start and exit.
 const LIFECYCLE_DIR: &[u8] = b"state";
 const LIFECYCLE_FILE: &[u8] = b"gateway.lifecycle.json";
@@ -152,18 +152,18 @@ fn served(text: &str, members: &[Member]) -> String {
     if is_list { list.into() } else { String::new() }
 }
 
-/// What a state file with `content` says of the process that `is_of` knows by its id and its
-/// start time, which was started then, since 1970 UTC; `None` if it is of another one. Platforms
-/// of an earlier run stay in the file: they do not count.
+/// What a state file with `content` says of the process that has this id and start time, which
+/// was `started` then, since 1970 UTC; `None` if it is of another one. Platforms of an earlier run
+/// stay in the file: they do not count.
 #[inline(never)]
 pub(crate) fn parse_state(
     content: &[u8],
+    process: (u64, u64),
     started: Duration,
-    is_of: &dyn Fn(u64, u64) -> bool,
 ) -> Option<Box<HermesState>> {
     let (text, members) = parse(content).ok()?;
     let number = |key| values::digits(value(text, &members, key)?.as_bytes());
-    if !is_of(number("pid")?, number("start_time")?) {
+    if (number("pid")?, number("start_time")?) != process {
         return None;
     }
     let started = &calendar::precise(started)[..SECONDS];
@@ -493,16 +493,14 @@ mod tests {
     #[test]
     fn what_its_process_says_of_itself_is_read_and_of_no_other() {
         let started = Duration::new(1_779_645_933, 999_999_999);
-        let said = |text: &str| {
-            parse_state(text.as_bytes(), started, &|pid, start| (pid, start) == (7, 12345))
-        };
+        let said = |text: &str| parse_state(text.as_bytes(), (7, 12345), started);
         let own = r#""pid":7,"start_time":12345"#;
         let platform = |name: &str, state: &str, code: &str, error: &str, since: &str| {
             let [name, state, error_code, error, since] =
                 [name, state, code, error, since].map(String::from);
             Platform { name, state, error_code, error, since }
         };
-        let long = "é".repeat(MAX_TEXT + 1);
+        let long = "é".repeat(MAX_TEXT);
         let text = format!(
             r#"{{{own},"gateway_state":"degraded","exit_reason":null,"active_agents":2,
             "served_profiles":["a"],"desired_state":"running","platforms":{{
@@ -512,7 +510,7 @@ mod tests {
             "\u001b[2J":{{"state":7,"updated_at":1779645933}},
             "no object":7}}}}"#
         );
-        let cut = "é".repeat(MAX_TEXT) + "...";
+        let cut = "é".repeat(MAX_TEXT / 2) + "...";
         let expected = HermesState {
             state: "degraded".into(),
             exit_reason: String::new(),

@@ -11,7 +11,7 @@ use crate::gateway::user_tree;
 use crate::hermes::container::Process;
 use crate::hermes::{home, state_file};
 use crate::model::capability::Capability;
-use crate::model::observation::{Observation, State};
+use crate::model::observation::Observation;
 use crate::model::policy::Policy;
 use crate::model::profile::Profile;
 use crate::model::tree::Tree;
@@ -142,18 +142,20 @@ impl<'a> S6<'a> {
         }
     }
 
-    /// The same of one; while that is up, `watches` tell what it says in its home from now on, by
-    /// the descriptor that is returned.
+    /// The same of one; `watches` tell what it says in its home from now on, by the descriptor that
+    /// is returned.
     #[inline(never)]
     pub(crate) fn watch_home(
         &self,
         it: &mut Observation,
         watches: &Watches,
     ) -> Result<Option<i32>> {
-        // What cannot be opened says nothing.
         let home = self.context.homes().and_then(|homes| homes.of(&it.profile));
-        let descriptor = match home {
-            Ok(home) if it.state == State::Up => Some(watches.add_replaced_in(&home)?),
+        let descriptor = match home.map(|home| watches.add_replaced_in(&home)) {
+            // No watch is left.
+            Ok(Err(error)) if error.kind == Kind::Unusable => return Err(error),
+            Ok(Ok(descriptor)) => Some(descriptor),
+            // What cannot be opened says nothing.
             _ => None,
         };
         self.ask_homes(&mut iter::once(it));

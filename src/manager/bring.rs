@@ -8,17 +8,16 @@ use crate::gateway::crash_record::{self, Intervened};
 use crate::gateway::event_loop::{self, Job, LONGEST};
 use crate::gateway::slots;
 use crate::gateway::transition::Target;
-use crate::gateway::watch::watch;
 use crate::hermes::{state_file, stop_marker};
 use crate::model::backoff::STANDING_BY;
 use crate::model::intent::Intent;
-use crate::model::observation::State;
 use crate::model::profile::Profile;
 use crate::s6::service::Service;
 use crate::s6::status::Status;
 use crate::s6::tai64n::Tai64n;
 use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
+use crate::sys::inotify::Watches;
 use std::time::Duration;
 
 /// How long `--no-wait` tries to tell all supervisors.
@@ -27,8 +26,6 @@ const TELL_ALL: Duration = Duration::from_secs(5);
 /// How long the locks of all homes together are waited for, before and after.
 const LOCKED: Duration = Duration::from_secs(2);
 
-const WAIT: &str = "wait for gateway";
-
 impl Target {
     /// What is done, in words, for errors.
     pub(crate) const fn what(self) -> &'static str {
@@ -36,7 +33,7 @@ impl Target {
             Target::Start => "start gateway",
             Target::Stop | Target::Rest => "stop gateway",
             Target::Restart => "restart gateway",
-            Target::Up | Target::Down | Target::Gone => WAIT,
+            _ => "wait for gateway",
         }
     }
 
@@ -126,13 +123,21 @@ pub(crate) fn command(
             format!("{error}: statuses are read every {} ms instead", LONGEST.subsec_millis());
         s6.context.output.warn_of(&text);
     }
-    let waited = match timeout {
-        Timeout::NoWait => {
-            event_loop::tell_all(&mut jobs, Deadline::after(TELL_ALL));
+    let deadline = match timeout {
+        Timeout::NoWait => Deadline::after(TELL_ALL),
+        Timeout::After(time) => Deadline::after(time),
+        Timeout::Never => Deadline::NEVER,
+    };
+    let waited = match (timeout, target) {
+        (Timeout::NoWait, _) => {
+            event_loop::tell_all(&mut jobs, deadline);
             Ok(())
         }
-        Timeout::After(time) => event_loop::drive(&mut jobs, Deadline::after(time)),
-        Timeout::Never => event_loop::drive(&mut jobs, Deadline::NEVER),
+        (_, Target::Ready | Target::Work) => {
+            let begun = profiles.iter().zip(&begun).filter(|(_, begun)| begun.is_ok());
+            hear(s6, target, &mut begun.map(|(profile, _)| profile), &mut jobs, deadline)
+        }
+        _ => event_loop::drive(&mut jobs, deadline),
     };
     let mut jobs = jobs.iter();
     let mut outcomes = Outcomes::with_capacity(profiles.len());
@@ -151,56 +156,35 @@ pub(crate) fn command(
     outcomes
 }
 
-/// Waits until those of `profiles` are ready, as they say to s6 or in their homes, whose
-/// `outcomes` are good so far; where it `gives_up`, not for one that is parked or says that it
-/// cannot start.
-pub(crate) fn wait_ready(
+/// Waits until `jobs`, which are of `profiles`, are ready, as they say to s6 or in their homes.
+#[inline(never)]
+fn hear(
     s6: &S6<'_>,
-    profiles: &[Profile],
-    outcomes: &mut Outcomes,
+    target: Target,
+    profiles: &mut dyn Iterator<Item = &Profile>,
+    jobs: &mut [Job<'_>],
     deadline: Deadline,
-    gives_up: bool,
-) {
-    let late = |profile: &Profile, text: &str| {
-        let why = ["it is not ready in time", text].concat();
-        Err(s6.failed(WAIT, profile, Kind::TimedOut, &why))
-    };
-    let mut waiting = Vec::new();
-    for (profile, outcome) in profiles.iter().zip(&mut *outcomes) {
-        if outcome.is_ok() {
-            waiting.push(profile.clone());
-            *outcome = late(profile, "");
+) -> Result<()> {
+    let (observer, watches) = (s6.observer(), Watches::new()?);
+    let mut all = Vec::new();
+    profiles.for_each(|profile| all.push(profile));
+    loop {
+        for (job, profile) in jobs.iter_mut().zip(&all).filter(|(job, _)| job.is_under_way()) {
+            // What goes at this moment is told by its job.
+            let Ok(mut it) = observer.observe(profile) else { continue };
+            s6.watch_home(&mut it, &watches)?;
+            match &it.hermes {
+                Some(said) if said.is_ready() => job.end(None),
+                Some(said) if said.has_failed() && target == Target::Work => {
+                    job.end(Some(it.text()));
+                }
+                _ => {}
+            }
         }
-    }
-    let mut left = waiting.len();
-    if left == 0 {
-        return;
-    }
-    let is_open =
-        |outcome: &Result<()>| outcome.as_ref().is_err_and(|error| error.kind == Kind::TimedOut);
-    let ask = |it: &mut _, watches: &_| s6.watch_home(it, watches);
-    let waited = watch(&s6.observer(), &waiting, (deadline, None), &ask, &mut |it, _| {
-        let at = profiles.iter().position(|profile| *profile == it.profile);
-        let Some(outcome) = at.map(|at| &mut outcomes[at]).filter(|it| is_open(it)) else {
-            return Ok(true);
-        };
-        let fails = |kind| Err(s6.failed(WAIT, &it.profile, kind, &it.text()));
-        let has_failed = it.hermes.as_ref().is_some_and(|it| it.has_failed());
-        *outcome = match it.state {
-            _ if it.is_ready() => Ok(()),
-            State::NotRegistered => Err(s6.not_registered(WAIT, &it.profile)),
-            State::NotSupervised => fails(Kind::Unsupervised),
-            State::Denied => fails(Kind::Denied),
-            state if gives_up && (has_failed || state == State::Parked) => fails(Kind::Unusable),
-            _ => late(&it.profile, &[": ", &it.text()].concat()),
-        };
-        left -= usize::from(!is_open(outcome));
-        Ok(left > 0)
-    });
-    if let Err(error) = waited {
-        for outcome in outcomes.iter_mut().filter(|it| is_open(it)) {
-            *outcome = Err(error.clone());
+        if deadline.is_over() || !jobs.iter().any(Job::is_under_way) {
+            return Ok(());
         }
+        event_loop::drive_until(jobs, deadline, Some(watches.fifo()))?;
     }
 }
 

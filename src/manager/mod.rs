@@ -11,7 +11,6 @@ use crate::gateway::slot::Registration;
 use crate::gateway::transition::Target;
 use crate::hermes::container::{PROC, Supervisor};
 use crate::model::profile::Profile;
-use crate::sys::clock::Deadline;
 use access::{Privilege, S6};
 use std::time::Duration;
 
@@ -69,25 +68,14 @@ impl<'a> ServiceManager<'a> {
     }
 
     /// Brings gateways to `target`: up, and those that are on disk only are registered; down,
-    /// `finish` included; or to run in a new process, also those that are down.
+    /// `finish` included; to run in a new process, also those that are down; or to work.
     pub(crate) fn bring(&self, target: Target, profiles: &[Profile], timeout: Timeout) -> Outcomes {
         match self.s6(host::refusal, target.what()) {
-            Ok(s6) if target == Target::Stop => bring::bring(s6, target, profiles, timeout),
-            Ok(s6) => s6.start(target, profiles, timeout),
+            Ok(s6) if matches!(target, Target::Start | Target::Restart) => {
+                s6.start(target, profiles, timeout)
+            }
+            Ok(s6) => bring::bring(s6, target, profiles, timeout),
             Err(error) => vec![Err(error); profiles.len()],
-        }
-    }
-
-    /// Waits until those of `profiles` are ready that have come up by their `outcomes`; not for
-    /// one that does not come to that.
-    pub(crate) fn wait_ready(
-        &self,
-        profiles: &[Profile],
-        outcomes: &mut Outcomes,
-        deadline: Deadline,
-    ) {
-        if let ServiceManager::S6(s6) = self {
-            bring::wait_ready(s6, profiles, outcomes, deadline, true);
         }
     }
 

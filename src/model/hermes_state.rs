@@ -51,12 +51,9 @@ impl Platform {
 
     /// Its name and state, with what is wrong.
     pub(crate) fn text(&self) -> String {
-        let mut text = [&self.name, " ", &self.state].concat();
         let why = if self.error.is_empty() { &self.error_code } else { &self.error };
-        if !why.is_empty() {
-            text = [&text, " (", why, ")"].concat();
-        }
-        shown(&text)
+        let [open, close] = if why.is_empty() { [""; 2] } else { [" (", ")"] };
+        shown(&[&self.name, " ", &self.state, open, why, close].concat())
     }
 }
 
@@ -77,29 +74,40 @@ impl HermesState {
     }
 
     /// Its platforms that are down.
-    pub(crate) fn down(&self) -> impl Iterator<Item = &Platform> {
-        let counts = self.is_ready();
-        self.platforms.iter().filter(move |it| counts && it.is_down())
+    #[inline(never)]
+    pub(crate) fn down(&self) -> Vec<&Platform> {
+        let mut down = Vec::new();
+        for platform in &self.platforms {
+            if self.is_ready() && platform.is_down() {
+                down.push(platform);
+            }
+        }
+        down
     }
 
     /// What is to be said of one that is up besides that; nothing of one that just runs.
+    #[inline(never)]
     pub(crate) fn text(&self) -> String {
-        let (mut down, minutes) = (self.down(), self.up_for.as_secs() / 60);
-        match (&self.state[..], down.next(), down.count()) {
-            ("startup_failed", ..) if !self.exit_reason.is_empty() => {
-                [", startup failed: ", &shown(&self.exit_reason)].concat()
+        let down = self.down();
+        let (word, more) = match (&self.state[..], &down[..]) {
+            ("startup_failed", _) if self.exit_reason.is_empty() => {
+                ("startup failed", String::new())
             }
-            ("startup_failed", ..) => ", startup failed".into(),
-            ("starting", ..) if minutes > 0 => format!(", starting for {minutes}m"),
+            ("startup_failed", _) => ("startup failed: ", shown(&self.exit_reason)),
+            ("starting", _) if self.up_for.as_secs() >= 60 => {
+                ("starting for ", (self.up_for.as_secs() / 60).to_string() + "m")
+            }
             // It is about to end.
-            ("stopped", ..) => ", stopping".into(),
-            (_, Some(one), 0) => [", degraded: ", &one.text()].concat(),
-            (_, Some(_), more) => {
-                format!(", {} of {} platforms down", 1 + more, self.platforms.len())
+            ("stopped", _) => ("stopping", String::new()),
+            (_, [one]) => ("degraded: ", one.text()),
+            (_, [_, ..]) => {
+                let all = self.platforms.len().to_string();
+                ("", [&down.len().to_string(), " of ", &all, " platforms down"].concat())
             }
-            ("running" | "", ..) => String::new(),
-            (word, ..) => [", ", &shown(word)].concat(),
-        }
+            ("running" | "", _) => return String::new(),
+            (word, _) => ("", shown(word)),
+        };
+        [", ", word, &more].concat()
     }
 }
 

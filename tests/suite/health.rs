@@ -129,7 +129,7 @@ fn what_hermes_says_is_a_part_of_the_state() {
          warn: loses: telegram retrying (Unauthorized); hermes-gw logs loses\n\
          warn: loses-more: telegram fatal (bad); hermes-gw logs loses-more\n\
          warn: loses-more: slack disconnected; hermes-gw logs loses-more\n\
-         warn: slow: up, starting for 6m; hermes-gw logs slow"
+         fail: slow: up, starting for 6m; hermes-gw logs slow"
     );
     gw(&container, &["stop", "fails"]).ok();
     let health = gw(&container, &["health"]);
@@ -180,7 +180,7 @@ fn only_the_process_that_lives_is_believed_and_nothing_reaches_a_terminal() {
         let found = gw(&container, &["--json", "doctor"]).stdout;
         jq(".[] | select(.check == \"hermes\") | .level + \": \" + .text", &found)
     };
-    assert_eq!(doctor(), "ok: 0 say that they work");
+    assert_eq!(doctor(), "ok: none says that it does not work");
     age(&container, "coder", 400);
     assert_eq!(
         doctor(),

@@ -127,7 +127,7 @@ found! {
     Gateways, "ok", "$0 up, the others down as they are meant to be", "";
     Silent, "warn", "$0: up, and what its gateway_state.json says is of an earlier run",
         "hermes-gw logs $0";
-    Hermes, "ok", "$0 say that they work", "";
+    Hermes, "ok", "none says that it does not work", "";
     LoggerDies, "fail", "$0: its logger does not stay up, $1: $2", "$3";
     Loggers, "ok", "each stays up", "";
 }
@@ -194,7 +194,7 @@ impl<'a> Findings<'a> {
             // The keys are stable.
             let mut row = Row::new();
             row.text("check", self.check).text("level", level).text("text", text);
-            row.text_or_null("remedy", (!remedy.is_empty()).then_some(remedy));
+            row.text_unless_empty("remedy", remedy);
             self.all += mem::replace(&mut self.before, ",");
             self.all += &row.end();
         } else if !is_ok || self.output.verbosity != Verbosity::Quiet {

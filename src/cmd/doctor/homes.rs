@@ -203,25 +203,24 @@ impl Doctor<'_> {
 
     /// What gateways that are up say of themselves.
     pub(super) fn hermes(&self, findings: &mut Findings) {
-        let mut ready = 0;
         for seen in &self.seen {
             let it = &seen.observation;
             let name = it.profile.name().as_bytes();
             let mut add =
                 |found, text: &str| findings.add(found, &[name, text.as_bytes(), b"logs"]);
             if let Some(said) = &it.hermes {
-                ready += usize::from(said.is_ready());
                 if said.is_stuck() {
-                    let fails = said.has_failed();
-                    add(if fails { Found::GatewayFails } else { Found::GatewayWarns }, &it.text());
+                    add(Found::GatewayFails, &it.text());
                 }
-                said.down().for_each(|platform| add(Found::GatewayWarns, &platform.text()));
+                for platform in said.down() {
+                    add(Found::GatewayWarns, &platform.text());
+                }
             } else if let (State::Up, Some(since)) = (it.state, it.since)
                 && clock::time().saturating_sub(since) > SLOW_START
             {
                 add(Found::Silent, "");
             }
         }
-        findings.add_one(Found::Hermes, ready.to_string().as_bytes());
+        findings.add_plain(Found::Hermes);
     }
 }

@@ -10,7 +10,7 @@ use crate::gateway::observe::may_run;
 use crate::gateway::slot::{self, Batch, Rest};
 use crate::gateway::slots::{self, Slots};
 use crate::gateway::{adopt, retire, standby};
-use crate::hermes::container::{self, Role};
+use crate::hermes::container::{self, PROC, Role};
 use crate::hermes::home::{self, Entry, Homes};
 use crate::hermes::locks::Locks;
 use crate::hermes::{boot_log, state_file};
@@ -61,7 +61,7 @@ impl<'a> Run<'a> {
         let (options, settings) = (&context.options, &context.settings);
         let skipped = settings.skip.clone()?;
         context.warn_of_settings();
-        let role = context.role()?;
+        let role = Role::detect(PROC)?;
         let (boot, dry) = (options.has(Opt::Boot), options.has(Opt::DryRun));
         if let Some(why) = skip::reason(skipped, role) {
             if boot && !dry {
