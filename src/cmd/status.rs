@@ -74,7 +74,7 @@ pub(super) fn look(context: &Context) -> Result<(S6<'_>, Vec<Observation>, u64)>
 fn show(context: &Context, s6: &S6<'_>, observations: &[Observation]) -> Result<()> {
     let (output, tree, now) = (&context.output, s6.slots.tree, clock::time());
     if output.json {
-        return output.say_array(&mut observations.iter().map(|it| json(it, tree, now)));
+        return say_rows(context, s6, observations, ["[", ",", "]\n"]);
     }
     // Where some are named, there may be others.
     let none = observations.is_empty();
@@ -89,6 +89,18 @@ fn show(context: &Context, s6: &S6<'_>, observations: &[Observation]) -> Result<
         false => "",
     };
     output.say_all(&mut table(observations, now, output.colours()), [&head, "", after])
+}
+
+/// Prints them as JSON, with what is before, between and after them.
+#[inline(never)]
+pub(super) fn say_rows(
+    context: &Context,
+    s6: &S6<'_>,
+    observations: &[Observation],
+    ends: [&str; 3],
+) -> Result<()> {
+    let (tree, now) = (s6.slots.tree, clock::time());
+    context.output.say_all(&mut observations.iter().map(|it| json(it, tree, now)), ends)
 }
 
 /// What a script hears of a gateway.

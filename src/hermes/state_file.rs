@@ -58,15 +58,15 @@ pub(crate) fn read_and(
 
 /// What a state file with `content` says, and what is wrong with it.
 pub(crate) fn parse_last_known(content: &[u8]) -> (LastKnown, Option<String>) {
-    let (text, members) = match parse(content) {
-        Ok(parsed) => parsed,
+    let object = match parse(content) {
+        Ok(object) => object,
         Err(why) => return (LastKnown::Nothing, Some(why)),
     };
-    let (desired, flaw) = last(text, &members, DESIRED);
+    let (desired, flaw) = object.last(DESIRED);
     if let Some(word) = desired {
         return (LastKnown::Desired(word), flaw);
     }
-    let (state, other_flaw) = last(text, &members, "gateway_state");
+    let (state, other_flaw) = object.last("gateway_state");
     let known = state.map_or(LastKnown::Nothing, LastKnown::State);
     (known, flaw.or(other_flaw))
 }
@@ -107,9 +107,9 @@ pub(crate) fn with_desired(
     content: &[u8],
     desired: Intent,
 ) -> std::result::Result<Option<Vec<u8>>, String> {
-    let (text, members) = parse(content)?;
-    let word = desired.word();
-    let (place, key) = match (find(text, &members, DESIRED), members.last()) {
+    let object = parse(content)?;
+    let (text, word) = (object.text, desired.word());
+    let (place, key) = match (object.find(DESIRED), object.members.last()) {
         (Some(member), _) => {
             if json::string(&text[member.value.clone()]).as_deref() == Some(word) {
                 return Ok(None);
@@ -140,17 +140,11 @@ pub(crate) fn served_profiles(home: &Dir) -> String {
 
 /// The same of a state file with `content`.
 pub(crate) fn parse_served(content: &[u8]) -> String {
-    parse(content).map_or(String::new(), |(text, members)| served(text, &members))
+    parse(content).map_or(String::new(), |object| object.names(SERVED).into())
 }
 
-/// Profiles' names have nothing in them that JSON escapes; what else stands there is none of the
-/// gateway's writing.
-fn served(text: &str, members: &[Member]) -> String {
-    let list = value(text, members, "served_profiles").unwrap_or_default();
-    let is_plain = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b' ' | b'"' | b',' | b'-' | b'[' | b']' | b'_');
-    let is_list = list.starts_with('[') && list.bytes().all(is_plain);
-    if is_list { list.into() } else { String::new() }
-}
+/// The key for whom it serves.
+const SERVED: &str = "served_profiles";
 
 /// What a state file with `content` says of the process that has this id and start time, which
 /// was `started` then, since 1970 UTC; `None` if it is of another one. Platforms of an earlier run
@@ -161,47 +155,37 @@ pub(crate) fn parse_state(
     process: (u64, u64),
     started: Duration,
 ) -> Option<Box<HermesState>> {
-    let (text, members) = parse(content).ok()?;
-    let number = |key| values::digits(value(text, &members, key)?.as_bytes());
-    if (number("pid")?, number("start_time")?) != process {
+    let object = parse(content).ok()?;
+    if (object.number("pid")?, object.number("start_time")?) != process {
         return None;
     }
-    let started = &calendar::precise(started)[..SECONDS];
-    let mut platforms = Vec::new();
-    let all = value(text, &members, "platforms").unwrap_or_default();
-    for member in json::members(all).unwrap_or_default() {
-        let of_one = &all[member.value];
-        let members = json::members(of_one).unwrap_or_default();
-        let since = string_of(of_one, &members, "updated_at");
-        // Both in UTC, as ISO 8601 has them: to compare the texts is to compare the times.
-        if since.get(..SECONDS).is_none_or(|since| since >= started) {
-            platforms.push(Platform {
-                name: cut(json::string(&all[member.key]).unwrap_or_default(), MAX_TEXT),
-                state: string_of(of_one, &members, "state"),
-                error_code: string_of(of_one, &members, "error_code"),
-                error: string_of(of_one, &members, "error_message"),
+    // Both in UTC, as ISO 8601 has them: to compare the texts is to compare the times.
+    let started = calendar::iso(started.as_secs().cast_signed());
+    let mut said = Box::new(HermesState {
+        state: object.string("gateway_state"),
+        exit_reason: object.string("exit_reason"),
+        active_agents: object.number("active_agents"),
+        served_profiles: object.names(SERVED).into(),
+        platforms: Vec::new(),
+        up_for: Duration::ZERO,
+    });
+    let platforms = object.value("platforms");
+    for member in json::members(platforms).unwrap_or_default() {
+        // What is no object says nothing.
+        let Ok(it) = Object::of(&platforms[member.value]) else { continue };
+        let since = it.string("updated_at");
+        if since.is_empty() || since >= started {
+            let name = json::string(&platforms[member.key]).unwrap_or_default();
+            said.platforms.push(Platform {
+                name: cut(name, MAX_TEXT),
+                state: it.string("state"),
+                error_code: it.string("error_code"),
+                error: it.string("error_message"),
                 since,
             });
         }
     }
-    Some(Box::new(HermesState {
-        state: string_of(text, &members, "gateway_state"),
-        exit_reason: string_of(text, &members, "exit_reason"),
-        active_agents: number("active_agents"),
-        served_profiles: served(text, &members),
-        platforms,
-        up_for: Duration::ZERO,
-    }))
-}
-
-/// So many bytes of a stamp are the time to the second.
-const SECONDS: usize = "2026-05-24T18:05:33".len();
-
-/// The string that `key` has, cut where it is long; empty if it has none.
-#[inline(never)]
-fn string_of(text: &str, members: &[Member], key: &str) -> String {
-    let string = value(text, members, key).and_then(json::string);
-    cut(string.unwrap_or_default(), MAX_TEXT)
+    Some(said)
 }
 
 /// Writes the state file of an old-style `gateway run` container into `home`: it is
@@ -222,8 +206,8 @@ pub(crate) fn read_exit(home: &Dir) -> LastExit {
 
 /// How the run ended whose lifecycle record has `content`.
 pub(crate) fn parse_exit(content: &[u8]) -> LastExit {
-    let Ok((text, members)) = parse(content) else { return LastExit::Unknown };
-    match last(text, &members, "phase").0.as_deref() {
+    let Ok(object) = parse(content) else { return LastExit::Unknown };
+    match object.last("phase").0.as_deref() {
         Some("exited") => LastExit::Clean,
         Some("running") => LastExit::Unclean,
         _ => LastExit::Unknown,
@@ -272,59 +256,89 @@ fn is_since(dir: &Dir, name: &[u8], started: Duration) -> Result<bool> {
 
 /// What a state file with `content` says of an end in order, which was a `restart` or a shutdown.
 pub(crate) fn parse_ending(content: &[u8], restart: bool) -> Ending {
-    let Ok((text, members)) = parse(content) else { return Ending::default() };
-    let value = |key| value(text, &members, key);
+    let Ok(object) = parse(content) else { return Ending::default() };
     // Words of the gateway's own, which have nothing in them to escape.
-    let state = value("gateway_state").unwrap_or_default();
+    let state = object.value("gateway_state");
     match restart {
         true => Ending {
-            announced: state == "\"stopped\"" && value("restart_requested") == Some("true"),
+            announced: state == "\"stopped\"" && object.value("restart_requested") == "true",
             terminated: false,
         },
         false => Ending {
             announced: state == "\"running\"",
-            terminated: value("exit_reason").is_none_or(|reason| reason == "null"),
+            terminated: matches!(object.value("exit_reason"), "" | "null"),
         },
     }
 }
 
-fn parse(content: &[u8]) -> std::result::Result<(&str, Vec<Member>), String> {
+/// What a file holds: its text, and the members of the object that this is.
+struct Object<'a> {
+    text: &'a str,
+    members: Vec<Member>,
+}
+
+fn parse(content: &[u8]) -> std::result::Result<Object<'_>, String> {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     let text = str::from_utf8(content).map_err(|error| match error.error_len() {
         Some(_) => format!("is not UTF-8 at byte {}", error.valid_up_to()),
         None => "is cut short".into(),
     })?;
-    let members = json::members(text).map_err(json::Flaw::why)?;
-    Ok((text, members))
+    Object::of(text).map_err(json::Flaw::why)
 }
 
-/// Whether `member` is called `key`.
-fn is_called(text: &str, member: &Member, key: &str) -> bool {
-    json::string(&text[member.key.clone()]).as_deref() == Some(key)
-}
+impl<'a> Object<'a> {
+    fn of(text: &'a str) -> std::result::Result<Object<'a>, json::Flaw> {
+        Ok(Object { text, members: json::members(text)? })
+    }
 
-/// The member called `key`: the last one, as in Python.
-fn find<'a>(text: &str, members: &'a [Member], key: &str) -> Option<&'a Member> {
-    members.iter().rfind(|member| is_called(text, member, key))
-}
+    /// Whether `member` is called `key`.
+    fn is_called(&self, member: &Member, key: &str) -> bool {
+        json::string(&self.text[member.key.clone()]).as_deref() == Some(key)
+    }
 
-/// The value that `key` has, as it is written.
-fn value<'a>(text: &'a str, members: &[Member], key: &str) -> Option<&'a str> {
-    find(text, members, key).map(|member| &text[member.value.clone()])
-}
+    /// The member called `key`: the last one, as in Python.
+    fn find(&self, key: &str) -> Option<&Member> {
+        self.members.iter().rfind(|member| self.is_called(member, key))
+    }
 
-/// The string that `key` has, and what is wrong with it.
-fn last(text: &str, members: &[Member], key: &str) -> (Option<String>, Option<String>) {
-    let Some(value) = value(text, members, key) else { return (None, None) };
-    let word = json::string(value);
-    let flaw = if word.is_none() && value != "null" {
-        Some(format!("{key} is not a string"))
-    } else if members.iter().filter(|member| is_called(text, member, key)).count() > 1 {
-        Some(format!("has {key} more than once: the last one counts"))
-    } else {
-        None
-    };
-    (word, flaw)
+    /// The value that `key` has, as it is written; empty if it has none.
+    #[inline(never)]
+    fn value(&self, key: &str) -> &'a str {
+        self.find(key).map_or("", |member| &self.text[member.value.clone()])
+    }
+
+    /// The number that `key` has.
+    fn number(&self, key: &str) -> Option<u64> {
+        values::digits(self.value(key).as_bytes())
+    }
+
+    /// The string that `key` has, cut where it is long; empty if it has none.
+    #[inline(never)]
+    fn string(&self, key: &str) -> String {
+        cut(json::string(self.value(key)).unwrap_or_default(), MAX_TEXT)
+    }
+
+    /// The array of names that `key` has; empty where it is none. Profiles' names have nothing in
+    /// them that JSON escapes; what else stands there is none of the gateway's writing.
+    fn names(&self, key: &str) -> &'a str {
+        let is_plain = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b' ' | b'"' | b',' | b'-' | b'[' | b']' | b'_');
+        let list = self.value(key);
+        if list.starts_with('[') && list.bytes().all(is_plain) { list } else { "" }
+    }
+
+    /// The string that `key` has, and what is wrong with it.
+    fn last(&self, key: &str) -> (Option<String>, Option<String>) {
+        let value = self.value(key);
+        let word = json::string(value);
+        let flaw = if word.is_none() && !value.is_empty() && value != "null" {
+            Some(format!("{key} is not a string"))
+        } else if self.members.iter().filter(|member| self.is_called(member, key)).count() > 1 {
+            Some(format!("has {key} more than once: the last one counts"))
+        } else {
+            None
+        };
+        (word, flaw)
+    }
 }
 
 #[cfg(test)]
@@ -519,7 +533,6 @@ mod tests {
             platforms: vec![
                 platform("telegram", "fatal", "x", &cut, "2026-05-24T18:05:33.000001+00:00"),
                 platform("\u{1b}[2J", "", "", "", ""),
-                platform("no object", "", "", "", ""),
             ],
             up_for: Duration::ZERO,
         };

@@ -7,6 +7,13 @@ use std::time::Duration;
 /// One that starts for longer than this does not come up any more.
 pub(crate) const SLOW_START: Duration = Duration::from_secs(300);
 
+const WORDS: &str = "startup_failed starting stopped running degraded";
+const FAILED: Option<usize> = Some(0);
+const STARTING: Option<usize> = Some(1);
+const STOPPED: Option<usize> = Some(2);
+const RUNNING: Option<usize> = Some(3);
+const DEGRADED: Option<usize> = Some(4);
+
 /// What a gateway's state file says while the process lives that wrote it. The texts are the
 /// file's own, cut where they are long: what is in them may be anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,19 +65,24 @@ impl Platform {
 }
 
 impl HermesState {
+    /// Which of the words its state is.
+    fn word(&self) -> Option<usize> {
+        place_in(WORDS, self.state.as_bytes())
+    }
+
     /// Whether it takes what comes in.
     pub(crate) fn is_ready(&self) -> bool {
-        place_in("running degraded", self.state.as_bytes()).is_some()
+        matches!(self.word(), RUNNING | DEGRADED)
     }
 
     /// Whether it has given up to start, as it says.
     pub(crate) fn has_failed(&self) -> bool {
-        self.state == "startup_failed"
+        self.word() == FAILED
     }
 
     /// Whether it does not work, and will not.
     pub(crate) fn is_stuck(&self) -> bool {
-        self.has_failed() || self.state == "starting" && self.up_for > SLOW_START
+        self.has_failed() || self.word() == STARTING && self.up_for > SLOW_START
     }
 
     /// Its platforms that are down.
@@ -88,24 +100,22 @@ impl HermesState {
     /// What is to be said of one that is up besides that; nothing of one that just runs.
     #[inline(never)]
     pub(crate) fn text(&self) -> String {
-        let down = self.down();
-        let (word, more) = match (&self.state[..], &down[..]) {
-            ("startup_failed", _) if self.exit_reason.is_empty() => {
-                ("startup failed", String::new())
+        let (down, minutes) = (self.down(), self.up_for.as_secs() / 60);
+        let (word, more) = match (self.word(), &down[..]) {
+            (FAILED, _) if !self.exit_reason.is_empty() => {
+                ("startup failed: ", shown(&self.exit_reason))
             }
-            ("startup_failed", _) => ("startup failed: ", shown(&self.exit_reason)),
-            ("starting", _) if self.up_for.as_secs() >= 60 => {
-                ("starting for ", (self.up_for.as_secs() / 60).to_string() + "m")
-            }
+            (STARTING, _) if minutes > 0 => ("starting for ", minutes.to_string() + "m"),
             // It is about to end.
-            ("stopped", _) => ("stopping", String::new()),
+            (STOPPED, _) => ("stopping", String::new()),
             (_, [one]) => ("degraded: ", one.text()),
             (_, [_, ..]) => {
                 let all = self.platforms.len().to_string();
                 ("", [&down.len().to_string(), " of ", &all, " platforms down"].concat())
             }
-            ("running" | "", _) => return String::new(),
-            (word, _) => ("", shown(word)),
+            (RUNNING, _) => return String::new(),
+            _ if self.state.is_empty() => return String::new(),
+            _ => ("", shown(&self.state)),
         };
         [", ", word, &more].concat()
     }
@@ -183,7 +193,7 @@ mod tests {
                 false,
                 true,
             ),
-            ("startup_failed", "", 9, &[], ", startup failed", false, true),
+            ("startup_failed", "", 9, &[], ", startup_failed", false, true),
             ("a\tb", "", 9, &[], ", a\\x09b", false, false),
         ];
         for (state, reason, seconds, platforms, text, ready, stuck) in table {

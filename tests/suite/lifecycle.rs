@@ -716,7 +716,7 @@ fn wait_hears_what_happens() {
 
     let late = gw(&container, &["wait", "--ready", "--timeout", "0.1", "one"]);
     let expected =
-        "hermes-gw: wait for gateway: /run/service/gateway-one: it is not ready in time: down\n";
+        "hermes-gw: wait for gateway: /run/service/gateway-one: it is not ready in time\n";
     assert_eq!((late.code, late.stderr.as_str()), (99, expected));
     let dir = container.inside(&slot("ready"));
     fs::write(dir.join("notification-fd"), "7\n").unwrap();
