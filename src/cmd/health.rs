@@ -1,11 +1,12 @@
 //! `health`: whether all is well, as one line and an exit code, for who probes a container.
 
 use super::reconcile::skip;
+use super::status::Looked;
 use super::{first, status};
 use crate::context::Context;
 use crate::error::Result;
 use crate::hermes::container::{PROC, Role};
-use crate::model::observation::State;
+use crate::model::observation::{Observation, State};
 use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::Profile;
 use crate::options::{Opt, Verbosity};
@@ -18,52 +19,74 @@ const MAX_TEXT: usize = 1000;
 /// Runs the command: the code of the first gateway that is not well.
 #[inline(never)]
 pub(crate) fn run(context: &Context) -> Result<u64> {
-    let (output, role) = (&context.output, Role::detect(PROC)?);
-    let (mut code, mut up) = (0, 0);
-    let (mut bad, mut good) = (String::new(), String::new());
-    let mut looked = None;
-    let text = match skip::reason(context.settings.skip.clone()?, role) {
-        Some(why) => "no gateways here: ".to_owned() + &why,
-        None => {
-            let (_, observations, _) = looked.insert(status::look(context)?);
-            for it in &*observations {
-                let hermes = it.hermes.as_ref();
-                let is_degraded = hermes.is_some_and(|it| !it.down().is_empty());
-                let is_bad = is_degraded && context.options.has(Opt::Strict)
-                    || hermes.is_some_and(|it| it.is_stuck());
-                // Another container has what stands by, and this one takes over.
-                let stands_by = it.state == State::StandingBy;
-                let one = if stands_by { 0 } else { status::code_of(it) };
-                let one = if is_bad { 1 } else { one };
-                code = first(code, one);
-                up += usize::from(it.state == State::Up);
-                let main = it.profile == Profile::Default
-                    && it.state == State::Down
-                    && role.is_default(context.settings.no_supervise);
-                if one != 0 || main || is_degraded || it.served || stands_by {
-                    let text = if main { MAIN_IS_DEFAULT.into() } else { it.text() };
-                    let list = if one == 0 { &mut good } else { &mut bad };
-                    for part in ["; ", it.profile.name(), ": ", &text] {
-                        *list += part;
-                    }
-                }
-            }
-            let all = observations.len().to_string();
-            [&up.to_string(), " of ", &all, " up", &bad, &good].concat()
-        }
+    let role = Role::detect(PROC)?;
+    if let Some(why) = skip::reason(context.settings.skip.clone()?, role) {
+        return say(context, "no gateways here: ".to_owned() + &why, 0, None);
+    }
+    let looked = status::look(context)?;
+    let mut sum = Sum {
+        strict: context.options.has(Opt::Strict),
+        main_is_default: role.is_default(context.settings.no_supervise),
+        ..Sum::default()
     };
-    let mut text = cut(text, MAX_TEXT);
+    looked.1.iter().for_each(|it| sum.add(it));
+    let [up, all] = [sum.up, looked.1.len()].map(|number| number.to_string());
+    let text = [&up, " of ", &all, " up", &sum.bad, &sum.good].concat();
+    say(context, text, sum.code, Some(&looked))
+}
+
+/// What all gateways come to.
+#[derive(Default)]
+struct Sum {
+    strict: bool,
+    main_is_default: bool,
+    code: u64,
+    up: usize,
+    /// What is said of those that are not well, and of others.
+    bad: String,
+    good: String,
+}
+
+impl Sum {
+    #[inline(never)]
+    fn add(&mut self, it: &Observation) {
+        let (is_down, stuck) = match &it.hermes {
+            Some(said) => (!said.down().is_empty(), said.is_stuck()),
+            None => (false, false),
+        };
+        // Another container has what stands by, and this one takes over.
+        let stands_by = it.state == State::StandingBy;
+        let code = match stands_by {
+            true => 0,
+            _ if stuck || is_down && self.strict => 1,
+            _ => status::code_of(it),
+        };
+        self.code = first(self.code, code);
+        self.up += usize::from(it.state == State::Up);
+        let is_main =
+            self.main_is_default && it.profile == Profile::Default && it.state == State::Down;
+        if code != 0 || is_down || stands_by || is_main || it.served {
+            let list = if code == 0 { &mut self.good } else { &mut self.bad };
+            let text = if is_main { MAIN_IS_DEFAULT.into() } else { it.text() };
+            *list += &["; ", it.profile.name(), ": ", &text].concat();
+        }
+    }
+}
+
+/// Prints `text`, as JSON with what was `looked` at; the exit code.
+#[inline(never)]
+fn say(context: &Context, text: String, code: u64, looked: Option<&Looked<'_>>) -> Result<u64> {
+    let (output, mut text) = (&context.output, cut(text, MAX_TEXT));
     if output.json {
         let mut row = Row::new();
         row.flag("healthy", code == 0).text("text", &text);
         text = row.end();
         text.pop();
         text += ",\"gateways\":[";
-        let ends = [&text, ",", "]}\n"];
-        match &looked {
-            Some((s6, observations, _)) => status::say_rows(context, s6, observations, ends),
-            None => output.say(&[&text, "]}\n"].concat()),
-        }?;
+        match looked {
+            Some((s6, all, _)) => status::say_rows(context, s6, all, [&text, ",", "]}\n"])?,
+            None => output.say(&(text + "]}\n"))?,
+        }
     } else if output.verbosity != Verbosity::Quiet {
         output.say(&(text + "\n"))?;
     }

@@ -11,7 +11,6 @@ use crate::manager::{self, Outcomes, Timeout};
 use crate::model::profile::Profile;
 use crate::options::Opt;
 use crate::s6::control::{self, Control};
-use crate::sys::clock::Deadline;
 use std::time::Duration;
 
 /// What a gateway gets to come up, by default.
@@ -50,11 +49,10 @@ fn change(context: &Context, target: Target) -> Result<u64> {
         }
         _ => {}
     }
-    let ready = options.has(Opt::WaitReady);
-    let time = options.timeout.unwrap_or(if ready { DOWN } else { default });
+    let default = if options.has(Opt::WaitReady) { DOWN } else { default };
     let (timeout, done) = match options.has(Opt::NoWait) {
         true => (Timeout::NoWait, told),
-        false => (Timeout::After(time), done),
+        false => (Timeout::After(options.timeout.unwrap_or(default)), done),
     };
     let manager = manager::open(context, privilege)?;
     let is_refused = target != Target::Stop
@@ -79,23 +77,7 @@ fn change(context: &Context, target: Target) -> Result<u64> {
             *it = Err(Error::new(Kind::Unusable, target.what(), &**name, why));
         }
     }
-    outcomes(context, named, done, &|profiles| {
-        let deadline = Deadline::after(time);
-        let mut outcomes = manager.bring(target, profiles, timeout);
-        // Who does not wait might see the process of before.
-        if ready && timeout != Timeout::NoWait {
-            let mut up = Vec::new();
-            for (profile, _) in profiles.iter().zip(&outcomes).filter(|(_, it)| it.is_ok()) {
-                up.push(profile.clone());
-            }
-            let left = Timeout::After(deadline.left_or(time));
-            let mut works = manager.bring(Target::Work, &up, left).into_iter();
-            for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_ok()) {
-                *outcome = works.next().unwrap_or(Ok(()));
-            }
-        }
-        outcomes
-    })
+    outcomes(context, named, done, &|profiles| manager.bring(target, profiles, timeout))
 }
 
 fn wrong(verb: &str, why: &str) -> Box<Error> {

@@ -17,6 +17,9 @@ use std::time::Duration;
 
 const WHAT: &str = "look at gateway";
 
+/// What was looked at, how it stands, and the exit code.
+pub(super) type Looked<'a> = (S6<'a>, Vec<Observation>, u64);
+
 /// Runs the command: 0 if each gateway is as it is meant to be, else the first one's code
 /// that is not.
 #[inline(never)]
@@ -28,7 +31,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
 
 /// How the gateways stand that are named, all if none is, and the exit code; what keeps one from
 /// being looked at is told.
-pub(super) fn look(context: &Context) -> Result<(S6<'_>, Vec<Observation>, u64)> {
+pub(super) fn look(context: &Context) -> Result<Looked<'_>> {
     let names = &context.options.words;
     let s6 = manager::open_s6(context, Privilege::Read, WHAT)?;
     let mut targets = super::targets(names);

@@ -12,6 +12,7 @@ use crate::hermes::{state_file, stop_marker};
 use crate::model::backoff::STANDING_BY;
 use crate::model::intent::Intent;
 use crate::model::profile::Profile;
+use crate::options::Opt;
 use crate::s6::service::Service;
 use crate::s6::status::Status;
 use crate::s6::tai64n::Tai64n;
@@ -64,6 +65,10 @@ pub(crate) fn bring(
         home.lock_whole(deadline).map(|()| home)
     };
     let before = Deadline::after(LOCKED);
+    let deadline = match timeout {
+        Timeout::After(time) => Deadline::after(time),
+        _ => Deadline::NEVER,
+    };
     // Whose wish was to be recorded, and why it could not be.
     let mut wishes = Vec::new();
     let mut outcomes = command(s6, target, profiles, timeout, &mut |profile, service| {
@@ -103,6 +108,17 @@ pub(crate) fn bring(
             None => {}
         }
     }
+    if timeout != Timeout::NoWait && s6.context.options.has(Opt::WaitReady) {
+        let mut up = Vec::new();
+        for (profile, _) in profiles.iter().zip(&outcomes).filter(|(_, it)| it.is_ok()) {
+            up.push(profile.clone());
+        }
+        let left = Timeout::After(deadline.left().unwrap_or(Duration::MAX));
+        let mut work = command(s6, Target::Work, &up, left, &mut |_, _| ()).into_iter();
+        for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_ok()) {
+            *outcome = work.next().unwrap_or(Ok(()));
+        }
+    }
     outcomes
 }
 
@@ -134,8 +150,7 @@ pub(crate) fn command(
             Ok(())
         }
         (_, Target::Ready | Target::Work) => {
-            let begun = profiles.iter().zip(&begun).filter(|(_, begun)| begun.is_ok());
-            hear(s6, target, &mut begun.map(|(profile, _)| profile), &mut jobs, deadline)
+            hear(s6, target, profiles, &begun, &mut jobs, deadline)
         }
         _ => event_loop::drive(&mut jobs, deadline),
     };
@@ -156,20 +171,23 @@ pub(crate) fn command(
     outcomes
 }
 
-/// Waits until `jobs`, which are of `profiles`, are ready, as they say to s6 or in their homes.
+/// Waits until `jobs`, which are of those of `profiles` that have `begun`, are ready, as they say
+/// to s6 or in their homes.
 #[inline(never)]
 fn hear(
     s6: &S6<'_>,
     target: Target,
-    profiles: &mut dyn Iterator<Item = &Profile>,
+    profiles: &[Profile],
+    begun: &Outcomes,
     jobs: &mut [Job<'_>],
     deadline: Deadline,
 ) -> Result<()> {
     let (observer, watches) = (s6.observer(), Watches::new()?);
-    let mut all = Vec::new();
-    profiles.for_each(|profile| all.push(profile));
     loop {
-        for (job, profile) in jobs.iter_mut().zip(&all).filter(|(job, _)| job.is_under_way()) {
+        let mut others = jobs.iter_mut();
+        for (profile, begun) in profiles.iter().zip(begun) {
+            let job = if begun.is_ok() { others.next() } else { None };
+            let Some(job) = job.filter(|job| job.is_under_way()) else { continue };
             // What goes at this moment is told by its job.
             let Ok(mut it) = observer.observe(profile) else { continue };
             s6.watch_home(&mut it, &watches)?;

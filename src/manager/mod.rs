@@ -68,13 +68,11 @@ impl<'a> ServiceManager<'a> {
     }
 
     /// Brings gateways to `target`: up, and those that are on disk only are registered; down,
-    /// `finish` included; to run in a new process, also those that are down; or to work.
+    /// `finish` included; or to run in a new process, also those that are down.
     pub(crate) fn bring(&self, target: Target, profiles: &[Profile], timeout: Timeout) -> Outcomes {
         match self.s6(host::refusal, target.what()) {
-            Ok(s6) if matches!(target, Target::Start | Target::Restart) => {
-                s6.start(target, profiles, timeout)
-            }
-            Ok(s6) => bring::bring(s6, target, profiles, timeout),
+            Ok(s6) if target == Target::Stop => bring::bring(s6, target, profiles, timeout),
+            Ok(s6) => s6.start(target, profiles, timeout),
             Err(error) => vec![Err(error); profiles.len()],
         }
     }
