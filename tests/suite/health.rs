@@ -209,12 +209,12 @@ fn watch_tells_what_hermes_says_and_the_same_only_once() {
     };
     let put = |old: &str, new: &str| edit(&container, "coder", old, new);
     expect("coder: up");
-    put("\"running\",\"exit", "\"draining\",\"exit");
+    put("\"gateway_state\":\"running\"", "\"gateway_state\":\"draining\"");
     expect("coder: up, draining");
     // Another stamp, and other files in the home, are no news.
     put("\"kind\":", "\"updated_at\":\"2026-01-01T00:00:00+00:00\",\"kind\":");
     container.as_hermes(&["sh", "-c", "cd /opt/data/profiles/coder; : >x; mv x y"]).ok();
-    put("\"draining\",\"exit", "\"running\",\"exit");
+    put("\"gateway_state\":\"draining\"", "\"gateway_state\":\"running\"");
     expect("coder: up");
     put("\"connected\"", "\"paused\",\"error_message\":\"by hand\"");
     expect("coder: up, degraded: telegram paused (by hand)");
