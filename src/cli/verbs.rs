@@ -60,16 +60,13 @@ not be looked at.
     Health, cmd::health::run, (0, 0), "health [--strict]",
     "whether all is well, in one line: for a container's HEALTHCHECK",
 "Prints how many gateways are up, and what is wrong with each that is not well. Well is
-what stands by, too, what default serves, and default where the main program is its
-gateway. Not well is, besides what status says, a gateway that says that it cannot start,
-or has been starting for over 5 minutes; with --strict also one with a platform that is
-down.
+also what stands by, what default serves, and default where the main program is its
+gateway; not well is also what says that it cannot start, or starts for over 5 minutes.
 
 With --json an object: healthy, text, and gateways, as status has them. With -q only the
 exit code tells.
 
-Exit codes: 0 all is well, or no gateway is meant to run in this container, else that of
-status.
+Exit codes: 0 all is well, or no gateway is meant to run here, else that of status.
 ";
     Watch, cmd::watch::run, (0, MANY), "watch [PROFILE...]",
     "print each change of gateways as it comes",
