@@ -192,6 +192,14 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// Has one that got where it was to get go on to `target`.
+    pub(crate) fn go_on(&mut self, target: Target) {
+        if let Some(Outcome::Done) = self.outcome {
+            self.transition = Transition::new(target);
+            self.outcome = None;
+        }
+    }
+
     /// Ends it, for its gateway has said that it is ready, or else why it never will be.
     pub(crate) fn end(&mut self, why_not: Option<String>) {
         self.outcome = Some(why_not.map_or(Outcome::Done, Outcome::Died));

@@ -65,10 +65,6 @@ pub(crate) fn bring(
         home.lock_whole(deadline).map(|()| home)
     };
     let before = Deadline::after(LOCKED);
-    let deadline = match timeout {
-        Timeout::After(time) => Deadline::after(time),
-        _ => Deadline::NEVER,
-    };
     // Whose wish was to be recorded, and why it could not be.
     let mut wishes = Vec::new();
     let mut outcomes = command(s6, target, profiles, timeout, &mut |profile, service| {
@@ -108,17 +104,6 @@ pub(crate) fn bring(
             None => {}
         }
     }
-    if timeout != Timeout::NoWait && s6.context.options.has(Opt::WaitReady) {
-        let mut up = Vec::new();
-        for (profile, _) in profiles.iter().zip(&outcomes).filter(|(_, it)| it.is_ok()) {
-            up.push(profile.clone());
-        }
-        let left = Timeout::After(deadline.left().unwrap_or(Duration::MAX));
-        let mut work = command(s6, Target::Work, &up, left, &mut |_, _| ()).into_iter();
-        for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_ok()) {
-            *outcome = work.next().unwrap_or(Ok(()));
-        }
-    }
     outcomes
 }
 
@@ -149,10 +134,14 @@ pub(crate) fn command(
             event_loop::tell_all(&mut jobs, deadline);
             Ok(())
         }
-        (_, Target::Ready | Target::Work) => {
-            hear(s6, target, profiles, &begun, &mut jobs, deadline)
-        }
-        _ => event_loop::drive(&mut jobs, deadline),
+        (_, Target::Ready) => hear(s6, target, profiles, &begun, &mut jobs, deadline),
+        _ => event_loop::drive(&mut jobs, deadline).and_then(|()| {
+            if !s6.context.options.has(Opt::WaitReady) {
+                return Ok(());
+            }
+            jobs.iter_mut().for_each(|job| job.go_on(Target::Work));
+            hear(s6, Target::Work, profiles, &begun, &mut jobs, deadline)
+        }),
     };
     let mut jobs = jobs.iter();
     let mut outcomes = Outcomes::with_capacity(profiles.len());

@@ -250,7 +250,7 @@ fn ready_is_what_the_process_says() {
     assert_eq!(of(&container, "good", ".ready"), "true");
 
     let why = "up, startup failed: no token";
-    let failed = format!("hermes-gw: wait for gateway: {}: {why}\n", slot("fails"));
+    let failed = format!("hermes-gw: start gateway: {}: {why}\n", slot("fails"));
     assert_eq!(start("start", "fails"), (1, failed));
     let (code, said) = start("start", "parks");
     assert!(code == 1 && said.contains("exit 78"), "{code} {said}");
