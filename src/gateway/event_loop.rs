@@ -2,9 +2,8 @@
 
 use super::signal;
 use super::slots;
-use super::transition::{Step, Target, Transition};
+use super::transition::{Step, Target, Transition, died_at_once};
 use crate::error::{Error, Kind, Result};
-use crate::model::backoff::{CONFIGURATION, Exit};
 use crate::s6::control::{self, Control};
 use crate::s6::events::Subscription;
 use crate::s6::service::Service;
@@ -322,15 +321,6 @@ impl<'a> Job<'a> {
             self.outcome = Some(Outcome::Abandoned);
         }
     }
-}
-
-/// What is said of a gateway that came up and died. Its finish may still be at work: then the
-/// exit code tells what it will do.
-fn died_at_once(status: &Status) -> String {
-    let exit = status.last_exit();
-    let parked = exit == Exit::Code(CONFIGURATION) || !status.want_up;
-    let next = if parked { "it stays down" } else { "s6 tries again" };
-    format!("it started and died at once: {exit}; {next}")
 }
 
 /// Waits until all `jobs` were told what to do, or until `deadline`.

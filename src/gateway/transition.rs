@@ -1,6 +1,7 @@
 //! How one gateway gets where it should be: what to tell its supervisor, and when it
 //! is there. Pure: a status in, a step out.
 
+use crate::model::backoff::{CONFIGURATION, Exit};
 use crate::s6::control::Control;
 use crate::s6::status::Status;
 use crate::s6::tai64n::Tai64n;
@@ -198,6 +199,15 @@ impl Step {
     fn when(there: bool) -> Step {
         if there { Step::Done } else { Step::Wait }
     }
+}
+
+/// What is said of a gateway that came up and died. Its finish may still be at work: then the
+/// exit code tells what it will do.
+pub(super) fn died_at_once(status: &Status) -> String {
+    let exit = status.last_exit();
+    let parked = exit == Exit::Code(CONFIGURATION) || !status.want_up;
+    let next = if parked { "it stays down" } else { "s6 tries again" };
+    format!("it started and died at once: {exit}; {next}")
 }
 
 #[cfg(test)]
