@@ -98,4 +98,5 @@ COPY --from=export / /
 RUN cd /etc/s6-overlay && [ ! -d s6-rc.d/user ] || cp -R user-bundles.d/user/contents.d s6-rc.d/user/
 ENV HERMES_HOME=/opt/data
 VOLUME /opt/data
+HEALTHCHECK --timeout=5s CMD ["/command/hermes-gw", "health"]
 ENTRYPOINT ["/init", "/opt/hermes/docker/main-wrapper.sh"]

@@ -5,10 +5,10 @@ GW := target/hermes-gw
 # Any stable cargo will do for everyday work; build brings Debian's where there is none.
 CARGO := $(shell command -v cargo || echo /usr/bin/cargo)
 # The tests that boot a container.
-LIVE := status truth watch doctor logs boot stagger live lifecycle links registration crashes shutdown standby wire tree runtime \
+LIVE := status truth watch health doctor logs boot stagger live lifecycle links registration crashes shutdown standby wire tree runtime \
     capabilities owners sweep race
 # Those that are about either layout, run in the user tree.
-LAYOUTS := status truth watch doctor logs boot stagger crashes faults intents lifecycle links live registration shutdown standby wire runtime \
+LAYOUTS := status truth watch health doctor logs boot stagger crashes faults intents lifecycle links live registration shutdown standby wire runtime \
     capabilities owners sweep
 # One crate of all tests, each area a module.
 SUITE = HERMES_GW=$(CURDIR)/$(GW) RUST_TEST_THREADS=$(THREADS) $(CARGO) test --locked --no-fail-fast --test suite --

@@ -64,9 +64,11 @@ options! {
     Prune, "--prune", "remove what has no profile, or no slot";
     Ready, "--ready", "until it says that it is ready";
     Since, "--since AGE", "no lines older than this: 90s, 10m, 2h, 1d";
+    Strict, "--strict", "1 also for a platform that is down";
     Supervisors, "--supervisors", "end supervisors too, and s6-svscan if it is not PID 1";
     Timeout, "--timeout SECONDS", "wait so long at most; fractions are allowed";
     Up, "--up", "until it is up";
+    WaitReady, "--wait-ready", "and until it says that it is ready; 60 seconds at most";
     Utc, "--utc", "stamps in UTC: 2026-05-24 18:05:33.123456789+00:00";
 }
 

@@ -164,6 +164,12 @@ impl Row {
         }
     }
 
+    /// Adds a field that is null where the text is empty.
+    #[inline(never)]
+    pub(crate) fn text_unless_empty(&mut self, key: &str, value: &str) -> &mut Row {
+        self.text_or_null(key, (!value.is_empty()).then_some(value))
+    }
+
     /// Adds a field that may be null.
     #[inline(never)]
     pub(crate) fn number(&mut self, key: &str, value: Option<u64>) -> &mut Row {

@@ -60,6 +60,19 @@ pub(crate) fn part(text: &str, separator: char, at: usize) -> &str {
     text.split(separator).nth(at).unwrap_or_default()
 }
 
+/// `text`, cut after so many bytes or a few less.
+#[inline(never)]
+pub(crate) fn cut(mut text: String, mut most: usize) -> String {
+    if text.len() > most {
+        while !text.is_char_boundary(most) {
+            most -= 1;
+        }
+        text.truncate(most);
+        text += "...";
+    }
+    text
+}
+
 /// Whether `part` is somewhere in `bytes`.
 pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
     // The first byte alone tells of most places, without a call.

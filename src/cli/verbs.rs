@@ -59,6 +59,16 @@ With --json an array of objects, as the manual has them. With -q only the exit c
 Exit codes, the first that is not 0: 0 as it is meant to be, 1 parked, backing off, standing \
 by, or down or without a slot and meant to run, 3 no such gateway, 102 not supervised, 111 it \
 may not be looked at.";
+    Health, cmd::health::run, (0, 0), "health [--strict]",
+    "whether all is well, in one line: for a container's HEALTHCHECK",
+"Prints how many gateways are up, and what is wrong with each that is not well. Well is also what \
+stands by, what default serves, and default where the main program is its gateway; not well is \
+also what says that it cannot start, or starts for over 5 minutes.
+
+With --json an object: healthy, text, and gateways, as status has them. With -q only the exit \
+code tells.
+
+Exit codes: 0 all is well, or no gateway is meant to run here, else that of status.";
     Watch, cmd::watch::run, (0, MANY), "watch [PROFILE...]",
     "print each change of gateways as it comes",
 "Prints how gateways stand, all if none is named, and then a line for each change, until it is \
@@ -81,7 +91,7 @@ Exit codes: 0 nothing fails, 1 something does.";
     List, cmd::registration::list, (0, 0), "list",
     "print the profiles that have a slot",
 "Prints the profiles that have a slot, one a line; with --json an array.";
-    Start, cmd::lifecycle::start, (1, MANY), "start PROFILE...|--all [--no-wait] [--force] [--timeout SECONDS]",
+    Start, cmd::lifecycle::start, (1, MANY), "start PROFILE...|--all [--no-wait|--wait-ready] [--force] [--timeout SECONDS]",
     "bring gateways up, now and after each restart of the container",
 "Brings gateways up, all at once, waits until they are, 10 seconds at most, and records that \
 they are to run. A profile on disk that has no slot is registered first. It ends a delay or the \
@@ -92,14 +102,14 @@ Only with --force it starts what another container runs, what default serves (un
 root), or default where the main program is its gateway.
 
 Exit codes: 0 up, 1 it died or parked at once, is not started, or up but that cannot be \
-recorded, 3 no such gateway, 99 not up in time.";
+recorded (with --wait-ready: or it has parked or cannot start), 3 no such gateway, 99 not in time.";
     Stop, cmd::lifecycle::stop, (1, MANY), "stop PROFILE...|--all [--no-wait] [--timeout SECONDS]",
     "bring gateways down, now and after each restart of the container",
 "Brings gateways down, all at once, waits until they are, 60 seconds at most, and records that \
 they are to stay down. Each is told that an operator stops it.
 
 Exit codes: 0 down, 1 down but that cannot be recorded, 3 no such gateway, 99 not down in time.";
-    Restart, cmd::lifecycle::restart, (1, MANY), "restart PROFILE...|--all [--no-wait] [--force] [--timeout SECONDS]",
+    Restart, cmd::lifecycle::restart, (1, MANY), "restart PROFILE...|--all [--no-wait|--wait-ready] [--force] [--timeout SECONDS]",
     "have gateways run in a new process; start those that are down",
 "Brings gateways down and up again, all at once, and waits for the new processes, 60 seconds at \
 most. What is down is started. Records that they are to run. With --no-wait s6 starts them \
@@ -122,7 +132,7 @@ Exit codes: 0 it is up, 1 it is not.";
     Wait, cmd::lifecycle::wait, (1, MANY), "wait --up|--ready|--down [--timeout SECONDS] PROFILE...|--all",
     "wait until gateways are up, ready or down",
 "Waits until gateways are up, ready or down; for ever, or as long as the timeout says. Ready is \
-what a gateway says by its notification-fd.
+what a gateway says in its gateway_state.json (running or degraded), or by a notification-fd.
 
 Exit codes: 0 they are, 3 no such gateway, 99 not in time, 102 not supervised.";
     Logs, cmd::logs::run, (1, MANY), "logs PROFILE...|--all [-n N|--lines N] [--since AGE] [-f|--follow] [--local|--utc]",

@@ -42,6 +42,7 @@ fn change(context: &Context, target: Target) -> Result<u64> {
         _ => (Privilege::Control, DOWN, "restarted", "told to restart", ""),
     };
     let all = options.has(Opt::All);
+    let default = if options.has(Opt::WaitReady) { DOWN } else { default };
     let (timeout, done) = match options.has(Opt::NoWait) {
         true => (Timeout::NoWait, told),
         false => (Timeout::After(options.timeout.unwrap_or(default)), done),
@@ -144,14 +145,6 @@ pub(crate) fn wait(context: &Context) -> Result<u64> {
     let timeout = options.timeout.map_or(Timeout::Never, Timeout::After);
     let s6 = manager::open_s6(context, Privilege::Control, text!("wait for gateway"))?;
     outcomes(context, named(context, &options.words)?, (done, ""), &|profiles| {
-        bring::command(&s6, target, profiles, timeout, &mut |profile, service| {
-            if target == Target::Ready && !service.says_ready().unwrap_or(true) {
-                let why =
-                    text!("it has no notification-fd, and never says that it is ready").read();
-                let error = s6.failed(text!("wait for gateway"), profile, Kind::Unusable, why);
-                context.output.warn(error);
-            }
-            false
-        })
+        bring::command(&s6, target, profiles, timeout, &mut |_, _| false)
     })
 }

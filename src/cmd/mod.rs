@@ -4,6 +4,7 @@
 
 pub(crate) mod doctor;
 pub(crate) mod finish;
+pub(crate) mod health;
 pub(crate) mod lifecycle;
 pub(crate) mod logs;
 pub(crate) mod reconcile;

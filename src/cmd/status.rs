@@ -18,10 +18,21 @@ use std::time::Duration;
 
 const WHAT: Text = text!("look at gateway");
 
+/// How gateways stand, and the exit code.
+pub(super) type Looked = (Vec<Observation>, u64);
+
 /// Runs the command: 0 if each gateway is as it is meant to be, else the first one's code
 /// that is not.
 #[inline(never)]
 pub(crate) fn run(context: &Context) -> Result<u64> {
+    let (observations, code) = look(context)?;
+    show(context, &observations)?;
+    Ok(code)
+}
+
+/// How the gateways stand that are named, else all that have a slot and then those that should
+/// have one; with the first code that is not 0. What keeps one from being looked at is told.
+pub(super) fn look(context: &Context) -> Result<Looked> {
     context.warn_of_settings();
     let s6 = match manager::open_s6(context, Privilege::Read, WHAT) {
         // What keeps a boot from making slots keeps it from making the user's own scandir, too.
@@ -32,15 +43,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
         }
         s6 => s6?,
     };
-    let (observations, code) = observe(&s6)?;
-    show(context, &observations)?;
-    Ok(code)
-}
-
-/// Those that are named; else all that have a slot, and then those that should have one. What is
-/// to be told of others is told; with the first code that is not 0.
-pub(super) fn observe(s6: &S6<'_>) -> Result<(Vec<Observation>, u64)> {
-    let (context, observer) = (s6.context, s6.observer());
+    let observer = s6.observer();
     let names = &context.options.words;
     let all = names.is_empty();
     let mut targets = super::targets(names);
@@ -114,7 +117,7 @@ fn show(context: &Context, observations: &[Observation]) -> Result<()> {
         after = ["No gateways: ", why, ".\n"].concat();
     }
     if output.json {
-        return output.say_array(&mut observations.iter().map(|it| json(it, place.tree, now)));
+        return say_rows(context, observations, ["[", ",", "]\n"]);
     }
     // Where some are named, there may be others.
     if output.verbosity == Verbosity::Quiet || none && after.is_empty() {
@@ -125,8 +128,18 @@ fn show(context: &Context, observations: &[Observation]) -> Result<()> {
     output.say_all(&mut table(observations, now, output.colours()), [&head, "", &after])
 }
 
+/// Prints them as JSON, with what is before, between and after them.
+pub(super) fn say_rows(
+    context: &Context,
+    observations: &[Observation],
+    ends: [&str; 3],
+) -> Result<()> {
+    let (tree, now) = (context.settings.place()?.tree, clock::time());
+    context.output.say_all(&mut observations.iter().map(|it| json(it, tree, now)), ends)
+}
+
 /// What a script hears of a gateway.
-fn code_of(observation: &Observation) -> u64 {
+pub(super) fn code_of(observation: &Observation) -> u64 {
     let kind = match observation.state {
         _ if observation.is_well() => return 0,
         State::NotSupervised => Kind::Unsupervised,
@@ -155,12 +168,34 @@ pub(super) fn json(it: &Observation, tree: Tree, at: Duration) -> String {
     let mut row = Row::new();
     row.text("profile", it.profile.name()).text("state", it.state.word()).text("text", &it.text());
     row.number("pid", it.pid).text_or_null("since", since.as_deref());
-    row.flag("ready", it.ready).flag("paused", it.paused);
+    row.flag("ready", it.is_ready()).flag("paused", it.paused);
+    row.raw("hermes", &hermes(it));
     row.text_or_null("wanted", wish(it.wanted));
     row.text_or_null("wanted_at_boot", wish(it.wanted_at_boot));
     row.text_or_null("served_by", it.served.then_some("default"));
     row.number("restarts", it.deaths.map(|deaths| deaths as u64)).raw("last_exit", &exit);
     row.text("tree", tree.word()).text("at", &calendar::precise(at));
+    row.end()
+}
+
+/// What Hermes says of `it`, as JSON.
+#[inline(never)]
+fn hermes(it: &Observation) -> String {
+    let Some(said) = &it.hermes else { return "null".into() };
+    let mut platforms = String::new();
+    for it in &said.platforms {
+        let mut row = Row::new();
+        row.text("name", &it.name).text("state", &it.state);
+        row.text_unless_empty("error_code", &it.error_code);
+        row.text_unless_empty("error", &it.error).text_unless_empty("since", &it.since);
+        platforms += if platforms.is_empty() { "" } else { "," };
+        platforms += &row.end();
+    }
+    let served = if said.served_profiles.is_empty() { "null" } else { &said.served_profiles };
+    let mut row = Row::new();
+    row.text("state", &said.state).text_unless_empty("exit_reason", &said.exit_reason);
+    row.raw("platforms", &["[", &platforms, "]"].concat());
+    row.number("active_agents", said.active_agents).raw("served_profiles", served);
     row.end()
 }
 
@@ -345,7 +380,7 @@ mod tests {
                 "profile": "coder", "state": "backing-off",
                 "text": "backing off 8s, 4 deaths: signal 9", "pid": null,
                 "since": "2026-05-24T18:05:30.000000000Z", "ready": false, "paused": false,
-                "wanted": "up", "wanted_at_boot": null, "served_by": null, "restarts": 4,
+                "hermes": null, "wanted": "up", "wanted_at_boot": null, "served_by": null, "restarts": 4,
                 "last_exit": {"code": null, "signal": 9}, "tree": "root",
                 "at": "2026-05-24T18:05:33.005000000Z",
             })

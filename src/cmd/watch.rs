@@ -10,7 +10,6 @@ use crate::manager::bring;
 use crate::model::observation::State;
 use crate::sys::clock;
 use crate::text::messages::{Text, text};
-use std::iter;
 
 /// Runs the command, until it is interrupted or nobody reads it any more.
 #[inline(never)]
@@ -24,15 +23,15 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
         profiles.push(profile);
     }
     let colour = context.output.colours();
-    gateway::watch::watch(&s6.observer(), &profiles, &|mut it| {
+    let ask = |it: &mut _, watches: &_| s6.watch_home(it, watches);
+    gateway::watch::watch(&s6.observer(), &profiles, &ask, &|it| {
         if it.state == State::Denied {
             return Err(Error::because(Kind::Denied, WHAT, it.profile.name(), &it.why));
         }
-        s6.ask_homes(&mut iter::once(&mut it));
         let now = clock::time();
         context.output.say(&match context.output.json {
-            true => status::json(&it, s6.slots.tree, now) + "\n",
-            false => status::line(&it, now, colour),
+            true => status::json(it, s6.slots.tree, now) + "\n",
+            false => status::line(it, now, colour),
         })
     })?;
     Ok(0)

@@ -13,7 +13,7 @@ use crate::s6::status::Status;
 use crate::sys::Name;
 use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
-use crate::sys::poll::{self, FifoWriter};
+use crate::sys::poll::{self, Fifo, FifoWriter};
 use crate::text::messages::{Text, text};
 use std::slice;
 use std::time::Duration;
@@ -198,6 +198,19 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// Has one that got where it was to get go on to `target`.
+    pub(crate) fn go_on(&mut self, target: Target) {
+        if let Some(Outcome::Done) = self.outcome {
+            self.transition = Transition::new(target);
+            self.outcome = None;
+        }
+    }
+
+    /// Ends it, for its gateway has said that it is ready, or else why it never will be.
+    pub(crate) fn end(&mut self, why_not: Option<String>) {
+        self.outcome = Some(why_not.map_or(Outcome::Done, Outcome::Died));
+    }
+
     /// The service, while it is open.
     pub(crate) fn service(&self) -> Option<&Service> {
         self.ends.as_ref().map(|ends| &ends.service)
@@ -366,8 +379,19 @@ pub(crate) fn tell_all(jobs: &mut [Job<'_>], deadline: Deadline) {
 /// Waits until something became of each of `jobs`, at the latest at `deadline`. As many are open
 /// as there may be; then come the next.
 pub(crate) fn drive(jobs: &mut [Job<'_>], deadline: Deadline) -> Result<()> {
+    drive_until(jobs, deadline, None)
+}
+
+/// The same, at most until something happens: to one of them, or to `other`.
+pub(crate) fn drive_until(
+    jobs: &mut [Job<'_>],
+    deadline: Deadline,
+    other: Option<&Fifo>,
+) -> Result<()> {
     let under_way = jobs.iter().filter(|job| job.is_under_way()).count();
-    let (mut pause, at_once) = (SHORTEST, slots::at_once(under_way));
+    // Who asks for more each time does so less often.
+    let first = if other.is_some() { LONGEST } else { SHORTEST };
+    let (mut pause, at_once) = (first, slots::at_once(under_way));
     loop {
         let (mut under_way, over) = (0, deadline.is_over());
         for job in &mut *jobs {
@@ -390,17 +414,22 @@ pub(crate) fn drive(jobs: &mut [Job<'_>], deadline: Deadline) -> Result<()> {
             (false, true) => Some(deadline.left_or(PATIENCE)),
             (false, false) => deadline.left(),
         };
-        let mut heard = Vec::with_capacity(jobs.len());
+        let mut heard = Vec::with_capacity(jobs.len() + 1);
         for job in &*jobs {
             heard.push(match &job.ends {
                 Some(it) => (it.events.as_ref().ok().map(Subscription::fifo), Some(&it.control)),
                 None => (None, None),
             });
         }
+        heard.push((other, None));
         let told = poll::wait(&heard, timeout)?;
         let nothing = told.iter().all(|told| *told == (false, false));
         for (job, told) in jobs.iter_mut().zip(told) {
             job.notice(told, nothing);
+        }
+        if let Some(other) = other {
+            other.drain();
+            return Ok(());
         }
         if silent && nothing {
             pause = LONGEST.min(2 * pause);

@@ -6,7 +6,11 @@ use super::slots::{self, Slots};
 use super::turn;
 use crate::error::{Error, Kind, Result};
 use crate::hermes::home::{Homes, Names};
+use crate::hermes::state_file;
+use crate::hermes::stop_marker::start_time;
 use crate::model::backoff;
+use crate::model::hermes_state::HermesState;
+use crate::model::intent::LastKnown;
 use crate::model::observation::{Observation, State};
 use crate::model::policy::Policy;
 use crate::model::profile::Profile;
@@ -186,20 +190,42 @@ impl Observer<'_> {
     }
 }
 
-/// Whether the gateway of `profile` comes up when the container starts the next time, as
-/// reconcile decides it, which skips those of `names` that are second ones; `None` if this user may
-/// not know. `main_is_default` looks whether the container's main program is default's gateway.
-pub(crate) fn wanted_at_boot(
+/// Adds to `it` what its process says in its home; and whether it comes up when the container
+/// starts the next time, as reconcile decides it, which skips those of `names` that are second
+/// ones: `None` if this user may not know. `main_is_default` looks whether the container's main
+/// program is default's gateway.
+pub(crate) fn add_home(
     homes: &Homes,
     names: &Names,
     policy: Policy,
+    it: &mut Observation,
+    main_is_default: &dyn Fn() -> Option<bool>,
+) {
+    it.wanted_at_boot = if names.check(&it.profile).is_err() {
+        Some(false)
+    } else {
+        let mut hermes = None;
+        let known = homes.last_known(&it.profile, &mut |content| hermes = said(it, content));
+        it.hermes = hermes;
+        wanted_at_boot(homes, policy, &it.profile, known, main_is_default)
+    };
+}
+
+/// What a state file with `content` says of the process of `it`.
+fn said(it: &Observation, content: &[u8]) -> Option<Box<HermesState>> {
+    let (State::Up, Some(own), Some(since)) = (it.state, it.pid, it.since) else { return None };
+    let mut said = state_file::parse_state(content, (own, start_time(own)?), since)?;
+    said.up_for = clock::time().saturating_sub(since);
+    Some(said)
+}
+
+fn wanted_at_boot(
+    homes: &Homes,
+    policy: Policy,
     profile: &Profile,
+    (own, flaw): (LastKnown, Option<Box<Error>>),
     main_is_default: &dyn Fn() -> Option<bool>,
 ) -> Option<bool> {
-    if names.check(profile).is_err() {
-        return Some(false);
-    }
-    let (own, flaw) = homes.last_known(profile);
     if flaw.is_some_and(|flaw| flaw.kind == Kind::Denied) {
         return None;
     }

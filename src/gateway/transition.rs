@@ -22,6 +22,8 @@ pub(crate) enum Target {
     Up,
     /// Up and ready.
     Ready,
+    /// The same, unless it comes to rest.
+    Work,
     /// Down, `finish` included.
     Down,
     /// Its supervisor has gone; no status tells that.
@@ -33,7 +35,7 @@ impl Target {
     pub(crate) const fn late(self) -> Text {
         match self {
             Target::Start | Target::Up => text!("it is not up in time"),
-            Target::Ready => text!("it is not ready in time"),
+            Target::Ready | Target::Work => text!("it is not ready in time"),
             Target::Stop => text!("it is not down in time: it is told to stop"),
             Target::Restart => text!("no new process is up in time: it is told to restart"),
             Target::Down => text!("it is not down in time"),
@@ -150,7 +152,8 @@ impl Transition {
         const ANEW: &[Control] = &[Control::Down, Control::UpForGood];
         match (self.target, &mut self.phase) {
             (Target::Up, _) => Step::when(now.is_up() && !waits),
-            (Target::Ready, _) => Step::when(now.is_up() && now.ready),
+            (Target::Work, _) if now.is_down() && !now.want_up => Step::Died,
+            (Target::Ready | Target::Work, _) => Step::when(now.is_up() && now.ready),
             (Target::Down, _) => Step::when(now.is_down()),
             (Target::Gone, _) => Step::Wait,
 
@@ -280,7 +283,7 @@ mod tests {
     #[test]
     #[rustfmt::skip]
     fn every_target_from_every_state() {
-        let table: [(Target, &[(&str, Step)]); 40] = [
+        let table: [(Target, &[(&str, Step)]); 43] = [
             // Down → up.
             (Start, &[("d-1", UP), ("d+1", Wait), ("u+2", Done)]),
             // Up already: the wish is recorded all the same.
@@ -332,6 +335,9 @@ mod tests {
             (Rest, &[("w+1", D), ("d-2", Done)]),
             (Up, &[("w+1", Wait), ("f+2", Wait), ("d+2", Wait), ("u+3", Done)]),
             (Ready, &[("d+1!", Wait), ("u+2", Wait), ("u+2!", Done)]),
+            (Ready, &[("u+1", Wait), ("f+2", Wait), ("d-2", Wait)]),
+            (Work, &[("u+1", Wait), ("f+2", Wait), ("d+2", Wait), ("u+3!", Done)]),
+            (Work, &[("u+1", Wait), ("f+2", Wait), ("d-2", Died)]),
         ];
         let seen = [("u+1", Wait), ("f+2", Wait), ("d+2", Done)];
         for (target, steps) in table.into_iter().chain([(Down, &seen[..])]) {

@@ -1,4 +1,4 @@
-//! Every change of every gateway, as s6 writes it down.
+//! Every change of every gateway, as s6 writes it down, and the gateway itself in its home.
 //!
 //! Not by s6's own events: their FIFOs would stay behind when the watcher is interrupted,
 //! and they do not tell of letters that s6-supervise reads while `finish` runs. Both write
@@ -16,8 +16,11 @@ use crate::sys::inotify::Watches;
 use crate::sys::poll::{self, FifoWriter};
 use std::time::Duration;
 
+/// Adds to an observation what the home knows, and has that watched; the watch descriptor.
+type Ask<'a> = &'a dyn Fn(&mut Observation, &Watches) -> Result<Option<i32>>;
+
 /// What is done with each change.
-type Tell<'a> = &'a dyn Fn(Observation) -> Result<()>;
+type Tell<'a> = &'a dyn Fn(&Observation) -> Result<()>;
 
 /// A gateway, and what was last told of it.
 struct Watched {
@@ -36,7 +39,12 @@ struct Watched {
 
 /// Tells how gateways stand, all if none is `named`, and then each change, until nobody
 /// reads stdout any more. Every death is told, however soon it was over.
-pub(crate) fn watch(observer: &Observer<'_>, named: &[Profile], tell: Tell<'_>) -> Result<()> {
+pub(crate) fn watch(
+    observer: &Observer<'_>,
+    named: &[Profile],
+    ask: Ask<'_>,
+    tell: Tell<'_>,
+) -> Result<()> {
     let watches = Watches::new()?;
     let scandir = watches.add(observer.slots.dir().path())?;
     let stdout = FifoWriter::stdout()?;
@@ -54,7 +62,7 @@ pub(crate) fn watch(observer: &Observer<'_>, named: &[Profile], tell: Tell<'_>) 
         slots::for_watching(observer.slots, gateways.len())?;
         for gateway in &mut gateways {
             if all || gateway.descriptors.iter().any(|it| changed.contains(it)) {
-                gateway.look(observer, &watches, tell)?;
+                gateway.look(observer, &watches, ask, tell)?;
             }
         }
         gateways.retain(|gateway| gateway.is_registered() || !named.is_empty());
@@ -98,11 +106,17 @@ impl Watched {
 
     /// Looks at it, and tells what is new.
     #[inline(never)]
-    fn look(&mut self, observer: &Observer<'_>, watches: &Watches, tell: Tell<'_>) -> Result<()> {
+    fn look(
+        &mut self,
+        observer: &Observer<'_>,
+        watches: &Watches,
+        ask: Ask<'_>,
+        tell: Tell<'_>,
+    ) -> Result<()> {
         self.watch(observer, watches)?;
         let gateway = Gateway::open(observer.slots, &self.profile);
         let deaths = gateway.as_ref().map_or_else(|_| Ok(Vec::new()), Gateway::deaths);
-        let now = match &gateway {
+        let mut now = match &gateway {
             Ok(gateway) => observer.observe_open(gateway, &deaths),
             Err(error) => observer.failed(&self.profile, error),
         };
@@ -115,17 +129,22 @@ impl Watched {
         // What waited has not died of that.
         let is_death = self.told.is_some() && !self.waits && !now.waits;
         for death in new.filter(|_| is_death) {
-            let died = died(&self.profile, death);
+            let mut died = died(&self.profile, death);
             if now.state != State::Finishing || now.since != died.since {
-                tell(died)?;
+                ask(&mut died, watches)?;
+                tell(&died)?;
             }
         }
         self.waits = now.waits;
         self.died = deaths.last().map_or(self.died, |death| death.stamp);
-        let news = Some((now.state, now.since, now.text()));
+        // What else the home knows is no news.
+        let mut text = now.text();
+        self.descriptors.extend(ask(&mut now, watches)?);
+        text += &now.hermes_text();
+        let news = Some((now.state, now.since, text));
         if self.told != news {
             self.told = news;
-            tell(now)?;
+            tell(&now)?;
         }
         Ok(())
     }

@@ -191,10 +191,14 @@ impl Homes {
     }
 
     /// What is known of the intent for `which`, and what is wrong with its state file. A
-    /// profile that is not there has none.
-    pub(crate) fn last_known(&self, which: &Profile) -> (LastKnown, Option<Box<Error>>) {
+    /// profile that is not there has none. What the file holds is also for `other` to look at.
+    pub(crate) fn last_known(
+        &self,
+        which: &Profile,
+        other: &mut dyn FnMut(&[u8]),
+    ) -> (LastKnown, Option<Box<Error>>) {
         match if_there(self.of(which)) {
-            Ok(Some(home)) => state_file::read(&home),
+            Ok(Some(home)) => state_file::read_and(&home, other),
             Ok(None) => Default::default(),
             Err(error) => (LastKnown::Nothing, Some(error)),
         }

@@ -3,10 +3,14 @@
 use super::json::{self, Flaw, Member};
 use crate::error::{Error, Kind, Result};
 use crate::model::backoff::{Ending, Exit};
+use crate::model::calendar;
+use crate::model::hermes_state::{HermesState, Platform};
 use crate::model::intent::{Intent, LastExit, LastKnown};
+use crate::model::values;
 use crate::sys::dir::Dir;
 use crate::sys::if_there;
 use crate::sys::meta::FileKind;
+use crate::text::cut;
 use crate::text::messages::text;
 use std::time::Duration;
 
@@ -16,6 +20,8 @@ pub(crate) const STATE_FILE: &[u8] = b"gateway_state.json";
 const DESIRED: &str = "desired_state";
 /// Larger ones are not read, in bytes.
 const MAX_STATE: usize = 1 << 20;
+/// Longer texts of the gateway's are cut, in bytes.
+const MAX_TEXT: usize = 241;
 /// The record that the gateway keeps of its own start and exit.
 const LIFECYCLE_DIR: &[u8] = b"state";
 const LIFECYCLE_FILE: &[u8] = b"gateway.lifecycle.json";
@@ -29,10 +35,20 @@ const TERM: Exit = Exit::Signal(15);
 /// What the state file in `home` says, and what is wrong with it, if anything. A profile that
 /// was never started has none.
 pub(crate) fn read(home: &Dir) -> (LastKnown, Option<Box<Error>>) {
+    read_and(home, &mut |_| ())
+}
+
+/// The same; what it holds is also for `other` to look at.
+#[inline(never)]
+pub(crate) fn read_and(
+    home: &Dir,
+    other: &mut dyn FnMut(&[u8]),
+) -> (LastKnown, Option<Box<Error>>) {
     let (known, error) = match home.read(STATE_FILE, MAX_STATE) {
         Err(error) if error.kind == Kind::Missing => return Default::default(),
         Err(error) => (LastKnown::Nothing, Some(error)),
         Ok(content) => {
+            other(&content);
             let (known, why) = parse_last_known(&content);
             (known, why.map(|why| unusable(home, &why)))
         }
@@ -43,15 +59,15 @@ pub(crate) fn read(home: &Dir) -> (LastKnown, Option<Box<Error>>) {
 
 /// What a state file with `content` says, and what is wrong with it.
 pub(crate) fn parse_last_known(content: &[u8]) -> (LastKnown, Option<String>) {
-    let (text, members) = match parse(content) {
-        Ok(parsed) => parsed,
+    let object = match parse(content) {
+        Ok(object) => object,
         Err(why) => return (LastKnown::Nothing, Some(why)),
     };
-    let (desired, flaw) = last(text, &members, DESIRED);
+    let (desired, flaw) = object.last(DESIRED);
     if let Some(word) = desired {
         return (LastKnown::Desired(word), flaw);
     }
-    let (state, other_flaw) = last(text, &members, "gateway_state");
+    let (state, other_flaw) = object.last("gateway_state");
     let known = state.map_or(LastKnown::Nothing, LastKnown::State);
     (known, flaw.or(other_flaw))
 }
@@ -93,9 +109,9 @@ pub(crate) fn with_desired(
     content: &[u8],
     desired: Intent,
 ) -> std::result::Result<Option<Vec<u8>>, String> {
-    let (text, members) = parse(content)?;
-    let word = desired.word();
-    let (place, key) = match (find(text, &members, DESIRED), members.last()) {
+    let object = parse(content)?;
+    let (text, word) = (object.text, desired.word());
+    let (place, key) = match (object.find(DESIRED), object.members.last()) {
         (Some(member), _) => {
             if json::string(&text[member.value.clone()]).as_deref() == Some(word) {
                 return Ok(None);
@@ -127,9 +143,52 @@ pub(crate) fn served_profiles(home: &Dir) -> String {
 
 /// The same of a state file with `content`.
 pub(crate) fn parse_served(content: &[u8]) -> String {
-    let Ok((text, members)) = parse(content) else { return String::new() };
-    let value = value(text, &members, "served_profiles").unwrap_or_default();
-    if value.starts_with('[') { value.into() } else { String::new() }
+    parse(content).map_or(String::new(), |object| object.names(SERVED).into())
+}
+
+/// The key for whom it serves.
+const SERVED: &str = "served_profiles";
+
+/// What a state file with `content` says of the process that has this id and start time, which
+/// was `started` then, since 1970 UTC; `None` if it is of another one. Platforms of an earlier run
+/// stay in the file: they do not count.
+#[inline(never)]
+pub(crate) fn parse_state(
+    content: &[u8],
+    process: (u64, u64),
+    started: Duration,
+) -> Option<Box<HermesState>> {
+    let object = parse(content).ok()?;
+    if (object.number("pid")?, object.number("start_time")?) != process {
+        return None;
+    }
+    // Both in UTC, as ISO 8601 has them: to compare the texts is to compare the times.
+    let started = calendar::iso(started.as_secs().cast_signed());
+    let mut said = Box::new(HermesState {
+        state: object.string("gateway_state"),
+        exit_reason: object.string("exit_reason"),
+        active_agents: object.number("active_agents"),
+        served_profiles: object.names(SERVED).into(),
+        platforms: Vec::new(),
+        up_for: Duration::ZERO,
+    });
+    let platforms = object.value("platforms");
+    for member in json::members(platforms).unwrap_or_default() {
+        // What is no object says nothing.
+        let Ok(it) = Object::of(&platforms[member.value]) else { continue };
+        let since = it.string("updated_at");
+        if since.is_empty() || since >= started {
+            let name = json::string(&platforms[member.key]).unwrap_or_default();
+            said.platforms.push(Platform {
+                name: cut(name, MAX_TEXT),
+                state: it.string("state"),
+                error_code: it.string("error_code"),
+                error: it.string("error_message"),
+                since,
+            });
+        }
+    }
+    Some(said)
 }
 
 /// Writes the state file of an old-style `gateway run` container into `home`: it is
@@ -150,8 +209,8 @@ pub(crate) fn read_exit(home: &Dir) -> LastExit {
 
 /// How the run ended whose lifecycle record has `content`.
 pub(crate) fn parse_exit(content: &[u8]) -> LastExit {
-    let Ok((text, members)) = parse(content) else { return LastExit::Unknown };
-    match last(text, &members, "phase").0.as_deref() {
+    let Ok(object) = parse(content) else { return LastExit::Unknown };
+    match object.last("phase").0.as_deref() {
         Some("exited") => LastExit::Clean,
         Some("running") => LastExit::Unclean,
         _ => LastExit::Unknown,
@@ -200,59 +259,90 @@ fn is_since(dir: &Dir, name: &[u8], started: Duration) -> Result<bool> {
 
 /// What a state file with `content` says of an end in order, which was a `restart` or a shutdown.
 pub(crate) fn parse_ending(content: &[u8], restart: bool) -> Ending {
-    let Ok((text, members)) = parse(content) else { return Ending::default() };
-    let value = |key| value(text, &members, key);
+    let Ok(object) = parse(content) else { return Ending::default() };
     // Words of the gateway's own, which have nothing in them to escape.
-    let state = value("gateway_state").unwrap_or_default();
+    let state = object.value("gateway_state");
     match restart {
         true => Ending {
-            announced: state == "\"stopped\"" && value("restart_requested") == Some("true"),
+            announced: state == "\"stopped\"" && object.value("restart_requested") == "true",
             terminated: false,
         },
         false => Ending {
             announced: state == "\"running\"",
-            terminated: value("exit_reason").is_none_or(|reason| reason == "null"),
+            terminated: matches!(object.value("exit_reason"), "" | "null"),
         },
     }
 }
 
-fn parse(content: &[u8]) -> std::result::Result<(&str, Vec<Member>), String> {
+/// What a file holds: its text, and the members of the object that this is.
+struct Object<'a> {
+    text: &'a str,
+    members: Vec<Member>,
+}
+
+fn parse(content: &[u8]) -> std::result::Result<Object<'_>, String> {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     let parsed = match str::from_utf8(content) {
-        Ok(text) => json::members(text).map(|members| (text, members)),
+        Ok(text) => Object::of(text),
         Err(error) if error.error_len().is_none() => Err(Flaw::Cut),
         Err(error) => Err(Flaw::Encoding(error.valid_up_to())),
     };
     parsed.map_err(Flaw::why)
 }
 
-/// Whether `member` is called `key`.
-fn is_called(text: &str, member: &Member, key: &str) -> bool {
-    json::string(&text[member.key.clone()]).as_deref() == Some(key)
-}
+impl<'a> Object<'a> {
+    fn of(text: &'a str) -> std::result::Result<Object<'a>, json::Flaw> {
+        Ok(Object { text, members: json::members(text)? })
+    }
 
-/// The member called `key`: the last one, as in Python.
-fn find<'a>(text: &str, members: &'a [Member], key: &str) -> Option<&'a Member> {
-    members.iter().rfind(|member| is_called(text, member, key))
-}
+    /// Whether `member` is called `key`.
+    fn is_called(&self, member: &Member, key: &str) -> bool {
+        json::string(&self.text[member.key.clone()]).as_deref() == Some(key)
+    }
 
-/// The value that `key` has, as it is written.
-fn value<'a>(text: &'a str, members: &[Member], key: &str) -> Option<&'a str> {
-    find(text, members, key).map(|member| &text[member.value.clone()])
-}
+    /// The member called `key`: the last one, as in Python.
+    fn find(&self, key: &str) -> Option<&Member> {
+        self.members.iter().rfind(|member| self.is_called(member, key))
+    }
 
-/// The string that `key` has, and what is wrong with it.
-fn last(text: &str, members: &[Member], key: &str) -> (Option<String>, Option<String>) {
-    let Some(value) = value(text, members, key) else { return (None, None) };
-    let word = json::string(value);
-    let flaw = if word.is_none() && value != "null" {
-        [key, " is not a string", ""]
-    } else if members.iter().filter(|member| is_called(text, member, key)).count() > 1 {
-        ["has ", key, " more than once: the last one counts"]
-    } else {
-        return (word, None);
-    };
-    (word, Some(flaw.concat()))
+    /// The value that `key` has, as it is written; empty if it has none.
+    #[inline(never)]
+    fn value(&self, key: &str) -> &'a str {
+        self.find(key).map_or("", |member| &self.text[member.value.clone()])
+    }
+
+    /// The number that `key` has.
+    fn number(&self, key: &str) -> Option<u64> {
+        values::digits(self.value(key).as_bytes())
+    }
+
+    /// The string that `key` has, cut where it is long; empty if it has none.
+    #[inline(never)]
+    fn string(&self, key: &str) -> String {
+        cut(json::string(self.value(key)).unwrap_or_default(), MAX_TEXT)
+    }
+
+    /// The array of names that `key` has; empty where it is none. Profiles' names have nothing in
+    /// them that JSON escapes; what else stands there is none of the gateway's writing.
+    fn names(&self, key: &str) -> &'a str {
+        let is_plain = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b' ' | b'"' | b',' | b'-' | b'[' | b']' | b'_');
+        let list = self.value(key);
+        if list.starts_with('[') && list.bytes().all(is_plain) { list } else { "" }
+    }
+
+    /// The string that `key` has, and what is wrong with it.
+    fn last(&self, key: &str) -> (Option<String>, Option<String>) {
+        let value = self.value(key);
+        let word = json::string(value);
+        let flaw = if word.is_none() && !value.is_empty() && value != "null" {
+            [key, " is not a string", ""]
+        } else if self.members.iter().filter(|member| self.is_called(member, key)).count() > 1 {
+            ["has ", key, " more than once: the last one counts"]
+        } else {
+            return (word, None);
+        };
+        (word, Some(flaw.concat()))
+    }
 }
 
 #[cfg(test)]
@@ -405,12 +495,66 @@ mod tests {
         let table = [
             (r#"{"served_profiles":["default","a"]}"#, r#"["default","a"]"#),
             (r#"{"served_profiles":[]}"#, "[]"),
+            (r#"{"served_profiles":["a", "b-_0"] }"#, r#"["a", "b-_0"]"#),
+            ("{\"served_profiles\":[\n\"a\"]}", ""),
+            (r#"{"served_profiles":[NaN]}"#, ""),
+            ("{\"served_profiles\":[\"a\u{202e}\"]}", ""),
             (r#"{"served_profiles":"a"}"#, ""),
             (r#"{"x":{"served_profiles":["a"]}}"#, ""),
             (r#"{"served_profiles":["a"]"#, ""),
         ];
         for (text, list) in table {
             assert_eq!(parse_served(text.as_bytes()), list, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_its_process_says_of_itself_is_read_and_of_no_other() {
+        let started = Duration::new(1_779_645_933, 999_999_999);
+        let said = |text: &str| parse_state(text.as_bytes(), (7, 12345), started);
+        let own = r#""pid":7,"start_time":12345"#;
+        let platform = |name: &str, state: &str, code: &str, error: &str, since: &str| {
+            let [name, state, error_code, error, since] =
+                [name, state, code, error, since].map(String::from);
+            Platform { name, state, error_code, error, since }
+        };
+        let long = "é".repeat(MAX_TEXT);
+        let text = format!(
+            r#"{{{own},"gateway_state":"degraded","exit_reason":null,"active_agents":2,
+            "served_profiles":["a"],"desired_state":"running","platforms":{{
+            "telegram":{{"state":"fatal","error_code":"x","error_message":"{long}",
+                "updated_at":"2026-05-24T18:05:33.000001+00:00"}},
+            "of an earlier run":{{"state":"retrying","updated_at":"2026-05-24T18:05:32+00:00"}},
+            "\u001b[2J":{{"state":7,"updated_at":1779645933}},
+            "no object":7}}}}"#
+        );
+        let cut = "é".repeat(MAX_TEXT / 2) + "...";
+        let expected = HermesState {
+            state: "degraded".into(),
+            exit_reason: String::new(),
+            active_agents: Some(2),
+            served_profiles: r#"["a"]"#.into(),
+            platforms: vec![
+                platform("telegram", "fatal", "x", &cut, "2026-05-24T18:05:33.000001+00:00"),
+                platform("\u{1b}[2J", "", "", "", ""),
+            ],
+            up_for: Duration::ZERO,
+        };
+        assert_eq!(said(&text), Some(Box::new(expected)));
+        assert_eq!(said(&format!("{{{own}}}")), Some(Box::default()));
+        for text in [
+            "",
+            "[]",
+            "{}",
+            r#"{"pid":7}"#,
+            r#"{"pid":8,"start_time":12345}"#,
+            r#"{"pid":7,"start_time":12346}"#,
+            r#"{"pid":7,"start_time":null}"#,
+            r#"{"pid":"7","start_time":12345}"#,
+            r#"{"pid":7,"start_time":12345,"pid":8}"#,
+            r#"{"pid":7,"start_time":12345"#,
+        ] {
+            assert_eq!(said(text), None, "{text}");
         }
     }
 

@@ -33,7 +33,7 @@ pub(crate) fn take_back(home: &Dir) -> Result<()> {
 /// When the process was started, as the gateway itself finds it: the 22nd word of its
 /// /proc/PID/stat, even where the process's name has spaces in it. One that has gone
 /// has none, nor one that this user may not look at: the marker then goes by the PID alone.
-fn start_time(pid: u64) -> Option<u64> {
+pub(crate) fn start_time(pid: u64) -> Option<u64> {
     let stat = path::read_proc(format!("/proc/{pid}/stat").as_bytes()).ok()?;
     values::digits(parts(&stat, b' ').nth(21)?)
 }

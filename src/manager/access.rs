@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::gateway::observe::{Observer, wanted_at_boot};
+use crate::gateway::observe::{Observer, add_home};
 use crate::gateway::script;
 use crate::gateway::slot;
 use crate::gateway::slots::{Slots, is_slot};
@@ -20,10 +20,12 @@ use crate::s6::handover;
 use crate::s6::service::Service;
 use crate::sys::dir::Dir;
 use crate::sys::identity::Ids;
+use crate::sys::inotify::Watches;
 use crate::sys::lock::Lock;
 use crate::sys::{self, identity, if_there};
 use crate::text::messages::{Text, text};
 use crate::text::{contains, did_you_mean};
+use std::iter;
 use std::time::Duration;
 
 /// How much a verb does as root before it becomes the gateways' user; each more than the one
@@ -136,11 +138,31 @@ impl<'a> S6<'a> {
                 || matches!(homes.has(&it.profile), Ok(true))
                     && matches!(self.context.why_none(), Ok(None));
             if is_meant {
-                it.wanted_at_boot = wanted_at_boot(&homes, &names, policy, &it.profile, &main);
+                add_home(&homes, &names, policy, it, &main);
             }
             it.served = serves && policy.folds(&it.profile) && is_in(&served, it.profile.name());
             standby::add_holder(&homes, &logs, it);
         }
+    }
+
+    /// The same of one; `watches` tell what it says in its home from now on, by the descriptor that
+    /// is returned.
+    #[inline(never)]
+    pub(crate) fn watch_home(
+        &self,
+        it: &mut Observation,
+        watches: &Watches,
+    ) -> Result<Option<i32>> {
+        let home = self.context.homes().and_then(|homes| homes.of(&it.profile));
+        let descriptor = match home.map(|home| watches.add_replaced_in(&home)) {
+            // No watch is left.
+            Ok(Err(error)) if error.kind == Kind::Unusable => return Err(error),
+            Ok(Ok(descriptor)) => Some(descriptor),
+            // What cannot be opened says nothing.
+            _ => None,
+        };
+        self.ask_homes(&mut iter::once(it));
+        Ok(descriptor)
     }
 
     /// Something is wrong with the slot of `profile`.

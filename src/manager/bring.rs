@@ -12,11 +12,13 @@ use crate::hermes::{state_file, stop_marker};
 use crate::model::backoff::STANDING_BY;
 use crate::model::intent::Intent;
 use crate::model::profile::Profile;
+use crate::options::Opt;
 use crate::s6::service::Service;
 use crate::s6::status::Status;
 use crate::s6::tai64n::Tai64n;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::dir::Dir;
+use crate::sys::inotify::Watches;
 use crate::text::messages::{Text, text};
 use std::mem;
 use std::time::Duration;
@@ -34,7 +36,7 @@ impl Target {
             Target::Start => text!("start gateway"),
             Target::Stop | Target::Rest => text!("stop gateway"),
             Target::Restart => text!("restart gateway"),
-            Target::Up | Target::Ready | Target::Down | Target::Gone => text!("wait for gateway"),
+            _ => text!("wait for gateway"),
         }
     }
 
@@ -132,19 +134,24 @@ pub(crate) fn command(
         let instead = text!("statuses are read every 50 ms instead");
         s6.context.output.warn(error.clone().hint(instead));
     }
-    let waited = match timeout {
-        Timeout::NoWait => {
-            event_loop::tell_all(&mut jobs, Deadline::after(TELL_ALL));
+    let deadline = match timeout {
+        Timeout::NoWait => Deadline::after(TELL_ALL),
+        Timeout::After(time) => Deadline::after(time),
+        Timeout::Never => Deadline::NEVER,
+    };
+    let waited = match (timeout, target) {
+        (Timeout::NoWait, _) => {
+            event_loop::tell_all(&mut jobs, deadline);
             Ok(())
         }
-        _ => {
-            let deadline = match timeout {
-                Timeout::After(time) => Deadline::after(time),
-                _ => Deadline::NEVER,
-            };
-            event_loop::drive(&mut jobs, deadline)
-                .and_then(|()| event_loop::see_them_stay(&mut jobs, deadline))
-        }
+        (_, Target::Ready) => hear(s6, target, profiles, &outcomes, &mut jobs, deadline),
+        _ => event_loop::drive(&mut jobs, deadline).and_then(|()| {
+            if !s6.context.options.has(Opt::WaitReady) {
+                return event_loop::see_them_stay(&mut jobs, deadline);
+            }
+            jobs.iter_mut().for_each(|job| job.go_on(Target::Work));
+            hear(s6, Target::Work, profiles, &outcomes, &mut jobs, deadline)
+        }),
     };
     let mut jobs = jobs.iter();
     for (outcome, profile) in outcomes.iter_mut().zip(profiles) {
@@ -164,6 +171,40 @@ pub(crate) fn command(
         });
     }
     outcomes
+}
+
+/// Waits until `jobs`, which are of those of `profiles` that have `begun`, are ready, as they say
+/// to s6 or in their homes.
+#[inline(never)]
+fn hear(
+    s6: &S6<'_>,
+    target: Target,
+    profiles: &[Profile],
+    begun: &Outcomes,
+    jobs: &mut [Job<'_>],
+    deadline: Deadline,
+) -> Result<()> {
+    let (observer, watches) = (s6.observer(), Watches::new()?);
+    loop {
+        let mut others = jobs.iter_mut();
+        for (profile, begun) in profiles.iter().zip(begun) {
+            let job = if begun.is_ok() { others.next() } else { None };
+            let Some(job) = job.filter(|job| job.is_under_way()) else { continue };
+            let mut it = observer.observe(profile);
+            s6.watch_home(&mut it, &watches)?;
+            match &it.hermes {
+                Some(said) if said.is_ready() => job.end(None),
+                Some(said) if said.has_failed() && target == Target::Work => {
+                    job.end(Some(it.text()));
+                }
+                _ => {}
+            }
+        }
+        if deadline.is_over() || !jobs.iter().any(Job::is_under_way) {
+            return Ok(());
+        }
+        event_loop::drive_until(jobs, deadline, Some(watches.fifo()))?;
+    }
 }
 
 /// Puts one gateway on its way, after other `jobs`, and adds it to them.

@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod calendar;
 pub(crate) mod capability;
+pub(crate) mod hermes_state;
 pub(crate) mod intent;
 pub(crate) mod observation;
 pub(crate) mod plan;

@@ -1,6 +1,7 @@
 //! What is known of a gateway at one moment, and how that reads.
 
 use super::backoff::{CrashRecord, Deaths, Decision, Exit, STANDING_BY};
+use super::hermes_state::HermesState;
 use super::profile::Profile;
 use crate::text::part;
 use std::time::Duration;
@@ -90,8 +91,10 @@ pub(crate) struct Observation {
     pub(crate) pid: Option<u64>,
     /// When it was started; once it is not up, when it died.
     pub(crate) since: Option<Duration>,
-    /// It has said that it is ready.
+    /// It has told s6 that it is ready.
     pub(crate) ready: bool,
+    /// What its process says in its home; `None` where that says nothing, or is of another one.
+    pub(crate) hermes: Option<Box<HermesState>>,
     /// It got SIGSTOP.
     pub(crate) paused: bool,
     /// It waits for its turn to start.
@@ -122,6 +125,7 @@ impl Observation {
             pid: None,
             since: None,
             ready: false,
+            hermes: None,
             paused: false,
             waits: false,
             wanted: None,
@@ -131,6 +135,16 @@ impl Observation {
             last_exit: None,
             holder: None,
         }
+    }
+
+    /// What Hermes adds to the state in words.
+    pub(crate) fn hermes_text(&self) -> String {
+        self.hermes.as_ref().map_or(String::new(), |it| it.text())
+    }
+
+    /// Whether it has said that it is ready, to s6 or in its home.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready || self.hermes.as_ref().is_some_and(|it| it.is_ready())
     }
 
     /// Whether the gateway is, or is about to be, what it is meant to be.
@@ -157,6 +171,7 @@ impl Observation {
             _ => self.state.word().into(),
         };
         if self.state == State::Up {
+            text += &self.hermes_text();
             let down_at_boot = self.wanted == Some(true) && self.wanted_at_boot == Some(false);
             text += if self.wanted == Some(false) { ", wanted down" } else { "" };
             text += if self.ready { ", ready" } else { "" };

@@ -11,7 +11,6 @@ use crate::text::messages::text;
 
 const CONTROL: &[u8] = b"supervise/control";
 const LOCK: &[u8] = b"supervise/lock";
-const NOTIFICATION: &[u8] = b"notification-fd";
 /// s6-supervise's own mode for event/: its group may subscribe, and remove only its own FIFOs.
 pub(crate) const EVENT_MODE: u32 = 0o3730;
 
@@ -92,10 +91,5 @@ impl Service {
             Some(tally) if tally.size > 0 => Ok(self.deaths()?.last().map(|death| death.stamp)),
             _ => Ok(None),
         }
-    }
-
-    /// Whether the service will ever say that it is ready.
-    pub(crate) fn says_ready(&self) -> Result<bool> {
-        Ok(self.dir.kind(NOTIFICATION)?.is_some())
     }
 }

@@ -36,19 +36,25 @@ impl Watches {
 
     /// Also watches `dir` for files that are new or grow.
     pub(crate) fn add_files_of(&self, dir: &Dir) -> Result<()> {
-        self.add_opened(&dir.0, WatchFlags::CREATE | WatchFlags::MODIFY | WatchFlags::MOVED_TO)
+        let new = WatchFlags::CREATE | WatchFlags::MODIFY | WatchFlags::MOVED_TO;
+        self.add_opened(&dir.0, new).map(drop)
+    }
+
+    /// Also watches `dir` for files that are replaced as a whole; its watch descriptor.
+    pub(crate) fn add_replaced_in(&self, dir: &Dir) -> Result<i32> {
+        self.add_opened(&dir.0, WatchFlags::MOVED_TO)
     }
 
     /// Also watches `file` for who closes it, and for its name to be taken from it.
     pub(crate) fn add_file(&self, file: &File) -> Result<()> {
-        self.add_opened(&file.0, WatchFlags::CLOSE | WatchFlags::ATTRIB)
+        self.add_opened(&file.0, WatchFlags::CLOSE | WatchFlags::ATTRIB).map(drop)
     }
 
     /// By descriptor: what has its path by now may be something else.
     #[inline(never)]
-    fn add_opened(&self, opened: &Opened, flags: WatchFlags) -> Result<()> {
+    fn add_opened(&self, opened: &Opened, flags: WatchFlags) -> Result<i32> {
         let path = format!("/proc/self/fd/{}", opened.fd.as_raw_fd());
-        self.add_as(path.as_bytes(), &opened.path, flags).map(drop)
+        self.add_as(path.as_bytes(), &opened.path, flags)
     }
 
     fn add_as(&self, path: &[u8], shown: &[u8], flags: WatchFlags) -> Result<i32> {

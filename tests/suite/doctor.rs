@@ -81,13 +81,13 @@ fn a_healthy_container_has_a_line_for_each_check_and_nothing_else() {
     assert_eq!(
         checks,
         "s6 caller capability user settings image exec tree scandir slots capacity supervisors \
-         leftovers room home root policy profiles gateways loggers"
+         leftovers room home root policy profiles gateways hermes loggers"
     );
     let text = gw(&container, &["doctor"]);
     assert_eq!((text.code, text.stderr.as_str()), (0, ""));
     let (lines, sum) = text.stdout.trim_end().rsplit_once('\n').unwrap();
     assert!(lines.lines().all(|line| line.starts_with("ok    ")), "{lines}");
-    assert_eq!((lines.lines().count(), sum), (20, "0 failures, 0 warnings"));
+    assert_eq!((lines.lines().count(), sum), (21, "0 failures, 0 warnings"));
     let tree = match support::tree() {
         Tree::Root => "ok    tree         root: PID 1's, /run/service\n",
         Tree::User => "ok    tree         user: the gateways' user's own, /run/service\n",

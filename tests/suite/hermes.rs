@@ -439,3 +439,35 @@ fn one_real_gateway_serves_all_profiles() {
     // default was never wanted for itself.
     assert_eq!(container.state("default"), "down");
 }
+
+#[test]
+fn a_platform_that_a_real_gateway_cannot_connect_is_shown() {
+    let volume = Volume::new();
+    volume.wanted("coder", "stopped").wanted("writer", "running");
+    // Nobody listens there.
+    let email = "EMAIL_ADDRESS=a@localhost\nEMAIL_PASSWORD=wrong\nEMAIL_IMAP_HOST=127.0.0.1\n\
+                 EMAIL_SMTP_HOST=127.0.0.1\n";
+    volume.file("coder", ".env", email);
+    let Some(container) = boot(volume, "a platform that is down", &[]) else { return };
+    gw(&container, &["start", "--wait-ready", "--timeout", "170", "coder"]).ok();
+    gw(&container, &["wait", "--ready", "--timeout", "170", "writer"]).ok();
+    let json = |args: &[&str]| gw(&container, &[&["--json"], args].concat()).stdout;
+    let said =
+        ".[0] | [.text, .ready, .hermes.state, (.hermes.platforms[] | .name, .state)] | tojson";
+    assert_eq!(support::jq(said, &json(&["status", "writer"])), r#"["up",true,"running"]"#);
+    let why = wait_or("a platform that is down", || {
+        let text = support::jq(".[0].text", &json(&["status", "coder"]));
+        match text.strip_prefix("up, degraded: ") {
+            Some(why) if why.starts_with("email retrying (") => Ok(why.to_string()),
+            _ => Err(text),
+        }
+    });
+    assert_eq!(support::jq(".[0].ready", &json(&["status", "coder"])), "true");
+    let health = gw(&container, &["health"]);
+    let expected = format!("2 of 3 up; coder: up, degraded: {why}\n");
+    assert_eq!((health.code, health.stdout), (0, expected));
+    assert_eq!(gw(&container, &["health", "--strict"]).code, 1);
+    let found = json(&["doctor"]);
+    let found = support::jq(".[] | select(.check == \"hermes\") | .level + \": \" + .text", &found);
+    assert_eq!(found, format!("warn: coder: {why}"));
+}

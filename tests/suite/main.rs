@@ -12,6 +12,7 @@ mod crashes;
 mod differential;
 mod doctor;
 mod faults;
+mod health;
 mod hermes;
 mod image;
 mod intents;

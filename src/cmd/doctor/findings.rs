@@ -124,10 +124,13 @@ found! {
     BadEntry, "warn", "@0: $1", "mv -nT %0 %2";
     BadState, "warn", "$0: stop and start write it anew", "hermes-gw $1";
     Profiles, "ok", "$0, each with a slot and a state file that can be read", "";
-    // gateways, loggers
+    // gateways, hermes, loggers
     BadStatus, "fail", "$0: $1", "/command/s6-svc -c %2";
     TwoRun, "warn", "$0: up, and $2: two run", "hermes-gw stop $0";
     Gateways, "ok", "$0 up, the others down as they are meant to be", "";
+    Silent, "warn", "$0: up, and what its gateway_state.json says is of an earlier run",
+        "hermes-gw logs $0";
+    Hermes, "ok", "none says that it does not work", "";
     LoggerDies, "fail", "$0: its logger does not stay up, $1: $2", "$3";
     Loggers, "ok", "each stays up", "";
 }
@@ -199,7 +202,7 @@ impl<'a> Findings<'a> {
             // The keys are stable.
             let mut row = Row::new();
             row.text("check", self.check).text("level", level).text("text", text);
-            row.text_or_null("remedy", (!remedy.is_empty()).then_some(remedy));
+            row.text_unless_empty("remedy", remedy);
             self.all += mem::replace(&mut self.before, ",");
             self.all += &row.end();
         } else if !is_ok || self.output.verbosity != Verbosity::Quiet {

@@ -6,9 +6,11 @@ use crate::error::{Error, Kind, Result};
 use crate::hermes::home::{self, Entry, Homes};
 use crate::hermes::state_file::{self, STATE_FILE};
 use crate::model::backoff::Exit;
+use crate::model::hermes_state::SLOW_START;
 use crate::model::observation::{Observation, State};
 use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::{MAX_NAME, Profile};
+use crate::sys::clock;
 use crate::sys::dir::Dir;
 use crate::sys::if_there;
 use crate::sys::meta::FileKind;
@@ -237,6 +239,29 @@ impl Doctor<'_> {
             findings.add(found, &[it.profile.name().as_bytes(), it.text().as_bytes(), place]);
         }
         findings.add_count(Found::Gateways, up);
+    }
+
+    /// What gateways that are up say of themselves.
+    pub(super) fn hermes(&self, findings: &mut Findings) {
+        for seen in &self.seen {
+            let it = &seen.observation;
+            let name = it.profile.name().as_bytes();
+            let mut add =
+                |found, text: &str| findings.add(found, &[name, text.as_bytes(), b"logs"]);
+            if let Some(said) = &it.hermes {
+                if said.is_stuck() {
+                    add(Found::GatewayFails, &it.text());
+                }
+                for platform in said.down() {
+                    add(Found::GatewayWarns, &platform.text());
+                }
+            } else if let (State::Up, Some(since)) = (it.state, it.since)
+                && clock::time().saturating_sub(since) > SLOW_START
+            {
+                add(Found::Silent, "");
+            }
+        }
+        findings.add_plain(Found::Hermes);
     }
 }
 

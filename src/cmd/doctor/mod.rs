@@ -151,13 +151,14 @@ impl<'a> Doctor<'a> {
 
     /// What is looked at as the gateways' user: the homes, and what comes of both.
     const INSIDE: Checks<'a> = (
-        "home root policy profiles gateways loggers",
+        "home root policy profiles gateways hermes loggers",
         &[
             Doctor::home,
             Doctor::rights,
             Doctor::policy,
             Doctor::profiles,
             Doctor::gateways,
+            Doctor::hermes,
             Doctor::loggers,
         ],
     );

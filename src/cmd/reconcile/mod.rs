@@ -2,7 +2,7 @@
 
 mod actions;
 mod report;
-mod skip;
+pub(super) mod skip;
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};

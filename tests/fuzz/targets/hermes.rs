@@ -3,7 +3,9 @@
 use super::peers::{Peer, python};
 use crate::hermes::{config, dotenv as env_file, state_file as state};
 use crate::model::intent::{Intent, LastKnown};
+use crate::text::is_unsafe;
 use serde_json::{Map, Value};
+use std::time::Duration;
 
 /// A state file: read, rewritten for either intent, and read again.
 pub(super) fn state_file(data: &[u8]) {
@@ -37,8 +39,23 @@ pub(super) fn state_file(data: &[u8]) {
     }
     let served = state::parse_served(data);
     if let Ok(members) = &peer {
-        let array = members.get("served_profiles").filter(|value| value.is_array());
-        assert_eq!(serde_json::from_str::<Value>(&served).ok().as_ref(), array);
+        // An array of anything but names of profiles is none.
+        if !served.is_empty() {
+            assert_eq!(
+                serde_json::from_str::<Value>(&served).ok().as_ref(),
+                members.get("served_profiles")
+            );
+        }
+    }
+    if let Ok(members) = &peer
+        && let Some(pid) = members.get("pid").and_then(Value::as_u64)
+        && let Some(start) = members.get("start_time").and_then(Value::as_u64)
+        && let Some(said) = state::parse_state(data, (pid, start), Duration::ZERO)
+    {
+        let all = members.get("platforms").and_then(Value::as_object);
+        assert!(said.platforms.len() >= all.map_or(0, Map::len));
+        assert_eq!(said.served_profiles, served);
+        assert!(!said.text().contains(is_unsafe));
     }
     let _ = state::parse_exit(data);
     for restart in [true, false] {

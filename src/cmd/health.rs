@@ -1,0 +1,86 @@
+//! `health`: whether all is well, as one line and an exit code, for who probes a container.
+
+use super::{first, status};
+use crate::context::Context;
+use crate::error::Result;
+use crate::model::observation::{Observation, State};
+use crate::model::plan::MAIN_IS_DEFAULT;
+use crate::model::profile::Profile;
+use crate::options::{Opt, Verbosity};
+use crate::output::Row;
+use crate::text::cut;
+
+/// A longer line is cut, in bytes: Docker keeps 4096 bytes of what a probe prints.
+const MAX_TEXT: usize = 1000;
+
+/// Runs the command: the code of the first gateway that is not well.
+#[inline(never)]
+pub(crate) fn run(context: &Context) -> Result<u64> {
+    if let Some(why) = context.why_none()? {
+        return say(context, ["no gateways here: ", &why].concat(), 0, &[]);
+    }
+    let (gateways, _) = status::look(context)?;
+    let mut sum = Sum {
+        strict: context.options.has(Opt::Strict),
+        main_is_default: context.main_is_default()?,
+        ..Sum::default()
+    };
+    gateways.iter().for_each(|it| sum.add(it));
+    let text = format!("{} of {} up{}{}", sum.up, gateways.len(), sum.bad, sum.good);
+    say(context, text, sum.code, &gateways)
+}
+
+/// What all gateways come to.
+#[derive(Default)]
+struct Sum {
+    strict: bool,
+    main_is_default: bool,
+    code: u64,
+    up: usize,
+    /// What is said of those that are not well, and of others.
+    bad: String,
+    good: String,
+}
+
+impl Sum {
+    #[inline(never)]
+    fn add(&mut self, it: &Observation) {
+        let (is_down, stuck) = match &it.hermes {
+            Some(said) => (!said.down().is_empty(), said.is_stuck()),
+            None => (false, false),
+        };
+        // Another container has what stands by, and this one takes over.
+        let stands_by = it.state == State::StandingBy;
+        let code = match stands_by {
+            true => 0,
+            _ if stuck || is_down && self.strict => 1,
+            _ => status::code_of(it),
+        };
+        self.code = first(self.code, code);
+        self.up += usize::from(it.state == State::Up);
+        let is_main =
+            self.main_is_default && it.profile == Profile::Default && it.state == State::Down;
+        if code != 0 || is_down || stands_by || is_main || it.served {
+            let list = if code == 0 { &mut self.good } else { &mut self.bad };
+            let text = if is_main { MAIN_IS_DEFAULT.into() } else { it.text() };
+            *list += &["; ", it.profile.name(), ": ", &text].concat();
+        }
+    }
+}
+
+/// Prints `text`, as JSON with all `gateways`; the exit code.
+#[inline(never)]
+fn say(context: &Context, text: String, code: u64, gateways: &[Observation]) -> Result<u64> {
+    let (output, mut text) = (&context.output, cut(text, MAX_TEXT));
+    if output.json {
+        let mut row = Row::new();
+        row.flag("healthy", code == 0).text("text", &text);
+        text = row.end();
+        text.pop();
+        text += ",\"gateways\":[";
+        status::say_rows(context, gateways, [&text, ",", "]}\n"])?;
+    } else if output.verbosity != Verbosity::Quiet {
+        output.say(&(text + "\n"))?;
+    }
+    Ok(code)
+}
