@@ -47,45 +47,36 @@ macro_rules! verbs {
 verbs! {
     Status, cmd::status::run, (0, MANY), "status [PROFILE...|--all]",
     "how gateways stand, and why",
-"Prints how gateways stand, all if none is named: process, since when, and the state, with the \
-reason. States are up, finishing (its finish script runs), backing off (it has died, and s6 \
-waits before it starts it), starting (or it waits for its turn), parked (it has died too often, \
-or as if it should not come back, and stays down until it is started), standing by (another \
-container runs it), down, not supervised, no slot (and meant to run). What differs from that at \
-the next start of the container is said. Where there are none it is said why.
+"Prints how gateways stand, all if none is named. States are up, finishing (its finish script runs), \
+backing off (it has died, and waits before it starts anew), starting, parked (it has died too \
+often, or as if it should not come back), standing by (another container runs it), down, not \
+supervised, no slot (and meant to run).
 
-With --json an array of objects, as the manual has them. With -q only the exit code tells.
+With --json an array of objects. With -q only the exit code tells.
 
-Exit codes, the first that is not 0: 0 as it is meant to be, 1 parked, backing off, standing \
-by, or down or without a slot and meant to run, 3 no such gateway, 102 not supervised, 111 it \
-may not be looked at.";
+Exit codes, the first that is not 0: 0 as it is meant to be, 1 parked, backing off, standing by, \
+or down or without a slot and meant to run, 3 no such gateway, 102 not supervised, 111 it may \
+not be looked at.";
     Health, cmd::health::run, (0, 0), "health [--strict]",
     "whether all is well, in one line: for a container's HEALTHCHECK",
-"Prints how many gateways are up, and what is wrong with each that is not well. Well is also what \
-stands by, what default serves, and default where the main program is its gateway; not well is \
-also what says that it cannot start, or starts for over 5 minutes.
+"Prints how many gateways are up, and what is wrong with each that is not well; not well is also \
+what says that it cannot start, or starts for over 5 minutes.
 
-With --json an object: healthy, text, and gateways, as status has them. With -q only the exit \
-code tells.
+With --json an object. With -q only the exit code tells.
 
 Exit codes: 0 all is well, or no gateway is meant to run here, else that of status.";
     Watch, cmd::watch::run, (0, MANY), "watch [PROFILE...]",
     "print each change of gateways as it comes",
 "Prints how gateways stand, all if none is named, and then a line for each change, until it is \
-interrupted or nobody reads it. Slots that come and go are told, and each death, however soon \
-it was over. With --json objects as status has them, one a line.
+interrupted or nobody reads it. With --json an object a line.
 
 Exit codes: 0 nobody reads it any more, 1 the kernel has no watch left, 3 no such gateway, 102 \
 no s6 here, 111 it may not be looked at.";
     Doctor, cmd::doctor::run, (0, 0), "doctor",
     "say what is wrong, why, and what to do about it",
-"Checks the container and prints a line for each finding: ok, warn or FAIL, what was checked and \
-what is so; below it what to type or to set against it; and at the end how many fail and how \
-many warn. What can be written to is tried, as the user that does it, by a directory that goes \
-at once. Else it changes nothing.
+"Checks the container, and prints what is so and what to do about it. It changes nothing.
 
-With --json an array of objects: check, level (ok, warn, fail), text, remedy. With -q what is \
-ok is left out.
+With --json an array of objects. With -q what is ok is left out.
 
 Exit codes: 0 nothing fails, 1 something does.";
     List, cmd::registration::list, (0, 0), "list",
@@ -93,33 +84,29 @@ Exit codes: 0 nothing fails, 1 something does.";
 "Prints the profiles that have a slot, one a line; with --json an array.";
     Start, cmd::lifecycle::start, (1, MANY), "start PROFILE...|--all [--no-wait|--wait-ready] [--force] [--timeout SECONDS]",
     "bring gateways up, now and after each restart of the container",
-"Brings gateways up, all at once, waits until they are, 10 seconds at most, and records that \
-they are to run. A profile on disk that has no slot is registered first. It ends a delay or the \
-wait for a turn, and starts what was parked. One that has not shown yet that it can be up (it has never been, or \
-ended with another code than 0) is waited for a second longer.
+"Brings gateways up, waits until they are, 10 seconds at most, and records that they are to run. A \
+profile on disk that has no slot is registered first.
 
 Only with --force it starts what another container runs, what default serves (under policy \
 root), or default where the main program is its gateway.
 
 Exit codes: 0 up, 1 it died or parked at once, is not started, or up but that cannot be \
-recorded (with --wait-ready: or it has parked or cannot start), 3 no such gateway, 99 not in time.";
+recorded, 3 no such gateway, 99 not up in time.";
     Stop, cmd::lifecycle::stop, (1, MANY), "stop PROFILE...|--all [--no-wait] [--timeout SECONDS]",
     "bring gateways down, now and after each restart of the container",
-"Brings gateways down, all at once, waits until they are, 60 seconds at most, and records that \
-they are to stay down. Each is told that an operator stops it.
+"Brings gateways down, waits until they are, 60 seconds at most, and records that they are to stay \
+down.
 
 Exit codes: 0 down, 1 down but that cannot be recorded, 3 no such gateway, 99 not down in time.";
     Restart, cmd::lifecycle::restart, (1, MANY), "restart PROFILE...|--all [--no-wait|--wait-ready] [--force] [--timeout SECONDS]",
     "have gateways run in a new process; start those that are down",
-"Brings gateways down and up again, all at once, and waits for the new processes, 60 seconds at \
-most. What is down is started. Records that they are to run. With --no-wait s6 starts them \
-anew, a second later. --force is as with start.
+"Has gateways run in a new process, waits for it, 60 seconds at most, and records that they are to \
+run. With --no-wait s6 starts them anew, a second later. --force is as with start.
 
-Exit codes: 0 up, 1 it died at once, is not started, or up but that cannot be recorded, 3 no \
-such gateway, 99 not up in time.";
+Exit codes: as start.";
     Signal, cmd::lifecycle::signal, (2, MANY), "signal SIGNAL PROFILE...|--all",
     "send a signal to gateways",
-"Sends a signal to gateways. s6 starts one again that dies of it.
+"s6 starts one again that dies of it.
 
 Signals: ALRM ABRT QUIT HUP KILL TERM INT USR1 USR2 STOP CONT WINCH
 
@@ -137,95 +124,69 @@ what a gateway says in its gateway_state.json (running or degraded), or by a not
 Exit codes: 0 they are, 3 no such gateway, 99 not in time, 102 not supervised.";
     Logs, cmd::logs::run, (1, MANY), "logs PROFILE...|--all [-n N|--lines N] [--since AGE] [-f|--follow] [--local|--utc]",
     "print what gateways have said, and follow it",
-"Prints the last lines of gateways' logs, rotated files included. Lines of several gateways come \
-in the order of their stamps, each with its profile before it. On a terminal, control \
-characters and what is not UTF-8 are shown as \\xNN.
+"Prints the last lines, rotated files included, of several gateways in the order of their stamps. \
+With --since all lines since then, or those of the last N.
 
-Local time, which s6-log writes too, is what TZ says, else /etc/localtime. With --json an \
-object a line: profile, at (in UTC, or null without a stamp) and line.
-
-With --since all lines since then are printed, or those of the last N. A line without a stamp \
-belongs to the one before.
+Local time is what TZ says, else /etc/localtime. With --json an object a line.
 
 Exit codes: 0 done, 1 there is no log yet, 3 no such gateway.";
     Register, cmd::registration::register, (1, 1), "register PROFILE [--env NAME=VALUE]... [--down] [--if-missing] [--force]",
     "make the slot of a profile",
-"Makes the slot of a profile, has s6 take it up and waits until that is so. If it is not taken \
-up, nothing stays behind. Under policy root, others than default stay down. With --force the \
-profile may be yet to come.
+"Makes the slot of a profile, has s6 take it up and waits until that is so. With --force the profile \
+may be yet to come.
 
 Exit codes: 0 done, 1 there is no room, or reconcile would skip it, 3 it is not on disk, 4 \
 registered already, 102 not taken up.";
     Unregister, cmd::registration::unregister, (1, MANY), "unregister PROFILE... [--timeout SECONDS]",
     "stop gateways and remove their slots",
-"Stops gateways, all at once, and removes their slots. One that is not down in time (60 seconds) \
-is killed. Profiles without a slot are done already.";
+"Stops gateways, and removes their slots. One that is not down in time (60 seconds) is killed.";
     Reconcile, cmd::reconcile::run, (0, 0), "reconcile [--boot] [--dry-run] [--prune] [--policy auto|profiles|root]",
     "make a slot for every profile; start those meant to run",
-"Makes a slot in the scandir for default and for every directory of profiles/, or link to one, \
-that holds SOUL.md; by its first name for one that has two. It is up if desired_state in the \
-profile's gateway_state.json is running, or, without one, gateway_state is running, draining or \
-degraded. Prints a line a profile; logs/container-boot.log gets it too, at boot and when \
-something was changed. Running gateways are left alone. As root it first hands scandir and \
-control FIFO to hermes, then becomes hermes. Called as NN-reconcile-profiles it is reconcile \
---boot. Where the main program is gateway run --no-supervise, default stays down.
+"Makes a slot for default and for every directory of profiles/ that holds SOUL.md. It is up if \
+desired_state in the profile's gateway_state.json is running, or, without one, gateway_state is \
+running, draining or degraded. Running gateways are left alone.
 
-Policy profiles: each profile's own intent decides. Policy root: default serves all. The others \
-stay down, and default starts if any intent is running. Policy auto (default) is root where \
-Hermes is set to serve all profiles from one gateway, else profiles.
+Policy profiles: each profile's own intent decides. Policy root: default serves all. Policy auto: \
+root where Hermes is set to serve all profiles from one gateway, else profiles.
 
 Exit codes: 0 everything planned was applied, 1 something was not, 102 no s6-svscan runs.";
     Shutdown, cmd::shutdown::run, (0, 0), "shutdown [--supervisors] [--timeout SECONDS]",
     "bring every gateway down for a container stop; intents stay",
-"Brings every gateway down, all at once, and waits until all are down. One that is not down in \
-time is killed; it gets 6 seconds, or what HERMES_GW_SHUTDOWN_TIMEOUT has. What is to run after \
-a restart stays as it was. Called as NN-stop-gateways it is shutdown.
+"Brings every gateway down, all at once. One that is not down in time is killed; it gets 6 seconds, \
+or what HERMES_GW_SHUTDOWN_TIMEOUT has.
 
 Exit codes: 0 all are down, 99 one is not, 102 no s6 here.";
     Hook, cmd::registration::hook, (2, 2), "hook profile-create|profile-delete PROFILE",
     "what hermes profile create and delete call",
-"Registers the profile, down, or unregisters it. Outside s6 it does nothing. What goes wrong is \
-a warning.
+"Registers the profile, down, or unregisters it. Outside s6 it does nothing. What goes wrong is a \
+warning.
 
 Exit codes: 0.";
     Install, (|context| install(context, Verb::Install)), (0, 0), "install",
     "say how services come and go under s6",
-"Says how services come and go under s6; with --json in an object, as text. There is nothing to \
-install.";
+"With --json an object. There is nothing to install.";
     Uninstall, (|context| install(context, Verb::Uninstall)), (0, 0), "uninstall",
     "say how services come and go under s6",
-"Says how services come and go under s6; with --json in an object, as text. There is nothing to \
-uninstall.";
+"With --json an object. There is nothing to uninstall.";
     Standby, cmd::standby::run, (0, 0), "standby",
     "take over what another container ran (a longrun of the image)",
-"Waits until another container on the same volume lets go of a profile that stands by here, and \
-takes it over. It ends when nothing has stood by for ten seconds.
+"Ends when nothing has stood by for ten seconds.
 
 Exit codes: 0 nothing stands by, 102 no s6-svscan runs.";
     Finish, cmd::finish::run, (3, 4), "finish EXIT_CODE SIGNAL NAME [PGID]",
     "what a slot's finish script runs",
-"What a slot's finish script runs when its gateway has died, with what s6-supervise passes. It \
-delays the next start, 1, 2, 4 and so on up to 60 seconds for deaths in a row, until an \
-operator intervenes. It parks the gateway, which then stays down until it is started, when its \
-home is gone, on exit code 78 (a fatal configuration error), on 0 after a start that lasted, \
-and after 10 deaths in 10 minutes. One that lasted, and that has recorded in its home that it \
-ended in order and is to be restarted, is started again at once; that does not count. What it \
-decides is in the slot's file crash-record, and in the gateway's log.
-
-All these bounds are settings: see help settings.
+"Delays the next start of a gateway that has died, or parks it. The bounds: see help settings.
 
 Exit codes: 0 s6 may start it again, 102 no s6-supervise has started this, 125 it stays down.";
     Detect, cmd::detect, (0, 0), "detect",
     "print who supervises services here: s6, systemd or none",
-"Prints who supervises services here: s6, systemd or none; with --json an object with that as \
-supervisor. It is s6 if PID 1 is s6-svscan and /run/s6/basedir is a directory. Where /proc \
-hides PID 1 (hidepid), an s6-svscan on /run/service tells.
+"With --json an object.
 
 Exit codes: 0.";
     Help, help, (0, 1), "help [COMMAND|settings|exit-codes]",
     "this text, or that of one command: help COMMAND",
-"Prints the usage of all commands, or of one; what can be set in the environment; or what exit \
-codes mean.";
+"Prints the usage of all commands, or of one; what can be set in the environment; or what exit codes \
+mean.";
 }
 
 impl Verb {

@@ -4,7 +4,7 @@ use super::fail;
 use crate::context::Context;
 use crate::error::{Kind, Result};
 use crate::manager;
-use crate::manager::access::{Privilege, S6};
+use crate::manager::access::Privilege;
 use crate::model::backoff::Exit;
 use crate::model::calendar;
 use crate::model::observation::{Observation, State};
