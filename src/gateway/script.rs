@@ -44,7 +44,7 @@ const ENV_END: &[u8] = b"# end of extra environment\n";
 /// Appends the `run` script: the gateway of `profile`, as `user`, with `extra` (made by
 /// [`environment`], or taken from an older script by [`environment_of`]).
 pub(crate) fn run(profile: &Profile, user: &[u8], extra: &[u8], script: &mut Vec<u8>) {
-    head(profile, user, TO_THE_LOG, script);
+    head(profile, user, TO_THE_LOG, "/command/emptyenv -p ", script);
     // Its turn first: it becomes the sleeper, so that no signal leaves one behind with the log's
     // pipe. s6 then starts it anew, which finds itself in the file and goes on. Without one, this
     // costs a look.
@@ -84,14 +84,14 @@ if [ -f "$venv/bin/activate" ]; then . "$venv/bin/activate"; fi
 
 /// Appends the `log/run` script: s6-log in the home's logs/gateways/, as `user`.
 ///
-/// `-p` keeps s6-log reading until the gateway has closed its end.
+/// What PID 1 has in its environment is nothing to s6-log, so that may stay. `-p` keeps s6-log reading until the gateway has closed its end.
 pub(crate) fn log_run(profile: &Profile, user: &[u8], script: &mut Vec<u8>) {
-    head(profile, user, b"", script);
+    head(profile, user, "", "", script);
     script.extend_from_slice(b"dir=\"$HERMES_HOME/logs/gateways/");
     script.extend_from_slice(profile.name().as_bytes());
     script.extend_from_slice(
         br#""
-mkdir -p "$dir"
+[ -d "$dir" ] || mkdir -p "$dir"
 exec s6-log -p 1 n10 s1000000 T "$dir"
 "#,
     );
@@ -107,30 +107,42 @@ exit 0
 
 /// Has the log get what `run` itself has to say, and the gateway's warnings and tracebacks:
 /// s6-log passes all of it on to the container's output.
-const TO_THE_LOG: &[u8] = b"exec 2>&1\n";
+const TO_THE_LOG: &str = "exec 2>&1\n";
 
-/// What `run` and `log/run` begin with, `first` before all else: they drop to `user`, once and
-/// even if that is root too, before they touch anything. Without `id` they go no further. Where
-/// nothing says which ids those are, the user database's groups are all they get.
-fn head(profile: &Profile, user: &[u8], first: &[u8], script: &mut Vec<u8>) {
+/// What `run` and `log/run` begin with, `first` before all else. First they get the container's
+/// environment, as with-contenv of s6-overlay loads it (`empty` or not before that), and become
+/// `user`, even if that is root too: until then, programs are called by their paths, for the
+/// environment's PATH may lead anywhere. A script that cannot tell who it is goes no further.
+/// Where nothing says which ids `user` has, the user database's groups are all it gets.
+fn head(profile: &Profile, user: &[u8], first: &str, empty: &str, script: &mut Vec<u8>) {
+    let mut quoted = Vec::new();
+    quote(user, &mut quoted);
     for part in [
-        b"#!/command/with-contenv sh\n# Profile ",
+        b"#!/bin/sh\n# Profile ",
         profile.name().as_bytes(),
         b"; written by hermes-gw, which may replace it.\n",
-        first,
-        b"set -e\nuid=$(id -u)\nif [ \"$uid\" = 0 ] && [ \"$1\" != dropped ]; then\n\
-          if read -r ids 2>/dev/null </",
+        first.as_bytes(),
+        b"set -e\nif [ \"$1\" != ready ]; then\nuser=",
+        &quoted,
+        b"\nids=/",
         IDS.as_bytes(),
+        br#"$user
+set -- /bin/sh "$0" ready
+if [ -O "$ids" ]; then
+read -r ids <"$ids"
+set -- /command/s6-applyuidgid $ids "$@"
+else
+while read -r key uid _ && [ "$key" != Uid: ]; do :; done </proc/self/status || :
+[ "$key" = Uid: ] || uid=$(id -u)
+[ "$uid" != 0 ] || set -- /command/s6-setuidgid "$user" "$@"
+fi
+[ "0$S6_KEEP_ENV" -ne 0 ] || set -- "#,
+        empty.as_bytes(),
+        b"/command/s6-envdir -Lf -- /run/s6/container_environment \"$@\"\nexec \"$@\"\nfi\n",
+        HOME.as_bytes(),
     ] {
         script.extend_from_slice(part);
     }
-    quote(user, script);
-    script.extend_from_slice(
-        b"; then exec s6-applyuidgid $ids sh \"$0\" dropped; fi\nexec s6-setuidgid ",
-    );
-    quote(user, script);
-    script.extend_from_slice(b" sh \"$0\" dropped\nfi\n");
-    script.extend_from_slice(HOME.as_bytes());
 }
 
 /// The lines that set `variables`, in their order; names and values may be any bytes
@@ -189,13 +201,16 @@ mod tests {
         let named = text(&coder());
         assert!(named.ends_with("\nexec hermes -p coder gateway run --replace\n"), "{named}");
         for script in [default, named] {
-            assert!(script.starts_with("#!/command/with-contenv sh\n"));
-            let ids = "if read -r ids 2>/dev/null </run/hermes-gw.ids.hermes; then exec s6-applyuidgid $ids sh \"$0\" dropped; fi\n";
-            assert!(
-                script
-                    .contains(&[ids, "exec s6-setuidgid hermes sh \"$0\" dropped\nfi\n"].concat()),
-                "{script}"
-            );
+            assert!(script.starts_with("#!/bin/sh\n"));
+            let drops = [
+                "user=hermes\nids=/run/hermes-gw.ids.$user\n",
+                "if [ -O \"$ids\" ]; then\nread -r ids <\"$ids\"\nset -- /command/s6-applyuidgid $ids \"$@\"\n",
+                "[ \"$uid\" != 0 ] || set -- /command/s6-setuidgid \"$user\" \"$@\"\n",
+                "set -- /command/emptyenv -p /command/s6-envdir -Lf -- /run/s6/container_environment \"$@\"\n",
+            ];
+            for lines in drops {
+                assert!(script.contains(lines), "{script}");
+            }
         }
     }
 
@@ -214,8 +229,7 @@ mod tests {
     #[test]
     fn the_logger_writes_below_the_home_of_the_moment() {
         let script = String::from_utf8(log_run(&coder(), b"o'neil")).unwrap();
-        assert!(script.contains("exec s6-setuidgid 'o'\\''neil' sh \"$0\""), "{script}");
-        assert!(script.contains("</run/hermes-gw.ids.'o'\\''neil'; then"), "{script}");
+        assert!(script.contains("\nuser='o'\\''neil'\n"), "{script}");
         assert!(script.contains("dir=\"$HERMES_HOME/logs/gateways/coder\"\n"));
         assert!(script.ends_with("\nexec s6-log -p 1 n10 s1000000 T \"$dir\"\n"));
     }
@@ -227,14 +241,15 @@ mod tests {
             ["/bin/sh", "/usr/bin/sh"].into_iter().find(|sh| std::path::Path::new(sh).exists());
         for script in [run(&coder(), b"hermes", b""), log_run(&coder(), b"hermes")] {
             let path = dir.path().join("run");
+            // Neither /proc nor id, and so nothing else either.
+            let script = String::from_utf8(script).unwrap().replace("/proc/self", "/nowhere");
             std::fs::write(&path, script).unwrap();
-            // No id, and so nothing else either.
             let output =
                 Command::new(sh.unwrap()).arg(&path).env("PATH", dir.path()).output().unwrap();
             let said = [output.stdout, output.stderr].concat();
             let said = String::from_utf8(said).unwrap();
             assert!(!output.status.success() && said.contains("id: not found"), "{said}");
-            assert_eq!(said.lines().count(), 1, "{said}");
+            assert_eq!(said.lines().count(), 2, "{said}");
         }
     }
 

@@ -315,3 +315,49 @@ fn a_bare_s6_svscan_is_handed_over_with_the_way_to_its_fifo() {
     good(as_hermes, &["reconcile"]);
     silent(&container, &scandir);
 }
+
+#[test]
+fn a_start_is_few_programs_and_no_fork() {
+    let volume = Volume::new();
+    volume.wanted("coder", "running");
+    let container = Container::boot(volume, Spec::default());
+    container.wait_up("coder");
+    logger(&container, "coder");
+    // In the user tree nobody has to become the user.
+    let drops = usize::from(support::tree() == Tree::Root);
+    for (service, last, most) in [("coder", "/hermes", 5), ("coder/log", "/s6-log", 4)] {
+        let supervisor = container.supervisor(service);
+        let trace = format!("/tmp/starts.{}", service.replace('/', "."));
+        let strace = ["strace", "-f", "-qq", "-o", &trace, "-e", "trace=process", "-p"];
+        let strace = container.root_command(&[&strace[..], &[&supervisor]].concat());
+        let mut strace = { strace }.spawn().unwrap();
+        let mut tracer = String::new();
+        wait_until("strace to be there", || {
+            let status = container.as_root(&["cat", &format!("/proc/{supervisor}/status")]).ok();
+            let line = status.lines().find_map(|line| line.strip_prefix("TracerPid:\t"));
+            tracer = line.unwrap().into();
+            tracer != "0"
+        });
+        let slot = format!("/run/service/gateway-{service}");
+        container.as_root(&["/command/s6-svc", "-k", &slot]).ok();
+        let mut calls = Vec::new();
+        wait_until(&format!("{service} to be started by its supervisor"), || {
+            let all = container.as_root(&["cat", &trace]).stdout;
+            let run = all.lines().find(|line| line.contains("execve(\"./run\""));
+            let Some((pid, _)) = run.and_then(|line| line.split_once(' ')) else { return false };
+            calls = all.lines().filter(|line| line.starts_with(pid)).map(String::from).collect();
+            calls.iter().any(|line| line.contains(last) && line.ends_with("= 0"))
+        });
+        container.as_root(&["sh", "-c", "kill $0", &tracer]).ok();
+        strace.wait().unwrap();
+        // What the program itself starts is its own affair.
+        let end = calls.iter().position(|line| line.contains(last) && line.ends_with("= 0"));
+        let calls = &calls[..=end.unwrap()];
+        let count = |what: &[&str]| {
+            let is_one = |line: &&String| what.iter().any(|call| line.contains(call));
+            calls.iter().filter(is_one).filter(|line| !line.contains(" = -1 ")).count()
+        };
+        assert_eq!(count(&["fork(", "clone(", "clone3("]), 0, "{service}: {calls:#?}");
+        assert_eq!(count(&["execve("]), most + drops, "{service}: {calls:#?}");
+    }
+}

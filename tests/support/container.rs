@@ -527,7 +527,16 @@ impl Container {
         let slot = self.inside(&format!("{SCANDIR}/gateway-{profile}"));
         let file = |name: &'static str| {
             let path = slot.join(name);
-            let content = fs::read_to_string(&path).ok()?.replace(profile, "PROFILE");
+            let is_of_name = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+            let mut content = String::new();
+            for word in fs::read_to_string(&path).ok()?.split_inclusive(|c| !is_of_name(c)) {
+                match word.strip_prefix(profile) {
+                    Some(end) if !end.starts_with(is_of_name) => {
+                        content += &format!("PROFILE{end}")
+                    }
+                    _ => content += word,
+                }
+            }
             let mode = fs::metadata(&path).ok()?.permissions().mode() & 0o7777;
             Some((name, mode, content))
         };
