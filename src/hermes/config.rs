@@ -97,6 +97,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The place of the first byte from `from` on that is `such`, or the end.
+    #[inline(never)]
     fn find(&self, from: usize, such: fn(u8) -> bool) -> usize {
         let rest = &self.text[from..];
         rest.iter().position(|byte| such(*byte)).map_or(self.text.len(), |count| from + count)
