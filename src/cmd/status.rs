@@ -12,7 +12,7 @@ use crate::model::tree::Tree;
 use crate::options::Verbosity;
 use crate::output::Row;
 use crate::sys::clock;
-use crate::text::Shown;
+use crate::text::{Shown, part};
 use crate::text::messages::{Text, text};
 use std::time::Duration;
 
@@ -220,28 +220,30 @@ fn table(
     colour: bool,
 ) -> impl Iterator<Item = String> {
     const WIDTH: usize = 80;
+    // A line with tabs between; there is none in what is shown.
     let cells = move |at: usize| match at.checked_sub(1) {
-        None => ["PROFILE", "PID", "SINCE", "STATE"].map(String::from),
+        None => "PROFILE\tPID\tSINCE\tSTATE".into(),
         Some(at) => {
             let it = &observations[at];
             let none = || "-".into();
             let pid = it.pid.map_or_else(none, |pid| pid.to_string());
             let since = it.since.map_or_else(none, |since| age(now.saturating_sub(since)));
-            [it.profile.name().into(), pid, since, it.text()]
+            [it.profile.name(), "\t", &pid, "\t", &since, "\t", &it.text()].concat()
         }
     };
     let rows = if observations.is_empty() { 0 } else { 1 + observations.len() };
     let mut widths = [0; 4];
     for at in 0..rows {
-        for (width, cell) in widths.iter_mut().zip(cells(at)) {
+        for (width, cell) in widths.iter_mut().zip(cells(at).split('\t')) {
             *width = cell.len().max(*width);
         }
     }
     let [longest, pid, since, state] = widths;
     let name = longest.min(WIDTH.saturating_sub(pid + since + state + 6).max(16));
     (0..rows).map(move |at| {
-        let [mut text, process, age, state] = cells(at);
-        let mut used = text.len();
+        let row = cells(at);
+        let [first, process, age, state] = [0, 1, 2, 3].map(|at| part(&row, '\t', at));
+        let (mut text, mut used) = (String::from(first), first.len());
         if used > name {
             text += "\n";
             used = 0;
@@ -250,9 +252,9 @@ fn table(
             Some(at) if colour => colours(observations[at].state),
             _ => ("", ""),
         };
-        right(&process, name - used + 2 + pid, &mut text);
-        right(&age, 2 + since, &mut text);
-        for part in ["  ", on, &state, off, "\n"] {
+        right(process, name - used + 2 + pid, &mut text);
+        right(age, 2 + since, &mut text);
+        for part in ["  ", on, state, off, "\n"] {
             text += part;
         }
         text

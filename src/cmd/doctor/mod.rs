@@ -294,9 +294,9 @@ impl<'a> Doctor<'a> {
                 true => Logger::Works,
                 false => Logger::of(&gateway.service)?,
             },
-            refused: self.refusal(dir, b".").or_else(|| self.refusal(dir, b"event")),
-            left: slot::leftovers(dir)?,
             status_size: dir.look(status::FILE)?.map(|status| status.size),
+            left: slot::leftovers(dir)?,
+            refused: self.refusal(dir, b".").or_else(|| self.refusal(dir, b"event")),
         })
     }
 }
