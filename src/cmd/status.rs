@@ -12,8 +12,8 @@ use crate::model::tree::Tree;
 use crate::options::Verbosity;
 use crate::output::Row;
 use crate::sys::clock;
-use crate::text::{Shown, part};
 use crate::text::messages::{Text, text};
+use crate::text::{Shown, part};
 use std::time::Duration;
 
 const WHAT: Text = text!("look at gateway");
@@ -179,7 +179,6 @@ pub(super) fn json(it: &Observation, tree: Tree, at: Duration) -> String {
 }
 
 /// What Hermes says of `it`, as JSON.
-#[inline(never)]
 fn hermes(it: &Observation) -> String {
     let Some(said) = &it.hermes else { return "null".into() };
     let mut platforms = String::new();
@@ -228,7 +227,7 @@ fn table(
             let none = || "-".into();
             let pid = it.pid.map_or_else(none, |pid| pid.to_string());
             let since = it.since.map_or_else(none, |since| age(now.saturating_sub(since)));
-            [it.profile.name(), "\t", &pid, "\t", &since, "\t", &it.text()].concat()
+            format!("{}\t{pid}\t{since}\t{}", it.profile.name(), it.text())
         }
     };
     let rows = if observations.is_empty() { 0 } else { 1 + observations.len() };
@@ -242,8 +241,9 @@ fn table(
     let name = longest.min(WIDTH.saturating_sub(pid + since + state + 6).max(16));
     (0..rows).map(move |at| {
         let row = cells(at);
-        let [first, process, age, state] = [0, 1, 2, 3].map(|at| part(&row, '\t', at));
-        let (mut text, mut used) = (String::from(first), first.len());
+        let cell = |at| part(&row, '\t', at);
+        let mut text = String::from(cell(0));
+        let mut used = text.len();
         if used > name {
             text += "\n";
             used = 0;
@@ -252,9 +252,9 @@ fn table(
             Some(at) if colour => colours(observations[at].state),
             _ => ("", ""),
         };
-        right(process, name - used + 2 + pid, &mut text);
-        right(age, 2 + since, &mut text);
-        for part in ["  ", on, state, off, "\n"] {
+        right(cell(1), name - used + 2 + pid, &mut text);
+        right(cell(2), 2 + since, &mut text);
+        for part in ["  ", on, cell(3), off, "\n"] {
             text += part;
         }
         text

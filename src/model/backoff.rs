@@ -224,8 +224,11 @@ impl CrashRecord {
                 return format!("backing off {}, {}: {exit}", Seconds(delay), Deaths(deaths));
             }
             Decision::Park(Reason::Terminated { times }) => {
-                let why = text!(" times in a row: does another gateway use the same token?)").read();
-                return format!("parked: {exit} (ended by SIGTERM from another process, {times}{why}");
+                let why =
+                    text!(" times in a row: does another gateway use the same token?)").read();
+                return format!(
+                    "parked: {exit} (ended by SIGTERM from another process, {times}{why}"
+                );
             }
             Decision::Park(Reason::Deaths { deaths, window }) => {
                 return format!("parked: {exit} ({} within {})", Deaths(deaths), Seconds(window));

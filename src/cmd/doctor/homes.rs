@@ -110,20 +110,14 @@ impl Doctor<'_> {
         // What keeps the logs from being opened was told above, too.
         let logs = if tried { home::logs(homes.root()).ok().flatten() } else { None };
         let none = self.context.why_none()?;
-        let mut without_profile = vec![true; self.seen.len()];
         for profile in &known {
             let name = profile.name();
             let seen = self.seen_as(name.as_bytes());
-            match seen {
-                Some(at) => without_profile[at] = false,
-                None if none.is_some() => {}
-                None => {
-                    let mut it = Observation::new(profile.clone(), State::Down, String::new());
-                    self.s6.ask_homes(&mut iter::once(&mut it));
-                    let down: &[u8] =
-                        if it.wanted_at_boot == Some(true) { b"" } else { b"--down " };
-                    findings.add(Found::SlotMissing, &[name.as_bytes(), down]);
-                }
+            if seen.is_none() && none.is_none() {
+                let mut it = Observation::new(profile.clone(), State::Down, String::new());
+                self.s6.ask_homes(&mut iter::once(&mut it));
+                let down: &[u8] = if it.wanted_at_boot == Some(true) { b"" } else { b"--down " };
+                findings.add(Found::SlotMissing, &[name.as_bytes(), down]);
             }
             let slot = seen.and_then(|at| self.seen[at].slot.as_ref().ok());
             // Why it does is told by its own check.
@@ -137,10 +131,10 @@ impl Doctor<'_> {
                 Err(error) => self.flaw(findings, profile, &error),
             }
         }
-        for (seen, without) in self.seen.iter().zip(without_profile) {
-            let name = seen.observation.profile.name();
-            if without && !unusable.iter().any(|it| it[..] == *name.as_bytes()) {
-                findings.add_one(Found::ProfileMissing, name.as_bytes());
+        for seen in &self.seen {
+            let name = seen.observation.profile.name().as_bytes();
+            if !known.contains(&seen.observation.profile) && !unusable.iter().any(|it| it == name) {
+                findings.add_one(Found::ProfileMissing, name);
             }
         }
         if let Some(why) = &none {
