@@ -47,8 +47,10 @@ pub(super) fn look(context: &Context) -> Result<Looked> {
     let names = &context.options.words;
     let all = names.is_empty();
     let mut targets = super::targets(names);
-    for profile in if all { s6.slots.profiles()? } else { Vec::new() } {
-        targets.push(Ok(profile));
+    if all {
+        for profile in s6.slots.profiles()? {
+            targets.push(Ok(profile));
+        }
     }
     // What is told of the first that is not as it should be, and how many were before it.
     let (mut code, mut before, mut rows) = (0, usize::MAX, Vec::with_capacity(targets.len()));
@@ -65,9 +67,11 @@ pub(super) fn look(context: &Context) -> Result<Looked> {
     }
     match context.homes_as_user() {
         Ok(homes) => {
-            for profile in if all { homes.listed() } else { Vec::new() } {
-                if !rows.iter().any(|it: &Observation| it.profile == profile) {
-                    rows.push(observer.observe(&profile));
+            if all {
+                for profile in &homes.listed() {
+                    if !rows.iter().any(|it: &Observation| it.profile == *profile) {
+                        rows.push(observer.observe(profile));
+                    }
                 }
             }
             s6.ask_homes(&mut rows.iter_mut());

@@ -133,7 +133,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline(never)]
     fn token(&mut self, byte: u8) -> Result<()> {
         let (column, in_flow) = (self.at - self.line, self.depth > 0);
         let is_alone = self.is_blank(self.at + 1);
@@ -309,6 +308,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether nothing more of a value comes from `at` on; between brackets, on its line.
+    #[inline(never)]
     fn ends_at(&self, mut at: usize) -> bool {
         let mut line = self.line;
         loop {

@@ -58,6 +58,7 @@ pub(crate) fn read_and(
 }
 
 /// What a state file with `content` says, and what is wrong with it.
+#[inline(never)]
 pub(crate) fn parse_last_known(content: &[u8]) -> (LastKnown, Option<String>) {
     let object = match parse(content) {
         Ok(object) => object,
@@ -108,6 +109,7 @@ fn unusable(home: &Dir, why: &str) -> Box<Error> {
 }
 
 /// What a state file with `content` is to hold for `desired`; `None` if it does already.
+#[inline(never)]
 pub(crate) fn with_desired(
     content: &[u8],
     desired: Intent,
@@ -342,9 +344,9 @@ impl<'a> Object<'a> {
         let value = self.value(key);
         let word = json::string(value);
         let flaw = if word.is_none() && !value.is_empty() && value != "null" {
-            [key, " is not a string", ""]
+            [key, text!(" is not a string").read(), ""]
         } else if self.members.iter().filter(|member| self.is_called(member, key)).count() > 1 {
-            ["has ", key, " more than once: the last one counts"]
+            ["has ", key, text!(" more than once: the last one counts").read()]
         } else {
             return (word, None);
         };

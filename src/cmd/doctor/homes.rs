@@ -145,6 +145,7 @@ impl Doctor<'_> {
     }
 
     /// Whether the `home` of `profile` can be used, if it is to be `tried`, and its log in `logs`.
+    #[inline(never)]
     fn home_of(
         &self,
         findings: &mut Findings,

@@ -10,12 +10,14 @@ use crate::model::tree::Tree;
 use crate::s6::service::Service;
 use crate::sys::dir::Dir;
 use crate::sys::{MORE_DESCRIPTORS, Name, descriptor_limit, identity, if_there};
+use crate::text::messages::{Text, text};
 use crate::text::parts;
 
 /// Less than this, in bytes, is a file system that is as good as full.
 const LITTLE: u64 = 1 << 20;
 /// What gateways need of the image, below /.
-const PROGRAMS: &str = "command/hermes-gw command/with-contenv command/s6-setuidgid command/s6-log";
+const PROGRAMS: Text =
+    text!("command/hermes-gw command/with-contenv command/s6-setuidgid command/s6-log");
 
 /// Where what s6-overlay runs when the container starts is.
 pub(super) const BOOT_SCRIPTS: &str = "/etc/cont-init.d";
@@ -120,7 +122,7 @@ impl Doctor<'_> {
     /// What gives the scandir to the gateways' user.
     fn hand_over(&self) -> String {
         match self.s6.slots.tree {
-            Tree::Root => "as root: hermes-gw reconcile".into(),
+            Tree::Root => text!("as root: hermes-gw reconcile").read().into(),
             Tree::User => self.chown(self.s6.slots.dir().path()),
         }
     }
@@ -183,8 +185,8 @@ impl Doctor<'_> {
         let capacity = self.s6.slots.capacity(&self.names, max);
         let count = self.seen.len();
         let remedy = match self.s6.slots.tree {
-            Tree::Root => "HERMES_GW_TREE=user",
-            Tree::User => "HERMES_GW_SERVICES_MAX=NUMBER",
+            Tree::Root => text!("HERMES_GW_TREE=user"),
+            Tree::User => text!("HERMES_GW_SERVICES_MAX=NUMBER"),
         };
         let found = match count {
             count if count >= capacity => Found::NoRoom,
@@ -193,10 +195,10 @@ impl Doctor<'_> {
         };
         let descriptors = slots::descriptors(count);
         let is_enough = descriptor_limit() >= descriptors;
-        let [count, capacity] = [count, capacity].map(|it| it.to_string());
+        let (count, capacity) = (count.to_string(), capacity.to_string());
         let count = count.as_bytes();
         if is_enough || !matches!(found, Found::Capacity) {
-            findings.add(found, &[count, capacity.as_bytes(), remedy.as_bytes()]);
+            findings.add(found, &[count, capacity.as_bytes(), remedy.read().as_bytes()]);
         }
         if !is_enough {
             let need = descriptors.to_string();
@@ -227,9 +229,8 @@ impl Doctor<'_> {
             };
             count += 1;
             // Where it is, if this user may know; else there is a slot, at least.
-            let at = proc.link(&[pid, &b"/cwd"[..]].concat());
-            let is_here =
-                self.s6.slots.dir().leads(name)? && at.map_or(true, |at| at.ends_with(name));
+            let is_here = self.s6.slots.dir().leads(name)?
+                && proc.link(&[pid, &b"/cwd"[..]].concat()).map_or(true, |at| at.ends_with(name));
             if !is_here && sees_them && !self.is_changing() {
                 findings.add(Found::Orphan, &[pid, name]);
             }
@@ -288,7 +289,7 @@ fn names(path: &str) -> Result<Vec<Name>> {
 
 fn look_at_image(findings: &mut Findings) -> Result<()> {
     let root = Dir::open(b"/")?;
-    for program in PROGRAMS.split(' ') {
+    for program in PROGRAMS.read().split(' ') {
         if !root.leads(program.as_bytes())? {
             findings.add_one(Found::NoProgram, program.as_bytes());
         }
