@@ -156,18 +156,15 @@ pub(super) fn code_of(observation: &Observation) -> u64 {
 /// What `it` knows, at `at`, as an object of JSON; the keys are stable.
 pub(super) fn json(it: &Observation, tree: Tree, at: Duration) -> String {
     let wish = |up: Option<bool>| up.map(|up| if up { "up" } else { "down" });
-    let exit = match it.last_exit {
-        None => "null".into(),
-        Some(exit) => {
-            let (code, signal) = match exit {
-                Exit::Code(code) => (Some(code.into()), None),
-                Exit::Signal(signal) => (None, Some(signal.into())),
-            };
-            let mut row = Row::new();
-            row.number("code", code).number("signal", signal);
-            row.end()
-        }
+    let (code, signal) = match it.last_exit {
+        None => (None, None),
+        Some(Exit::Code(code)) => (Some(code.into()), None),
+        Some(Exit::Signal(signal)) => (None, Some(signal.into())),
     };
+    let mut exit = Row::new();
+    exit.number("code", code).number("signal", signal);
+    let exit = exit.end();
+    let exit = if it.last_exit.is_none() { "null" } else { &exit };
     let since = it.since.map(calendar::precise);
     let mut row = Row::new();
     row.text("profile", it.profile.name()).text("state", it.state.word()).text("text", &it.text());
@@ -177,7 +174,7 @@ pub(super) fn json(it: &Observation, tree: Tree, at: Duration) -> String {
     row.text_or_null("wanted", wish(it.wanted));
     row.text_or_null("wanted_at_boot", wish(it.wanted_at_boot));
     row.text_or_null("served_by", it.served.then_some("default"));
-    row.number("restarts", it.deaths.map(|deaths| deaths as u64)).raw("last_exit", &exit);
+    row.number("restarts", it.deaths.map(|deaths| deaths as u64)).raw("last_exit", exit);
     row.text("tree", tree.word()).text("at", &calendar::precise(at));
     row.end()
 }
@@ -185,19 +182,19 @@ pub(super) fn json(it: &Observation, tree: Tree, at: Duration) -> String {
 /// What Hermes says of `it`, as JSON.
 fn hermes(it: &Observation) -> String {
     let Some(said) = &it.hermes else { return "null".into() };
-    let mut platforms = String::new();
+    let mut platforms = String::from("[");
     for it in &said.platforms {
         let mut row = Row::new();
         row.text("name", &it.name).text("state", &it.state);
         row.text_unless_empty("error_code", &it.error_code);
         row.text_unless_empty("error", &it.error).text_unless_empty("since", &it.since);
-        platforms += if platforms.is_empty() { "" } else { "," };
+        platforms += if platforms.len() == 1 { "" } else { "," };
         platforms += &row.end();
     }
     let served = if said.served_profiles.is_empty() { "null" } else { &said.served_profiles };
     let mut row = Row::new();
     row.text("state", &said.state).text_unless_empty("exit_reason", &said.exit_reason);
-    row.raw("platforms", &["[", &platforms, "]"].concat());
+    row.raw("platforms", &(platforms + "]"));
     row.number("active_agents", said.active_agents).raw("served_profiles", served);
     row.end()
 }

@@ -216,29 +216,30 @@ pub(crate) struct CrashRecord {
 impl CrashRecord {
     /// As people read it; empty if there is nothing to say.
     pub(crate) fn text(&self) -> String {
-        let exit = self.exit;
+        let made;
         let (what, why) = match self.decision {
             Decision::AsTold => return String::new(),
             Decision::StandBy => return STANDING_BY.into(),
             Decision::BackOff { delay, deaths } => {
-                return format!("backing off {}, {}: {exit}", Seconds(delay), Deaths(deaths));
+                let (delay, deaths) = (Seconds(delay), Deaths(deaths));
+                return format!("backing off {delay}, {deaths}: {}", self.exit);
             }
             Decision::Park(Reason::Terminated { times }) => {
-                let why =
-                    text!(" times in a row: does another gateway use the same token?)").read();
-                return format!(
-                    "parked: {exit} (ended by SIGTERM from another process, {times}{why}"
-                );
+                let more =
+                    text!(" times in a row: does another gateway use the same token?").read();
+                made = format!("ended by SIGTERM from another process, {times}{more}");
+                ("parked", &made[..])
             }
             Decision::Park(Reason::Deaths { deaths, window }) => {
-                return format!("parked: {exit} ({} within {})", Deaths(deaths), Seconds(window));
+                made = format!("{} within {}", Deaths(deaths), Seconds(window));
+                ("parked", &made[..])
             }
             Decision::Restart => ("restarting", "it ended in order"),
             Decision::Park(Reason::Configuration) => ("parked", "configuration"),
             Decision::Park(Reason::Finished) => ("parked", "it ended by itself"),
             Decision::Park(Reason::HomeGone) => ("parked", "its home is gone"),
         };
-        format!("{what}: {exit} ({why})")
+        format!("{what}: {} ({why})", self.exit)
     }
 }
 

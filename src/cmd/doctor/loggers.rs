@@ -100,8 +100,8 @@ impl Doctor<'_> {
                 Err(error) => (error.text(), self.remedy(&error, &path, &ls)),
             };
             let exit = exit.to_string();
-            let places = [name, &exit, &why, &remedy].map(str::as_bytes);
-            findings.add(Found::LoggerDies, &places);
+            let (why, remedy) = (why.as_bytes(), remedy.as_bytes());
+            findings.add(Found::LoggerDies, &[name.as_bytes(), exit.as_bytes(), why, remedy]);
         }
         findings.add_plain(Found::Loggers);
     }

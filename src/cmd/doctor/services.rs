@@ -136,7 +136,7 @@ impl Doctor<'_> {
             if let Err(error) | Ok(Tended { refused: Some(error), .. }) = &seen.slot {
                 let remedy = self.remedy(error, &path, &["hermes-gw unregister ", name]);
                 let text = error.text();
-                let places = [name, &text, &remedy].map(str::as_bytes);
+                let places = [name.as_bytes(), text.as_bytes(), remedy.as_bytes()];
                 findings.add(Found::BadSlot, &places);
             }
             let Ok(slot) = &seen.slot else { continue };
@@ -299,9 +299,8 @@ fn look_at_image(findings: &mut Findings) -> Result<()> {
         findings.add_one(Found::NoBootEntry, BOOT_SCRIPTS.as_bytes());
     }
     // Where there is this bundle, s6-overlay goes by no other.
-    let bundle = if_there(Dir::open(b"/etc/s6-overlay/s6-rc.d/user"))?;
-    let ours = root.leads(b"etc/s6-overlay/user-bundles.d/user/contents.d")?;
-    if let (true, Some(bundle)) = (ours, bundle)
+    if root.leads(b"etc/s6-overlay/user-bundles.d/user/contents.d")?
+        && let Some(bundle) = if_there(Dir::open(b"/etc/s6-overlay/s6-rc.d/user"))?
         && !bundle.leads(b"contents.d/hermes-gateways")?
     {
         findings.add_plain(Found::OtherBundle);
