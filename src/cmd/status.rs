@@ -156,15 +156,18 @@ pub(super) fn code_of(observation: &Observation) -> u64 {
 /// What `it` knows, at `at`, as an object of JSON; the keys are stable.
 pub(super) fn json(it: &Observation, tree: Tree, at: Duration) -> String {
     let wish = |up: Option<bool>| up.map(|up| if up { "up" } else { "down" });
-    let (code, signal) = match it.last_exit {
-        None => (None, None),
-        Some(Exit::Code(code)) => (Some(code.into()), None),
-        Some(Exit::Signal(signal)) => (None, Some(signal.into())),
+    let exit = match it.last_exit {
+        None => "null".into(),
+        Some(exit) => {
+            let (code, signal) = match exit {
+                Exit::Code(code) => (Some(code.into()), None),
+                Exit::Signal(signal) => (None, Some(signal.into())),
+            };
+            let mut row = Row::new();
+            row.number("code", code).number("signal", signal);
+            row.end()
+        }
     };
-    let mut exit = Row::new();
-    exit.number("code", code).number("signal", signal);
-    let exit = exit.end();
-    let exit = if it.last_exit.is_none() { "null" } else { &exit };
     let since = it.since.map(calendar::precise);
     let mut row = Row::new();
     row.text("profile", it.profile.name()).text("state", it.state.word()).text("text", &it.text());
@@ -174,7 +177,7 @@ pub(super) fn json(it: &Observation, tree: Tree, at: Duration) -> String {
     row.text_or_null("wanted", wish(it.wanted));
     row.text_or_null("wanted_at_boot", wish(it.wanted_at_boot));
     row.text_or_null("served_by", it.served.then_some("default"));
-    row.number("restarts", it.deaths.map(|deaths| deaths as u64)).raw("last_exit", exit);
+    row.number("restarts", it.deaths.map(|deaths| deaths as u64)).raw("last_exit", &exit);
     row.text("tree", tree.word()).text("at", &calendar::precise(at));
     row.end()
 }
@@ -221,10 +224,9 @@ fn table(
 ) -> impl Iterator<Item = String> {
     const WIDTH: usize = 80;
     // A line with tabs between; there is none in what is shown.
-    let cells = move |at: usize| match at.checked_sub(1) {
+    let cells = move |at: usize| match observations.get(at.wrapping_sub(1)) {
         None => "PROFILE\tPID\tSINCE\tSTATE".into(),
-        Some(at) => {
-            let it = &observations[at];
+        Some(it) => {
             let none = || "-".into();
             let pid = it.pid.map_or_else(none, |pid| pid.to_string());
             let since = it.since.map_or_else(none, |since| age(now.saturating_sub(since)));
@@ -249,8 +251,8 @@ fn table(
             text += "\n";
             used = 0;
         }
-        let (on, off) = match at.checked_sub(1) {
-            Some(at) if colour => colours(observations[at].state),
+        let (on, off) = match observations.get(at.wrapping_sub(1)) {
+            Some(it) if colour => colours(it.state),
             _ => ("", ""),
         };
         right(cell(1), name - used + 2 + pid, &mut text);

@@ -92,6 +92,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether a white space or the end is at `at`.
+    #[inline(never)]
     fn is_blank(&self, at: usize) -> bool {
         self.text.get(at).is_none_or(|byte| is_blank(*byte))
     }
@@ -336,6 +337,7 @@ fn is_break(byte: u8) -> bool {
     matches!(byte, b'\n' | b'\r')
 }
 
+#[inline(never)]
 fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
@@ -345,6 +347,7 @@ fn is_no_space(byte: u8) -> bool {
 }
 
 /// Whether `byte` stands between what is between brackets.
+#[inline(never)]
 fn is_flow(byte: u8) -> bool {
     matches!(byte, b',' | b'[' | b']' | b'{' | b'}')
 }

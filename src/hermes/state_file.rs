@@ -53,7 +53,7 @@ pub(crate) fn read_and(
             (known, why.map(|why| unusable(home, &why)))
         }
     };
-    let none = known == LastKnown::Nothing;
+    let none = matches!(known, LastKnown::Nothing);
     (known, error.map(|error| if none { error.hint(text!("no prior state")) } else { error }))
 }
 
