@@ -81,8 +81,9 @@ pub(super) fn look(context: &Context) -> Result<Looked> {
         // Then nothing is known of what is wanted.
         Err(error) => context.output.warn(error),
     }
-    let (mut at, mut removed) = (0, 0);
-    while let Some(it) = rows.get(at) {
+    let mut kept = 0;
+    for at in 0..rows.len() {
+        let it = &rows[at];
         let is_none = it.state == State::NotRegistered && it.wanted_at_boot != Some(true);
         let one = match is_none {
             // It is not meant to run, or was removed while all were looked at.
@@ -90,16 +91,15 @@ pub(super) fn look(context: &Context) -> Result<Looked> {
             true => fail(context, s6.not_registered(WHAT, &it.profile)),
             false => code_of(it),
         };
-        if one != 0 && at + removed < before {
-            (code, before) = (one, at + removed);
+        if one != 0 && at < before {
+            (code, before) = (one, at);
         }
-        if is_none {
-            rows.remove(at);
-            removed += 1;
-        } else {
-            at += 1;
+        if !is_none {
+            rows.swap(kept, at);
+            kept += 1;
         }
     }
+    rows.truncate(kept);
     Ok((rows, code))
 }
 
