@@ -1,6 +1,6 @@
 //! What is looked at outside of the homes: the image, and s6's side.
 
-use super::{Doctor, Findings, Found, Logger, Tended};
+use super::{Doctor, Findings, Found, Logger, Tended, own_id};
 use crate::error::{Errors, Kind, Result};
 use crate::gateway::slots::{self, is_slot};
 use crate::hermes::container::{self, PROC, Supervisor};
@@ -44,14 +44,12 @@ impl Doctor<'_> {
 
     /// Whether who calls may see and do anything of what there is to see and do.
     pub(super) fn caller(&self, findings: &mut Findings) {
-        let own = identity::user_id();
-        if own == 0 {
+        if identity::user_id() == 0 {
             return findings.add_plain(Found::Root);
         }
         // What is kept from the gateways' user is told one by one.
         if !self.is_named() && self.is_refused_all() {
-            findings
-                .add(Found::Stranger, &[u64::from(own).to_string().as_bytes(), &self.place.user]);
+            findings.add(Found::Stranger, &[own_id().as_bytes(), &self.place.user]);
         }
         findings.add_one(Found::User, self.user_name().as_bytes());
     }
@@ -74,8 +72,7 @@ impl Doctor<'_> {
             findings.fail_of(error, remedy);
         }
         let name = if self.is_named() { self.user_name() + ", " } else { String::new() };
-        let own = u64::from(identity::user_id()).to_string();
-        findings.add(Found::RunAs, &[name.as_bytes(), own.as_bytes()]);
+        findings.add(Found::RunAs, &[name.as_bytes(), own_id().as_bytes()]);
     }
 
     pub(super) fn settings(&self, findings: &mut Findings) {
