@@ -62,7 +62,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     };
     let (decision, ending) = decide(context, &slot, &status, exit, &notes);
     let record = CrashRecord { exit, decision };
-    let text = record.to_string();
+    let text = record.text();
     if !text.is_empty() {
         print::print_if_heard(format!("hermes-gw: {text}\n").as_bytes());
     }

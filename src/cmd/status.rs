@@ -12,8 +12,8 @@ use crate::model::tree::Tree;
 use crate::options::Verbosity;
 use crate::output::Row;
 use crate::sys::clock;
-use crate::text::Shown;
 use crate::text::messages::{Text, text};
+use crate::text::{Shown, part};
 use std::time::Duration;
 
 const WHAT: Text = text!("look at gateway");
@@ -47,8 +47,10 @@ pub(super) fn look(context: &Context) -> Result<Looked> {
     let names = &context.options.words;
     let all = names.is_empty();
     let mut targets = super::targets(names);
-    for profile in if all { s6.slots.profiles()? } else { Vec::new() } {
-        targets.push(Ok(profile));
+    if all {
+        for profile in s6.slots.profiles()? {
+            targets.push(Ok(profile));
+        }
     }
     // What is told of the first that is not as it should be, and how many were before it.
     let (mut code, mut before, mut rows) = (0, usize::MAX, Vec::with_capacity(targets.len()));
@@ -65,9 +67,11 @@ pub(super) fn look(context: &Context) -> Result<Looked> {
     }
     match context.homes_as_user() {
         Ok(homes) => {
-            for profile in if all { homes.listed() } else { Vec::new() } {
-                if !rows.iter().any(|it: &Observation| it.profile == profile) {
-                    rows.push(observer.observe(&profile));
+            if all {
+                for profile in &homes.listed() {
+                    if !rows.iter().any(|it: &Observation| it.profile == *profile) {
+                        rows.push(observer.observe(profile));
+                    }
                 }
             }
             s6.ask_homes(&mut rows.iter_mut());
@@ -77,8 +81,9 @@ pub(super) fn look(context: &Context) -> Result<Looked> {
         // Then nothing is known of what is wanted.
         Err(error) => context.output.warn(error),
     }
-    let (mut at, mut removed) = (0, 0);
-    while let Some(it) = rows.get(at) {
+    let mut kept = 0;
+    for at in 0..rows.len() {
+        let it = &rows[at];
         let is_none = it.state == State::NotRegistered && it.wanted_at_boot != Some(true);
         let one = match is_none {
             // It is not meant to run, or was removed while all were looked at.
@@ -86,16 +91,15 @@ pub(super) fn look(context: &Context) -> Result<Looked> {
             true => fail(context, s6.not_registered(WHAT, &it.profile)),
             false => code_of(it),
         };
-        if one != 0 && at + removed < before {
-            (code, before) = (one, at + removed);
+        if one != 0 && at < before {
+            (code, before) = (one, at);
         }
-        if is_none {
-            rows.remove(at);
-            removed += 1;
-        } else {
-            at += 1;
+        if !is_none {
+            rows.swap(kept, at);
+            kept += 1;
         }
     }
+    rows.truncate(kept);
     Ok((rows, code))
 }
 
@@ -179,22 +183,21 @@ pub(super) fn json(it: &Observation, tree: Tree, at: Duration) -> String {
 }
 
 /// What Hermes says of `it`, as JSON.
-#[inline(never)]
 fn hermes(it: &Observation) -> String {
     let Some(said) = &it.hermes else { return "null".into() };
-    let mut platforms = String::new();
+    let mut platforms = String::from("[");
     for it in &said.platforms {
         let mut row = Row::new();
         row.text("name", &it.name).text("state", &it.state);
         row.text_unless_empty("error_code", &it.error_code);
         row.text_unless_empty("error", &it.error).text_unless_empty("since", &it.since);
-        platforms += if platforms.is_empty() { "" } else { "," };
+        platforms += if platforms.len() == 1 { "" } else { "," };
         platforms += &row.end();
     }
     let served = if said.served_profiles.is_empty() { "null" } else { &said.served_profiles };
     let mut row = Row::new();
     row.text("state", &said.state).text_unless_empty("exit_reason", &said.exit_reason);
-    row.raw("platforms", &["[", &platforms, "]"].concat());
+    row.raw("platforms", &(platforms + "]"));
     row.number("active_agents", said.active_agents).raw("served_profiles", served);
     row.end()
 }
@@ -220,39 +223,41 @@ fn table(
     colour: bool,
 ) -> impl Iterator<Item = String> {
     const WIDTH: usize = 80;
-    let cells = move |at: usize| match at.checked_sub(1) {
-        None => ["PROFILE", "PID", "SINCE", "STATE"].map(String::from),
-        Some(at) => {
-            let it = &observations[at];
+    // A line with tabs between; there is none in what is shown.
+    let cells = move |at: usize| match observations.get(at.wrapping_sub(1)) {
+        None => "PROFILE\tPID\tSINCE\tSTATE".into(),
+        Some(it) => {
             let none = || "-".into();
             let pid = it.pid.map_or_else(none, |pid| pid.to_string());
             let since = it.since.map_or_else(none, |since| age(now.saturating_sub(since)));
-            [it.profile.name().into(), pid, since, it.text()]
+            format!("{}\t{pid}\t{since}\t{}", it.profile.name(), it.text())
         }
     };
     let rows = if observations.is_empty() { 0 } else { 1 + observations.len() };
     let mut widths = [0; 4];
     for at in 0..rows {
-        for (width, cell) in widths.iter_mut().zip(cells(at)) {
+        for (width, cell) in widths.iter_mut().zip(cells(at).split('\t')) {
             *width = cell.len().max(*width);
         }
     }
     let [longest, pid, since, state] = widths;
     let name = longest.min(WIDTH.saturating_sub(pid + since + state + 6).max(16));
     (0..rows).map(move |at| {
-        let [mut text, process, age, state] = cells(at);
+        let row = cells(at);
+        let cell = |at| part(&row, '\t', at);
+        let mut text = String::from(cell(0));
         let mut used = text.len();
         if used > name {
             text += "\n";
             used = 0;
         }
-        let (on, off) = match at.checked_sub(1) {
-            Some(at) if colour => colours(observations[at].state),
+        let (on, off) = match observations.get(at.wrapping_sub(1)) {
+            Some(it) if colour => colours(it.state),
             _ => ("", ""),
         };
-        right(&process, name - used + 2 + pid, &mut text);
-        right(&age, 2 + since, &mut text);
-        for part in ["  ", on, &state, off, "\n"] {
+        right(cell(1), name - used + 2 + pid, &mut text);
+        right(cell(2), 2 + since, &mut text);
+        for part in ["  ", on, cell(3), off, "\n"] {
             text += part;
         }
         text

@@ -155,7 +155,7 @@ const DIED_AT_ONCE: Text = text!("it started and died at once:");
 pub(crate) fn died_at_once(service: &Service, status: &Status) -> Option<String> {
     // Hermes' own finish writes nothing down; what cannot be read is told by status.
     if let Ok(Some(record)) = read(service) {
-        return Some(format!("{} {record}", DIED_AT_ONCE.read()));
+        return Some([DIED_AT_ONCE.read(), " ", &record.text()].concat());
     }
     if status.finishing {
         return None;

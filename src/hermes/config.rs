@@ -92,11 +92,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether a white space or the end is at `at`.
+    #[inline(never)]
     fn is_blank(&self, at: usize) -> bool {
         self.text.get(at).is_none_or(|byte| is_blank(*byte))
     }
 
     /// The place of the first byte from `from` on that is `such`, or the end.
+    #[inline(never)]
     fn find(&self, from: usize, such: fn(u8) -> bool) -> usize {
         let rest = &self.text[from..];
         rest.iter().position(|byte| such(*byte)).map_or(self.text.len(), |count| from + count)
@@ -132,7 +134,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline(never)]
     fn token(&mut self, byte: u8) -> Result<()> {
         let (column, in_flow) = (self.at - self.line, self.depth > 0);
         let is_alone = self.is_blank(self.at + 1);
@@ -308,6 +309,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether nothing more of a value comes from `at` on; between brackets, on its line.
+    #[inline(never)]
     fn ends_at(&self, mut at: usize) -> bool {
         let mut line = self.line;
         loop {
@@ -335,6 +337,7 @@ fn is_break(byte: u8) -> bool {
     matches!(byte, b'\n' | b'\r')
 }
 
+#[inline(never)]
 fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
@@ -344,6 +347,7 @@ fn is_no_space(byte: u8) -> bool {
 }
 
 /// Whether `byte` stands between what is between brackets.
+#[inline(never)]
 fn is_flow(byte: u8) -> bool {
     matches!(byte, b',' | b'[' | b']' | b'{' | b'}')
 }

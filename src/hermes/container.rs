@@ -95,7 +95,7 @@ const MAX_CMDLINE: usize = 64 * 1024;
 const MAX_STATUS: usize = 16 * 1024;
 /// The commands of Hermes that stand for a container without gateways.
 const NO_GATEWAYS: &str = "dashboard serve gui desktop";
-/// More digits than any pid has.
+/// No pid has so many digits.
 const MAX_DIGITS: usize = 10;
 const RC_INIT: &[u8] = b"/rc.init";
 /// s6-overlay empties this directory when a container starts; only root writes there.
@@ -117,7 +117,7 @@ impl Role {
         }
         let names = proc.names()?;
         // It is among the first processes of the container: the shortest numbers first.
-        for digits in 1..=MAX_DIGITS {
+        for digits in 1..MAX_DIGITS {
             let is_pid = |it: &&Name| it.len() == digits && it[0].is_ascii_digit();
             for name in names.iter().filter(is_pid) {
                 match Process::read(&proc, name)? {

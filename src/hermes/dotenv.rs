@@ -101,6 +101,7 @@ fn is_break(byte: u8) -> bool {
 }
 
 /// Whether `byte` is white space to Python; of what is not ASCII, nothing is to us.
+#[inline(never)]
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r' | 0x1c..=0x1f)
 }

@@ -158,7 +158,9 @@ impl Homes {
     pub(crate) fn listed(&self) -> Vec<Profile> {
         let mut listed = vec![Profile::Default];
         for name in &self.names().unwrap_or_default().names {
-            listed.extend(Profile::parse(name));
+            if let Ok(profile) = Profile::parse(name) {
+                listed.push(profile);
+            }
         }
         listed
     }

@@ -5,6 +5,7 @@
 //! one byte a level and makes one pass, so it ends on any input.
 
 use crate::model::values::digits_of;
+use crate::text::messages::text;
 use std::ops::Range;
 use std::str::Chars;
 
@@ -40,15 +41,15 @@ pub(crate) enum Flaw {
 impl Flaw {
     /// The reason in words.
     pub(crate) fn why(self) -> String {
-        let (what, at) = match self {
-            Flaw::Empty => return "is empty".into(),
-            Flaw::Cut => return "is cut short".into(),
-            Flaw::NoObject => return "holds no JSON object".into(),
-            Flaw::TooDeep => return format!("is nested over {MAX_DEPTH} levels deep"),
-            Flaw::Syntax(at) => ("JSON", at),
-            Flaw::Encoding(at) => ("UTF-8", at),
+        let why = match self {
+            Flaw::Empty => text!("is empty"),
+            Flaw::Cut => text!("is cut short"),
+            Flaw::NoObject => text!("holds no JSON object"),
+            Flaw::TooDeep => text!("is nested over 128 levels deep"),
+            Flaw::Syntax(at) => return format!("is not JSON at byte {at}"),
+            Flaw::Encoding(at) => return format!("is not UTF-8 at byte {at}"),
         };
-        format!("is not {what} at byte {at}")
+        why.read().into()
     }
 }
 
@@ -202,7 +203,6 @@ impl Scanner<'_> {
         }
     }
 
-    #[inline(never)]
     fn scalar(&mut self) -> Option<()> {
         if self.take(b"\"").is_some() {
             return self.string();

@@ -182,10 +182,12 @@ fn find(locks: &[u8], inode: u64) -> Option<u64> {
     // before it, and `->` before the kind for who waits.
     let holder = |line: &[u8]| {
         let mut words = parts(line, b' ').filter(|word| !word.is_empty());
-        if words.nth(1)? != b"FLOCK" {
+        let mut word = || words.next();
+        word()?;
+        if word()? != b"FLOCK" {
             return None;
         }
-        let (pid, file) = (words.nth(2)?, words.next()?);
+        let (_, _, pid, file) = (word()?, word()?, word()?, word()?);
         let colon = file.iter().rposition(|byte| *byte == b':')?;
         if values::digits(&file[colon + 1..])? == inode { values::digits(pid) } else { None }
     };

@@ -61,7 +61,6 @@ pub(crate) fn policy(
     Resolved { policy, text, flaws }
 }
 
-#[inline(never)]
 fn by_variable(variable: Option<&[u8]>, root: &Dir, flaws: &mut Errors) -> Option<Said> {
     let content = read(root, DOTENV, flaws);
     let line = dotenv::value(&content, VARIABLE.as_bytes());
@@ -74,7 +73,6 @@ fn by_variable(variable: Option<&[u8]>, root: &Dir, flaws: &mut Errors) -> Optio
     Some((yes?, VARIABLE, line.map(|_| DOTENV)))
 }
 
-#[inline(never)]
 fn by_config(root: &Dir, flaws: &mut Errors) -> Option<Said> {
     let said = config::multiplex(&read(root, CONFIG, flaws)).unwrap_or_else(|why| {
         flaws.push(root.error(Kind::Unusable, text!("read"), CONFIG, why).hint(INSTEAD));

@@ -53,15 +53,16 @@ pub(crate) fn read_and(
             (known, why.map(|why| unusable(home, &why)))
         }
     };
-    let none = known == LastKnown::Nothing;
+    let none = matches!(known, LastKnown::Nothing);
     (known, error.map(|error| if none { error.hint(text!("no prior state")) } else { error }))
 }
 
 /// What a state file with `content` says, and what is wrong with it.
+#[inline(never)]
 pub(crate) fn parse_last_known(content: &[u8]) -> (LastKnown, Option<String>) {
     let object = match parse(content) {
         Ok(object) => object,
-        Err(why) => return (LastKnown::Nothing, Some(why)),
+        Err(flaw) => return (LastKnown::Nothing, Some(flaw.why())),
     };
     let (desired, flaw) = object.last(DESIRED);
     if let Some(word) = desired {
@@ -80,21 +81,24 @@ pub(crate) fn parse_last_known(content: &[u8]) -> (LastKnown, Option<String>) {
 /// # Errors
 /// The file cannot be read or written, and is as it was.
 pub(crate) fn record(home: &Dir, desired: Intent) -> Result<Option<Box<Error>>> {
-    let (new, old, flaw) = match home.read_with_meta(STATE_FILE, MAX_STATE) {
-        Ok((content, old)) => match with_desired(&content, desired) {
-            Ok(None) => return Ok(None),
-            Ok(new) => (new, Some(old), None),
-            Err(why) => (None, Some(old), Some(unusable(home, &why))),
-        },
-        Err(error) if error.kind == Kind::Missing => (None, None, None),
+    let (mut new, mut flaw) = (only_desired(desired), None);
+    let old = match home.read_with_meta(STATE_FILE, MAX_STATE) {
+        Ok((content, old)) => {
+            match with_desired(&content, desired) {
+                Ok(None) => return Ok(None),
+                Ok(Some(it)) => new = it,
+                Err(why) => flaw = Some(unusable(home, &why)),
+            }
+            Some(old)
+        }
+        Err(error) if error.kind == Kind::Missing => None,
         // What is no file, or far too large, is none of the gateway's writing either.
         Err(error) if error.kind == Kind::Unusable => {
-            let old = home.look(STATE_FILE)?.filter(|old| old.kind == FileKind::Regular);
-            (None, old, Some(error))
+            flaw = Some(error);
+            home.look(STATE_FILE)?.filter(|old| old.kind == FileKind::Regular)
         }
         Err(error) => return Err(error),
     };
-    let new = new.unwrap_or_else(|| only_desired(desired));
     home.replace_like(STATE_FILE, old, &new)?;
     Ok(flaw.map(|flaw| flaw.hint(text!("written anew"))))
 }
@@ -105,11 +109,12 @@ fn unusable(home: &Dir, why: &str) -> Box<Error> {
 }
 
 /// What a state file with `content` is to hold for `desired`; `None` if it does already.
+#[inline(never)]
 pub(crate) fn with_desired(
     content: &[u8],
     desired: Intent,
 ) -> std::result::Result<Option<Vec<u8>>, String> {
-    let object = parse(content)?;
+    let object = parse(content).map_err(Flaw::why)?;
     let (text, word) = (object.text, desired.word());
     let (place, key) = match (object.find(DESIRED), object.members.last()) {
         (Some(member), _) => {
@@ -163,7 +168,7 @@ pub(crate) fn parse_state(
         return None;
     }
     // Both in UTC, as ISO 8601 has them: to compare the texts is to compare the times.
-    let started = calendar::iso(started.as_secs().cast_signed());
+    let started = String::from("\"") + &calendar::iso(started.as_secs().cast_signed());
     let mut said = Box::new(HermesState {
         state: object.string("gateway_state"),
         exit_reason: object.string("exit_reason"),
@@ -172,19 +177,18 @@ pub(crate) fn parse_state(
         platforms: Vec::new(),
         up_for: Duration::ZERO,
     });
-    let platforms = object.value("platforms");
-    for member in json::members(platforms).unwrap_or_default() {
-        // What is no object says nothing.
-        let Ok(it) = Object::of(&platforms[member.value]) else { continue };
-        let since = it.string("updated_at");
-        if since.is_empty() || since >= started {
-            let name = json::string(&platforms[member.key]).unwrap_or_default();
+    // What is no object says nothing.
+    let Ok(platforms) = Object::of(object.value("platforms")) else { return Some(said) };
+    for member in &platforms.members {
+        let Ok(it) = Object::of(&platforms.text[member.value.clone()]) else { continue };
+        let since = it.value("updated_at");
+        if since.len() < 3 || since >= &started[..] {
             said.platforms.push(Platform {
-                name: cut(name, MAX_TEXT),
+                name: shown(&platforms.text[member.key.clone()]),
                 state: it.string("state"),
                 error_code: it.string("error_code"),
                 error: it.string("error_message"),
-                since,
+                since: shown(since),
             });
         }
     }
@@ -210,9 +214,10 @@ pub(crate) fn read_exit(home: &Dir) -> LastExit {
 /// How the run ended whose lifecycle record has `content`.
 pub(crate) fn parse_exit(content: &[u8]) -> LastExit {
     let Ok(object) = parse(content) else { return LastExit::Unknown };
-    match object.last("phase").0.as_deref() {
-        Some("exited") => LastExit::Clean,
-        Some("running") => LastExit::Unclean,
+    // Words of the gateway's own, which have nothing in them to escape.
+    match object.value("phase") {
+        "\"exited\"" => LastExit::Clean,
+        "\"running\"" => LastExit::Unclean,
         _ => LastExit::Unknown,
     }
 }
@@ -260,7 +265,6 @@ fn is_since(dir: &Dir, name: &[u8], started: Duration) -> Result<bool> {
 /// What a state file with `content` says of an end in order, which was a `restart` or a shutdown.
 pub(crate) fn parse_ending(content: &[u8], restart: bool) -> Ending {
     let Ok(object) = parse(content) else { return Ending::default() };
-    // Words of the gateway's own, which have nothing in them to escape.
     let state = object.value("gateway_state");
     match restart {
         true => Ending {
@@ -280,18 +284,23 @@ struct Object<'a> {
     members: Vec<Member>,
 }
 
-fn parse(content: &[u8]) -> std::result::Result<Object<'_>, String> {
+fn parse(content: &[u8]) -> std::result::Result<Object<'_>, Flaw> {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
-    let parsed = match str::from_utf8(content) {
+    match str::from_utf8(content) {
         Ok(text) => Object::of(text),
         Err(error) if error.error_len().is_none() => Err(Flaw::Cut),
         Err(error) => Err(Flaw::Encoding(error.valid_up_to())),
-    };
-    parsed.map_err(Flaw::why)
+    }
+}
+
+/// The string that `literal` is, cut where it is long; empty if it is none.
+#[inline(never)]
+fn shown(literal: &str) -> String {
+    cut(json::string(literal).unwrap_or_default(), MAX_TEXT)
 }
 
 impl<'a> Object<'a> {
-    fn of(text: &'a str) -> std::result::Result<Object<'a>, json::Flaw> {
+    fn of(text: &'a str) -> std::result::Result<Object<'a>, Flaw> {
         Ok(Object { text, members: json::members(text)? })
     }
 
@@ -319,7 +328,7 @@ impl<'a> Object<'a> {
     /// The string that `key` has, cut where it is long; empty if it has none.
     #[inline(never)]
     fn string(&self, key: &str) -> String {
-        cut(json::string(self.value(key)).unwrap_or_default(), MAX_TEXT)
+        shown(self.value(key))
     }
 
     /// The array of names that `key` has; empty where it is none. Profiles' names have nothing in
@@ -335,9 +344,9 @@ impl<'a> Object<'a> {
         let value = self.value(key);
         let word = json::string(value);
         let flaw = if word.is_none() && !value.is_empty() && value != "null" {
-            [key, " is not a string", ""]
+            [key, text!(" is not a string").read(), ""]
         } else if self.members.iter().filter(|member| self.is_called(member, key)).count() > 1 {
-            ["has ", key, " more than once: the last one counts"]
+            ["has ", key, text!(" more than once: the last one counts").read()]
         } else {
             return (word, None);
         };

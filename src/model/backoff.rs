@@ -1,5 +1,6 @@
 //! What is done about a gateway that has died: the one table of it.
 
+use crate::text::messages::text;
 use std::fmt;
 use std::time::Duration;
 
@@ -212,35 +213,33 @@ pub(crate) struct CrashRecord {
     pub(crate) decision: Decision,
 }
 
-impl fmt::Display for CrashRecord {
+impl CrashRecord {
     /// As people read it; empty if there is nothing to say.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.decision {
-            Decision::AsTold => return Ok(()),
-            Decision::StandBy => return f.write_str(STANDING_BY),
+    pub(crate) fn text(&self) -> String {
+        let made;
+        let (what, why) = match self.decision {
+            Decision::AsTold => return String::new(),
+            Decision::StandBy => return STANDING_BY.into(),
             Decision::BackOff { delay, deaths } => {
                 let (delay, deaths) = (Seconds(delay), Deaths(deaths));
-                return write!(f, "backing off {delay}, {deaths}: {}", self.exit);
+                return format!("backing off {delay}, {deaths}: {}", self.exit);
             }
-            Decision::Restart => f.write_str("restarting")?,
-            Decision::Park(_) => f.write_str("parked")?,
-        }
-        write!(f, ": {} (", self.exit)?;
-        match self.decision {
-            Decision::Park(Reason::Configuration) => f.write_str("configuration")?,
-            Decision::Park(Reason::Finished) => f.write_str("it ended by itself")?,
-            Decision::Park(Reason::HomeGone) => f.write_str("its home is gone")?,
-            Decision::Park(Reason::Terminated { times }) => write!(
-                f,
-                "ended by SIGTERM from another process, {times} times in a row: does another \
-                 gateway use the same token?"
-            )?,
+            Decision::Park(Reason::Terminated { times }) => {
+                let more =
+                    text!(" times in a row: does another gateway use the same token?").read();
+                made = format!("ended by SIGTERM from another process, {times}{more}");
+                ("parked", &made[..])
+            }
             Decision::Park(Reason::Deaths { deaths, window }) => {
-                write!(f, "{} within {}", Deaths(deaths), Seconds(window))?;
+                made = format!("{} within {}", Deaths(deaths), Seconds(window));
+                ("parked", &made[..])
             }
-            _ => f.write_str("it ended in order")?,
-        }
-        f.write_str(")")
+            Decision::Restart => ("restarting", "it ended in order"),
+            Decision::Park(Reason::Configuration) => ("parked", "configuration"),
+            Decision::Park(Reason::Finished) => ("parked", "it ended by itself"),
+            Decision::Park(Reason::HomeGone) => ("parked", "its home is gone"),
+        };
+        format!("{what}: {} ({why})", self.exit)
     }
 }
 
@@ -277,7 +276,7 @@ mod tests {
     fn judge(exit: Exit, uptime: Option<u64>, planned: bool, deaths: &[u64]) -> String {
         let deaths: Vec<_> = deaths.iter().map(|at| s(*at)).collect();
         let facts = Facts { uptime: uptime.map(s), planned, ..facts(exit, &deaths) };
-        CrashRecord { exit, decision: decide(&facts, &Limits::default()) }.to_string()
+        CrashRecord { exit, decision: decide(&facts, &Limits::default()) }.text()
     }
 
     fn facts(exit: Exit, deaths: &[Duration]) -> Facts<'_> {
@@ -392,7 +391,7 @@ mod tests {
                 uptime: uptime.map(s), home_gone, announced, terminated, ..facts(exit, &deaths)
             };
             let says = |facts| {
-                CrashRecord { exit, decision: decide(facts, &Limits::default()) }.to_string()
+                CrashRecord { exit, decision: decide(facts, &Limits::default()) }.text()
             };
             assert_eq!(says(&facts), text, "{facts:?}");
             assert_eq!(says(&Facts { planned: true, ..facts }), "", "{facts:?}");
@@ -412,7 +411,7 @@ mod tests {
         let text = |exit, uptime, deaths: &[u64]| {
             let deaths: Vec<_> = deaths.iter().map(|at| s(*at)).collect();
             let facts = Facts { uptime: Some(s(uptime)), ..facts(exit, &deaths) };
-            CrashRecord { exit, decision: decide(&facts, &limits) }.to_string()
+            CrashRecord { exit, decision: decide(&facts, &limits) }.text()
         };
         let one = Exit::Code(1);
         assert_eq!(text(one, 0, &[10]), "backing off 1.500s, 1 death: exit 1");
@@ -428,12 +427,12 @@ mod tests {
         let nothing = Limits { first: s(0), longest: s(0), deaths: 1, ..limits };
         let facts = Facts { deaths: &[s(7)], ..facts };
         assert_eq!(
-            CrashRecord { exit: one, decision: decide(&facts, &nothing) }.to_string(),
+            CrashRecord { exit: one, decision: decide(&facts, &nothing) }.text(),
             "parked: exit 1 (1 death within 100s)"
         );
         let nothing = Limits { deaths: 2, ..nothing };
         assert_eq!(
-            CrashRecord { exit: one, decision: decide(&facts, &nothing) }.to_string(),
+            CrashRecord { exit: one, decision: decide(&facts, &nothing) }.text(),
             "backing off 1s, 1 death: exit 1"
         );
     }
@@ -478,7 +477,7 @@ mod tests {
             let deaths: Vec<_> = deaths.iter().map(|at| s(*at)).collect();
             let facts = facts(Exit::Code(1), &deaths);
             let record = CrashRecord { exit: Exit::Code(1), decision: decide(&facts, &limits) };
-            assert_eq!(record.to_string(), text, "{deaths:?}");
+            assert_eq!(record.text(), text, "{deaths:?}");
         }
         // (deaths, now, those within ten minutes before)
         let table: [(&[u64], u64, usize); 7] = [
@@ -537,7 +536,7 @@ mod tests {
             };
             let decision = decide(&facts, &Limits::default());
             prop_assert_eq!(decision == Decision::AsTold, planned);
-            prop_assert_eq!(CrashRecord { exit, decision }.to_string().is_empty(), planned);
+            prop_assert_eq!(CrashRecord { exit, decision }.text().is_empty(), planned);
         }
     }
 }

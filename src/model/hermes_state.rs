@@ -98,7 +98,6 @@ impl HermesState {
     }
 
     /// What is to be said of one that is up besides that; nothing of one that just runs.
-    #[inline(never)]
     pub(crate) fn text(&self) -> String {
         let (down, minutes) = (self.down(), self.up_for.as_secs() / 60);
         let (word, more) = match (self.word(), &down[..]) {

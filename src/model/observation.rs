@@ -159,7 +159,7 @@ impl Observation {
     /// The state in words, with the reason.
     pub(crate) fn text(&self) -> String {
         let mut text = match (self.state, self.last_exit, &self.crash) {
-            (State::BackingOff | State::Parked, _, Some(crash)) => crash.to_string(),
+            (State::BackingOff | State::Parked, _, Some(crash)) => crash.text(),
             (State::Finishing, Some(exit), _) => format!("finishing: {exit}"),
             (State::NotSupervised, ..) => "not supervised".into(),
             (State::NotRegistered, ..) if self.wanted_at_boot == Some(true) => {

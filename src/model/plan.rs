@@ -173,29 +173,33 @@ pub(crate) fn plan(observed: Observed, policy: Policy) -> Vec<Action> {
         default.prior = Intent::Running.into();
     }
     let anyone = found.iter().any(|f| f.profile.is_ok() && f.prior.wants_up());
-    let (mut wanted_up, mut folded) = (Vec::with_capacity(found.len()), Vec::new());
+    let wants_up = |found: &Found| match &found.profile {
+        Ok(profile) => {
+            let main = || Some(main_is_default);
+            policy.wants_up(profile, &found.prior, &|| Some(anyone), &main) == Some(true)
+        }
+        Err(_) => false,
+    };
+    let (mut taken, mut reserved_up, mut folded) = (strangers, 0, Vec::new());
     for found in &found {
-        wanted_up.push(match &found.profile {
-            Ok(profile) => {
-                let main = || Some(main_is_default);
-                policy.wants_up(profile, &found.prior, &|| Some(anyone), &main) == Some(true)
-            }
-            Err(_) => false,
-        });
-        if let Ok(profile) = &found.profile
-            && policy.folds(profile)
-            && found.prior.wants_up()
-        {
+        let Ok(profile) = &found.profile else { continue };
+        if found.slot != Slot::Absent {
+            taken += 1;
+        } else if wants_up(found) || *profile == Profile::Default {
+            reserved_up += 1;
+        }
+        if policy.folds(profile) && found.prior.wants_up() {
             folded.push(profile.clone());
         }
     }
-    let mut places = Places::new(&found, &wanted_up, capacity, strangers);
+    let mut places = Places { capacity, reserved_up, free: capacity.saturating_sub(taken) };
     let mut actions = Vec::with_capacity(found.len());
-    for (at, found) in found.into_iter().enumerate() {
+    for found in found {
         // Without a state file nobody has asked for it to be down: an earlier run did not know
         // that it is to be migrated.
-        let missed = migrate && at == 0;
-        actions.push(act(found, wanted_up[at], missed, &mut places));
+        let missed = migrate && actions.is_empty();
+        let up = wants_up(&found);
+        actions.push(act(found, up, missed, &mut places));
     }
     if let Some(default) = actions.first_mut() {
         default.seed = migrate && default.effect != Effect::Skipped;
@@ -287,19 +291,6 @@ struct Places {
 }
 
 impl Places {
-    fn new(found: &[Found], wanted_up: &[bool], capacity: usize, strangers: usize) -> Places {
-        let (mut taken, mut reserved_up) = (strangers, 0);
-        for (found, up) in found.iter().zip(wanted_up) {
-            let Ok(profile) = &found.profile else { continue };
-            if found.slot != Slot::Absent {
-                taken += 1;
-            } else if *up || *profile == Profile::Default {
-                reserved_up += 1;
-            }
-        }
-        Places { capacity, reserved_up, free: capacity.saturating_sub(taken) }
-    }
-
     fn take(&mut self, profile: &Profile, up: bool) -> bool {
         let first = up || *profile == Profile::Default;
         let granted = if first { self.free > 0 } else { self.free > self.reserved_up };

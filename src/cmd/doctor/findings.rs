@@ -181,7 +181,8 @@ impl<'a> Findings<'a> {
     #[inline(never)]
     pub(super) fn add(&mut self, found: Found, places: &[&[u8]]) {
         let row = fill(part(&self.table, '\n', found as usize), places);
-        let [level, text, remedy] = [0, 1, 2].map(|at| part(&row, '\t', at));
+        let cell = |at| part(&row, '\t', at);
+        let (level, text, remedy) = (cell(0), cell(1), cell(2));
         let is_ok = level == "ok";
         if is_ok && self.is_told {
             return;
@@ -206,15 +207,17 @@ impl<'a> Findings<'a> {
             self.all += mem::replace(&mut self.before, ",");
             self.all += &row.end();
         } else if !is_ok || self.output.verbosity != Verbosity::Quiet {
-            let (on, off) = if self.output.colours() { (colour, "\x1b[0m") } else { ("", "") };
-            let fill = &"           "[self.check.len()..];
+            let (on, off) = if self.output.colours() { (colour, "\x1b[0m  ") } else { ("", "  ") };
+            let fill = &"             "[self.check.len()..];
             let hint = if remedy.is_empty() { "" } else { "\n      try: " };
-            let parts = [on, word, off, "  ", self.check, fill, "  ", text, hint, remedy, "\n"];
+            let parts = [on, word, off, self.check, fill, text, hint, remedy, "\n"];
             self.all += &parts.concat();
         }
         if self.all.len() >= PIECE && !self.is_apart {
             let piece = mem::take(&mut self.all);
-            self.said = mem::replace(&mut self.said, Ok(())).and_then(|()| self.output.say(&piece));
+            if self.said.is_ok() {
+                self.said = self.output.say(&piece);
+            }
         }
     }
 

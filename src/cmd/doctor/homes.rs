@@ -90,10 +90,10 @@ impl Doctor<'_> {
     }
 
     fn each_profile(&self, findings: &mut Findings) -> Result<()> {
+        let homes = self.context.homes()?;
         let mut known = vec![Profile::Default];
         // A home that cannot be used is not gone.
         let mut unusable = Vec::new();
-        let homes = self.context.homes()?;
         homes.each_named(&mut |name, entry| {
             let (why, twin) = match entry {
                 Entry::Home(profile, _) => return known.push(profile),
@@ -106,38 +106,35 @@ impl Doctor<'_> {
             }
         })?;
         // Where the root home cannot be written to, that was told above.
-        let logs = match self.refusal(homes.root(), b".") {
-            None => Some(home::logs(homes.root())),
-            Some(_) => None,
-        };
+        let tried = self.refusal(homes.root(), b".").is_none();
+        // What keeps the logs from being opened was told above, too.
+        let logs = if tried { home::logs(homes.root()).ok().flatten() } else { None };
         let none = self.context.why_none()?;
-        let mut without_profile = vec![true; self.seen.len()];
         for profile in &known {
             let name = profile.name();
             let seen = self.seen_as(name.as_bytes());
-            match seen {
-                Some(at) => without_profile[at] = false,
-                None if none.is_some() => {}
-                None => {
-                    let mut it = Observation::new(profile.clone(), State::Down, String::new());
-                    self.s6.ask_homes(&mut iter::once(&mut it));
-                    let down: &[u8] =
-                        if it.wanted_at_boot == Some(true) { b"" } else { b"--down " };
-                    findings.add(Found::SlotMissing, &[name.as_bytes(), down]);
-                }
+            if seen.is_none() && none.is_none() {
+                let mut it = Observation::new(profile.clone(), State::Down, String::new());
+                self.s6.ask_homes(&mut iter::once(&mut it));
+                let down: &[u8] = if it.wanted_at_boot == Some(true) { b"" } else { b"--down " };
+                findings.add(Found::SlotMissing, &[name.as_bytes(), down]);
             }
             let slot = seen.and_then(|at| self.seen[at].slot.as_ref().ok());
+            // Why it does is told by its own check.
             let dies = slot.is_some_and(|slot| slot.logger.dies());
             match if_there(homes.of(profile)) {
-                Ok(Some(home)) => self.home_of(findings, profile, &home, logs.as_ref(), dies),
+                Ok(Some(home)) => {
+                    let logs = logs.as_ref().filter(|_| !dies);
+                    self.home_of(findings, profile, &home, tried, logs);
+                }
                 Ok(None) => {}
                 Err(error) => self.flaw(findings, profile, &error),
             }
         }
-        for (seen, without) in self.seen.iter().zip(without_profile) {
-            let name = seen.observation.profile.name();
-            if without && !unusable.iter().any(|it| it[..] == *name.as_bytes()) {
-                findings.add_one(Found::ProfileMissing, name.as_bytes());
+        for seen in &self.seen {
+            let name = seen.observation.profile.name().as_bytes();
+            if !known.contains(&seen.observation.profile) && !unusable.iter().any(|it| it == name) {
+                findings.add_one(Found::ProfileMissing, name);
             }
         }
         if let Some(why) = &none {
@@ -147,22 +144,20 @@ impl Doctor<'_> {
         Ok(())
     }
 
-    /// Whether the `home` of `profile` can be used, and its log in `logs`, if both are to be
-    /// tried; its logger `dies` or not.
+    /// Whether the `home` of `profile` can be used, if it is to be `tried`, and its log in `logs`.
+    #[inline(never)]
     fn home_of(
         &self,
         findings: &mut Findings,
         profile: &Profile,
         home: &Dir,
-        logs: Option<&Result<Option<Dir>>>,
-        dies: bool,
+        tried: bool,
+        logs: Option<&Dir>,
     ) {
-        if *profile != Profile::Default && logs.is_some() {
+        if *profile != Profile::Default && tried {
             self.may_write(findings, (home, b"."), Found::NoState, home.path());
         }
-        // What keeps the logs from being opened was told above, too; and why a logger dies is
-        // told by its own check.
-        if let (Some(Ok(Some(logs))), false) = (logs, dies) {
+        if let Some(logs) = logs {
             let name = profile.name().as_bytes();
             self.may_write(findings, (logs, name), Found::NoLog, &logs.path_of(name));
         }

@@ -64,7 +64,8 @@ impl Logger {
 /// times as long since.
 fn dies(deaths: &[Death], now: Duration) -> bool {
     let Some(row) = deaths.last_chunk::<DEATHS>() else { return false };
-    let [first, .., last] = row.each_ref().map(|death| death.stamp.since_unix().as_secs());
+    let second = |death: &Death| death.stamp.since_unix().as_secs();
+    let (first, last) = (second(&row[0]), second(&row[DEATHS - 1]));
     let row = last.saturating_sub(first);
     // What is later than now was told by another clock.
     let quiet = now.as_secs().checked_sub(last);
@@ -99,8 +100,8 @@ impl Doctor<'_> {
                 Err(error) => (error.text(), self.remedy(&error, &path, &ls)),
             };
             let exit = exit.to_string();
-            let places = [name, &exit, &why, &remedy].map(str::as_bytes);
-            findings.add(Found::LoggerDies, &places);
+            let (why, remedy) = (why.as_bytes(), remedy.as_bytes());
+            findings.add(Found::LoggerDies, &[name.as_bytes(), exit.as_bytes(), why, remedy]);
         }
         findings.add_plain(Found::Loggers);
     }

@@ -83,6 +83,12 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     findings.print().map(|()| failed)
 }
 
+/// The id of who calls, as a text.
+#[inline(never)]
+fn own_id() -> String {
+    u64::from(identity::user_id()).to_string()
+}
+
 fn examine(context: &Context, findings: &mut Findings) {
     findings.begin("s6");
     match manager::detect(context) {
@@ -193,7 +199,7 @@ impl<'a> Doctor<'a> {
     fn user_name(&self) -> String {
         match self.is_named() {
             true => Shown(&self.place.user).to_string(),
-            false => u64::from(identity::user_id()).to_string(),
+            false => own_id(),
         }
     }
 
@@ -294,9 +300,9 @@ impl<'a> Doctor<'a> {
                 true => Logger::Works,
                 false => Logger::of(&gateway.service)?,
             },
-            refused: self.refusal(dir, b".").or_else(|| self.refusal(dir, b"event")),
-            left: slot::leftovers(dir)?,
             status_size: dir.look(status::FILE)?.map(|status| status.size),
+            left: slot::leftovers(dir)?,
+            refused: self.refusal(dir, b".").or_else(|| self.refusal(dir, b"event")),
         })
     }
 }

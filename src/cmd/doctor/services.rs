@@ -1,6 +1,6 @@
 //! What is looked at outside of the homes: the image, and s6's side.
 
-use super::{Doctor, Findings, Found, Logger, Tended};
+use super::{Doctor, Findings, Found, Logger, Tended, own_id};
 use crate::error::{Errors, Kind, Result};
 use crate::gateway::slots::{self, is_slot};
 use crate::hermes::container::{self, PROC, Supervisor};
@@ -10,12 +10,14 @@ use crate::model::tree::Tree;
 use crate::s6::service::Service;
 use crate::sys::dir::Dir;
 use crate::sys::{MORE_DESCRIPTORS, Name, descriptor_limit, identity, if_there};
+use crate::text::messages::{Text, text};
 use crate::text::parts;
 
 /// Less than this, in bytes, is a file system that is as good as full.
 const LITTLE: u64 = 1 << 20;
 /// What gateways need of the image, below /.
-const PROGRAMS: &str = "command/hermes-gw command/with-contenv command/s6-setuidgid command/s6-log";
+const PROGRAMS: Text =
+    text!("command/hermes-gw command/with-contenv command/s6-setuidgid command/s6-log");
 
 /// Where what s6-overlay runs when the container starts is.
 pub(super) const BOOT_SCRIPTS: &str = "/etc/cont-init.d";
@@ -42,14 +44,12 @@ impl Doctor<'_> {
 
     /// Whether who calls may see and do anything of what there is to see and do.
     pub(super) fn caller(&self, findings: &mut Findings) {
-        let own = identity::user_id();
-        if own == 0 {
+        if identity::user_id() == 0 {
             return findings.add_plain(Found::Root);
         }
         // What is kept from the gateways' user is told one by one.
         if !self.is_named() && self.is_refused_all() {
-            findings
-                .add(Found::Stranger, &[u64::from(own).to_string().as_bytes(), &self.place.user]);
+            findings.add(Found::Stranger, &[own_id().as_bytes(), &self.place.user]);
         }
         findings.add_one(Found::User, self.user_name().as_bytes());
     }
@@ -72,8 +72,7 @@ impl Doctor<'_> {
             findings.fail_of(error, remedy);
         }
         let name = if self.is_named() { self.user_name() + ", " } else { String::new() };
-        let own = u64::from(identity::user_id()).to_string();
-        findings.add(Found::RunAs, &[name.as_bytes(), own.as_bytes()]);
+        findings.add(Found::RunAs, &[name.as_bytes(), own_id().as_bytes()]);
     }
 
     pub(super) fn settings(&self, findings: &mut Findings) {
@@ -120,7 +119,7 @@ impl Doctor<'_> {
     /// What gives the scandir to the gateways' user.
     fn hand_over(&self) -> String {
         match self.s6.slots.tree {
-            Tree::Root => "as root: hermes-gw reconcile".into(),
+            Tree::Root => text!("as root: hermes-gw reconcile").read().into(),
             Tree::User => self.chown(self.s6.slots.dir().path()),
         }
     }
@@ -134,7 +133,7 @@ impl Doctor<'_> {
             if let Err(error) | Ok(Tended { refused: Some(error), .. }) = &seen.slot {
                 let remedy = self.remedy(error, &path, &["hermes-gw unregister ", name]);
                 let text = error.text();
-                let places = [name, &text, &remedy].map(str::as_bytes);
+                let places = [name.as_bytes(), text.as_bytes(), remedy.as_bytes()];
                 findings.add(Found::BadSlot, &places);
             }
             let Ok(slot) = &seen.slot else { continue };
@@ -183,8 +182,8 @@ impl Doctor<'_> {
         let capacity = self.s6.slots.capacity(&self.names, max);
         let count = self.seen.len();
         let remedy = match self.s6.slots.tree {
-            Tree::Root => "HERMES_GW_TREE=user",
-            Tree::User => "HERMES_GW_SERVICES_MAX=NUMBER",
+            Tree::Root => text!("HERMES_GW_TREE=user"),
+            Tree::User => text!("HERMES_GW_SERVICES_MAX=NUMBER"),
         };
         let found = match count {
             count if count >= capacity => Found::NoRoom,
@@ -193,10 +192,10 @@ impl Doctor<'_> {
         };
         let descriptors = slots::descriptors(count);
         let is_enough = descriptor_limit() >= descriptors;
-        let [count, capacity] = [count, capacity].map(|it| it.to_string());
+        let (count, capacity) = (count.to_string(), capacity.to_string());
         let count = count.as_bytes();
         if is_enough || !matches!(found, Found::Capacity) {
-            findings.add(found, &[count, capacity.as_bytes(), remedy.as_bytes()]);
+            findings.add(found, &[count, capacity.as_bytes(), remedy.read().as_bytes()]);
         }
         if !is_enough {
             let need = descriptors.to_string();
@@ -227,9 +226,8 @@ impl Doctor<'_> {
             };
             count += 1;
             // Where it is, if this user may know; else there is a slot, at least.
-            let at = proc.link(&[pid, &b"/cwd"[..]].concat());
-            let is_here =
-                self.s6.slots.dir().leads(name)? && at.map_or(true, |at| at.ends_with(name));
+            let is_here = self.s6.slots.dir().leads(name)?
+                && proc.link(&[pid, &b"/cwd"[..]].concat()).map_or(true, |at| at.ends_with(name));
             if !is_here && sees_them && !self.is_changing() {
                 findings.add(Found::Orphan, &[pid, name]);
             }
@@ -288,7 +286,7 @@ fn names(path: &str) -> Result<Vec<Name>> {
 
 fn look_at_image(findings: &mut Findings) -> Result<()> {
     let root = Dir::open(b"/")?;
-    for program in PROGRAMS.split(' ') {
+    for program in PROGRAMS.read().split(' ') {
         if !root.leads(program.as_bytes())? {
             findings.add_one(Found::NoProgram, program.as_bytes());
         }
@@ -298,9 +296,8 @@ fn look_at_image(findings: &mut Findings) -> Result<()> {
         findings.add_one(Found::NoBootEntry, BOOT_SCRIPTS.as_bytes());
     }
     // Where there is this bundle, s6-overlay goes by no other.
-    let bundle = if_there(Dir::open(b"/etc/s6-overlay/s6-rc.d/user"))?;
-    let ours = root.leads(b"etc/s6-overlay/user-bundles.d/user/contents.d")?;
-    if let (true, Some(bundle)) = (ours, bundle)
+    if root.leads(b"etc/s6-overlay/user-bundles.d/user/contents.d")?
+        && let Some(bundle) = if_there(Dir::open(b"/etc/s6-overlay/s6-rc.d/user"))?
         && !bundle.leads(b"contents.d/hermes-gateways")?
     {
         findings.add_plain(Found::OtherBundle);
