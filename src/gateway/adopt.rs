@@ -100,6 +100,7 @@ impl Adoption<'_> {
         Ok(slots::count(&names) < self.slots.capacity(&names, self.services_max))
     }
 
+    #[inline(never)]
     fn renew(&mut self, profile: &Profile) -> Result<()> {
         slot::renew(self.slots.dir(), profile, self.user)?;
         // If it was only slow, the supervisor of the old directory is one too many.

@@ -7,6 +7,7 @@ use crate::s6::death_tally::Death;
 use crate::s6::service::Service;
 use crate::s6::status::Status;
 use crate::s6::tai64n::Tai64n;
+use crate::sys::dir::Dir;
 use crate::sys::if_there;
 use crate::text::messages::{Text, text};
 use crate::text::{part, parts};
@@ -38,6 +39,12 @@ const MAX_SIZE: usize = 256;
 /// The most that the endings have.
 const MAX_ENDINGS_SIZE: usize = MAX_ENDINGS * 40;
 
+/// What the file `name` in `slot` holds, of so many bytes at `most`; nothing if it is not there.
+#[inline(never)]
+pub(super) fn note(slot: &Dir, name: &[u8], most: usize) -> Result<Vec<u8>> {
+    Ok(if_there(slot.read(name, most))?.unwrap_or_default())
+}
+
 /// When an operator last intervened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Intervened {
@@ -55,7 +62,7 @@ pub(crate) fn intervene(slot: &Service, it: Intervened) -> Result<()> {
 
 /// When an operator last intervened; before all deaths if never.
 pub(crate) fn intervened(slot: &Service) -> Result<Intervened> {
-    let note = if_there(slot.dir().read(INTERVENED, MAX_SIZE))?.unwrap_or_default();
+    let note = note(slot.dir(), INTERVENED, MAX_SIZE)?;
     // What is no stamp was not written by us, and says nothing.
     let (stamp, run) = note.trim_ascii_end().split_at_checked(24).unwrap_or_default();
     let noted = Tai64n::parse(stamp).map(|after| Intervened { after, in_run: run == IN_RUN });
@@ -121,7 +128,7 @@ impl Notes {
 
 /// The deaths that were not mere crashes, and whether they count.
 pub(crate) fn endings(slot: &Service) -> Result<Vec<(Tai64n, bool)>> {
-    let text = if_there(slot.dir().read(ENDINGS, MAX_ENDINGS_SIZE))?.unwrap_or_default();
+    let text = note(slot.dir(), ENDINGS, MAX_ENDINGS_SIZE)?;
     let mut endings = Vec::new();
     for line in parts(&text, b'\n') {
         // What is no such line was not written by us, and says nothing.
@@ -145,7 +152,7 @@ pub(crate) fn started(slot: &Service) -> Result<Option<Duration>> {
 /// What `finish` has decided when it last ran; `None` if it had nothing to say, or if the
 /// gateway was started since.
 pub(crate) fn read(slot: &Service) -> Result<Option<CrashRecord>> {
-    let line = if_there(slot.dir().read(RECORD, MAX_SIZE))?.unwrap_or_default();
+    let line = note(slot.dir(), RECORD, MAX_SIZE)?;
     Ok(str::from_utf8(&line).ok().and_then(parse))
 }
 

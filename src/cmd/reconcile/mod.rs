@@ -170,6 +170,7 @@ impl<'a> Run<'a> {
 
     /// Takes over what is free, and says what was changed; the locks of what stands by now, and
     /// whether all went well.
+    #[inline(never)]
     pub(super) fn take_over(&self) -> Result<(Vec<Locks>, bool)> {
         let (mut waiting, mut well) = (Vec::new(), true);
         // Nobody else is kept waiting for the lock where there is nothing to do under it.
