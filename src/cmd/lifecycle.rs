@@ -100,8 +100,7 @@ pub(crate) fn signal(context: &Context) -> Result<u64> {
     outcomes(context, named(context, names)?, ("signalled", ""), &|profiles| {
         let mut outcomes = Outcomes::new();
         for profile in profiles {
-            let sent = send(&s6, profile, signal);
-            outcomes.push(sent.map(|()| false).map_err(|error| context.explain(error)));
+            outcomes.push(send(&s6, profile, signal));
         }
         outcomes
     })
@@ -109,7 +108,8 @@ pub(crate) fn signal(context: &Context) -> Result<u64> {
 
 const SIGNAL: Text = text!("signal gateway");
 
-fn send(s6: &S6<'_>, profile: &Profile, letter: Control) -> Result<()> {
+/// Sends it; nobody has sent it before.
+fn send(s6: &S6<'_>, profile: &Profile, letter: Control) -> Result<bool> {
     let service = open(s6, SIGNAL, profile)?;
     let control = service.control()?;
     let refused = |why| Err(s6.failed(SIGNAL, profile, Kind::Unusable, why));
@@ -117,7 +117,7 @@ fn send(s6: &S6<'_>, profile: &Profile, letter: Control) -> Result<()> {
         return refused(text!("it is not up").read());
     }
     match signal::send(&service, Some(&control), letter)? {
-        true => Ok(()),
+        true => Ok(false),
         false => refused(
             text!("not sent: its s6-supervise may not, and its process was not found").read(),
         ),

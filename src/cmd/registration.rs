@@ -94,7 +94,7 @@ fn call(context: &Context, create: bool, name: &[u8]) -> Result<()> {
         false => {
             let profiles = slice::from_ref(&profile);
             for outcome in manager.unregister(profiles, retire::TIMEOUT) {
-                outcome?;
+                outcome.map_err(|error| context.explain(error))?;
             }
             Ok(())
         }

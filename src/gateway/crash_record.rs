@@ -88,8 +88,7 @@ impl Notes {
     /// the one before is not among them, they are those of another supervisor, or so many that
     /// it was forgotten.
     pub(crate) fn later<'a>(&self, deaths: &'a [Death]) -> &'a [Death] {
-        let before = deaths.iter().rposition(|death| death.stamp == self.intervened.after);
-        &deaths[before.map_or(0, |before| before + 1)..]
+        after(deaths, self.intervened.after)
     }
 
     /// Whether a later death, which was `at`, counts.
@@ -124,6 +123,13 @@ impl Notes {
         }
         slot.dir().replace(ENDINGS, 0o644, text.as_bytes())
     }
+}
+
+/// Those of `deaths` that were after the one at `stamp`, by their order, for clocks are set back; all
+/// if that is not among them.
+pub(super) fn after(deaths: &[Death], stamp: Tai64n) -> &[Death] {
+    let before = deaths.iter().rposition(|death| death.stamp == stamp);
+    &deaths[before.map_or(0, |before| before + 1)..]
 }
 
 /// The deaths that were not mere crashes, and whether they count.
@@ -209,19 +215,20 @@ fn line(record: &CrashRecord) -> Option<String> {
 }
 
 fn parse(line: &str) -> Option<CrashRecord> {
-    let mut words = line.split(' ');
-    let mut field = |key| words.next()?.strip_prefix(key);
+    let field = |at, key| part(line, ' ', at).strip_prefix(key);
     let number = |word: &str| values::number(word.as_bytes());
-    let what = field("decision=")?;
-    let end = field("")?;
-    let exit = match end.strip_prefix("signal=") {
-        Some(signal) => Exit::Signal(u8::try_from(number(signal)?).ok()?),
-        None => Exit::Code(u8::try_from(number(end.strip_prefix("exit=")?)?).ok()?),
+    let what = field(0, "decision=")?;
+    let end = part(line, ' ', 1);
+    let code = u8::try_from(number(part(end, '=', 1))?).ok()?;
+    let exit = match part(end, '=', 0) {
+        "exit" => Exit::Code(code),
+        "signal" => Exit::Signal(code),
+        _ => return None,
     };
-    let deaths = number(field("deaths=")?)?;
-    let millis = values::digits(field("milliseconds=")?.trim_ascii().as_bytes())?;
+    let deaths = number(field(2, "deaths=")?)?;
+    let millis = values::digits(field(3, "milliseconds=")?.trim_ascii().as_bytes())?;
     let time = Duration::from_millis(millis);
-    let decision = match DECISIONS.split(' ').position(|known| known == what)? {
+    let decision = match values::place_in(DECISIONS, what.as_bytes())? {
         0 => Decision::Restart,
         1 => Decision::BackOff { delay: time, deaths },
         2 => Decision::Park(Reason::Configuration),

@@ -277,27 +277,30 @@ fn check(
     let mut current = true;
     for part in SKELETON.split(' ') {
         let (name, (kind, mode)) = (part.as_bytes(), kind_of(part));
-        match slot.look(name)? {
-            // Who was killed between mkdir and chmod has not set all bits of this one.
-            Some(found) if found.kind == kind && mode == EVENT_MODE && found.mode != mode => {
-                if !repair {
-                    return Ok(false);
-                }
-                slot.set_mode(name, mode)?;
-                current = false;
-                continue;
-            }
-            Some(found) if found.kind == kind => continue,
-            Some(found) if supervised => {
+        let found = slot.look(name)?;
+        let is_such = found.as_ref().is_some_and(|found| found.kind == kind);
+        // Who was killed between mkdir and chmod has not set all bits of this one.
+        if let Some(found) = &found
+            && is_such
+            && (mode != EVENT_MODE || found.mode == mode)
+        {
+            continue;
+        }
+        match found {
+            Some(found) if supervised && !is_such => {
                 let why = [found.kind.phrase().read(), text!(", and its supervisor runs").read()]
                     .concat();
                 return Err(slot.error_of(Kind::Unusable, text!("use slot"), name, &why));
             }
             _ if !repair => return Ok(false),
-            Some(_) => slot.remove_tree(name)?,
-            None => {}
+            Some(_) if is_such => slot.set_mode(name, mode)?,
+            other => {
+                if other.is_some() {
+                    slot.remove_tree(name)?;
+                }
+                make(slot, part)?;
+            }
         }
-        make(slot, part)?;
         current = false;
     }
     for left in leftovers(slot)? {
@@ -313,13 +316,14 @@ fn check(
     for (name, mode, content) in &Files::new(profile, user, extra, &mut buffer).each() {
         let right = slot.look(name)?.is_some_and(|meta| meta.mode == *mode)
             && content_of(slot, name, content.len())?.as_deref() == Some(*content);
-        if !right && !repair {
+        if right {
+            continue;
+        }
+        if !repair {
             return Ok(false);
         }
-        if !right {
-            slot.replace(name, *mode, content)?;
-            current = false;
-        }
+        slot.replace(name, *mode, content)?;
+        current = false;
     }
     Ok(current)
 }

@@ -219,15 +219,11 @@ impl<'a> S6<'a> {
             let _lock = if locked { None } else { Some(self.lock()?) };
             slot::amend(&self.slots, profile, &self.context.settings.place()?.user, None)
         };
-        match make() {
-            // The slot goes at this moment; that will be told.
-            Err(error) if error.kind != Kind::Missing => {
-                self.context
-                    .output
-                    .warn(error.hint(text!("the slot keeps the files of Hermes' layer")));
-            }
-            _ => {}
-        }
+        // If the slot goes at this moment, that will be told.
+        let made = if_there(make()).map(drop);
+        self.context.output.warn_unless(
+            made.map_err(|error| error.hint(text!("the slot keeps the files of Hermes' layer"))),
+        );
     }
 
     /// The lock on changes to the scandir. Who may write there can hold it for ever, so it is

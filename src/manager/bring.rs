@@ -18,6 +18,7 @@ use crate::s6::status::Status;
 use crate::s6::tai64n::Tai64n;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::dir::Dir;
+use crate::sys::if_there;
 use crate::sys::inotify::Watches;
 use crate::text::messages::{Text, text};
 use std::mem;
@@ -50,8 +51,9 @@ impl Target {
     }
 }
 
-/// What is done before a gateway is told; whether it may die as soon as it is up.
-type Prepare<'a> = &'a mut dyn FnMut(&Profile, &Service) -> bool;
+/// What is done before a gateway is told, by its place among all; whether it may die as soon as it
+/// is up.
+type Prepare<'a> = &'a mut dyn FnMut(usize, &Service) -> bool;
 
 /// Records what is wanted, has it done, and sees to it that it stays recorded.
 pub(crate) fn bring(
@@ -72,7 +74,8 @@ pub(crate) fn bring(
     let before = Deadline::after(LOCKED);
     // Whose wish was to be recorded, and why it could not be.
     let mut wishes = Vec::new();
-    let mut outcomes = command(s6, target, profiles, timeout, &mut |profile, service| {
+    let mut outcomes = command(s6, target, profiles, timeout, &mut |at, service| {
+        let profile = &profiles[at];
         // What another container has is that one's affair.
         if intent == Intent::Stopped && slots::is_standing_by(service.dir()).unwrap_or(false) {
             let why =
@@ -82,30 +85,28 @@ pub(crate) fn bring(
         }
         let home = home(profile, before);
         let unrecorded = unrecorded(s6, record(&home, intent));
-        wishes.push((profile.clone(), unrecorded));
+        wishes.push((at, unrecorded));
         // Before the letters: finish looks for it when it reads them. And by the status of now:
         // to record may take a while.
         // After the deaths: the run that it says is up is the one after the last of them.
-        let looked = service.last_death().and_then(|died| Ok((died, service.status()?)));
-        let is_unproven = intent == Intent::Running && is_unproven(target, looked.as_ref().ok());
-        match looked.and_then(|(died, status)| {
+        let mut may_die = intent == Intent::Running;
+        let mut note = || -> Result<()> {
+            let (died, status) = (service.last_death()?, service.status()?);
+            may_die &= is_unproven(target, died, &status);
             if intent == Intent::Stopped && status.is_up() {
                 announce_stop(s6, &home, &status);
             }
             intervene(target, service, died, &status)
-        }) {
-            // The slot goes at this moment; that will be told.
-            Err(error) if error.kind != Kind::Missing => s6.context.output.warn(error),
-            _ => {}
-        }
-        is_unproven
+        };
+        // If the slot goes at this moment, that will be told.
+        s6.context.output.warn_unless(if_there(note()).map(drop));
+        may_die
     });
     let after = Deadline::after(LOCKED);
-    for (profile, mut error) in wishes {
-        let at = profiles.iter().position(|it| *it == profile);
-        let Some(outcome) = at.and_then(|at| outcomes.get_mut(at)) else { continue };
+    for (at, mut error) in wishes {
+        let (profile, outcome) = (&profiles[at], &mut outcomes[at]);
         if outcome.is_ok() && timeout != Timeout::NoWait {
-            error = unrecorded(s6, settle(s6, home(&profile, after), &profile, intent));
+            error = unrecorded(s6, settle(s6, home(profile, after), profile, intent));
         }
         match error {
             Some(error) if outcome.is_ok() => *outcome = Err(not_kept(error, target, timeout)),
@@ -127,7 +128,8 @@ pub(crate) fn command(
 ) -> Outcomes {
     let (mut outcomes, mut jobs) = (Outcomes::new(), Vec::with_capacity(profiles.len()));
     for profile in profiles {
-        outcomes.push(begin(s6, target, profile, &mut jobs, prepare));
+        let at = outcomes.len();
+        outcomes.push(begin(s6, target, (at, profile), &mut jobs, prepare));
     }
     if let Some(error) = jobs.iter().find_map(Job::events_error) {
         const { assert!(event_loop::LONGEST.as_millis() == 50) };
@@ -167,7 +169,7 @@ pub(crate) fn command(
             (Kind::TimedOut, Target::Stop | Target::Restart) => {
                 error.hint_of(&["hermes-gw signal KILL ", profile.name(), " ends it"].concat())
             }
-            _ => s6.context.explain(error),
+            _ => error,
         });
     }
     outcomes
@@ -211,7 +213,7 @@ fn hear(
 fn begin<'a>(
     s6: &'a S6<'_>,
     target: Target,
-    profile: &Profile,
+    (at, profile): (usize, &Profile),
     jobs: &mut Vec<Job<'a>>,
     prepare: Prepare<'_>,
 ) -> Result<bool> {
@@ -225,17 +227,16 @@ fn begin<'a>(
         if target.intent().is_some() {
             s6.make_ours(profile, service, false);
         }
-        job.is_unproven = prepare(profile, service);
+        job.is_unproven = prepare(at, service);
     }
     job.set_out(jobs.len());
     jobs.push(job);
     Ok(false)
 }
 
-/// Whether a gateway that is to come up may die at once, by its last death and its status, if they
-/// can be read. One that last ended as it was to, or that is up for a while, is not waited for.
-fn is_unproven(target: Target, looked: Option<&(Option<Tai64n>, Status)>) -> bool {
-    let Some((died, status)) = looked else { return true };
+/// Whether a gateway that is to come up may die at once, by its last death and its status. One that
+/// last ended as it was to, or that is up for a while, is not waited for.
+fn is_unproven(target: Target, died: Option<Tai64n>, status: &Status) -> bool {
     let is_young = clock::now() - status.stamp.unix() < 2;
     let may_die = !status.is_up() || target == Target::Start && is_young;
     may_die && (died.is_none() || status.ended_badly())

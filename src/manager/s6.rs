@@ -15,7 +15,6 @@ use crate::model::profile::Profile;
 use crate::options::{Opt, Verbosity};
 use crate::sys::if_there;
 use crate::text::messages::{Text, text};
-use std::mem;
 use std::slice;
 use std::time::Duration;
 
@@ -187,7 +186,7 @@ impl S6<'_> {
             if may.is_ok() {
                 allowed.push(profile.clone());
             }
-            outcomes.push(may.map(|()| false).map_err(|error| self.context.explain(error)));
+            outcomes.push(may.map(|()| false));
         }
         let mut started = bring::bring(self, target, &allowed, timeout).into_iter();
         for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_ok()) {
@@ -197,26 +196,28 @@ impl S6<'_> {
     }
 
     pub(super) fn register(&self, profile: &Profile, how: &Registration<'_>) -> Result<bool> {
-        let new = self.register_only(profile, how).map_err(|error| self.context.explain(error))?;
-        if new && !how.down {
-            // s6 starts it by itself; whether it stays up is another matter.
-            let one = slice::from_ref(profile);
-            for up in bring::command(self, Target::Start, one, START_UP, &mut |_, _| false) {
-                match up {
-                    Err(error) if error.kind != Kind::Unusable => return Err(error),
-                    _ => {}
+        let register = || -> Result<bool> {
+            let new = self.register_only(profile, how)?;
+            if new && !how.down {
+                // s6 starts it by itself; whether it stays up is another matter.
+                let one = slice::from_ref(profile);
+                for up in bring::command(self, Target::Start, one, START_UP, &mut |_, _| false) {
+                    match up {
+                        Err(error) if error.kind != Kind::Unusable => return Err(error),
+                        _ => {}
+                    }
                 }
             }
-        }
-        Ok(new)
+            Ok(new)
+        };
+        register().map_err(|error| self.context.explain(error))
     }
 
     pub(super) fn unregister(&self, profiles: &[Profile], timeout: Duration) -> Outcomes {
         let mut outcomes = retire::stop(&self.slots, profiles, timeout);
-        let lock = self.lock().map(|_lock| retire::remove(&self.slots, profiles, &mut outcomes));
-        for outcome in &mut outcomes {
-            let told = mem::replace(outcome, Ok(false));
-            *outcome = lock.clone().and(told).map_err(|error| self.context.explain(error));
+        match self.lock() {
+            Ok(_lock) => retire::remove(&self.slots, profiles, &mut outcomes),
+            Err(error) => outcomes.fill_with(|| Err(error.clone())),
         }
         outcomes
     }
