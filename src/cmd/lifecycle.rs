@@ -100,7 +100,7 @@ pub(crate) fn signal(context: &Context) -> Result<u64> {
     outcomes(context, named(context, names)?, ("signalled", ""), &|profiles| {
         let mut outcomes = Outcomes::new();
         for profile in profiles {
-            outcomes.push(send(&s6, profile, signal));
+            outcomes.push(send(&s6, profile, signal).map(|()| false));
         }
         outcomes
     })
@@ -108,8 +108,7 @@ pub(crate) fn signal(context: &Context) -> Result<u64> {
 
 const SIGNAL: Text = text!("signal gateway");
 
-/// Sends it; nobody has sent it before.
-fn send(s6: &S6<'_>, profile: &Profile, letter: Control) -> Result<bool> {
+fn send(s6: &S6<'_>, profile: &Profile, letter: Control) -> Result<()> {
     let service = open(s6, SIGNAL, profile)?;
     let control = service.control()?;
     let refused = |why| Err(s6.failed(SIGNAL, profile, Kind::Unusable, why));
@@ -117,7 +116,7 @@ fn send(s6: &S6<'_>, profile: &Profile, letter: Control) -> Result<bool> {
         return refused(text!("it is not up").read());
     }
     match signal::send(&service, Some(&control), letter)? {
-        true => Ok(false),
+        true => Ok(()),
         false => refused(
             text!("not sent: its s6-supervise may not, and its process was not found").read(),
         ),

@@ -155,6 +155,7 @@ pub(crate) fn publish(
 
 /// Puts a new directory in the place of a slot that nobody supervises, which s6-svscan takes
 /// for another service; the old one is left under its leaving name. Only under the lock.
+#[inline(never)]
 pub(crate) fn renew(scandir: &Dir, profile: &Profile, user: &[u8]) -> Result<()> {
     let old = scandir.dir(&profile.slot())?;
     let run = content_of(&old, RUN, MAX_RUN)?.unwrap_or_default();

@@ -6,8 +6,8 @@ use super::crash_record::note;
 use crate::error::Result;
 use crate::model::values;
 use crate::s6::status::Status;
-use crate::sys::dir::Dir;
 use crate::sys::clock;
+use crate::sys::dir::Dir;
 use crate::text::parts;
 
 /// The pause between two starts in milliseconds, the process that sleeps (0 while none does),

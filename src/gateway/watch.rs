@@ -172,9 +172,8 @@ fn died(profile: &Profile, death: &Death) -> Observation {
         0 => Exit::Code(death.exit_code),
         signal => Exit::Signal(signal),
     };
-    Observation {
-        since: Some(death.stamp.since_unix()),
-        last_exit: Some(exit),
-        ..Observation::new(profile.clone(), State::Finishing, String::new())
-    }
+    let mut it = Observation::new(profile.clone(), State::Finishing, String::new());
+    it.since = Some(death.stamp.since_unix());
+    it.last_exit = Some(exit);
+    it
 }

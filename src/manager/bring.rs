@@ -18,7 +18,6 @@ use crate::s6::status::Status;
 use crate::s6::tai64n::Tai64n;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::dir::Dir;
-use crate::sys::if_there;
 use crate::sys::inotify::Watches;
 use crate::text::messages::{Text, text};
 use std::mem;
@@ -89,18 +88,19 @@ pub(crate) fn bring(
         // Before the letters: finish looks for it when it reads them. And by the status of now:
         // to record may take a while.
         // After the deaths: the run that it says is up is the one after the last of them.
-        let mut may_die = intent == Intent::Running;
-        let mut note = || -> Result<()> {
-            let (died, status) = (service.last_death()?, service.status()?);
-            may_die &= is_unproven(target, died, &status);
+        let looked = service.last_death().and_then(|died| Ok((died, service.status()?)));
+        let is_unproven = intent == Intent::Running && is_unproven(target, looked.as_ref().ok());
+        match looked.and_then(|(died, status)| {
             if intent == Intent::Stopped && status.is_up() {
                 announce_stop(s6, &home, &status);
             }
             intervene(target, service, died, &status)
-        };
-        // If the slot goes at this moment, that will be told.
-        s6.context.output.warn_unless(if_there(note()).map(drop));
-        may_die
+        }) {
+            // The slot goes at this moment; that will be told.
+            Err(error) if error.kind != Kind::Missing => s6.context.output.warn(error),
+            _ => {}
+        }
+        is_unproven
     });
     let after = Deadline::after(LOCKED);
     for (at, mut error) in wishes {
@@ -234,9 +234,10 @@ fn begin<'a>(
     Ok(false)
 }
 
-/// Whether a gateway that is to come up may die at once, by its last death and its status. One that
-/// last ended as it was to, or that is up for a while, is not waited for.
-fn is_unproven(target: Target, died: Option<Tai64n>, status: &Status) -> bool {
+/// Whether a gateway that is to come up may die at once, by its last death and its status, if they
+/// can be read. One that last ended as it was to, or that is up for a while, is not waited for.
+fn is_unproven(target: Target, looked: Option<&(Option<Tai64n>, Status)>) -> bool {
+    let Some((died, status)) = looked else { return true };
     let is_young = clock::now() - status.stamp.unix() < 2;
     let may_die = !status.is_up() || target == Target::Start && is_young;
     may_die && (died.is_none() || status.ended_badly())
@@ -276,6 +277,7 @@ fn unrecorded(s6: &S6<'_>, recorded: Result<Option<Box<Error>>>) -> Option<Box<E
 
 /// What was asked for is done, but because of `error` it is not recorded: it ends with the
 /// container.
+#[inline(never)]
 fn not_kept(mut error: Box<Error>, target: Target, timeout: Timeout) -> Box<Error> {
     let done = match (timeout, target) {
         (Timeout::NoWait, _) => text!(
@@ -332,6 +334,7 @@ fn announce_stop(s6: &S6<'_>, home: &Result<Dir>, status: &Status) {
 
 /// Records the intent once more: what the gateway wrote on its way, or another call, may have
 /// replaced it. What s6 wants now decides.
+#[inline(never)]
 fn settle(
     s6: &S6<'_>,
     home: Result<Dir>,

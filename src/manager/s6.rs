@@ -1,6 +1,6 @@
 //! s6: gateways in slots of a scandir.
 
-use super::access::S6;
+use super::access::{S6, is_elsewhere};
 use super::bring;
 use super::{Outcomes, Timeout};
 use crate::error::{Kind, Result};
@@ -111,17 +111,8 @@ impl S6<'_> {
 
     /// Whether another container has `profile`: its gateway, or at least its log.
     fn is_elsewhere(&self, profile: &Profile) -> Result<bool> {
-        match if_there(self.context.homes())? {
-            Some(homes) => {
-                let locks = standby::locks_in(&homes, profile)?;
-                let elsewhere = locks.are_held_elsewhere();
-                if !elsewhere {
-                    self.context.output.warn_unless(locks.remove_stale());
-                }
-                Ok(elsewhere)
-            }
-            None => Ok(false),
-        }
+        let Some(homes) = if_there(self.context.homes())? else { return Ok(false) };
+        Ok(is_elsewhere(self.context, &standby::locks_in(&homes, profile)?, true))
     }
 
     /// Refuses to start a second gateway in a home, by `names`, and what another container runs,

@@ -290,11 +290,7 @@ impl<'a> Run<'a> {
     /// Whether another container has `profile`. If not, a stale lock of its log goes.
     fn is_elsewhere(&self, home: &Dir, profile: &Profile) -> Result<bool> {
         let locks = standby::locks_of(home, &self.logs, profile)?;
-        let elsewhere = locks.are_held_elsewhere();
-        if !elsewhere && !self.dry {
-            self.context.output.warn_unless(locks.remove_stale());
-        }
-        Ok(elsewhere)
+        Ok(access::is_elsewhere(self.context, &locks, !self.dry))
     }
 
     /// Takes away the slots that are to go, first of all: there is room for others then, and
