@@ -55,6 +55,8 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     }
     let mut first = look(&slot).ok();
     let status = slot.status()?;
+    // What is noted after its death.
+    let after = Intervened { after: status.stamp, in_run: false };
     // What cannot be read is told, and counts as not there: then it is started again.
     let mut notes = Notes::default();
     output.warn_unless(crash_record::intervened(&slot).map(|it| notes.intervened = it));
@@ -71,7 +73,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
             Decision::Restart => notes.add(&slot, status.stamp, false),
             Decision::BackOff { .. } if terminated => notes.add(&slot, status.stamp, true),
             Decision::BackOff { .. } => Ok(()),
-            _ => crash_record::intervene(&slot, after(&status)),
+            _ => crash_record::intervene(&slot, &after),
         });
     }
     match decision {
@@ -87,7 +89,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
             let told = wait_until(&mut is_told, delay)? && is_this(&slot);
             if told && may_write {
                 output.warn_unless(crash_record::clear(&slot));
-                output.warn_unless(crash_record::intervene(&slot, after(&status)));
+                output.warn_unless(crash_record::intervene(&slot, &after));
             }
             Ok(0)
         }
@@ -132,11 +134,6 @@ fn exit(words: &[Vec<u8>]) -> Result<Exit> {
     })
 }
 
-/// What is noted after the death that `status` is of.
-fn after(status: &Status) -> Intervened {
-    Intervened { after: status.stamp, in_run: false }
-}
-
 /// What is done about the gateway in `slot`, which ended with `exit`, and whether another process
 /// has terminated it; `status` is that of its death.
 fn decide(
@@ -152,8 +149,9 @@ fn decide(
     let (mut is_first, mut terminated) = (true, 0);
     for death in notes.later(&deaths).iter().filter(|death| death.stamp != died) {
         is_first = false;
-        if notes.counts(death.stamp) {
-            terminated = if notes.was_terminated(death.stamp) { terminated + 1 } else { 0 };
+        match notes.ending(death.stamp) {
+            None => terminated = 0,
+            Some(counts) => terminated += usize::from(counts),
         }
     }
     context.output.warn_unless(crash_record::started(slot).map(|it| started = it));

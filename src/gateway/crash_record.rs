@@ -26,8 +26,7 @@ const IN_RUN: &[u8] = b" run";
 /// tally and what it was. s6's tally itself tells an exit code, and no more.
 const ENDINGS: &[u8] = b"endings";
 /// What such a death was: one that does not count, or one that counts.
-const ANNOUNCED: &str = "announced";
-const TERMINATED: &str = "terminated";
+const KINDS: &str = "announced terminated";
 /// What `finish` has decided, as its record calls it.
 const DECISIONS: &str = "restarting backing-off parked-configuration parked-finished \
     parked-home-gone parked-terminated parked-deaths";
@@ -55,7 +54,7 @@ pub(crate) struct Intervened {
 }
 
 /// Notes that an operator intervenes.
-pub(crate) fn intervene(slot: &Service, it: Intervened) -> Result<()> {
+pub(crate) fn intervene(slot: &Service, it: &Intervened) -> Result<()> {
     let run = if it.in_run { IN_RUN } else { b"" };
     slot.dir().replace(INTERVENED, 0o644, &[it.after.hex().as_bytes(), run, b"\n"].concat())
 }
@@ -91,25 +90,21 @@ impl Notes {
         after(deaths, self.intervened.after)
     }
 
-    /// Whether a later death, which was `at`, counts.
-    pub(crate) fn counts(&self, at: Tai64n) -> bool {
-        !self.endings.contains(&(at, false))
+    /// Whether a later death, which was `at`, counts, if it was more than a crash.
+    #[inline(never)]
+    pub(crate) fn ending(&self, at: Tai64n) -> Option<bool> {
+        self.endings.iter().find(|(it, _)| *it == at).map(|(_, counts)| *counts)
     }
 
     /// When those of `deaths` were that count, since 1970 UTC.
     pub(crate) fn counted(&self, deaths: &[Death]) -> Vec<Duration> {
         let mut counted = Vec::new();
         for death in self.later(deaths) {
-            if self.counts(death.stamp) {
+            if self.ending(death.stamp) != Some(false) {
                 counted.push(death.stamp.since_unix());
             }
         }
         counted
-    }
-
-    /// Whether it counts, and was by another process's SIGTERM.
-    pub(crate) fn was_terminated(&self, at: Tai64n) -> bool {
-        self.endings.contains(&(at, true))
     }
 
     /// Notes of the death `at` what it was, for later ones, and forgets what was long ago.
@@ -118,8 +113,8 @@ impl Notes {
         let before = self.endings.len().saturating_sub(MAX_ENDINGS);
         let mut text = String::new();
         for (at, counts) in &self.endings[before..] {
-            let what = if *counts { TERMINATED } else { ANNOUNCED };
-            text += &[&at.hex(), " ", what, "\n"].concat();
+            let kind = part(KINDS, ' ', (*counts).into());
+            text += &[&at.hex(), " ", kind, "\n"].concat();
         }
         slot.dir().replace(ENDINGS, 0o644, text.as_bytes())
     }
@@ -138,11 +133,10 @@ pub(crate) fn endings(slot: &Service) -> Result<Vec<(Tai64n, bool)>> {
     let mut endings = Vec::new();
     for line in parts(&text, b'\n') {
         // What is no such line was not written by us, and says nothing.
-        let Some((stamp, what)) = line.split_at_checked(24) else { continue };
-        let what = what.trim_ascii();
-        let counts = what == TERMINATED.as_bytes();
-        if let Some(at) = Tai64n::parse(stamp).filter(|_| counts || what == ANNOUNCED.as_bytes()) {
-            endings.push((at, counts));
+        let Some((stamp, kind)) = line.split_at_checked(24) else { continue };
+        let kind = values::place_in(KINDS, kind.trim_ascii());
+        if let (Some(at), Some(kind)) = (Tai64n::parse(stamp), kind) {
+            endings.push((at, kind == 1));
         }
     }
     Ok(endings)
@@ -286,8 +280,8 @@ mod tests {
         }
         let mut notes = Notes::read(&slot).unwrap();
         assert_eq!(notes.endings.len(), MAX_ENDINGS);
-        assert!(!notes.counts(at(297)) && notes.counts(at(298)) && notes.counts(at(3000)));
-        assert!(!notes.was_terminated(at(297)) && notes.was_terminated(at(298)));
+        let kinds = [297, 298, 3000].map(|second| notes.ending(at(second)));
+        assert_eq!(kinds, [Some(false), Some(true), None]);
         notes.add(&slot, at(301), false).unwrap();
         let kept = || -> Vec<_> {
             let all = endings(&slot).unwrap();
@@ -326,7 +320,7 @@ mod tests {
         for (tally, after, counted) in table {
             for in_run in [false, true] {
                 let it = Intervened { after: at(after), in_run };
-                intervene(&slot, it).unwrap();
+                intervene(&slot, &it).unwrap();
                 let notes = Notes::read(&slot).unwrap();
                 assert_eq!(notes.intervened, it);
                 let death = |seconds: &u64| Death { stamp: at(*seconds), exit_code: 1, signal: 0 };

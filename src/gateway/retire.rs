@@ -112,7 +112,9 @@ pub(crate) fn clean_up(slots: &Slots, names: &[Name]) -> Errors {
         let mut outcomes = vec![Ok(false); leaving.len()];
         send_away(slots);
         delete(slots, &leaving, &mut outcomes);
-        failures.extend(outcomes.into_iter().filter_map(Result::err));
+        for outcome in outcomes {
+            failures.extend(outcome.err());
+        }
     }
     failures
 }

@@ -304,11 +304,11 @@ fn check(
         }
         current = false;
     }
-    for left in leftovers(slot)? {
+    for left in &leftovers(slot)? {
         if !repair {
             return Ok(false);
         }
-        slot.remove(&left)?;
+        slot.remove(left)?;
         current = false;
     }
     // The extra environment that it was registered with stays.

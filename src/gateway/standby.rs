@@ -98,7 +98,7 @@ pub(crate) fn wake() {
 
 /// Whether any slot stands by.
 pub(crate) fn any(slots: &Slots) -> Result<bool> {
-    for profile in slots.profiles()? {
+    for profile in &slots.profiles()? {
         // One that goes meanwhile does not.
         let slot = if_there(slots.dir().dir(&profile.slot()))?;
         if slot.map_or(Ok(false), |slot| slots::is_standing_by(&slot))? {

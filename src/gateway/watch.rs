@@ -137,7 +137,9 @@ impl Watched {
         self.died = deaths.last().map_or(self.died, |death| death.stamp);
         // What else the home knows is no news.
         let mut text = now.text();
-        self.descriptors.extend(ask(&mut now, watches)?);
+        if let Some(descriptor) = ask(&mut now, watches)? {
+            self.descriptors.push(descriptor);
+        }
         text += &now.hermes_text();
         let news = Some((now.state, now.since, text));
         if self.told != news {

@@ -200,7 +200,7 @@ impl<'a> S6<'a> {
     pub(crate) fn way_out(&self, profile: &Profile) -> String {
         // What cannot be listed is no way out.
         let mut known = String::new();
-        for it in self.slots.profiles().unwrap_or_default() {
+        for it in &self.slots.profiles().unwrap_or_default() {
             known = known + it.name() + "\x0c";
         }
         let name = profile.name();

@@ -317,7 +317,7 @@ fn intervene(
         (false, Some(died)) => (died, false),
         (false, None) => return Ok(()),
     };
-    crash_record::intervene(service, Intervened { after, in_run })
+    crash_record::intervene(service, &Intervened { after, in_run })
 }
 
 /// Tells a gateway that is up that an operator stops it.

@@ -23,11 +23,11 @@ pub(super) fn note(
     outcomes: Vec<Result<bool>>,
     why_not: &dyn Fn() -> Option<String>,
 ) {
-    for (profile, outcome) in profiles.iter().zip(outcomes) {
+    for (profile, outcome) in profiles.iter().zip(&outcomes) {
         let why = match outcome {
             Ok(true) => None,
             Ok(false) => why_not(),
-            Err(error) => Some(error.to_string()),
+            Err(error) => Some(error.text()),
         };
         let Some(why) = why else { continue };
         for action in &mut *actions {
