@@ -9,7 +9,7 @@ use crate::s6::status::Status;
 use crate::s6::tai64n::Tai64n;
 use crate::sys::dir::Dir;
 use crate::sys::if_there;
-use crate::text::messages::{Text, text};
+use crate::text::messages::text;
 use crate::text::{part, parts};
 use std::time::Duration;
 
@@ -156,21 +156,20 @@ pub(crate) fn read(slot: &Service) -> Result<Option<CrashRecord>> {
     Ok(str::from_utf8(&line).ok().and_then(parse))
 }
 
-const DIED_AT_ONCE: Text = text!("it started and died at once:");
-
 /// What is said of a gateway that came up and died; `None` while its finish still decides.
 pub(crate) fn died_at_once(service: &Service, status: &Status) -> Option<String> {
     // Hermes' own finish writes nothing down; what cannot be read is told by status.
-    if let Ok(Some(record)) = read(service) {
-        return Some(format!("{} {record}", DIED_AT_ONCE.read()));
-    }
-    if status.finishing {
-        return None;
-    }
-    let exit = status.last_exit();
-    let parked = exit == Exit::Code(CONFIGURATION) || !status.want_up;
-    let next = if parked { text!("it stays down").read() } else { text!("s6 tries again").read() };
-    Some(format!("{} {exit}; {next}", DIED_AT_ONCE.read()))
+    let what = match read(service) {
+        Ok(Some(record)) => record.to_string(),
+        _ if status.finishing => return None,
+        _ => {
+            let exit = status.last_exit();
+            let parked = exit == Exit::Code(CONFIGURATION) || !status.want_up;
+            let next = if parked { text!("it stays down") } else { text!("s6 tries again") };
+            format!("{exit}; {}", next.read())
+        }
+    };
+    Some([text!("it started and died at once:").read(), " ", &what].concat())
 }
 
 /// Writes down what `finish` has decided.
