@@ -48,16 +48,16 @@ fn change(context: &Context, target: Target) -> Result<u64> {
         false => (Timeout::After(options.timeout.unwrap_or(default)), done),
     };
     let manager = manager::open(context, privilege)?;
-    let is_refused = target != Target::Stop
-        && !options.has(Opt::Force)
-        && super::default_serves_all(context, &manager);
+    // Not to start what is not to be started.
+    let careful = target != Target::Stop && !options.has(Opt::Force);
+    let is_refused = careful && super::default_serves_all(context, &manager);
     let mut named = match manager.is_s6() {
         true => named(context, &options.words)?,
         // For whom it is refused.
         false if all => vec![Ok(Profile::Default)],
         false => targets(&options.words),
     };
-    if all && target != Target::Stop && !options.has(Opt::Force) {
+    if all && careful {
         let main_is_default = manager.is_s6() && context.main_is_default()?;
         // Nobody has asked for one that is not to be started.
         let mut at = 0;

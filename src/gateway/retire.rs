@@ -31,7 +31,10 @@ pub(crate) fn stop(slots: &Slots, profiles: &[Profile], timeout: Duration) -> Ve
 /// Takes those slots of `profiles` away whose outcome is good so far, and which should be
 /// down. One that is not there is no error. Only under the lock.
 pub(crate) fn remove(slots: &Slots, profiles: &[Profile], outcomes: &mut [Result<bool>]) {
-    let names: Vec<Name> = profiles.iter().map(Profile::leaving).collect();
+    let mut names = Vec::new();
+    for profile in profiles {
+        names.push(profile.leaving());
+    }
     // Left by a killed run.
     if names.iter().any(|name| !matches!(slots.dir().kind(name), Ok(None))) {
         send_away(slots);

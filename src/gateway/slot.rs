@@ -158,7 +158,7 @@ pub(crate) fn publish(
 #[inline(never)]
 pub(crate) fn renew(scandir: &Dir, profile: &Profile, user: &[u8]) -> Result<()> {
     let old = scandir.dir(&profile.slot())?;
-    let run = content_of(&old, RUN, MAX_RUN)?.unwrap_or_default();
+    let run = content_of(&old, RUN, MAX_RUN)?;
     let rest = Rest { down: old.kind(DOWN)?.is_some(), standing_by: is_standing_by(&old)? };
     let (extra, mut buffer) = (script::environment_of(&run), Vec::new());
     build(
@@ -241,7 +241,7 @@ pub(crate) fn observe(slots: &Slots, profile: &Profile, user: &[u8]) -> Slot {
 /// # Errors
 /// [`Kind::Unusable`] if what is wrong cannot be put right under a supervisor.
 pub(crate) fn is_current(gateway: &Gateway<'_>, user: &[u8]) -> Result<bool> {
-    check(gateway.service.dir(), gateway.profile, user, gateway.is_supervised(), false)
+    check(gateway, user, false)
 }
 
 /// Whether hermes-gw made `slot`, of whatever version, and not Hermes' own layer.
@@ -259,22 +259,16 @@ pub(crate) fn amend(
     rest: Option<Rest>,
 ) -> Result<()> {
     let gateway = Gateway::open(slots, profile)?;
-    let slot = gateway.service.dir();
-    check(slot, profile, user, gateway.is_supervised(), true)?;
-    rest.map_or(Ok(()), |rest| rest.put(slot, false))
+    check(&gateway, user, true)?;
+    rest.map_or(Ok(()), |rest| rest.put(gateway.service.dir(), false))
 }
 
-/// Whether the slot is what it should be, `down` aside; with `repair` it is then.
+/// Whether the slot of `gateway` is what it should be, `down` aside; with `repair` it is then.
 ///
 /// # Errors
 /// [`Kind::Unusable`] if what is wrong cannot be put right under a supervisor.
-fn check(
-    slot: &Dir,
-    profile: &Profile,
-    user: &[u8],
-    supervised: bool,
-    repair: bool,
-) -> Result<bool> {
+fn check(gateway: &Gateway<'_>, user: &[u8], repair: bool) -> Result<bool> {
+    let (slot, profile) = (gateway.service.dir(), gateway.profile);
     let mut current = true;
     for part in SKELETON.split(' ') {
         let (name, (kind, mode)) = (part.as_bytes(), kind_of(part));
@@ -288,7 +282,7 @@ fn check(
             continue;
         }
         match found {
-            Some(found) if supervised && !is_such => {
+            Some(found) if gateway.is_supervised() && !is_such => {
                 let why = [found.kind.phrase().read(), text!(", and its supervisor runs").read()]
                     .concat();
                 return Err(slot.error_of(Kind::Unusable, text!("use slot"), name, &why));
@@ -312,11 +306,11 @@ fn check(
         current = false;
     }
     // The extra environment that it was registered with stays.
-    let run = content_of(slot, RUN, MAX_RUN)?.unwrap_or_default();
+    let run = content_of(slot, RUN, MAX_RUN)?;
     let (extra, mut buffer) = (script::environment_of(&run), Vec::new());
     for (name, mode, content) in &Files::new(profile, user, extra, &mut buffer).each() {
         let right = slot.look(name)?.is_some_and(|meta| meta.mode == *mode)
-            && content_of(slot, name, content.len())?.as_deref() == Some(*content);
+            && content_of(slot, name, content.len())? == *content;
         if right {
             continue;
         }
@@ -341,11 +335,10 @@ pub(crate) fn leftovers(slot: &Dir) -> Result<Vec<Vec<u8>>> {
 /// Bounds the extra environment that is carried over, in bytes.
 const MAX_RUN: usize = 1 << 20;
 
-/// The content of the file `name`; `None` if it is none or larger than `limit` bytes.
-fn content_of(slot: &Dir, name: &[u8], limit: usize) -> Result<Option<Vec<u8>>> {
+/// The content of the file `name`; nothing if it is none or larger than `limit` bytes.
+fn content_of(slot: &Dir, name: &[u8], limit: usize) -> Result<Vec<u8>> {
     match slot.read(name, limit) {
-        Ok(content) => Ok(Some(content)),
-        Err(error) if matches!(error.kind, Kind::Missing | Kind::Unusable) => Ok(None),
-        Err(error) => Err(error),
+        Err(error) if matches!(error.kind, Kind::Missing | Kind::Unusable) => Ok(Vec::new()),
+        content => content,
     }
 }
