@@ -30,10 +30,9 @@ pub(super) fn note(
             Err(error) => Some(error.text()),
         };
         let Some(why) = why else { continue };
-        for action in &mut *actions {
-            if matches!(&action.profile, Ok(it) if it == profile) {
-                action.fail(why.clone());
-            }
+        let mut actions = actions.iter_mut();
+        if let Some(it) = actions.find(|it| it.profile.as_ref().is_ok_and(|it| it == profile)) {
+            it.fail(why);
         }
     }
 }
