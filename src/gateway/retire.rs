@@ -40,8 +40,9 @@ pub(crate) fn remove(slots: &Slots, profiles: &[Profile], outcomes: &mut [Result
         send_away(slots);
         delete(slots, &names, outcomes);
     }
-    for ((profile, name), outcome) in profiles.iter().zip(&names).zip(&mut *outcomes) {
+    for (at, outcome) in outcomes.iter_mut().enumerate() {
         if outcome.is_ok() {
+            let (profile, name) = (&profiles[at], &names[at]);
             let hide = || if_there(slots.dir().rename(&profile.slot(), name)).map(drop);
             let hidden = hide().or_else(|error| match slots.dir().kind(name)? {
                 None => Err(error),
@@ -103,16 +104,16 @@ fn fail_of(done: Result<()>, outcome: &mut Result<bool>) {
 /// Removes what killed runs left behind among `names`, staging directories and slots half
 /// removed; what stays is returned with the reason. Only under the lock.
 pub(crate) fn clean_up(slots: &Slots, names: &[Name]) -> Errors {
-    let (mut failures, mut leaving) = (Vec::new(), Vec::new());
+    let (mut failures, mut leaving, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
     for name in names {
         if profile::is_staging(name) {
             failures.extend(slots.dir().remove_tree(name).err());
         } else if profile::is_leaving(name) {
             leaving.push(name.clone());
+            outcomes.push(Ok(false));
         }
     }
     if !leaving.is_empty() {
-        let mut outcomes = vec![Ok(false); leaving.len()];
         send_away(slots);
         delete(slots, &leaving, &mut outcomes);
         for outcome in outcomes {

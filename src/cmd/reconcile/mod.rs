@@ -52,7 +52,7 @@ pub(super) struct Run<'a> {
 pub(crate) fn run(context: &Context) -> Result<u64> {
     let Some(run) = Run::open(context)? else { return Ok(0) };
     let (actions, asked) = run.act(false)?;
-    report::say(&context.output, &actions)?;
+    report::say(&context.output, &actions, false)?;
     asked?;
     Ok(actions.iter().any(|action| action.effect == Effect::Failed).into())
 }
@@ -177,15 +177,14 @@ impl<'a> Run<'a> {
         if !standby::any(self.slots())? {
             return Ok((waiting, well));
         }
-        let (mut actions, asked) = self.act(true)?;
+        let (actions, asked) = self.act(true)?;
         for action in &actions {
             if let (Ok(profile), true) = (&action.profile, action.standing_by) {
                 waiting.push(standby::locks_in(&self.homes, profile)?);
             }
             well &= action.effect != Effect::Failed;
         }
-        actions.retain(|action| action.effect.changes());
-        report::say(&self.context.output, &actions)?;
+        report::say(&self.context.output, &actions, true)?;
         asked?;
         Ok((waiting, well))
     }
