@@ -192,11 +192,11 @@ impl S6<'_> {
             if new && !how.down {
                 // s6 starts it by itself; whether it stays up is another matter.
                 let one = slice::from_ref(profile);
-                for up in bring::command(self, Target::Start, one, START_UP, &mut |_, _| false) {
-                    match up {
-                        Err(error) if error.kind != Kind::Unusable => return Err(error),
-                        _ => {}
-                    }
+                let mut up = bring::command(self, Target::Start, one, START_UP, &mut |_, _| false);
+                if let Some(Err(error)) = up.pop()
+                    && error.kind != Kind::Unusable
+                {
+                    return Err(error);
                 }
             }
             Ok(new)
