@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::gateway::crash_record::{self, Intervened, Notes};
 use crate::gateway::{standby, turn};
 use crate::hermes::state_file;
-use crate::model::backoff::{self, CrashRecord, Decision, Ending, Exit, Facts, STANDING_BY};
+use crate::model::backoff::{self, CrashRecord, Decision, Exit, Facts, STANDING_BY};
 use crate::model::profile::{PREFIX, Profile};
 use crate::model::values;
 use crate::s6::service::Service;
@@ -43,7 +43,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     let output = &context.output;
     // What belongs to hermes is not written as root.
     let may_write = output.warn_unless(context.drop_root(&mut |_| Ok(())));
-    let slot = Service::here()?;
+    let slot = Service::at(b".")?;
     if !wait_until(&mut || is_this(&slot), TIMEOUT)? {
         // Another start would not help, whoever has started this.
         if exit == Exit::Code(backoff::CONFIGURATION) {
@@ -55,24 +55,25 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     }
     let mut first = look(&slot).ok();
     let status = slot.status()?;
+    // What is noted after its death.
+    let after = Intervened { after: status.stamp, in_run: false };
     // What cannot be read is told, and counts as not there: then it is started again.
-    let mut notes = Notes {
-        intervened: told(context, crash_record::intervened(&slot)),
-        endings: told(context, crash_record::endings(&slot)),
-    };
-    let (decision, ending) = decide(context, &slot, &status, exit, &notes);
+    let mut notes = Notes::default();
+    output.warn_unless(crash_record::intervened(&slot).map(|it| notes.intervened = it));
+    output.warn_unless(crash_record::endings(&slot).map(|it| notes.endings = it));
+    let (decision, terminated) = decide(context, &slot, &status, exit, &notes);
     let record = CrashRecord { exit, decision };
     let text = record.text();
     if !text.is_empty() {
-        print::print_if_heard(format!("hermes-gw: {text}\n").as_bytes());
+        print::print_if_heard(["hermes-gw: ", &text, "\n"].concat().as_bytes());
     }
     if may_write {
         output.warn_unless(crash_record::write(&slot, &record));
         output.warn_unless(match decision {
             Decision::Restart => notes.add(&slot, status.stamp, false),
-            Decision::BackOff { .. } if ending.terminated => notes.add(&slot, status.stamp, true),
+            Decision::BackOff { .. } if terminated => notes.add(&slot, status.stamp, true),
             Decision::BackOff { .. } => Ok(()),
-            _ => crash_record::intervene(&slot, after(&status)),
+            _ => crash_record::intervene(&slot, &after),
         });
     }
     match decision {
@@ -88,7 +89,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
             let told = wait_until(&mut is_told, delay)? && is_this(&slot);
             if told && may_write {
                 output.warn_unless(crash_record::clear(&slot));
-                output.warn_unless(crash_record::intervene(&slot, after(&status)));
+                output.warn_unless(crash_record::intervene(&slot, &after));
             }
             Ok(0)
         }
@@ -114,7 +115,7 @@ fn logger(context: &Context, profile: &Profile, exit: Exit) -> Result<u64> {
         return Ok(0);
     }
     context.output.tell(profile.name(), STANDING_BY)?;
-    standby::stand_by(&Service::open(&Dir::open(b"..")?, b".")?).map(|()| 0)
+    standby::stand_by(&Service::at(b"..")?).map(|()| 0)
 }
 
 /// `EXIT_CODE SIGNAL NAME [PGID]`: what s6-supervise passes to the script.
@@ -133,32 +134,29 @@ fn exit(words: &[Vec<u8>]) -> Result<Exit> {
     })
 }
 
-/// What is noted after the death that `status` is of.
-fn after(status: &Status) -> Intervened {
-    Intervened { after: status.stamp, in_run: false }
-}
-
-/// What is done about the gateway in `slot`, which ended with `exit`, and what it has recorded
-/// of its end; `status` is that of its death.
+/// What is done about the gateway in `slot`, which ended with `exit`, and whether another process
+/// has terminated it; `status` is that of its death.
 fn decide(
     context: &Context,
     slot: &Service,
     status: &Status,
     exit: Exit,
     notes: &Notes,
-) -> (Decision, Ending) {
+) -> (Decision, bool) {
     let (died, intervened) = (status.stamp, notes.intervened);
-    let deaths = told(context, slot.deaths());
+    let (mut deaths, mut started) = (Vec::new(), None);
+    context.output.warn_unless(slot.deaths().map(|it| deaths = it));
     let (mut is_first, mut terminated) = (true, 0);
     for death in notes.later(&deaths).iter().filter(|death| death.stamp != died) {
         is_first = false;
-        if notes.counts(death.stamp) {
-            terminated = if notes.was_terminated(death.stamp) { terminated + 1 } else { 0 };
+        match notes.ending(death.stamp) {
+            None => terminated = 0,
+            Some(counts) => terminated += usize::from(counts),
         }
     }
+    context.output.warn_unless(crash_record::started(slot).map(|it| started = it));
     // Where the clock was set back meanwhile, it does not tell how long ago that was.
-    let is_before = |started: &Duration| *started <= died.since_unix();
-    let started = told(context, crash_record::started(slot)).filter(is_before);
+    let started = started.filter(|started| *started <= died.since_unix());
     // Its turn had not come, or only just. What cannot be looked at is not there.
     let waited = matches!(slot.dir().kind(turn::FILE), Ok(Some(_)));
     // Asked for in this run, or after its death.
@@ -166,39 +164,45 @@ fn decide(
         || intervened.after == died
         || intervened.in_run && is_first
         || waited && !matches!(exit, Exit::Code(1..));
-    // Whatever is in its home then makes no difference.
-    let ending = match planned || exit == Exit::Code(backoff::CONFIGURATION) {
-        true => Ok(Some(Default::default())),
-        false => look_at_home(context, exit, started),
-    };
-    let home_gone = matches!(ending, Ok(None));
-    let (ending, elsewhere) = told(context, ending).unwrap_or_default();
-    let facts = Facts {
+    let mut facts = Facts {
         exit,
         uptime: started.map(|started| died.since_unix() - started),
         planned,
-        home_gone,
-        elsewhere,
-        announced: ending.announced,
-        terminated: if ending.terminated { terminated + 1 } else { 0 },
+        home_gone: false,
+        elsewhere: false,
+        announced: false,
+        terminated: 0,
         deaths: &notes.counted(&deaths),
     };
-    (backoff::decide(&facts, &context.settings.limits), ending)
+    // Whatever is in its home then makes no difference.
+    if !planned && exit != Exit::Code(backoff::CONFIGURATION) {
+        let looked = look_at_home(context, started, terminated, &mut facts);
+        context.output.warn_unless(looked);
+    }
+    (backoff::decide(&facts, &context.settings.limits), facts.terminated > 0)
 }
 
-/// What the gateway has recorded in its home of how its run ended that `started` then, and whether
-/// another container runs it; `None` if the home is gone.
+/// Adds to `facts` what the gateway has recorded in its home of how its run ended that `started`
+/// then, after so many that were `terminated`, and whether another container runs it.
 #[inline(never)]
 fn look_at_home(
     context: &Context,
-    exit: Exit,
     started: Option<Duration>,
-) -> Result<Option<(Ending, bool)>> {
-    let Some(home) = home(context)? else { return Ok(None) };
+    terminated: usize,
+    facts: &mut Facts<'_>,
+) -> Result<()> {
+    let Some(home) = home(context)? else {
+        facts.home_gone = true;
+        return Ok(());
+    };
     // Where `run` did not get that far, nothing in there is of that run.
     let started = started.unwrap_or(Duration::MAX);
     let elsewhere = standby::runs_elsewhere(&home)?;
-    Ok(Some((state_file::read_ending(&home, exit, started)?, elsewhere)))
+    let ending = state_file::read_ending(&home, facts.exit, started)?;
+    facts.elsewhere = elsewhere;
+    facts.announced = ending.announced;
+    facts.terminated = if ending.terminated { terminated + 1 } else { 0 };
+    Ok(())
 }
 
 /// The home of the gateway, by the name that s6-supervise passes; `None` if it is gone, while
@@ -207,13 +211,6 @@ fn home(context: &Context) -> Result<Option<Dir>> {
     let name = context.options.words.get(2).and_then(|word| word.strip_prefix(PREFIX));
     let profile = super::profile(name.unwrap_or_default())?;
     if_there(context.homes()?.of(&profile))
-}
-
-fn told<T: Default>(context: &Context, read: Result<T>) -> T {
-    read.unwrap_or_else(|error| {
-        context.output.warn(error);
-        T::default()
-    })
 }
 
 /// Whether `slot` is where this process is the finish that runs.

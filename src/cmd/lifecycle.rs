@@ -12,6 +12,7 @@ use crate::model::profile::Profile;
 use crate::options::Opt;
 use crate::s6::control::{self, Control};
 use crate::text::messages::{Text, text};
+use crate::text::part;
 use std::time::Duration;
 
 /// What a gateway gets to come up, by default.
@@ -36,28 +37,31 @@ pub(crate) fn restart(context: &Context) -> Result<u64> {
 
 fn change(context: &Context, target: Target) -> Result<u64> {
     let options = &context.options;
-    let (privilege, default, done, told, was) = match target {
-        Target::Start => (Privilege::Register, UP, "started", "told to start", "was up already"),
-        Target::Stop => (Privilege::Control, DOWN, "stopped", "told to stop", "was down already"),
-        _ => (Privilege::Control, DOWN, "restarted", "told to restart", ""),
+    // What is said where it is waited for, where it is not, and where nothing was to be done.
+    let (privilege, default, said) = match target {
+        Target::Start => (Privilege::Register, UP, "started;told to start;was up already"),
+        Target::Stop => (Privilege::Control, DOWN, "stopped;told to stop;was down already"),
+        _ => (Privilege::Control, DOWN, "restarted;told to restart;"),
     };
     let all = options.has(Opt::All);
     let default = if options.has(Opt::WaitReady) { DOWN } else { default };
-    let (timeout, done) = match options.has(Opt::NoWait) {
-        true => (Timeout::NoWait, told),
-        false => (Timeout::After(options.timeout.unwrap_or(default)), done),
+    let no_wait = options.has(Opt::NoWait);
+    let timeout = match no_wait {
+        true => Timeout::NoWait,
+        false => Timeout::After(options.timeout.unwrap_or(default)),
     };
+    let said = (part(said, ';', no_wait.into()), part(said, ';', 2));
     let manager = manager::open(context, privilege)?;
-    let is_refused = target != Target::Stop
-        && !options.has(Opt::Force)
-        && super::default_serves_all(context, &manager);
+    // Not to start what is not to be started.
+    let careful = target != Target::Stop && !options.has(Opt::Force);
+    let is_refused = careful && super::default_serves_all(context, &manager);
     let mut named = match manager.is_s6() {
         true => named(context, &options.words)?,
         // For whom it is refused.
         false if all => vec![Ok(Profile::Default)],
         false => targets(&options.words),
     };
-    if all && target != Target::Stop && !options.has(Opt::Force) {
+    if all && careful {
         let main_is_default = manager.is_s6() && context.main_is_default()?;
         // Nobody has asked for one that is not to be started.
         let mut at = 0;
@@ -79,7 +83,7 @@ fn change(context: &Context, target: Target) -> Result<u64> {
             *it = Err(Error::new(Kind::Unusable, target.what(), &**name, why));
         }
     }
-    outcomes(context, named, (done, was), &|profiles| manager.bring(target, profiles, timeout))
+    outcomes(context, named, said, &|profiles| manager.bring(target, profiles, timeout))
 }
 
 fn wrong(verb: &str, why: Text) -> Box<Error> {
@@ -100,8 +104,7 @@ pub(crate) fn signal(context: &Context) -> Result<u64> {
     outcomes(context, named(context, names)?, ("signalled", ""), &|profiles| {
         let mut outcomes = Outcomes::new();
         for profile in profiles {
-            let sent = send(&s6, profile, signal);
-            outcomes.push(sent.map(|()| false).map_err(|error| context.explain(error)));
+            outcomes.push(send(&s6, profile, signal).map(|()| false));
         }
         outcomes
     })

@@ -119,7 +119,7 @@ fn first(one: u64, other: u64) -> u64 {
     if one == 0 { other } else { one }
 }
 
-/// Prints what has failed; its exit code.
+/// Prints what has failed, and whom to be where that is the trouble; its exit code.
 fn fail(context: &Context, error: Box<Error>) -> u64 {
-    context.output.fail(error)
+    context.output.fail(context.explain(error))
 }

@@ -92,11 +92,11 @@ fn call(context: &Context, create: bool, name: &[u8]) -> Result<()> {
             manager.register(&profile, &how).map(drop)
         }
         false => {
-            let profiles = slice::from_ref(&profile);
-            for outcome in manager.unregister(profiles, retire::TIMEOUT) {
-                outcome?;
+            let one = slice::from_ref(&profile);
+            match manager.unregister(one, retire::TIMEOUT).pop() {
+                Some(Err(error)) => Err(context.explain(error)),
+                _ => Ok(()),
             }
-            Ok(())
         }
     }
 }

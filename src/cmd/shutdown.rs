@@ -56,9 +56,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
         descend(&slots, b"", Target::Gone, &OF_ENDED_SVSCAN, &mut failures)?;
         descend(&slots, b"/log", Target::Gone, &OF_ENDED_SVSCAN, &mut failures)?;
     }
-    Ok(failures
-        .into_iter()
-        .fold(0, |code, error| first(code, fail(context, context.explain(error)))))
+    Ok(failures.into_iter().fold(0, |code, error| first(code, fail(context, error))))
 }
 
 /// Takes all slots, or that `part` of each, down a ladder to `target`.

@@ -100,6 +100,7 @@ impl Adoption<'_> {
         Ok(slots::count(&names) < self.slots.capacity(&names, self.services_max))
     }
 
+    #[inline(never)]
     fn renew(&mut self, profile: &Profile) -> Result<()> {
         slot::renew(self.slots.dir(), profile, self.user)?;
         // If it was only slow, the supervisor of the old directory is one too many.
@@ -135,11 +136,10 @@ fn obstacle(slots: &Slots) -> Result<Option<Name>> {
 /// Why a slot was not taken up, as far as that shows.
 pub(crate) fn why_not(slots: &Slots) -> String {
     let why = text!("s6-svscan did not take it up in time").read();
-    match obstacle(slots) {
-        Ok(Some(name)) => {
-            format!("{why}: {} leads nowhere, which keeps it from that", Shown(&name))
-        }
-        Ok(None) => why.into(),
-        Err(error) => [why, ": ", &error.text()].concat(),
-    }
+    let more = match obstacle(slots) {
+        Ok(Some(name)) => Shown(&name).to_string() + " leads nowhere, which keeps it from that",
+        Ok(None) => return why.into(),
+        Err(error) => error.text(),
+    };
+    [why, ": ", &more].concat()
 }

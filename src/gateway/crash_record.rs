@@ -7,8 +7,9 @@ use crate::s6::death_tally::Death;
 use crate::s6::service::Service;
 use crate::s6::status::Status;
 use crate::s6::tai64n::Tai64n;
+use crate::sys::dir::Dir;
 use crate::sys::if_there;
-use crate::text::messages::{Text, text};
+use crate::text::messages::text;
 use crate::text::{part, parts};
 use std::time::Duration;
 
@@ -25,8 +26,7 @@ const IN_RUN: &[u8] = b" run";
 /// tally and what it was. s6's tally itself tells an exit code, and no more.
 const ENDINGS: &[u8] = b"endings";
 /// What such a death was: one that does not count, or one that counts.
-const ANNOUNCED: &str = "announced";
-const TERMINATED: &str = "terminated";
+const KINDS: &str = "announced terminated";
 /// What `finish` has decided, as its record calls it.
 const DECISIONS: &str = "restarting backing-off parked-configuration parked-finished \
     parked-home-gone parked-terminated parked-deaths";
@@ -38,6 +38,12 @@ const MAX_SIZE: usize = 256;
 /// The most that the endings have.
 const MAX_ENDINGS_SIZE: usize = MAX_ENDINGS * 40;
 
+/// What the file `name` in `slot` holds, of so many bytes at `most`; nothing if it is not there.
+#[inline(never)]
+pub(super) fn note(slot: &Dir, name: &[u8], most: usize) -> Result<Vec<u8>> {
+    Ok(if_there(slot.read(name, most))?.unwrap_or_default())
+}
+
 /// When an operator last intervened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Intervened {
@@ -48,14 +54,14 @@ pub(crate) struct Intervened {
 }
 
 /// Notes that an operator intervenes.
-pub(crate) fn intervene(slot: &Service, it: Intervened) -> Result<()> {
+pub(crate) fn intervene(slot: &Service, it: &Intervened) -> Result<()> {
     let run = if it.in_run { IN_RUN } else { b"" };
     slot.dir().replace(INTERVENED, 0o644, &[it.after.hex().as_bytes(), run, b"\n"].concat())
 }
 
 /// When an operator last intervened; before all deaths if never.
 pub(crate) fn intervened(slot: &Service) -> Result<Intervened> {
-    let note = if_there(slot.dir().read(INTERVENED, MAX_SIZE))?.unwrap_or_default();
+    let note = note(slot.dir(), INTERVENED, MAX_SIZE)?;
     // What is no stamp was not written by us, and says nothing.
     let (stamp, run) = note.trim_ascii_end().split_at_checked(24).unwrap_or_default();
     let noted = Tai64n::parse(stamp).map(|after| Intervened { after, in_run: run == IN_RUN });
@@ -81,29 +87,24 @@ impl Notes {
     /// the one before is not among them, they are those of another supervisor, or so many that
     /// it was forgotten.
     pub(crate) fn later<'a>(&self, deaths: &'a [Death]) -> &'a [Death] {
-        let before = deaths.iter().rposition(|death| death.stamp == self.intervened.after);
-        &deaths[before.map_or(0, |before| before + 1)..]
+        after(deaths, self.intervened.after)
     }
 
-    /// Whether a later death, which was `at`, counts.
-    pub(crate) fn counts(&self, at: Tai64n) -> bool {
-        !self.endings.contains(&(at, false))
+    /// Whether a later death, which was `at`, counts, if it was more than a crash.
+    #[inline(never)]
+    pub(crate) fn ending(&self, at: Tai64n) -> Option<bool> {
+        self.endings.iter().find(|(it, _)| *it == at).map(|(_, counts)| *counts)
     }
 
     /// When those of `deaths` were that count, since 1970 UTC.
     pub(crate) fn counted(&self, deaths: &[Death]) -> Vec<Duration> {
         let mut counted = Vec::new();
         for death in self.later(deaths) {
-            if self.counts(death.stamp) {
+            if self.ending(death.stamp) != Some(false) {
                 counted.push(death.stamp.since_unix());
             }
         }
         counted
-    }
-
-    /// Whether it counts, and was by another process's SIGTERM.
-    pub(crate) fn was_terminated(&self, at: Tai64n) -> bool {
-        self.endings.contains(&(at, true))
     }
 
     /// Notes of the death `at` what it was, for later ones, and forgets what was long ago.
@@ -112,24 +113,30 @@ impl Notes {
         let before = self.endings.len().saturating_sub(MAX_ENDINGS);
         let mut text = String::new();
         for (at, counts) in &self.endings[before..] {
-            let what = if *counts { TERMINATED } else { ANNOUNCED };
-            text += &[&at.hex(), " ", what, "\n"].concat();
+            let kind = part(KINDS, ' ', (*counts).into());
+            text += &[&at.hex(), " ", kind, "\n"].concat();
         }
         slot.dir().replace(ENDINGS, 0o644, text.as_bytes())
     }
 }
 
+/// Those of `deaths` that were after the one at `stamp`, by their order, for clocks are set back; all
+/// if that is not among them.
+pub(super) fn after(deaths: &[Death], stamp: Tai64n) -> &[Death] {
+    let before = deaths.iter().rposition(|death| death.stamp == stamp);
+    &deaths[before.map_or(0, |before| before + 1)..]
+}
+
 /// The deaths that were not mere crashes, and whether they count.
 pub(crate) fn endings(slot: &Service) -> Result<Vec<(Tai64n, bool)>> {
-    let text = if_there(slot.dir().read(ENDINGS, MAX_ENDINGS_SIZE))?.unwrap_or_default();
+    let text = note(slot.dir(), ENDINGS, MAX_ENDINGS_SIZE)?;
     let mut endings = Vec::new();
     for line in parts(&text, b'\n') {
         // What is no such line was not written by us, and says nothing.
-        let Some((stamp, what)) = line.split_at_checked(24) else { continue };
-        let what = what.trim_ascii();
-        let counts = what == TERMINATED.as_bytes();
-        if let Some(at) = Tai64n::parse(stamp).filter(|_| counts || what == ANNOUNCED.as_bytes()) {
-            endings.push((at, counts));
+        let Some((stamp, kind)) = line.split_at_checked(24) else { continue };
+        let kind = values::place_in(KINDS, kind.trim_ascii());
+        if let (Some(at), Some(kind)) = (Tai64n::parse(stamp), kind) {
+            endings.push((at, kind == 1));
         }
     }
     Ok(endings)
@@ -145,25 +152,24 @@ pub(crate) fn started(slot: &Service) -> Result<Option<Duration>> {
 /// What `finish` has decided when it last ran; `None` if it had nothing to say, or if the
 /// gateway was started since.
 pub(crate) fn read(slot: &Service) -> Result<Option<CrashRecord>> {
-    let line = if_there(slot.dir().read(RECORD, MAX_SIZE))?.unwrap_or_default();
+    let line = note(slot.dir(), RECORD, MAX_SIZE)?;
     Ok(str::from_utf8(&line).ok().and_then(parse))
 }
-
-const DIED_AT_ONCE: Text = text!("it started and died at once:");
 
 /// What is said of a gateway that came up and died; `None` while its finish still decides.
 pub(crate) fn died_at_once(service: &Service, status: &Status) -> Option<String> {
     // Hermes' own finish writes nothing down; what cannot be read is told by status.
-    if let Ok(Some(record)) = read(service) {
-        return Some([DIED_AT_ONCE.read(), " ", &record.text()].concat());
-    }
-    if status.finishing {
-        return None;
-    }
-    let exit = status.last_exit();
-    let parked = exit == Exit::Code(CONFIGURATION) || !status.want_up;
-    let next = if parked { text!("it stays down").read() } else { text!("s6 tries again").read() };
-    Some(format!("{} {exit}; {next}", DIED_AT_ONCE.read()))
+    let what = match read(service) {
+        Ok(Some(record)) => record.text(),
+        _ if status.finishing => return None,
+        _ => {
+            let exit = status.last_exit();
+            let parked = exit == Exit::Code(CONFIGURATION) || !status.want_up;
+            let next = if parked { text!("it stays down") } else { text!("s6 tries again") };
+            format!("{exit}; {}", next.read())
+        }
+    };
+    Some([text!("it started and died at once:").read(), " ", &what].concat())
 }
 
 /// Writes down what `finish` has decided.
@@ -202,19 +208,20 @@ fn line(record: &CrashRecord) -> Option<String> {
 }
 
 fn parse(line: &str) -> Option<CrashRecord> {
-    let mut words = line.split(' ');
-    let mut field = |key| words.next()?.strip_prefix(key);
+    let field = |at, key| part(line, ' ', at).strip_prefix(key);
     let number = |word: &str| values::number(word.as_bytes());
-    let what = field("decision=")?;
-    let end = field("")?;
-    let exit = match end.strip_prefix("signal=") {
-        Some(signal) => Exit::Signal(u8::try_from(number(signal)?).ok()?),
-        None => Exit::Code(u8::try_from(number(end.strip_prefix("exit=")?)?).ok()?),
+    let what = field(0, "decision=")?;
+    let end = part(line, ' ', 1);
+    let code = u8::try_from(number(part(end, '=', 1))?).ok()?;
+    let exit = match part(end, '=', 0) {
+        "exit" => Exit::Code(code),
+        "signal" => Exit::Signal(code),
+        _ => return None,
     };
-    let deaths = number(field("deaths=")?)?;
-    let millis = values::digits(field("milliseconds=")?.trim_ascii().as_bytes())?;
+    let deaths = number(field(2, "deaths=")?)?;
+    let millis = values::digits(field(3, "milliseconds=")?.trim_ascii().as_bytes())?;
     let time = Duration::from_millis(millis);
-    let decision = match DECISIONS.split(' ').position(|known| known == what)? {
+    let decision = match values::place_in(DECISIONS, what.as_bytes())? {
         0 => Decision::Restart,
         1 => Decision::BackOff { delay: time, deaths },
         2 => Decision::Park(Reason::Configuration),
@@ -272,8 +279,8 @@ mod tests {
         }
         let mut notes = Notes::read(&slot).unwrap();
         assert_eq!(notes.endings.len(), MAX_ENDINGS);
-        assert!(!notes.counts(at(297)) && notes.counts(at(298)) && notes.counts(at(3000)));
-        assert!(!notes.was_terminated(at(297)) && notes.was_terminated(at(298)));
+        let kinds = [297, 298, 3000].map(|second| notes.ending(at(second)));
+        assert_eq!(kinds, [Some(false), Some(true), None]);
         notes.add(&slot, at(301), false).unwrap();
         let kept = || -> Vec<_> {
             let all = endings(&slot).unwrap();
@@ -312,7 +319,7 @@ mod tests {
         for (tally, after, counted) in table {
             for in_run in [false, true] {
                 let it = Intervened { after: at(after), in_run };
-                intervene(&slot, it).unwrap();
+                intervene(&slot, &it).unwrap();
                 let notes = Notes::read(&slot).unwrap();
                 assert_eq!(notes.intervened, it);
                 let death = |seconds: &u64| Death { stamp: at(*seconds), exit_code: 1, signal: 0 };

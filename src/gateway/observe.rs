@@ -126,13 +126,14 @@ impl Observer<'_> {
         // Its supervisor has only just begun, where it says nothing.
         let state = if gateway.is_supervised() { State::Starting } else { State::NotSupervised };
         let mut it = Observation::new(gateway.profile.clone(), state, String::new());
-        match &gateway.status {
-            Ok(Some(status)) => match self.add_status(&mut it, gateway, status, deaths) {
-                Ok(()) => it,
-                Err(error) => self.failed(gateway.profile, &error),
-            },
-            Err(error) => self.failed(gateway.profile, error),
-            Ok(_) => it,
+        let added = match &gateway.status {
+            Ok(Some(status)) => self.add_status(&mut it, gateway, status, deaths),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error.clone()),
+        };
+        match added {
+            Ok(()) => it,
+            Err(error) => self.failed(gateway.profile, &error),
         }
     }
 

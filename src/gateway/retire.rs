@@ -31,14 +31,18 @@ pub(crate) fn stop(slots: &Slots, profiles: &[Profile], timeout: Duration) -> Ve
 /// Takes those slots of `profiles` away whose outcome is good so far, and which should be
 /// down. One that is not there is no error. Only under the lock.
 pub(crate) fn remove(slots: &Slots, profiles: &[Profile], outcomes: &mut [Result<bool>]) {
-    let names: Vec<Name> = profiles.iter().map(Profile::leaving).collect();
+    let mut names = Vec::new();
+    for profile in profiles {
+        names.push(profile.leaving());
+    }
     // Left by a killed run.
     if names.iter().any(|name| !matches!(slots.dir().kind(name), Ok(None))) {
         send_away(slots);
         delete(slots, &names, outcomes);
     }
-    for ((profile, name), outcome) in profiles.iter().zip(&names).zip(&mut *outcomes) {
+    for (at, outcome) in outcomes.iter_mut().enumerate() {
         if outcome.is_ok() {
+            let (profile, name) = (&profiles[at], &names[at]);
             let hide = || if_there(slots.dir().rename(&profile.slot(), name)).map(drop);
             let hidden = hide().or_else(|error| match slots.dir().kind(name)? {
                 None => Err(error),
@@ -100,19 +104,21 @@ fn fail_of(done: Result<()>, outcome: &mut Result<bool>) {
 /// Removes what killed runs left behind among `names`, staging directories and slots half
 /// removed; what stays is returned with the reason. Only under the lock.
 pub(crate) fn clean_up(slots: &Slots, names: &[Name]) -> Errors {
-    let (mut failures, mut leaving) = (Vec::new(), Vec::new());
+    let (mut failures, mut leaving, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
     for name in names {
         if profile::is_staging(name) {
             failures.extend(slots.dir().remove_tree(name).err());
         } else if profile::is_leaving(name) {
             leaving.push(name.clone());
+            outcomes.push(Ok(false));
         }
     }
     if !leaving.is_empty() {
-        let mut outcomes = vec![Ok(false); leaving.len()];
         send_away(slots);
         delete(slots, &leaving, &mut outcomes);
-        failures.extend(outcomes.into_iter().filter_map(Result::err));
+        for outcome in outcomes {
+            failures.extend(outcome.err());
+        }
     }
     failures
 }

@@ -161,10 +161,10 @@ pub(crate) fn environment(variables: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
 
 /// The extra environment of an existing `run` script, as its lines; empty if it has none.
 pub(crate) fn environment_of(script: &[u8]) -> &[u8] {
-    let find = |marker: &[u8]| script.windows(marker.len()).position(|w| w == marker);
-    let find_last = |marker: &[u8]| script.windows(marker.len()).rposition(|w| w == marker);
+    let is_at = |marker: &[u8], at: usize| script[at..].starts_with(marker);
+    let mut places = 0..script.len();
     // A value may contain either marker, but only between the outermost two.
-    match (find(ENV_BEGIN), find_last(ENV_END)) {
+    match (places.find(|at| is_at(ENV_BEGIN, *at)), places.rfind(|at| is_at(ENV_END, *at))) {
         (Some(begin), Some(end)) => script.get(begin + ENV_BEGIN.len()..end).unwrap_or_default(),
         _ => b"",
     }

@@ -24,18 +24,17 @@ const OURS: &[u8] = b"timeout-finish";
 const SKELETON: &str = "log event supervise supervise/event log/event log/supervise \
     log/supervise/event supervise/control log/supervise/control";
 
-/// What a part of the skeleton is, and its mode.
+/// What a part of the skeleton is, and its mode: the last letter of its name tells.
 fn kind_of(part: &str) -> (FileKind, u32) {
-    for (end, kind, mode) in [
-        ("control", FileKind::Fifo, 0o600),
-        ("event", FileKind::Directory, EVENT_MODE),
-        ("supervise", FileKind::Directory, 0o700),
-    ] {
-        if part.ends_with(end) {
-            return (kind, mode);
-        }
+    match part.bytes().last() {
+        // control
+        Some(b'l') => (FileKind::Fifo, 0o600),
+        // event
+        Some(b't') => (FileKind::Directory, EVENT_MODE),
+        // supervise
+        Some(b'e') => (FileKind::Directory, 0o700),
+        _ => (FileKind::Directory, 0o755),
     }
-    (FileKind::Directory, 0o755)
 }
 
 fn make(slot: &Dir, part: &str) -> Result<()> {
@@ -156,9 +155,10 @@ pub(crate) fn publish(
 
 /// Puts a new directory in the place of a slot that nobody supervises, which s6-svscan takes
 /// for another service; the old one is left under its leaving name. Only under the lock.
+#[inline(never)]
 pub(crate) fn renew(scandir: &Dir, profile: &Profile, user: &[u8]) -> Result<()> {
     let old = scandir.dir(&profile.slot())?;
-    let run = content_of(&old, RUN, MAX_RUN)?.unwrap_or_default();
+    let run = content_of(&old, RUN, MAX_RUN)?;
     let rest = Rest { down: old.kind(DOWN)?.is_some(), standing_by: is_standing_by(&old)? };
     let (extra, mut buffer) = (script::environment_of(&run), Vec::new());
     build(
@@ -241,7 +241,7 @@ pub(crate) fn observe(slots: &Slots, profile: &Profile, user: &[u8]) -> Slot {
 /// # Errors
 /// [`Kind::Unusable`] if what is wrong cannot be put right under a supervisor.
 pub(crate) fn is_current(gateway: &Gateway<'_>, user: &[u8]) -> Result<bool> {
-    check(gateway.service.dir(), gateway.profile, user, gateway.is_supervised(), false)
+    check(gateway, user, false)
 }
 
 /// Whether hermes-gw made `slot`, of whatever version, and not Hermes' own layer.
@@ -259,68 +259,66 @@ pub(crate) fn amend(
     rest: Option<Rest>,
 ) -> Result<()> {
     let gateway = Gateway::open(slots, profile)?;
-    let slot = gateway.service.dir();
-    check(slot, profile, user, gateway.is_supervised(), true)?;
-    rest.map_or(Ok(()), |rest| rest.put(slot, false))
+    check(&gateway, user, true)?;
+    rest.map_or(Ok(()), |rest| rest.put(gateway.service.dir(), false))
 }
 
-/// Whether the slot is what it should be, `down` aside; with `repair` it is then.
+/// Whether the slot of `gateway` is what it should be, `down` aside; with `repair` it is then.
 ///
 /// # Errors
 /// [`Kind::Unusable`] if what is wrong cannot be put right under a supervisor.
-fn check(
-    slot: &Dir,
-    profile: &Profile,
-    user: &[u8],
-    supervised: bool,
-    repair: bool,
-) -> Result<bool> {
+fn check(gateway: &Gateway<'_>, user: &[u8], repair: bool) -> Result<bool> {
+    let (slot, profile) = (gateway.service.dir(), gateway.profile);
     let mut current = true;
     for part in SKELETON.split(' ') {
         let (name, (kind, mode)) = (part.as_bytes(), kind_of(part));
-        match slot.look(name)? {
-            // Who was killed between mkdir and chmod has not set all bits of this one.
-            Some(found) if found.kind == kind && mode == EVENT_MODE && found.mode != mode => {
-                if !repair {
-                    return Ok(false);
-                }
-                slot.set_mode(name, mode)?;
-                current = false;
-                continue;
-            }
-            Some(found) if found.kind == kind => continue,
-            Some(found) if supervised => {
+        let found = slot.look(name)?;
+        let is_such = found.as_ref().is_some_and(|found| found.kind == kind);
+        // Who was killed between mkdir and chmod has not set all bits of this one.
+        if let Some(found) = &found
+            && is_such
+            && (mode != EVENT_MODE || found.mode == mode)
+        {
+            continue;
+        }
+        match found {
+            Some(found) if gateway.is_supervised() && !is_such => {
                 let why = [found.kind.phrase().read(), text!(", and its supervisor runs").read()]
                     .concat();
                 return Err(slot.error_of(Kind::Unusable, text!("use slot"), name, &why));
             }
             _ if !repair => return Ok(false),
-            Some(_) => slot.remove_tree(name)?,
-            None => {}
+            Some(_) if is_such => slot.set_mode(name, mode)?,
+            other => {
+                if other.is_some() {
+                    slot.remove_tree(name)?;
+                }
+                make(slot, part)?;
+            }
         }
-        make(slot, part)?;
         current = false;
     }
-    for left in leftovers(slot)? {
+    for left in &leftovers(slot)? {
         if !repair {
             return Ok(false);
         }
-        slot.remove(&left)?;
+        slot.remove(left)?;
         current = false;
     }
     // The extra environment that it was registered with stays.
-    let run = content_of(slot, RUN, MAX_RUN)?.unwrap_or_default();
+    let run = content_of(slot, RUN, MAX_RUN)?;
     let (extra, mut buffer) = (script::environment_of(&run), Vec::new());
     for (name, mode, content) in &Files::new(profile, user, extra, &mut buffer).each() {
         let right = slot.look(name)?.is_some_and(|meta| meta.mode == *mode)
-            && content_of(slot, name, content.len())?.as_deref() == Some(*content);
-        if !right && !repair {
+            && content_of(slot, name, content.len())? == *content;
+        if right {
+            continue;
+        }
+        if !repair {
             return Ok(false);
         }
-        if !right {
-            slot.replace(name, *mode, content)?;
-            current = false;
-        }
+        slot.replace(name, *mode, content)?;
+        current = false;
     }
     Ok(current)
 }
@@ -337,11 +335,10 @@ pub(crate) fn leftovers(slot: &Dir) -> Result<Vec<Vec<u8>>> {
 /// Bounds the extra environment that is carried over, in bytes.
 const MAX_RUN: usize = 1 << 20;
 
-/// The content of the file `name`; `None` if it is none or larger than `limit` bytes.
-fn content_of(slot: &Dir, name: &[u8], limit: usize) -> Result<Option<Vec<u8>>> {
+/// The content of the file `name`; nothing if it is none or larger than `limit` bytes.
+fn content_of(slot: &Dir, name: &[u8], limit: usize) -> Result<Vec<u8>> {
     match slot.read(name, limit) {
-        Ok(content) => Ok(Some(content)),
-        Err(error) if matches!(error.kind, Kind::Missing | Kind::Unusable) => Ok(None),
-        Err(error) => Err(error),
+        Err(error) if matches!(error.kind, Kind::Missing | Kind::Unusable) => Ok(Vec::new()),
+        content => content,
     }
 }

@@ -92,13 +92,13 @@ fn tell(service: &Service, letters: &[Control]) -> Result<()> {
 /// Has the longrun look after what stands by. Where it is not there, or this user may not tell it
 /// anything, `reconcile` takes over what is free.
 pub(crate) fn wake() {
-    let service = Dir::open(LONGRUN).and_then(|dir| Service::open(&dir, b"."));
+    let service = Service::at(LONGRUN);
     let _ = service.and_then(|service| tell(&service, &[Control::Up]));
 }
 
 /// Whether any slot stands by.
 pub(crate) fn any(slots: &Slots) -> Result<bool> {
-    for profile in slots.profiles()? {
+    for profile in &slots.profiles()? {
         // One that goes meanwhile does not.
         let slot = if_there(slots.dir().dir(&profile.slot()))?;
         if slot.map_or(Ok(false), |slot| slots::is_standing_by(&slot))? {
@@ -123,6 +123,7 @@ pub(crate) fn watch_loggers(slots: &Slots) -> Result<Watches> {
 
 /// Waits until one of `waiting` is free, `begins` tells that a slot begins to stand by, or
 /// `deadline` is over.
+#[inline(never)]
 pub(crate) fn wait(begins: &Watches, waiting: &[Locks], deadline: Deadline) -> Result<()> {
     let closes = Watches::new()?;
     for locks in waiting {

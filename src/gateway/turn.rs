@@ -2,11 +2,12 @@
 //! notes its process there and becomes `sleep`, which is all that a signal has to end. That end
 //! is no death to `finish`; the next `run` takes the file away and starts the gateway.
 
+use super::crash_record::note;
 use crate::error::Result;
 use crate::model::values;
 use crate::s6::status::Status;
+use crate::sys::clock;
 use crate::sys::dir::Dir;
-use crate::sys::{clock, if_there};
 use crate::text::parts;
 
 /// The pause between two starts in milliseconds, the process that sleeps (0 while none does),
@@ -46,7 +47,7 @@ pub(crate) fn read(slot: &Dir, now: &Status) -> Result<String> {
     if !now.may_be_up() {
         return Ok(String::new());
     }
-    let line = if_there(slot.read(FILE, MAX_SIZE))?.unwrap_or_default();
+    let line = note(slot, FILE, MAX_SIZE)?;
     let [pause, pid, at, all] = parse(&line);
     // The next process has not taken it away yet.
     let is_over = now.is_up() && pid != 0 && pid != now.pid;

@@ -20,6 +20,7 @@ const CLEARED: &[u8] = b"cleared";
 /// Makes the scandir at `path`, with the directory that it is in, if they are not there yet;
 /// it belongs to `to`, or to who calls. If this boot has not [cleared](clear) it yet: where that
 /// is noted.
+#[inline(never)]
 pub(crate) fn make(path: &[u8], to: Option<&Ids>) -> Result<Option<Dir>> {
     let (parent, name) = split(path);
     let (way, last) = split(parent);

@@ -4,6 +4,7 @@
 //! and they do not tell of letters that s6-supervise reads while `finish` runs. Both write
 //! a status.
 
+use super::crash_record;
 use super::observe::{Gateway, Observer};
 use super::slots;
 use crate::error::{Kind, Result};
@@ -123,12 +124,9 @@ impl Watched {
         self.control = gateway.ok().and_then(|gateway| gateway.control);
         // That they are not known is part of what is told.
         let deaths = deaths.unwrap_or_default();
-        // By their order: clocks are set back.
-        let known = deaths.iter().rposition(|death| death.stamp == self.died);
-        let new = deaths.iter().skip(known.map_or(0, |known| known + 1));
         // What waited has not died of that.
         let is_death = self.told.is_some() && !self.waits && !now.waits;
-        for death in new.filter(|_| is_death) {
+        for death in if is_death { crash_record::after(&deaths, self.died) } else { &[] } {
             let mut died = died(&self.profile, death);
             if now.state != State::Finishing || now.since != died.since {
                 ask(&mut died, watches)?;
@@ -139,7 +137,9 @@ impl Watched {
         self.died = deaths.last().map_or(self.died, |death| death.stamp);
         // What else the home knows is no news.
         let mut text = now.text();
-        self.descriptors.extend(ask(&mut now, watches)?);
+        if let Some(descriptor) = ask(&mut now, watches)? {
+            self.descriptors.push(descriptor);
+        }
         text += &now.hermes_text();
         let news = Some((now.state, now.since, text));
         if self.told != news {
@@ -174,9 +174,8 @@ fn died(profile: &Profile, death: &Death) -> Observation {
         0 => Exit::Code(death.exit_code),
         signal => Exit::Signal(signal),
     };
-    Observation {
-        since: Some(death.stamp.since_unix()),
-        last_exit: Some(exit),
-        ..Observation::new(profile.clone(), State::Finishing, String::new())
-    }
+    let mut it = Observation::new(profile.clone(), State::Finishing, String::new());
+    it.since = Some(death.stamp.since_unix());
+    it.last_exit = Some(exit);
+    it
 }

@@ -10,6 +10,7 @@ use crate::gateway::standby;
 use crate::gateway::user_tree;
 use crate::hermes::container::Process;
 use crate::hermes::home;
+use crate::hermes::locks::Locks;
 use crate::hermes::state_file;
 use crate::model::capability::Capability;
 use crate::model::observation::{Observation, State};
@@ -73,11 +74,11 @@ impl<'a> S6<'a> {
             if privilege >= Privilege::Register {
                 let uid = ids.map_or_else(identity::user_id, |ids| ids.uid);
                 slots.is_hindered = is_hindered(slots, uid)?;
+                if let (Some(ids), false) = (ids, slots.is_hindered) {
+                    return hand_over(context, slots, ids, privilege);
+                }
             }
-            match ids {
-                Some(ids) if !slots.is_hindered => hand_over(context, slots, ids, privilege),
-                _ => Ok(()),
-            }
+            Ok(())
         };
         // Who only reads stays who it is.
         if privilege > Privilege::Read {
@@ -199,7 +200,7 @@ impl<'a> S6<'a> {
     pub(crate) fn way_out(&self, profile: &Profile) -> String {
         // What cannot be listed is no way out.
         let mut known = String::new();
-        for it in self.slots.profiles().unwrap_or_default() {
+        for it in &self.slots.profiles().unwrap_or_default() {
             known = known + it.name() + "\x0c";
         }
         let name = profile.name();
@@ -219,15 +220,11 @@ impl<'a> S6<'a> {
             let _lock = if locked { None } else { Some(self.lock()?) };
             slot::amend(&self.slots, profile, &self.context.settings.place()?.user, None)
         };
-        match make() {
-            // The slot goes at this moment; that will be told.
-            Err(error) if error.kind != Kind::Missing => {
-                self.context
-                    .output
-                    .warn(error.hint(text!("the slot keeps the files of Hermes' layer")));
-            }
-            _ => {}
-        }
+        // If the slot goes at this moment, that will be told.
+        let made = if_there(make()).map(drop);
+        self.context.output.warn_unless(
+            made.map_err(|error| error.hint(text!("the slot keeps the files of Hermes' layer"))),
+        );
     }
 
     /// The lock on changes to the scandir. Who may write there can hold it for ever, so it is
@@ -243,6 +240,17 @@ impl<'a> S6<'a> {
                 .warn_of(text!("waiting for another hermes-gw that changes the scandir").read());
         })
     }
+}
+
+/// Whether another container has the profile whose `locks` these are. If not, a stale one of its
+/// log goes, if it `may`.
+#[inline(never)]
+pub(crate) fn is_elsewhere(context: &Context, locks: &Locks, may: bool) -> bool {
+    let elsewhere = locks.are_held_elsewhere();
+    if !elsewhere && may {
+        context.output.warn_unless(locks.remove_stale());
+    }
+    elsewhere
 }
 
 /// Whether those that an array of JSON names, all if it is empty, are with `name`.
@@ -280,7 +288,7 @@ pub(crate) fn is_hindered(slots: &Slots, uid: u32) -> Result<bool> {
 
 /// Gives to `ids` what hermes needs of PID 1's tree. The user tree is its user's already.
 fn hand_over(context: &Context, slots: &Slots, ids: &Ids, privilege: Privilege) -> Result<()> {
-    if slots.tree == Tree::User || privilege < Privilege::Register {
+    if slots.tree == Tree::User {
         return Ok(());
     }
     handover::give_scandir(&slots.scandir, ids, &is_slot)?;

@@ -50,8 +50,9 @@ impl Target {
     }
 }
 
-/// What is done before a gateway is told; whether it may die as soon as it is up.
-type Prepare<'a> = &'a mut dyn FnMut(&Profile, &Service) -> bool;
+/// What is done before a gateway is told, by its place among all; whether it may die as soon as it
+/// is up.
+type Prepare<'a> = &'a mut dyn FnMut(usize, &Service) -> bool;
 
 /// Records what is wanted, has it done, and sees to it that it stays recorded.
 pub(crate) fn bring(
@@ -72,7 +73,8 @@ pub(crate) fn bring(
     let before = Deadline::after(LOCKED);
     // Whose wish was to be recorded, and why it could not be.
     let mut wishes = Vec::new();
-    let mut outcomes = command(s6, target, profiles, timeout, &mut |profile, service| {
+    let mut outcomes = command(s6, target, profiles, timeout, &mut |at, service| {
+        let profile = &profiles[at];
         // What another container has is that one's affair.
         if intent == Intent::Stopped && slots::is_standing_by(service.dir()).unwrap_or(false) {
             let why =
@@ -82,7 +84,7 @@ pub(crate) fn bring(
         }
         let home = home(profile, before);
         let unrecorded = unrecorded(s6, record(&home, intent));
-        wishes.push((profile.clone(), unrecorded));
+        wishes.push((at, unrecorded));
         // Before the letters: finish looks for it when it reads them. And by the status of now:
         // to record may take a while.
         // After the deaths: the run that it says is up is the one after the last of them.
@@ -101,11 +103,10 @@ pub(crate) fn bring(
         is_unproven
     });
     let after = Deadline::after(LOCKED);
-    for (profile, mut error) in wishes {
-        let at = profiles.iter().position(|it| *it == profile);
-        let Some(outcome) = at.and_then(|at| outcomes.get_mut(at)) else { continue };
+    for (at, mut error) in wishes {
+        let (profile, outcome) = (&profiles[at], &mut outcomes[at]);
         if outcome.is_ok() && timeout != Timeout::NoWait {
-            error = unrecorded(s6, settle(s6, home(&profile, after), &profile, intent));
+            error = unrecorded(s6, settle(s6, home(profile, after), profile, intent));
         }
         match error {
             Some(error) if outcome.is_ok() => *outcome = Err(not_kept(error, target, timeout)),
@@ -127,7 +128,8 @@ pub(crate) fn command(
 ) -> Outcomes {
     let (mut outcomes, mut jobs) = (Outcomes::new(), Vec::with_capacity(profiles.len()));
     for profile in profiles {
-        outcomes.push(begin(s6, target, profile, &mut jobs, prepare));
+        let at = outcomes.len();
+        outcomes.push(begin(s6, target, (at, profile), &mut jobs, prepare));
     }
     if let Some(error) = jobs.iter().find_map(Job::events_error) {
         const { assert!(event_loop::LONGEST.as_millis() == 50) };
@@ -167,7 +169,7 @@ pub(crate) fn command(
             (Kind::TimedOut, Target::Stop | Target::Restart) => {
                 error.hint_of(&["hermes-gw signal KILL ", profile.name(), " ends it"].concat())
             }
-            _ => s6.context.explain(error),
+            _ => error,
         });
     }
     outcomes
@@ -211,7 +213,7 @@ fn hear(
 fn begin<'a>(
     s6: &'a S6<'_>,
     target: Target,
-    profile: &Profile,
+    (at, profile): (usize, &Profile),
     jobs: &mut Vec<Job<'a>>,
     prepare: Prepare<'_>,
 ) -> Result<bool> {
@@ -225,7 +227,7 @@ fn begin<'a>(
         if target.intent().is_some() {
             s6.make_ours(profile, service, false);
         }
-        job.is_unproven = prepare(profile, service);
+        job.is_unproven = prepare(at, service);
     }
     job.set_out(jobs.len());
     jobs.push(job);
@@ -275,6 +277,7 @@ fn unrecorded(s6: &S6<'_>, recorded: Result<Option<Box<Error>>>) -> Option<Box<E
 
 /// What was asked for is done, but because of `error` it is not recorded: it ends with the
 /// container.
+#[inline(never)]
 fn not_kept(mut error: Box<Error>, target: Target, timeout: Timeout) -> Box<Error> {
     let done = match (timeout, target) {
         (Timeout::NoWait, _) => text!(
@@ -314,7 +317,7 @@ fn intervene(
         (false, Some(died)) => (died, false),
         (false, None) => return Ok(()),
     };
-    crash_record::intervene(service, Intervened { after, in_run })
+    crash_record::intervene(service, &Intervened { after, in_run })
 }
 
 /// Tells a gateway that is up that an operator stops it.
@@ -331,6 +334,7 @@ fn announce_stop(s6: &S6<'_>, home: &Result<Dir>, status: &Status) {
 
 /// Records the intent once more: what the gateway wrote on its way, or another call, may have
 /// replaced it. What s6 wants now decides.
+#[inline(never)]
 fn settle(
     s6: &S6<'_>,
     home: Result<Dir>,

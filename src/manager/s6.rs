@@ -1,6 +1,6 @@
 //! s6: gateways in slots of a scandir.
 
-use super::access::S6;
+use super::access::{S6, is_elsewhere};
 use super::bring;
 use super::{Outcomes, Timeout};
 use crate::error::{Kind, Result};
@@ -15,7 +15,6 @@ use crate::model::profile::Profile;
 use crate::options::{Opt, Verbosity};
 use crate::sys::if_there;
 use crate::text::messages::{Text, text};
-use std::mem;
 use std::slice;
 use std::time::Duration;
 
@@ -112,17 +111,8 @@ impl S6<'_> {
 
     /// Whether another container has `profile`: its gateway, or at least its log.
     fn is_elsewhere(&self, profile: &Profile) -> Result<bool> {
-        match if_there(self.context.homes())? {
-            Some(homes) => {
-                let locks = standby::locks_in(&homes, profile)?;
-                let elsewhere = locks.are_held_elsewhere();
-                if !elsewhere {
-                    self.context.output.warn_unless(locks.remove_stale());
-                }
-                Ok(elsewhere)
-            }
-            None => Ok(false),
-        }
+        let Some(homes) = if_there(self.context.homes())? else { return Ok(false) };
+        Ok(is_elsewhere(self.context, &standby::locks_in(&homes, profile)?, true))
     }
 
     /// Refuses to start a second gateway in a home, by `names`, and what another container runs,
@@ -187,7 +177,7 @@ impl S6<'_> {
             if may.is_ok() {
                 allowed.push(profile.clone());
             }
-            outcomes.push(may.map(|()| false).map_err(|error| self.context.explain(error)));
+            outcomes.push(may.map(|()| false));
         }
         let mut started = bring::bring(self, target, &allowed, timeout).into_iter();
         for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_ok()) {
@@ -197,26 +187,28 @@ impl S6<'_> {
     }
 
     pub(super) fn register(&self, profile: &Profile, how: &Registration<'_>) -> Result<bool> {
-        let new = self.register_only(profile, how).map_err(|error| self.context.explain(error))?;
-        if new && !how.down {
-            // s6 starts it by itself; whether it stays up is another matter.
-            let one = slice::from_ref(profile);
-            for up in bring::command(self, Target::Start, one, START_UP, &mut |_, _| false) {
-                match up {
-                    Err(error) if error.kind != Kind::Unusable => return Err(error),
-                    _ => {}
+        let register = || -> Result<bool> {
+            let new = self.register_only(profile, how)?;
+            if new && !how.down {
+                // s6 starts it by itself; whether it stays up is another matter.
+                let one = slice::from_ref(profile);
+                let mut up = bring::command(self, Target::Start, one, START_UP, &mut |_, _| false);
+                if let Some(Err(error)) = up.pop()
+                    && error.kind != Kind::Unusable
+                {
+                    return Err(error);
                 }
             }
-        }
-        Ok(new)
+            Ok(new)
+        };
+        register().map_err(|error| self.context.explain(error))
     }
 
     pub(super) fn unregister(&self, profiles: &[Profile], timeout: Duration) -> Outcomes {
         let mut outcomes = retire::stop(&self.slots, profiles, timeout);
-        let lock = self.lock().map(|_lock| retire::remove(&self.slots, profiles, &mut outcomes));
-        for outcome in &mut outcomes {
-            let told = mem::replace(outcome, Ok(false));
-            *outcome = lock.clone().and(told).map_err(|error| self.context.explain(error));
+        match self.lock() {
+            Ok(_lock) => retire::remove(&self.slots, profiles, &mut outcomes),
+            Err(error) => outcomes.fill_with(|| Err(error.clone())),
         }
         outcomes
     }

@@ -26,9 +26,9 @@ impl Service {
         Ok(Service { dir: scandir.dir(name)? })
     }
 
-    /// The service directory that this process runs in.
-    pub(crate) fn here() -> Result<Service> {
-        Ok(Service { dir: Dir::open(b".")? })
+    /// Opens the service directory at `path`.
+    pub(crate) fn at(path: &[u8]) -> Result<Service> {
+        Ok(Service { dir: Dir::open(path)? })
     }
 
     /// Opens its logger.

@@ -23,17 +23,16 @@ pub(super) fn note(
     outcomes: Vec<Result<bool>>,
     why_not: &dyn Fn() -> Option<String>,
 ) {
-    for (profile, outcome) in profiles.iter().zip(outcomes) {
+    for (profile, outcome) in profiles.iter().zip(&outcomes) {
         let why = match outcome {
             Ok(true) => None,
             Ok(false) => why_not(),
-            Err(error) => Some(error.to_string()),
+            Err(error) => Some(error.text()),
         };
         let Some(why) = why else { continue };
-        for action in &mut *actions {
-            if matches!(&action.profile, Ok(it) if it == profile) {
-                action.fail(why.clone());
-            }
+        let mut actions = actions.iter_mut();
+        if let Some(it) = actions.find(|it| it.profile.as_ref().is_ok_and(|it| it == profile)) {
+            it.fail(why);
         }
     }
 }

@@ -52,7 +52,7 @@ pub(super) struct Run<'a> {
 pub(crate) fn run(context: &Context) -> Result<u64> {
     let Some(run) = Run::open(context)? else { return Ok(0) };
     let (actions, asked) = run.act(false)?;
-    report::say(&context.output, &actions)?;
+    report::say(&context.output, &actions, false)?;
     asked?;
     Ok(actions.iter().any(|action| action.effect == Effect::Failed).into())
 }
@@ -137,7 +137,7 @@ impl<'a> Run<'a> {
         }
         if let Err(why) = self.s6.check() {
             for action in actions.iter_mut().filter(|it| it.effect != Effect::Skipped) {
-                action.fail(why.to_string());
+                action.fail(why.text());
             }
             if !self.context.options.has(Opt::DryRun) {
                 self.log(&actions);
@@ -170,21 +170,21 @@ impl<'a> Run<'a> {
 
     /// Takes over what is free, and says what was changed; the locks of what stands by now, and
     /// whether all went well.
+    #[inline(never)]
     pub(super) fn take_over(&self) -> Result<(Vec<Locks>, bool)> {
         let (mut waiting, mut well) = (Vec::new(), true);
         // Nobody else is kept waiting for the lock where there is nothing to do under it.
         if !standby::any(self.slots())? {
             return Ok((waiting, well));
         }
-        let (mut actions, asked) = self.act(true)?;
+        let (actions, asked) = self.act(true)?;
         for action in &actions {
             if let (Ok(profile), true) = (&action.profile, action.standing_by) {
                 waiting.push(standby::locks_in(&self.homes, profile)?);
             }
             well &= action.effect != Effect::Failed;
         }
-        actions.retain(|action| action.effect.changes());
-        report::say(&self.context.output, &actions)?;
+        report::say(&self.context.output, &actions, true)?;
         asked?;
         Ok((waiting, well))
     }
@@ -289,11 +289,7 @@ impl<'a> Run<'a> {
     /// Whether another container has `profile`. If not, a stale lock of its log goes.
     fn is_elsewhere(&self, home: &Dir, profile: &Profile) -> Result<bool> {
         let locks = standby::locks_of(home, &self.logs, profile)?;
-        let elsewhere = locks.are_held_elsewhere();
-        if !elsewhere && !self.dry {
-            self.context.output.warn_unless(locks.remove_stale());
-        }
-        Ok(elsewhere)
+        Ok(access::is_elsewhere(self.context, &locks, !self.dry))
     }
 
     /// Takes away the slots that are to go, first of all: there is room for others then, and

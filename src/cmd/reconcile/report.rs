@@ -11,12 +11,13 @@ use crate::text::{Shown, hex_digits};
 /// So many bytes of names are said of those whose wish default takes over.
 const MAX_FOLDED: usize = 300;
 
-/// Prints what was done.
-pub(super) fn say(output: &Output, actions: &[Action]) -> Result<()> {
+/// Prints what was done; with `only_changes` nothing of what is as it was.
+pub(super) fn say(output: &Output, actions: &[Action], only_changes: bool) -> Result<()> {
+    let said = actions.iter().filter(|action| !only_changes || action.effect.changes());
     match (output.verbosity, output.json) {
         (Verbosity::Quiet, _) => Ok(()),
-        (_, true) => output.say_array(&mut actions.iter().map(json)),
-        (_, false) => output.say_all(&mut actions.iter().map(line), [""; 3]),
+        (_, true) => output.say_array(&mut said.map(json)),
+        (_, false) => output.say_all(&mut said.map(line), [""; 3]),
     }
 }
 
