@@ -94,8 +94,47 @@ impl Opt {
     }
 }
 
+/// The options whose long names are in `usage`, a bit for each.
+pub(crate) const fn named_in(usage: &str) -> u32 {
+    let (usage, known) = (usage.as_bytes(), USAGES.as_bytes());
+    let (mut found, mut option, mut at) = (0, 0, 0);
+    while at < known.len() {
+        if known[at] == b'\x0c' {
+            option += 1;
+        } else if known[at] == b'-' && known[at + 1] == b'-' && has_word(usage, known, at) {
+            found |= 1 << option;
+        }
+        at += 1;
+    }
+    found
+}
+
+/// Whether the word that stands in `known` at that place is one of `usage`.
+const fn has_word(usage: &[u8], known: &[u8], at: usize) -> bool {
+    let mut start = 0;
+    while start < usage.len() {
+        let mut length = 0;
+        while start + length < usage.len()
+            && is_of_word(known[at + length])
+            && usage[start + length] == known[at + length]
+        {
+            length += 1;
+        }
+        let ends = start + length == usage.len() || !is_of_word(usage[start + length]);
+        if length > 0 && ends && !is_of_word(known[at + length]) {
+            return true;
+        }
+        start += 1;
+    }
+    false
+}
+
+const fn is_of_word(byte: u8) -> bool {
+    byte == b'-' || byte.is_ascii_alphanumeric()
+}
+
 /// The words of a usage, options with their dashes, whatever stands between them.
-pub(crate) fn words(usage: &str) -> impl Iterator<Item = &str> {
+fn words(usage: &str) -> impl Iterator<Item = &str> {
     usage.split(|c: char| c != '-' && !c.is_ascii_alphanumeric())
 }
 

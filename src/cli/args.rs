@@ -99,7 +99,7 @@ fn parse_rest(
         _ => return Ok(Asked::Run(verb)),
     };
     Err(Error::new(Kind::Usage, text!(""), verb.name(), why)
-        .hint_of(&["usage: hermes-gw ", verb.usage()].concat()))
+        .hint_of(&["usage: hermes-gw ", &verb.usage()].concat()))
 }
 
 /// The verb that the program is when it is called by this path.
