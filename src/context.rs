@@ -47,7 +47,7 @@ impl Context {
         }
         let ids = identity::look_up(&self.settings.place()?.user)?;
         if let Some(flaw) = &ids.flaw {
-            self.output.warn_of(&flaw.to_string());
+            self.output.warn_of(&flaw.text());
         }
         as_root(Some(&ids))?;
         identity::become_user(&ids)?;

@@ -1,10 +1,9 @@
 //! The one error type: which operation, on which path, why. Kept as data; the text is made
 //! when it is printed.
 
-use crate::model::values::digits;
-use crate::text::Shown;
 use crate::text::messages::{self, Text};
 use crate::text::packed::Packed;
+use crate::text::{Shown, nth, parts};
 use std::fmt;
 
 /// What kind of failure it was; decides the exit code.
@@ -131,7 +130,7 @@ impl Error {
         let mut text = String::new();
         for part in [self.what.read().as_bytes(), &self.path] {
             if !part.is_empty() {
-                text += &Shown(part).to_string();
+                text += &Shown(part).text();
                 text += ": ";
             }
         }
@@ -173,57 +172,55 @@ impl fmt::Display for Error {
 /// among them, with their names and the words of strerror(3), whose whole table would cost 5 kB.
 /// It is packed.
 const ERRNOS: &str = "
-1 EPERM Operation not permitted
-2 ENOENT No such file or directory
-3 ESRCH No such process
-5 EIO Input/output error
-6 ENXIO No such device or address
-11 EAGAIN Resource temporarily unavailable
-12 ENOMEM Cannot allocate memory
-13 EACCES Permission denied
-16 EBUSY Device or resource busy
-17 EEXIST File exists
-18 EXDEV Invalid cross-device link
-20 ENOTDIR Not a directory
-21 EISDIR Is a directory
-22 EINVAL Invalid argument
-23 ENFILE Too many open files in system
-24 EMFILE Too many open files
-27 EFBIG File too large
-28 ENOSPC No space left on device
-30 EROFS Read-only file system
-32 EPIPE Broken pipe
-35 EDEADLK Resource deadlock avoided
-36 ENAMETOOLONG File name too long
-37 ENOLCK No locks available
-38 ENOSYS Function not implemented
-39 ENOTEMPTY Directory not empty
-40 ELOOP is a symbolic link, which is not followed
-74 EBADMSG Bad message
-95 EOPNOTSUPP Operation not supported
-107 ENOTCONN Transport endpoint is not connected
-110 ETIMEDOUT Connection timed out
-112 EHOSTDOWN Host is down
-116 ESTALE Stale file handle
-117 EUCLEAN Structure needs cleaning
-121 EREMOTEIO Remote I/O error
-122 EDQUOT Disk quota exceeded
-126 ENOKEY Required key not available
+1\tEPERM\tOperation not permitted
+2\tENOENT\tNo such file or directory
+3\tESRCH\tNo such process
+5\tEIO\tInput/output error
+6\tENXIO\tNo such device or address
+11\tEAGAIN\tResource temporarily unavailable
+12\tENOMEM\tCannot allocate memory
+13\tEACCES\tPermission denied
+16\tEBUSY\tDevice or resource busy
+17\tEEXIST\tFile exists
+18\tEXDEV\tInvalid cross-device link
+20\tENOTDIR\tNot a directory
+21\tEISDIR\tIs a directory
+22\tEINVAL\tInvalid argument
+23\tENFILE\tToo many open files in system
+24\tEMFILE\tToo many open files
+27\tEFBIG\tFile too large
+28\tENOSPC\tNo space left on device
+30\tEROFS\tRead-only file system
+32\tEPIPE\tBroken pipe
+35\tEDEADLK\tResource deadlock avoided
+36\tENAMETOOLONG\tFile name too long
+37\tENOLCK\tNo locks available
+38\tENOSYS\tFunction not implemented
+39\tENOTEMPTY\tDirectory not empty
+40\tELOOP\tis a symbolic link, which is not followed
+74\tEBADMSG\tBad message
+95\tEOPNOTSUPP\tOperation not supported
+107\tENOTCONN\tTransport endpoint is not connected
+110\tETIMEDOUT\tConnection timed out
+112\tEHOSTDOWN\tHost is down
+116\tESTALE\tStale file handle
+117\tEUCLEAN\tStructure needs cleaning
+121\tEREMOTEIO\tRemote I/O error
+122\tEDQUOT\tDisk quota exceeded
+126\tENOKEY\tRequired key not available
 ";
 
 const PACKING: Packed<{ ERRNOS.len() }> = Packed::new(messages::TABLE, &[ERRNOS]);
 static PACKED: Packed<{ PACKING.length }> = PACKING.cut();
 
 fn errno_text(errno: i32) -> String {
-    for line in PACKED.unpack(messages::table()).split('\n') {
-        if let Some((number, rest)) = line.split_once(' ')
-            && digits(number.as_bytes()) == Some(errno.unsigned_abs().into())
-            && let Some((name, words)) = rest.split_once(' ')
-        {
-            return [words, " (", name, ")"].concat();
-        }
+    let (table, number) = (PACKED.unpack(messages::table()), errno.to_string());
+    let known = parts(table.as_bytes(), b'\n');
+    for it in known.filter(|it| nth(it, b'\t', 0) == Some(number.as_bytes())) {
+        let [name, words] = [1, 2].map(|at| Shown(nth(it, b'\t', at).unwrap_or_default()).text());
+        return [&words, " (", &name, ")"].concat();
     }
-    format!("errno {errno}, see errno(3)")
+    ["errno ", &number, ", see errno(3)"].concat()
 }
 
 #[cfg(test)]
@@ -255,7 +252,7 @@ mod tests {
     #[test]
     fn the_words_are_those_of_strerror() {
         for line in ERRNOS.trim().lines() {
-            let mut parts = line.splitn(3, ' ');
+            let mut parts = line.split('\t');
             let [number, _, words] = [(); 3].map(|()| parts.next().unwrap());
             let strerror = std::io::Error::from_raw_os_error(number.parse().unwrap()).to_string();
             // Where a link is met, it is one that is not followed.

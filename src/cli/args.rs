@@ -177,7 +177,7 @@ fn take_value(option: Opt, name: &str, value: Vec<u8>, options: &mut Options) ->
     if is_one {
         return Ok(());
     }
-    let why = ["'", &Shown(&value).to_string(), "' ", why.read()].concat();
+    let why = ["'", &Shown(&value).text(), "' ", why.read()].concat();
     Err(Error::because(Kind::Usage, text!(""), name, &why))
 }
 

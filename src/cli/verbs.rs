@@ -204,7 +204,7 @@ impl Verb {
             return Ok(*verb);
         }
         let meant = did_you_mean(name, NAMES, "see hermes-gw help");
-        let why = ["unknown command '", &Shown(name).to_string(), "': ", &meant].concat();
+        let why = ["unknown command '", &Shown(name).text(), "': ", &meant].concat();
         Err(Error::because(Kind::Usage, text!(""), b"", &why))
     }
 
