@@ -84,8 +84,14 @@ impl Opt {
     }
 
     /// The option called `name`, with its dashes.
-    pub(crate) fn find(name: &str) -> Option<Opt> {
-        OPTIONS.iter().copied().find(|option| option.names().any(|known| known == name))
+    pub(crate) fn find(name: &[u8]) -> Option<Opt> {
+        OPTIONS.iter().copied().find(|option| option.names().any(|known| known.as_bytes() == name))
+    }
+
+    /// Whether a value follows it.
+    pub(crate) fn has_value(self) -> bool {
+        use Opt::{Env, Home, Lines, Policy, Scandir, Since, Timeout};
+        matches!(self, Env | Home | Lines | Policy | Scandir | Since | Timeout)
     }
 
     /// Whether all verbs take it; the others are taken by those whose usage has them.
