@@ -3,7 +3,7 @@
 
 use crate::text::messages::{self, Text};
 use crate::text::packed::Packed;
-use crate::text::{Shown, nth, parts};
+use crate::text::{Shown, parts};
 use std::fmt;
 
 /// What kind of failure it was; decides the exit code.
@@ -172,55 +172,52 @@ impl fmt::Display for Error {
 /// among them, with their names and the words of strerror(3), whose whole table would cost 5 kB.
 /// It is packed.
 const ERRNOS: &str = "
-1\tEPERM\tOperation not permitted
-2\tENOENT\tNo such file or directory
-3\tESRCH\tNo such process
-5\tEIO\tInput/output error
-6\tENXIO\tNo such device or address
-11\tEAGAIN\tResource temporarily unavailable
-12\tENOMEM\tCannot allocate memory
-13\tEACCES\tPermission denied
-16\tEBUSY\tDevice or resource busy
-17\tEEXIST\tFile exists
-18\tEXDEV\tInvalid cross-device link
-20\tENOTDIR\tNot a directory
-21\tEISDIR\tIs a directory
-22\tEINVAL\tInvalid argument
-23\tENFILE\tToo many open files in system
-24\tEMFILE\tToo many open files
-27\tEFBIG\tFile too large
-28\tENOSPC\tNo space left on device
-30\tEROFS\tRead-only file system
-32\tEPIPE\tBroken pipe
-35\tEDEADLK\tResource deadlock avoided
-36\tENAMETOOLONG\tFile name too long
-37\tENOLCK\tNo locks available
-38\tENOSYS\tFunction not implemented
-39\tENOTEMPTY\tDirectory not empty
-40\tELOOP\tis a symbolic link, which is not followed
-74\tEBADMSG\tBad message
-95\tEOPNOTSUPP\tOperation not supported
-107\tENOTCONN\tTransport endpoint is not connected
-110\tETIMEDOUT\tConnection timed out
-112\tEHOSTDOWN\tHost is down
-116\tESTALE\tStale file handle
-117\tEUCLEAN\tStructure needs cleaning
-121\tEREMOTEIO\tRemote I/O error
-122\tEDQUOT\tDisk quota exceeded
-126\tENOKEY\tRequired key not available
+1 Operation not permitted (EPERM)
+2 No such file or directory (ENOENT)
+3 No such process (ESRCH)
+5 Input/output error (EIO)
+6 No such device or address (ENXIO)
+11 Resource temporarily unavailable (EAGAIN)
+12 Cannot allocate memory (ENOMEM)
+13 Permission denied (EACCES)
+16 Device or resource busy (EBUSY)
+17 File exists (EEXIST)
+18 Invalid cross-device link (EXDEV)
+20 Not a directory (ENOTDIR)
+21 Is a directory (EISDIR)
+22 Invalid argument (EINVAL)
+23 Too many open files in system (ENFILE)
+24 Too many open files (EMFILE)
+27 File too large (EFBIG)
+28 No space left on device (ENOSPC)
+30 Read-only file system (EROFS)
+32 Broken pipe (EPIPE)
+35 Resource deadlock avoided (EDEADLK)
+36 File name too long (ENAMETOOLONG)
+37 No locks available (ENOLCK)
+38 Function not implemented (ENOSYS)
+39 Directory not empty (ENOTEMPTY)
+40 is a symbolic link, which is not followed (ELOOP)
+74 Bad message (EBADMSG)
+95 Operation not supported (EOPNOTSUPP)
+107 Transport endpoint is not connected (ENOTCONN)
+110 Connection timed out (ETIMEDOUT)
+112 Host is down (EHOSTDOWN)
+116 Stale file handle (ESTALE)
+117 Structure needs cleaning (EUCLEAN)
+121 Remote I/O error (EREMOTEIO)
+122 Disk quota exceeded (EDQUOT)
+126 Required key not available (ENOKEY)
 ";
 
 const PACKING: Packed<{ ERRNOS.len() }> = Packed::new(messages::TABLE, &[ERRNOS]);
 static PACKED: Packed<{ PACKING.length }> = PACKING.cut();
 
 fn errno_text(errno: i32) -> String {
-    let (table, number) = (PACKED.unpack(messages::table()), errno.to_string());
-    let known = parts(table.as_bytes(), b'\n');
-    for it in known.filter(|it| nth(it, b'\t', 0) == Some(number.as_bytes())) {
-        let [name, words] = [1, 2].map(|at| Shown(nth(it, b'\t', at).unwrap_or_default()).text());
-        return [&words, " (", &name, ")"].concat();
-    }
-    ["errno ", &number, ", see errno(3)"].concat()
+    let (table, number) = (PACKED.unpack(messages::table()), format!("{errno} "));
+    let words = |line: &[u8]| line.strip_prefix(number.as_bytes()).map(|words| Shown(words).text());
+    let known = parts(table.as_bytes(), b'\n').find_map(words);
+    known.unwrap_or_else(|| format!("errno {errno}, see errno(3)"))
 }
 
 #[cfg(test)]
@@ -252,8 +249,8 @@ mod tests {
     #[test]
     fn the_words_are_those_of_strerror() {
         for line in ERRNOS.trim().lines() {
-            let mut parts = line.split('\t');
-            let [number, _, words] = [(); 3].map(|()| parts.next().unwrap());
+            let (number, words) = line.split_once(' ').unwrap();
+            let words = words.split_once(" (E").unwrap().0;
             let strerror = std::io::Error::from_raw_os_error(number.parse().unwrap()).to_string();
             // Where a link is met, it is one that is not followed.
             let same = strerror == format!("{words} (os error {number})");

@@ -18,11 +18,11 @@ impl Shown<'_> {
             for c in chunk.valid().chars() {
                 match c {
                     '\\' => text += "\\\\",
-                    c if is_unsafe(c) => hex(c.encode_utf8(&mut [0; 4]).as_bytes(), &mut text),
+                    c if is_unsafe(c) => text += &hex(c.encode_utf8(&mut [0; 4]).as_bytes()),
                     c => text.push(c),
                 }
             }
-            hex(chunk.invalid(), &mut text);
+            text += &hex(chunk.invalid());
         }
         text
     }
@@ -34,12 +34,14 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// Appends `bytes` as hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8], text: &mut String) {
+/// Each of `bytes` as `\xNN`.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::new();
     for byte in bytes {
-        *text += "\\x";
-        *text += &hex_digits(u64::from(*byte), 2);
+        text += "\\x";
+        text += &hex_digits(u64::from(*byte), 2);
     }
+    text
 }
 
 /// The last `count` hexadecimal digits of `number`.
