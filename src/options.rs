@@ -79,13 +79,14 @@ impl Opt {
     }
 
     /// Its names, with their dashes.
-    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
-        words(self.usage()).filter(|word| word.starts_with('-'))
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static [u8]> {
+        let words = self.usage().as_bytes().split(|byte| !is_of_word(*byte));
+        words.filter(|word| word.starts_with(b"-"))
     }
 
     /// The option called `name`, with its dashes.
     pub(crate) fn find(name: &[u8]) -> Option<Opt> {
-        OPTIONS.iter().copied().find(|option| option.names().any(|known| known.as_bytes() == name))
+        OPTIONS.iter().copied().find(|option| option.names().any(|known| known == name))
     }
 
     /// Whether a value follows it.
@@ -137,11 +138,6 @@ const fn has_word(usage: &[u8], known: &[u8], at: usize) -> bool {
 
 const fn is_of_word(byte: u8) -> bool {
     byte == b'-' || byte.is_ascii_alphanumeric()
-}
-
-/// The words of a usage, options with their dashes, whatever stands between them.
-fn words(usage: &str) -> impl Iterator<Item = &str> {
-    usage.split(|c: char| c != '-' && !c.is_ascii_alphanumeric())
 }
 
 /// All options and words. A verb reads those that are its own; the parser refuses others.

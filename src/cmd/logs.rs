@@ -15,6 +15,7 @@ use crate::sys::inotify::Watches;
 use crate::sys::poll::{self, FifoWriter};
 use crate::sys::{print, raise_descriptor_limit};
 use crate::text::messages::text;
+use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 /// So many lines of each log are shown, unless it is said otherwise.
@@ -54,7 +55,8 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     let printer = Printer { form, stamps, zone, width: 0, out: Vec::new() };
     let since = options.since.map(|age| clock::time().saturating_sub(age));
     let (sources, failures) = (Vec::new(), Failures { context, code: 0 });
-    let mut merge = Merge { printer, since, sources, failures };
+    // It lives as long as the process.
+    let mut merge = ManuallyDrop::new(Merge { printer, since, sources, failures });
     for profile in &profiles {
         let opened = match profile {
             Ok(profile) => open(context, &homes, profile, watch.as_ref()),
