@@ -28,7 +28,6 @@ pub(crate) enum Asked {
 ///
 /// # Errors
 /// [`Kind::Usage`].
-#[inline(never)]
 pub(crate) fn parse(args: impl Iterator<Item = OsString>, options: &mut Options) -> Result<Asked> {
     // They would be freed once, shortly before the process ends.
     let mut all = ManuallyDrop::new(Vec::new());
@@ -116,6 +115,7 @@ fn alias(program: &[u8], options: &mut Options) -> Option<Verb> {
 
 /// Takes the options in `arg`, which is `--name`, `--name=value`, or letters, the last of which may
 /// have a value. What that asks for, if the rest does not matter.
+#[inline(never)]
 fn take(
     arg: &[u8],
     args: &mut Args,

@@ -39,7 +39,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     raise_descriptor_limit();
     let homes = context.homes_as_user().map_err(|error| context.explain(error))?;
     let watch = if options.has(Opt::Follow) { Some(Watches::new()?) } else { None };
-    let profiles = named(context, &options.words)?;
+    let profiles = ManuallyDrop::new(named(context, &options.words)?);
     let several = profiles.len() > 1;
     let mut form = if print::is_terminal() { Form::Terminal } else { Form::Bytes };
     if output.json {
@@ -57,7 +57,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     let (sources, failures) = (Vec::new(), Failures { context, code: 0 });
     // It lives as long as the process.
     let mut merge = ManuallyDrop::new(Merge { printer, since, sources, failures });
-    for profile in &profiles {
+    for profile in profiles.iter() {
         let opened = match profile {
             Ok(profile) => open(context, &homes, profile, watch.as_ref()),
             Err(error) => Err(error.clone()),
