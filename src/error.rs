@@ -1,10 +1,9 @@
 //! The one error type: which operation, on which path, why. Kept as data; the text is made
 //! when it is printed.
 
-use crate::model::values::digits;
-use crate::text::Shown;
 use crate::text::messages::{self, Text};
 use crate::text::packed::Packed;
+use crate::text::{Shown, parts};
 use std::fmt;
 
 /// What kind of failure it was; decides the exit code.
@@ -131,7 +130,7 @@ impl Error {
         let mut text = String::new();
         for part in [self.what.read().as_bytes(), &self.path] {
             if !part.is_empty() {
-                text += &Shown(part).to_string();
+                text += &Shown(part).text();
                 text += ": ";
             }
         }
@@ -173,57 +172,52 @@ impl fmt::Display for Error {
 /// among them, with their names and the words of strerror(3), whose whole table would cost 5 kB.
 /// It is packed.
 const ERRNOS: &str = "
-1 EPERM Operation not permitted
-2 ENOENT No such file or directory
-3 ESRCH No such process
-5 EIO Input/output error
-6 ENXIO No such device or address
-11 EAGAIN Resource temporarily unavailable
-12 ENOMEM Cannot allocate memory
-13 EACCES Permission denied
-16 EBUSY Device or resource busy
-17 EEXIST File exists
-18 EXDEV Invalid cross-device link
-20 ENOTDIR Not a directory
-21 EISDIR Is a directory
-22 EINVAL Invalid argument
-23 ENFILE Too many open files in system
-24 EMFILE Too many open files
-27 EFBIG File too large
-28 ENOSPC No space left on device
-30 EROFS Read-only file system
-32 EPIPE Broken pipe
-35 EDEADLK Resource deadlock avoided
-36 ENAMETOOLONG File name too long
-37 ENOLCK No locks available
-38 ENOSYS Function not implemented
-39 ENOTEMPTY Directory not empty
-40 ELOOP is a symbolic link, which is not followed
-74 EBADMSG Bad message
-95 EOPNOTSUPP Operation not supported
-107 ENOTCONN Transport endpoint is not connected
-110 ETIMEDOUT Connection timed out
-112 EHOSTDOWN Host is down
-116 ESTALE Stale file handle
-117 EUCLEAN Structure needs cleaning
-121 EREMOTEIO Remote I/O error
-122 EDQUOT Disk quota exceeded
-126 ENOKEY Required key not available
+1 Operation not permitted (EPERM)
+2 No such file or directory (ENOENT)
+3 No such process (ESRCH)
+5 Input/output error (EIO)
+6 No such device or address (ENXIO)
+11 Resource temporarily unavailable (EAGAIN)
+12 Cannot allocate memory (ENOMEM)
+13 Permission denied (EACCES)
+16 Device or resource busy (EBUSY)
+17 File exists (EEXIST)
+18 Invalid cross-device link (EXDEV)
+20 Not a directory (ENOTDIR)
+21 Is a directory (EISDIR)
+22 Invalid argument (EINVAL)
+23 Too many open files in system (ENFILE)
+24 Too many open files (EMFILE)
+27 File too large (EFBIG)
+28 No space left on device (ENOSPC)
+30 Read-only file system (EROFS)
+32 Broken pipe (EPIPE)
+35 Resource deadlock avoided (EDEADLK)
+36 File name too long (ENAMETOOLONG)
+37 No locks available (ENOLCK)
+38 Function not implemented (ENOSYS)
+39 Directory not empty (ENOTEMPTY)
+40 is a symbolic link, which is not followed (ELOOP)
+74 Bad message (EBADMSG)
+95 Operation not supported (EOPNOTSUPP)
+107 Transport endpoint is not connected (ENOTCONN)
+110 Connection timed out (ETIMEDOUT)
+112 Host is down (EHOSTDOWN)
+116 Stale file handle (ESTALE)
+117 Structure needs cleaning (EUCLEAN)
+121 Remote I/O error (EREMOTEIO)
+122 Disk quota exceeded (EDQUOT)
+126 Required key not available (ENOKEY)
 ";
 
 const PACKING: Packed<{ ERRNOS.len() }> = Packed::new(messages::TABLE, &[ERRNOS]);
 static PACKED: Packed<{ PACKING.length }> = PACKING.cut();
 
 fn errno_text(errno: i32) -> String {
-    for line in PACKED.unpack(messages::table()).split('\n') {
-        if let Some((number, rest)) = line.split_once(' ')
-            && digits(number.as_bytes()) == Some(errno.unsigned_abs().into())
-            && let Some((name, words)) = rest.split_once(' ')
-        {
-            return [words, " (", name, ")"].concat();
-        }
-    }
-    format!("errno {errno}, see errno(3)")
+    let (table, number) = (PACKED.unpack(messages::table()), format!("{errno} "));
+    let words = |line: &[u8]| line.strip_prefix(number.as_bytes()).map(|words| Shown(words).text());
+    let known = parts(table.as_bytes(), b'\n').find_map(words);
+    known.unwrap_or_else(|| format!("errno {errno}, see errno(3)"))
 }
 
 #[cfg(test)]
@@ -255,8 +249,8 @@ mod tests {
     #[test]
     fn the_words_are_those_of_strerror() {
         for line in ERRNOS.trim().lines() {
-            let mut parts = line.splitn(3, ' ');
-            let [number, _, words] = [(); 3].map(|()| parts.next().unwrap());
+            let (number, words) = line.split_once(' ').unwrap();
+            let words = words.split_once(" (E").unwrap().0;
             let strerror = std::io::Error::from_raw_os_error(number.parse().unwrap()).to_string();
             // Where a link is met, it is one that is not followed.
             let same = strerror == format!("{words} (os error {number})");

@@ -44,7 +44,7 @@ pub fn main() -> ExitCode {
     let asked = args::parse(std::env::args_os(), &mut options);
     let output = Output::new(&options);
     let run = |asked| -> Result<u64> {
-        match asked {
+        let text = match asked {
             Asked::Run(verb) => {
                 let options = ManuallyDrop::into_inner(options);
                 let context = ManuallyDrop::new(Context::new(options));
@@ -52,15 +52,13 @@ pub fn main() -> ExitCode {
                 if signal::was_sent() {
                     output.warn_of(&Capability::Kill.lacking_and_remedy());
                 }
-                code
+                return code;
             }
-            Asked::Help(Some(verb)) => output.answer("text", &verb.help()).map(|()| 0),
-            Asked::Help(None) => output.answer("text", &cli::verbs::overview()).map(|()| 0),
-            Asked::Version => {
-                let version = concat!("hermes-gw ", env!("CARGO_PKG_VERSION"));
-                output.answer("text", version).map(|()| 0)
-            }
-        }
+            Asked::Help(Some(verb)) => verb.help(),
+            Asked::Help(None) => cli::verbs::overview(),
+            Asked::Version => concat!("hermes-gw ", env!("CARGO_PKG_VERSION")).into(),
+        };
+        output.answer("text", &text).map(|()| 0)
     };
     let code = asked.and_then(run).unwrap_or_else(|error| output.fail(error));
     ExitCode::from(code as u8)

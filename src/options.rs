@@ -79,13 +79,20 @@ impl Opt {
     }
 
     /// Its names, with their dashes.
-    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
-        words(self.usage()).filter(|word| word.starts_with('-'))
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static [u8]> {
+        let words = self.usage().as_bytes().split(|byte| !is_of_word(*byte));
+        words.filter(|word| word.starts_with(b"-"))
     }
 
     /// The option called `name`, with its dashes.
-    pub(crate) fn find(name: &str) -> Option<Opt> {
+    pub(crate) fn find(name: &[u8]) -> Option<Opt> {
         OPTIONS.iter().copied().find(|option| option.names().any(|known| known == name))
+    }
+
+    /// Whether a value follows it.
+    pub(crate) fn has_value(self) -> bool {
+        use Opt::{Env, Home, Lines, Policy, Scandir, Since, Timeout};
+        matches!(self, Env | Home | Lines | Policy | Scandir | Since | Timeout)
     }
 
     /// Whether all verbs take it; the others are taken by those whose usage has them.
@@ -94,9 +101,43 @@ impl Opt {
     }
 }
 
-/// The words of a usage, options with their dashes, whatever stands between them.
-pub(crate) fn words(usage: &str) -> impl Iterator<Item = &str> {
-    usage.split(|c: char| c != '-' && !c.is_ascii_alphanumeric())
+/// The options whose long names are in `usage`, a bit for each.
+pub(crate) const fn named_in(usage: &str) -> u32 {
+    let (usage, known) = (usage.as_bytes(), USAGES.as_bytes());
+    let (mut found, mut option, mut at) = (0, 0, 0);
+    while at < known.len() {
+        if known[at] == b'\x0c' {
+            option += 1;
+        } else if known[at] == b'-' && known[at + 1] == b'-' && has_word(usage, known, at) {
+            found |= 1 << option;
+        }
+        at += 1;
+    }
+    found
+}
+
+/// Whether the word that stands in `known` at that place is one of `usage`.
+const fn has_word(usage: &[u8], known: &[u8], at: usize) -> bool {
+    let mut start = 0;
+    while start < usage.len() {
+        let mut length = 0;
+        while start + length < usage.len()
+            && is_of_word(known[at + length])
+            && usage[start + length] == known[at + length]
+        {
+            length += 1;
+        }
+        let ends = start + length == usage.len() || !is_of_word(usage[start + length]);
+        if length > 0 && ends && !is_of_word(known[at + length]) {
+            return true;
+        }
+        start += 1;
+    }
+    false
+}
+
+const fn is_of_word(byte: u8) -> bool {
+    byte == b'-' || byte.is_ascii_alphanumeric()
 }
 
 /// All options and words. A verb reads those that are its own; the parser refuses others.

@@ -9,30 +9,39 @@ use std::fmt;
 /// is shown as `\xNN`.
 pub(crate) struct Shown<'a>(pub(crate) &'a [u8]);
 
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Shown<'_> {
+    /// How they read.
+    #[inline(never)]
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
         for chunk in self.0.utf8_chunks() {
             for c in chunk.valid().chars() {
-                let mut utf8 = [0; 4];
-                let shown: &str = c.encode_utf8(&mut utf8);
                 match c {
-                    '\\' => f.write_str("\\\\")?,
-                    c if is_unsafe(c) => hex(shown.as_bytes(), f)?,
-                    _ => f.write_str(shown)?,
+                    '\\' => text += "\\\\",
+                    c if is_unsafe(c) => text += &hex(c.encode_utf8(&mut [0; 4]).as_bytes()),
+                    c => text.push(c),
                 }
             }
-            hex(chunk.invalid(), f)?;
+            text += &hex(chunk.invalid());
         }
-        Ok(())
+        text
     }
 }
 
-fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    for byte in bytes {
-        f.write_str("\\x")?;
-        f.write_str(&hex_digits(u64::from(*byte), 2))?;
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
     }
-    Ok(())
+}
+
+/// Each of `bytes` as `\xNN`.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in bytes {
+        text += "\\x";
+        text += &hex_digits(u64::from(*byte), 2);
+    }
+    text
 }
 
 /// The last `count` hexadecimal digits of `number`.
@@ -57,7 +66,14 @@ pub(crate) fn parts(bytes: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> 
 /// nothing if there are fewer.
 #[inline(never)]
 pub(crate) fn part(text: &str, separator: char, at: usize) -> &str {
-    text.split(separator).nth(at).unwrap_or_default()
+    let part = nth(text.as_bytes(), separator as u8, at);
+    part.and_then(|part| str::from_utf8(part).ok()).unwrap_or_default()
+}
+
+/// What stands between the bytes `separator` in `bytes`: the one `at` that place, from 0 on.
+#[inline(never)]
+pub(crate) fn nth(bytes: &[u8], separator: u8, at: usize) -> Option<&[u8]> {
+    parts(bytes, separator).nth(at)
 }
 
 /// `text`, cut after so many bytes or a few less.
@@ -79,15 +95,14 @@ pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|it| it[0] == part[0] && it == part)
 }
 
-/// Which was meant by `word` of the first words of what is `known`, with form feeds between, none
-/// of which it is, if one is near; else `otherwise`.
+/// Which of those that are `known`, with form feeds between, none of which is `word`, was meant by
+/// it, if one is near; else `otherwise`.
 #[inline(never)]
 pub(crate) fn did_you_mean(word: &[u8], known: &str, otherwise: &str) -> String {
     for edits in 1..=2.min(word.len() / 2) {
-        for it in known.split('\x0c') {
-            let it = part(it, ' ', 0);
-            if is_near(word, it.as_bytes(), edits) {
-                return ["did you mean '", it, "'?"].concat();
+        for it in parts(known.as_bytes(), b'\x0c') {
+            if is_near(word, it, edits) {
+                return ["did you mean '", &Shown(it).text(), "'?"].concat();
             }
         }
     }
@@ -131,7 +146,7 @@ pub(crate) fn quote(bytes: &[u8], script: &mut Vec<u8>) {
 /// A path as a word that a person can type at a shell. What is not printable is written as
 /// `$'...'` has it; a shell that does not know that form finds no such file.
 pub(crate) fn shell_word(path: &[u8]) -> String {
-    let shown = Shown(path).to_string();
+    let shown = Shown(path).text();
     let (open, apostrophe, close) = match shown.contains('\\') {
         true => ("$'", "\\x27", "'"),
         false if !shown.is_empty() && shown.bytes().all(|byte| is_plain(&byte)) => return shown,
@@ -171,7 +186,7 @@ mod tests {
 
     #[test]
     fn what_was_meant_is_two_edits_away_at_most() {
-        const KNOWN: &str = "coder\x0cstart A\x0crestart [B] A\x0cstop\x0cx\x0c";
+        const KNOWN: &str = "coder\x0cstart\x0crestart\x0cstop\x0cx\x0c";
         let table = [
             ("coderr", "coder"),
             ("coer", "coder"),

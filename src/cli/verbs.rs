@@ -1,7 +1,7 @@
 //! The table of verbs. With that of [options](crate::options) it is what the parser, `help`,
 //! what shells complete, and the man page's synopsis and lists of options come from.
 //!
-//! The usages become one text, for a table of strings would cost 40 bytes of relocation for
+//! The names become one text, for a table of strings would cost 40 bytes of relocation for
 //! each; and what only help prints is packed.
 
 use super::topics::{GUIDANCE, TOPICS};
@@ -9,27 +9,31 @@ use crate::cmd;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::model::values;
-use crate::options::{OPTION_TEXTS, OPTIONS, Opt, words};
+use crate::options::{OPTION_TEXTS, OPTIONS, Opt, named_in};
 use crate::text::messages::{self, text};
 use crate::text::packed::Packed;
-use crate::text::{Shown, did_you_mean, part};
+use crate::text::{Shown, did_you_mean, part, parts};
 
 /// As many words as there are.
 pub(super) const MANY: u8 = u8::MAX;
 
-/// Declares the verbs: what runs them, how many words they take, at least and at most, then name
-/// with usage, summary, and help.
+/// Declares the verbs: what runs them, how many words they take, at least and at most, then name,
+/// what follows it in the usage, summary, and help.
 macro_rules! verbs {
-    ($($verb:ident, $run:expr, $words:expr, $usage:literal, $summary:literal, $help:literal;)*) => {
+    ($($verb:ident, $run:expr, $words:expr, $name:literal, $after:literal, $summary:literal,
+        $help:literal;)*) => {
         /// A verb.
         #[derive(Clone, Copy)]
         pub(crate) enum Verb {
             $(#[doc = $summary] $verb),*
         }
-        pub(super) const VERBS: [Verb; [$($usage),*].len()] = [$(Verb::$verb),*];
+        pub(super) const VERBS: [Verb; [$($name),*].len()] = [$(Verb::$verb),*];
         const WORDS: [(u8, u8); VERBS.len()] = [$($words),*];
-        const USAGES: &str = concat!($($usage, "\x0c"),*);
-        const TEXTS: &str = concat!($($summary, "\t", $help, "\x0c"),*);
+        /// The options that each takes, a bit for each.
+        const TAKEN: [u32; VERBS.len()] = [$(named_in($after)),*];
+        const NAMES: &str = concat!($($name, "\x0c"),*);
+        const TEXTS: &str =
+            concat!($($name, $after, "\t", $summary, "\t", $help, "\x0c"),*);
 
         impl Verb {
             /// Runs it; its exit code.
@@ -45,7 +49,7 @@ macro_rules! verbs {
 }
 
 verbs! {
-    Status, cmd::status::run, (0, MANY), "status [PROFILE...|--all]",
+    Status, cmd::status::run, (0, MANY), "status", " [PROFILE...|--all]",
     "how gateways stand, and why",
 "Prints how gateways stand, all if none is named. States are up, finishing (its finish script runs), \
 backing off (it has died, and waits before it starts anew), starting, parked (it has died too \
@@ -57,7 +61,7 @@ With --json an array of objects. With -q only the exit code tells.
 Exit codes, the first that is not 0: 0 as it is meant to be, 1 parked, backing off, standing by, \
 or down or without a slot and meant to run, 3 no such gateway, 102 not supervised, 111 it may \
 not be looked at.";
-    Health, cmd::health::run, (0, 0), "health [--strict]",
+    Health, cmd::health::run, (0, 0), "health", " [--strict]",
     "whether all is well, in one line: for a container's HEALTHCHECK",
 "Prints how many gateways are up, and what is wrong with each that is not well; not well is also \
 what says that it cannot start, or starts for over 5 minutes.
@@ -65,24 +69,24 @@ what says that it cannot start, or starts for over 5 minutes.
 With --json an object. With -q only the exit code tells.
 
 Exit codes: 0 all is well, or no gateway is meant to run here, else that of status.";
-    Watch, cmd::watch::run, (0, MANY), "watch [PROFILE...]",
+    Watch, cmd::watch::run, (0, MANY), "watch", " [PROFILE...]",
     "print each change of gateways as it comes",
 "Prints how gateways stand, all if none is named, and then a line for each change, until it is \
 interrupted or nobody reads it. With --json an object a line.
 
 Exit codes: 0 nobody reads it any more, 1 the kernel has no watch left, 3 no such gateway, 102 \
 no s6 here, 111 it may not be looked at.";
-    Doctor, cmd::doctor::run, (0, 0), "doctor",
+    Doctor, cmd::doctor::run, (0, 0), "doctor", "",
     "say what is wrong, why, and what to do about it",
 "Checks the container, and prints what is so and what to do about it. It changes nothing.
 
 With --json an array of objects. With -q what is ok is left out.
 
 Exit codes: 0 nothing fails, 1 something does.";
-    List, cmd::registration::list, (0, 0), "list",
+    List, cmd::registration::list, (0, 0), "list", "",
     "print the profiles that have a slot",
 "Prints the profiles that have a slot, one a line; with --json an array.";
-    Start, cmd::lifecycle::start, (1, MANY), "start PROFILE...|--all [--no-wait|--wait-ready] [--force] [--timeout SECONDS]",
+    Start, cmd::lifecycle::start, (1, MANY), "start", " PROFILE...|--all [--no-wait|--wait-ready] [--force] [--timeout SECONDS]",
     "bring gateways up, now and after each restart of the container",
 "Brings gateways up, waits until they are, 10 seconds at most, and records that they are to run. A \
 profile on disk that has no slot is registered first.
@@ -92,37 +96,37 @@ root), or default where the main program is its gateway.
 
 Exit codes: 0 up, 1 it died or parked at once, is not started, or up but that cannot be \
 recorded, 3 no such gateway, 99 not up in time.";
-    Stop, cmd::lifecycle::stop, (1, MANY), "stop PROFILE...|--all [--no-wait] [--timeout SECONDS]",
+    Stop, cmd::lifecycle::stop, (1, MANY), "stop", " PROFILE...|--all [--no-wait] [--timeout SECONDS]",
     "bring gateways down, now and after each restart of the container",
 "Brings gateways down, waits until they are, 60 seconds at most, and records that they are to stay \
 down.
 
 Exit codes: 0 down, 1 down but that cannot be recorded, 3 no such gateway, 99 not down in time.";
-    Restart, cmd::lifecycle::restart, (1, MANY), "restart PROFILE...|--all [--no-wait|--wait-ready] [--force] [--timeout SECONDS]",
+    Restart, cmd::lifecycle::restart, (1, MANY), "restart", " PROFILE...|--all [--no-wait|--wait-ready] [--force] [--timeout SECONDS]",
     "have gateways run in a new process; start those that are down",
 "Has gateways run in a new process, waits for it, 60 seconds at most, and records that they are to \
 run. With --no-wait s6 starts them anew, a second later. --force is as with start.
 
 Exit codes: as start.";
-    Signal, cmd::lifecycle::signal, (2, MANY), "signal SIGNAL PROFILE...|--all",
+    Signal, cmd::lifecycle::signal, (2, MANY), "signal", " SIGNAL PROFILE...|--all",
     "send a signal to gateways",
 "s6 starts one again that dies of it.
 
 Signals: ALRM ABRT QUIT HUP KILL TERM INT USR1 USR2 STOP CONT WINCH
 
 Exit codes: 0 sent, 1 it is not up or could not be sent it, 3 no such gateway.";
-    IsRunning, cmd::lifecycle::is_running, (1, 1), "is-running PROFILE",
+    IsRunning, cmd::lifecycle::is_running, (1, 1), "is-running", " PROFILE",
     "whether a gateway is up, as the exit code",
 "Prints nothing.
 
 Exit codes: 0 it is up, 1 it is not.";
-    Wait, cmd::lifecycle::wait, (1, MANY), "wait --up|--ready|--down [--timeout SECONDS] PROFILE...|--all",
+    Wait, cmd::lifecycle::wait, (1, MANY), "wait", " --up|--ready|--down [--timeout SECONDS] PROFILE...|--all",
     "wait until gateways are up, ready or down",
 "Waits until gateways are up, ready or down; for ever, or as long as the timeout says. Ready is \
 what a gateway says in its gateway_state.json (running or degraded), or by a notification-fd.
 
 Exit codes: 0 they are, 3 no such gateway, 99 not in time, 102 not supervised.";
-    Logs, cmd::logs::run, (1, MANY), "logs PROFILE...|--all [-n N|--lines N] [--since AGE] [-f|--follow] [--local|--utc]",
+    Logs, cmd::logs::run, (1, MANY), "logs", " PROFILE...|--all [-n N|--lines N] [--since AGE] [-f|--follow] [--local|--utc]",
     "print what gateways have said, and follow it",
 "Prints the last lines, rotated files included, of several gateways in the order of their stamps. \
 With --since all lines since then, or those of the last N.
@@ -130,17 +134,17 @@ With --since all lines since then, or those of the last N.
 Local time is what TZ says, else /etc/localtime. With --json an object a line.
 
 Exit codes: 0 done, 1 there is no log yet, 3 no such gateway.";
-    Register, cmd::registration::register, (1, 1), "register PROFILE [--env NAME=VALUE]... [--down] [--if-missing] [--force]",
+    Register, cmd::registration::register, (1, 1), "register", " PROFILE [--env NAME=VALUE]... [--down] [--if-missing] [--force]",
     "make the slot of a profile",
 "Makes the slot of a profile, has s6 take it up and waits until that is so. With --force the profile \
 may be yet to come.
 
 Exit codes: 0 done, 1 there is no room, or reconcile would skip it, 3 it is not on disk, 4 \
 registered already, 102 not taken up.";
-    Unregister, cmd::registration::unregister, (1, MANY), "unregister PROFILE... [--timeout SECONDS]",
+    Unregister, cmd::registration::unregister, (1, MANY), "unregister", " PROFILE... [--timeout SECONDS]",
     "stop gateways and remove their slots",
 "Stops gateways, and removes their slots. One that is not down in time (60 seconds) is killed.";
-    Reconcile, cmd::reconcile::run, (0, 0), "reconcile [--boot] [--dry-run] [--prune] [--policy auto|profiles|root]",
+    Reconcile, cmd::reconcile::run, (0, 0), "reconcile", " [--boot] [--dry-run] [--prune] [--policy auto|profiles|root]",
     "make a slot for every profile; start those meant to run",
 "Makes a slot for default and for every directory of profiles/ that holds SOUL.md. It is up if \
 desired_state in the profile's gateway_state.json is running, or, without one, gateway_state is \
@@ -150,40 +154,40 @@ Policy profiles: each profile's own intent decides. Policy root: default serves 
 root where Hermes is set to serve all profiles from one gateway, else profiles.
 
 Exit codes: 0 everything planned was applied, 1 something was not, 102 no s6-svscan runs.";
-    Shutdown, cmd::shutdown::run, (0, 0), "shutdown [--supervisors] [--timeout SECONDS]",
+    Shutdown, cmd::shutdown::run, (0, 0), "shutdown", " [--supervisors] [--timeout SECONDS]",
     "bring every gateway down for a container stop; intents stay",
 "Brings every gateway down, all at once. One that is not down in time is killed; it gets 6 seconds, \
 or what HERMES_GW_SHUTDOWN_TIMEOUT has.
 
 Exit codes: 0 all are down, 99 one is not, 102 no s6 here.";
-    Hook, cmd::registration::hook, (2, 2), "hook profile-create|profile-delete PROFILE",
+    Hook, cmd::registration::hook, (2, 2), "hook", " profile-create|profile-delete PROFILE",
     "what hermes profile create and delete call",
 "Registers the profile, down, or unregisters it. Outside s6 it does nothing. What goes wrong is a \
 warning.
 
 Exit codes: 0.";
-    Install, (|context| install(context, Verb::Install)), (0, 0), "install",
+    Install, (|context| install(context, Verb::Install)), (0, 0), "install", "",
     "say how services come and go under s6",
 "With --json an object. There is nothing to install.";
-    Uninstall, (|context| install(context, Verb::Uninstall)), (0, 0), "uninstall",
+    Uninstall, (|context| install(context, Verb::Uninstall)), (0, 0), "uninstall", "",
     "say how services come and go under s6",
 "With --json an object. There is nothing to uninstall.";
-    Standby, cmd::standby::run, (0, 0), "standby",
+    Standby, cmd::standby::run, (0, 0), "standby", "",
     "take over what another container ran (a longrun of the image)",
 "Ends when nothing has stood by for ten seconds.
 
 Exit codes: 0 nothing stands by, 102 no s6-svscan runs.";
-    Finish, cmd::finish::run, (3, 4), "finish EXIT_CODE SIGNAL NAME [PGID]",
+    Finish, cmd::finish::run, (3, 4), "finish", " EXIT_CODE SIGNAL NAME [PGID]",
     "what a slot's finish script runs",
 "Delays the next start of a gateway that has died, or parks it. The bounds: see help settings.
 
 Exit codes: 0 s6 may start it again, 102 no s6-supervise has started this, 125 it stays down.";
-    Detect, cmd::detect, (0, 0), "detect",
+    Detect, cmd::detect, (0, 0), "detect", "",
     "print who supervises services here: s6, systemd or none",
 "With --json an object.
 
 Exit codes: 0.";
-    Help, help, (0, 1), "help [COMMAND|settings|exit-codes]",
+    Help, help, (0, 1), "help", " [COMMAND|settings|exit-codes]",
     "this text, or that of one command: help COMMAND",
 "Prints the usage of all commands, or of one; what can be set in the environment; or what exit codes \
 mean.";
@@ -195,24 +199,24 @@ impl Verb {
     /// # Errors
     /// [`Kind::Usage`] if there is none.
     pub(crate) fn find(name: &[u8]) -> Result<Verb> {
-        let found = VERBS.iter().copied().find(|verb| verb.name().as_bytes() == name);
-        if let Some(verb) = found {
-            return Ok(verb);
+        let known = parts(NAMES.as_bytes(), b'\x0c').position(|known| known == name);
+        if let Some(verb) = known.and_then(|at| VERBS.get(at)) {
+            return Ok(*verb);
         }
-        let meant = did_you_mean(name, USAGES, "see hermes-gw help");
-        let why = ["unknown command '", &Shown(name).to_string(), "': ", &meant].concat();
+        let meant = did_you_mean(name, NAMES, "see hermes-gw help");
+        let why = ["unknown command '", &Shown(name).text(), "': ", &meant].concat();
         Err(Error::because(Kind::Usage, text!(""), b"", &why))
     }
 
     /// Its name, and what follows it.
-    #[inline(never)]
-    pub(crate) fn usage(self) -> &'static str {
-        part(USAGES, '\x0c', self as usize)
+    pub(crate) fn usage(self) -> String {
+        Texts::unpacked().verb(self, USAGE).into()
     }
 
     /// Its name.
+    #[inline(never)]
     pub(crate) fn name(self) -> &'static str {
-        part(self.usage(), ' ', 0)
+        part(NAMES, '\x0c', self as usize)
     }
 
     /// How many words follow it at least, and at most.
@@ -222,14 +226,13 @@ impl Verb {
 
     /// Whether it takes `option`, as its usage says.
     pub(crate) fn takes(self, option: Opt) -> bool {
-        let mut usage = words(self.usage());
-        option.is_global() || usage.any(|word| option.names().any(|name| name == word))
+        option.is_global() || TAKEN[self as usize] & 1 << option as u32 != 0
     }
 
     /// Its help: usage, options, and what it does.
     pub(crate) fn help(self) -> String {
-        let mut text = ["Usage: hermes-gw ", self.usage(), "\n\n"].concat();
-        let texts = Texts(PACKED.unpack(messages::table()));
+        let texts = Texts::unpacked();
+        let mut text = ["Usage: hermes-gw ", texts.verb(self, USAGE), "\n\n"].concat();
         let mut own = Vec::new();
         for &option in &OPTIONS {
             if !option.is_global() && self.takes(option) {
@@ -241,7 +244,7 @@ impl Verb {
         if text.len() > length {
             text.push('\n');
         }
-        wrapped(text + texts.verb(self).1)
+        wrapped(text + texts.verb(self, HELP))
     }
 }
 
@@ -287,18 +290,28 @@ const PACKING: Packed<UNPACKED> =
     Packed::new(messages::TABLE, &[TEXTS, OPTION_TEXTS, OVERVIEW, GUIDANCE, TOPICS]);
 static PACKED: Packed<{ PACKING.length }> = PACKING.cut();
 
+/// The texts of a verb, with tabs between.
+const USAGE: usize = 0;
+const SUMMARY: usize = 1;
+const HELP: usize = 2;
+
 /// What is seldom printed, with a form feed after each: of the verbs, of the options, what the
 /// help on all verbs begins and ends with, and what `install` says.
 struct Texts(String);
 
 impl Texts {
+    #[inline(never)]
+    fn unpacked() -> Texts {
+        Texts(PACKED.unpack(messages::table()))
+    }
+
     fn at(&self, number: usize) -> &str {
         part(&self.0, '\x0c', number)
     }
 
-    /// The summary and the help of a verb.
-    fn verb(&self, verb: Verb) -> (&str, &str) {
-        self.at(verb as usize).split_once('\t').unwrap_or_default()
+    /// One of the texts of a verb.
+    fn verb(&self, verb: Verb, which: usize) -> &str {
+        part(self.at(verb as usize), '\t', which)
     }
 
     /// An option's usage, and what it does.
@@ -313,12 +326,12 @@ impl Texts {
 
 /// The help on all verbs.
 pub(crate) fn overview() -> String {
-    let texts = Texts(PACKED.unpack(messages::table()));
+    let texts = Texts::unpacked();
     let (begin, end) = texts.overview();
     let mut text = String::from(begin);
     let mut rows = Vec::new();
     for &verb in &VERBS {
-        rows.push((verb.name(), texts.verb(verb).0));
+        rows.push((verb.name(), texts.verb(verb, SUMMARY)));
     }
     list(&mut text, &rows);
     text += "\nOptions of all commands:\n";
@@ -334,7 +347,7 @@ pub(crate) fn overview() -> String {
 
 /// A text that stands by itself.
 fn said(number: usize) -> String {
-    wrapped(Texts(PACKED.unpack(messages::table())).at(number).into())
+    wrapped(Texts::unpacked().at(number).into())
 }
 
 /// Appends `rows` as two columns.
@@ -380,11 +393,11 @@ mod tests {
 
     #[test]
     fn every_verb_has_a_name_of_its_own_a_summary_and_a_help_that_fits() {
-        let texts = Texts(PACKED.unpack(messages::table()));
+        let texts = Texts::unpacked();
         assert_eq!(texts.0, [TEXTS, OPTION_TEXTS, OVERVIEW, GUIDANCE, TOPICS].concat());
         for verb in VERBS {
             assert_eq!(Verb::find(verb.name().as_bytes()).unwrap().usage(), verb.usage());
-            let summary = texts.verb(verb).0;
+            let summary = texts.verb(verb, SUMMARY);
             assert!(!summary.is_empty(), "{}", verb.name());
             let help = verb.help();
             assert!(help.starts_with(&format!("Usage: hermes-gw {}", verb.name())), "{help}");
@@ -399,7 +412,7 @@ mod tests {
         for verb in VERBS {
             let usage = verb.usage();
             for word in usage.split([' ', '[', ']', '|']).filter(|word| word.starts_with('-')) {
-                let option = Opt::find(word).unwrap();
+                let option = Opt::find(word.as_bytes()).unwrap();
                 assert!(verb.takes(option), "{usage}: {word}");
                 let value = option.usage().split(' ').find(|word| !word.starts_with('-'));
                 let (_, after) = usage.split_once(word).unwrap();
@@ -417,7 +430,7 @@ mod tests {
 
     #[test]
     fn every_option_is_of_all_verbs_or_in_a_usage_and_has_names_of_its_own() {
-        let (mut names, texts) = (Vec::new(), Texts(PACKED.unpack(messages::table())));
+        let (mut names, texts) = (Vec::new(), Texts::unpacked());
         for option in OPTIONS {
             assert!(option.is_global() || VERBS.iter().any(|verb| verb.takes(option)));
             assert!(!texts.option(option).1.is_empty());

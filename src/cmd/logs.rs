@@ -15,6 +15,7 @@ use crate::sys::inotify::Watches;
 use crate::sys::poll::{self, FifoWriter};
 use crate::sys::{print, raise_descriptor_limit};
 use crate::text::messages::text;
+use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 /// So many lines of each log are shown, unless it is said otherwise.
@@ -38,7 +39,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     raise_descriptor_limit();
     let homes = context.homes_as_user().map_err(|error| context.explain(error))?;
     let watch = if options.has(Opt::Follow) { Some(Watches::new()?) } else { None };
-    let profiles = named(context, &options.words)?;
+    let profiles = ManuallyDrop::new(named(context, &options.words)?);
     let several = profiles.len() > 1;
     let mut form = if print::is_terminal() { Form::Terminal } else { Form::Bytes };
     if output.json {
@@ -54,8 +55,9 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     let printer = Printer { form, stamps, zone, width: 0, out: Vec::new() };
     let since = options.since.map(|age| clock::time().saturating_sub(age));
     let (sources, failures) = (Vec::new(), Failures { context, code: 0 });
-    let mut merge = Merge { printer, since, sources, failures };
-    for profile in &profiles {
+    // It lives as long as the process.
+    let mut merge = ManuallyDrop::new(Merge { printer, since, sources, failures });
+    for profile in profiles.iter() {
         let opened = match profile {
             Ok(profile) => open(context, &homes, profile, watch.as_ref()),
             Err(error) => Err(error.clone()),

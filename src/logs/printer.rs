@@ -5,7 +5,7 @@ use crate::logs::stamp::Stamp;
 use crate::logs::timezone::Zone;
 use crate::model::calendar;
 use crate::sys::print;
-use crate::text::{hex_digits, is_unsafe};
+use crate::text::{hex, hex_digits, is_unsafe};
 
 /// What becomes of the stamps that s6-log has written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl Printer {
                 break;
             }
             if self.form == Form::Terminal {
-                self.hex(invalid);
+                self.put(&hex(invalid));
             } else if !invalid.is_empty() {
                 self.put("\u{fffd}");
             }
@@ -121,20 +121,12 @@ impl Printer {
             self.put("\\u");
             self.put(&hex_digits(c.into(), 4));
         } else if !json && is_unsafe(c) && c != '\t' {
-            self.hex(bytes);
+            self.put(&hex(bytes));
         } else {
             if json && matches!(c, '"' | '\\') {
                 self.put("\\");
             }
             self.out.extend_from_slice(bytes);
-        }
-    }
-
-    /// Adds `bytes` as hexadecimal digits.
-    fn hex(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.put("\\x");
-            self.put(&hex_digits(u64::from(*byte), 2));
         }
     }
 

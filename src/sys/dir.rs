@@ -84,7 +84,7 @@ impl Dir {
         }
         // Where that cannot be read, the rest says enough.
         let target = self.link(name).unwrap_or_default();
-        error.hint_of(&format!("a symbolic link to {}", Shown(&target)))
+        error.hint_of(&["a symbolic link to ", &Shown(&target).text()].concat())
     }
 
     fn dir_as(&self, name: &[u8], flags: OFlags) -> Result<Dir> {
@@ -105,11 +105,8 @@ impl Dir {
         mode: u32,
     ) -> Result<OwnedFd> {
         let (flags, mode) = (flags | OFlags::CLOEXEC, Mode::from_raw_mode(mode));
-        retry(|| match flags.contains(OFlags::NOFOLLOW) && name.contains(&b'/') {
-            true => open_beneath(self.fd(), name, flags, mode),
-            false => fs::openat(self.fd(), &*c(name), flags, mode),
-        })
-        .map_err(|errno| self.failed(what, name, errno))
+        retry(|| open_in(self.fd(), name, flags, mode))
+            .map_err(|errno| self.failed(what, name, errno))
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -144,24 +141,29 @@ impl Dir {
 
     /// The names in this directory, without `.` and `..`, in byte order.
     pub(crate) fn names(&self) -> Result<Vec<Name>> {
-        let failed = |errno| failed(text!("list directory"), self.path(), errno);
+        let mut names = Vec::new();
+        self.add_names(&mut names)
+            .map_err(|errno| failed(text!("list directory"), self.path(), errno))?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn add_names(&self, names: &mut Vec<Name>) -> rustix::io::Result<()> {
         let mut buffer = [MaybeUninit::uninit(); 4096];
-        let mut names: Vec<Name> = Vec::new();
-        fs::seek(self.fd(), fs::SeekFrom::Start(0)).map_err(failed)?;
+        fs::seek(self.fd(), fs::SeekFrom::Start(0))?;
         let mut entries = RawDir::new(self.fd(), &mut buffer);
         while let Some(entry) = entries.next() {
-            let entry = entry.map_err(failed)?;
+            let entry = entry?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
                 let mut own = Name::new();
                 let reserved = names.try_reserve(1).and_then(|()| own.try_reserve(name.len()));
-                reserved.map_err(|_| failed(Errno::NOMEM))?;
+                reserved.map_err(|_| Errno::NOMEM)?;
                 own.extend_from_slice(name);
                 names.push(own);
             }
         }
-        names.sort_unstable();
-        Ok(names)
+        Ok(())
     }
 
     /// What `name` is, itself and not what it may point to; `None` if it is not there.
@@ -295,7 +297,7 @@ impl Dir {
             return Ok(meta);
         }
         let wanted = if kind == FileKind::Fifo { "FIFO" } else { "regular file" };
-        let why = format!("{}, not a {wanted}", meta.kind.phrase().read());
+        let why = [meta.kind.phrase().read(), ", not a ", wanted].concat();
         Err(self.error_of(Kind::Unusable, what, name, &why))
     }
 
@@ -334,26 +336,31 @@ impl Dir {
     }
 }
 
-/// Opens what `name`, of several components, leads to beneath `dir` and through no link.
-fn open_beneath(
+/// Opens `name` in `dir`. If no links are followed, it is beneath `dir`, and there is none on the
+/// way to it.
+fn open_in(
     dir: BorrowedFd<'_>,
     mut name: &[u8],
     flags: OFlags,
     mode: Mode,
 ) -> rustix::io::Result<OwnedFd> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    match fs::openat2(dir, &*c(name), flags, mode, resolve) {
-        // A kernel before 5.6, or a seccomp profile of that time.
-        Err(Errno::NOSYS | Errno::PERM) => {}
-        opened => return opened,
+    let follows = !flags.contains(OFlags::NOFOLLOW);
+    if !follows && name.contains(&b'/') {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        match fs::openat2(dir, &*c(name), flags, mode, resolve) {
+            // A kernel before 5.6, or a seccomp profile of that time.
+            Err(Errno::NOSYS | Errno::PERM) => {}
+            opened => return opened,
+        }
     }
     let mut way = None;
-    while let Some(slash) = name.iter().position(|&byte| byte == b'/') {
+    loop {
         let at = way.as_ref().map_or(dir, AsFd::as_fd);
+        let slash = name.iter().position(|&byte| byte == b'/' && !follows);
+        let Some(slash) = slash else { return fs::openat(at, &*c(name), flags, mode) };
         way = Some(fs::openat(at, &*c(&name[..slash]), OPEN_WAY, Mode::empty())?);
         name = &name[slash + 1..];
     }
-    fs::openat(way.as_ref().map_or(dir, AsFd::as_fd), &*c(name), flags, mode)
 }
 
 /// An open regular file.

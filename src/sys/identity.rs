@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::capability::Capability;
 use crate::model::values;
 use crate::text::messages::text;
-use crate::text::parts;
+use crate::text::{nth, parts};
 use rustix::fs::Mode;
 use rustix::process::{self, Gid, Uid};
 use rustix::thread;
@@ -143,9 +143,10 @@ fn add(groups: &mut Vec<u32>, id: u32) {
 
 /// The field `at` of a line of passwd(5) or group(5), from 0 on.
 fn field(line: &[u8], at: usize) -> Option<&[u8]> {
-    parts(line, b':').nth(at)
+    nth(line, b':', at)
 }
 
+#[inline(never)]
 fn number(digits: &[u8]) -> Option<u32> {
     // The highest id means "unchanged" to chown and setresuid.
     u32::try_from(values::number(digits)?).ok().filter(|&id| id != u32::MAX)
