@@ -3,7 +3,7 @@
 use crate::error::{Error, Errors, Result};
 use crate::options::{Opt, Options, Verbosity};
 use crate::sys::print;
-use crate::text::hex_digits;
+use nanoserde::{SerJson, SerJsonState};
 use std::mem;
 
 /// How to say things here.
@@ -193,27 +193,9 @@ impl Row {
 
 /// A string of JSON.
 pub(crate) fn quoted(text: &str) -> String {
-    let mut json = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '\u{8}' => json += "\\b",
-            '\u{c}' => json += "\\f",
-            '\n' => json += "\\n",
-            '\r' => json += "\\r",
-            '\t' => json += "\\t",
-            c if c.is_ascii_control() => {
-                json += "\\u";
-                json += &hex_digits(c.into(), 4);
-            }
-            c => {
-                if matches!(c, '\\' | '"') {
-                    json.push('\\');
-                }
-                json.push(c);
-            }
-        }
-    }
-    json + "\""
+    let mut state = SerJsonState::new(String::new());
+    text.ser_json(0, &mut state);
+    state.out
 }
 
 #[cfg(test)]
