@@ -89,12 +89,6 @@ impl Opt {
         OPTIONS.iter().copied().find(|option| option.names().any(|known| known == name))
     }
 
-    /// Whether a value follows it.
-    pub(crate) fn has_value(self) -> bool {
-        use Opt::{Env, Home, Lines, Policy, Scandir, Since, Timeout};
-        matches!(self, Env | Home | Lines | Policy | Scandir | Since | Timeout)
-    }
-
     /// Whether all verbs take it; the others are taken by those whose usage has them.
     pub(crate) fn is_global(self) -> bool {
         self as u8 <= Opt::Version as u8

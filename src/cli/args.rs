@@ -6,11 +6,11 @@ use crate::model::policy::PolicySetting;
 use crate::model::values;
 use crate::options::{Opt, Options, POLICIES, Verbosity};
 use crate::text::messages::{Text, text};
-use crate::text::{Shown, nth, parts};
+use crate::text::{Shown, parts};
+use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::mem::ManuallyDrop;
-use std::os::unix::ffi::OsStringExt;
-use std::slice;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// What the command line asks for.
 pub(crate) enum Asked {
@@ -28,58 +28,61 @@ pub(crate) enum Asked {
 ///
 /// # Errors
 /// [`Kind::Usage`].
-pub(crate) fn parse(args: impl Iterator<Item = OsString>, options: &mut Options) -> Result<Asked> {
-    // They would be freed once, shortly before the process ends.
-    let mut all = ManuallyDrop::new(Vec::new());
+#[inline(never)]
+pub(crate) fn parse(
+    mut args: impl Iterator<Item = OsString>,
+    options: &mut Options,
+) -> Result<Asked> {
+    let program = args.next().unwrap_or_default();
+    let verb = alias(program.as_bytes(), options);
+    let mut rest = Vec::new();
     for arg in args {
-        all.push(arg.into_vec());
+        rest.push(arg);
     }
-    let mut args = Args { left: all.iter(), only_words: false };
-    let asked = parse_all(&mut args, options);
+    // It would be freed once, shortly before the process ends.
+    let mut parser = ManuallyDrop::new(lexopt::Parser::from_args(rest));
+    let asked = parse_rest(&mut parser, verb, options);
     if asked.is_err() {
         // How to say so may stand behind what is wrong.
-        while let Some((arg, is_option)) = args.next() {
-            if is_option && nth(arg, b'=', 0) == Some(b"--json") {
-                options.set(Opt::Json);
+        loop {
+            match parser.next() {
+                Ok(None) => break,
+                Ok(Some(Long("json"))) => options.set(Opt::Json),
+                Ok(Some(_)) | Err(_) => {}
             }
         }
     }
     asked
 }
 
-/// The arguments that are left.
-struct Args<'a> {
-    left: slice::Iter<'a, Vec<u8>>,
-    /// Whether `--` has come, behind which are no options.
-    only_words: bool,
-}
-
-impl<'a> Args<'a> {
-    /// The next one, and whether it is an option, or several of one letter.
-    #[inline(never)]
-    fn next(&mut self) -> Option<(&'a [u8], bool)> {
-        let mut arg = self.left.next()?;
-        if !self.only_words && arg == b"--" {
-            self.only_words = true;
-            arg = self.left.next()?;
-        }
-        Some((arg, !self.only_words && arg.len() > 1 && arg[0] == b'-'))
-    }
-}
-
-fn parse_all(args: &mut Args, options: &mut Options) -> Result<Asked> {
-    let program = args.left.next().map_or(&b""[..], |program| program);
-    let mut verb = alias(program, options);
-    while let Some((arg, is_option)) = args.next() {
-        if !is_option {
-            match verb {
-                None => verb = Some(Verb::find(arg)?),
-                Some(_) => options.words.push(arg.to_vec()),
+#[inline(never)]
+fn parse_rest(
+    parser: &mut lexopt::Parser,
+    mut verb: Option<Verb>,
+    options: &mut Options,
+) -> Result<Asked> {
+    while let Some(arg) = parser.next().map_err(usage)? {
+        let name = match (arg, verb) {
+            (Long(name), _) => ["--", name].concat(),
+            (Short(letter), _) => ["-", letter.encode_utf8(&mut [0; 4])].concat(),
+            (Value(word), None) => {
+                verb = Some(Verb::find(word.as_bytes())?);
+                continue;
             }
-            continue;
-        }
-        if let Some(asked) = take(arg, args, verb, options)? {
-            return Ok(asked);
+            (Value(word), Some(_)) => {
+                options.words.push(word.into_vec());
+                continue;
+            }
+        };
+        let is_taken = |option: &Opt| match verb {
+            Some(verb) => verb.takes(*option),
+            None => option.is_global(),
+        };
+        match Opt::find(name.as_bytes()).filter(is_taken) {
+            Some(Opt::Help) => return Ok(Asked::Help(verb)),
+            Some(Opt::Version) => return Ok(Asked::Version),
+            Some(option) => take(option, &name, parser, options)?,
+            None => return Err(unknown(&name)),
         }
     }
     let verb = verb.ok_or_else(|| {
@@ -113,84 +116,51 @@ fn alias(program: &[u8], options: &mut Options) -> Option<Verb> {
     (rest == b"-stop-gateways").then_some(Verb::Shutdown)
 }
 
-/// Takes the options in `arg`, which is `--name`, `--name=value`, or letters, the last of which may
-/// have a value. What that asks for, if the rest does not matter.
+/// Takes `option`, and its value, if it has one.
 #[inline(never)]
-fn take(
-    arg: &[u8],
-    args: &mut Args,
-    verb: Option<Verb>,
-    options: &mut Options,
-) -> Result<Option<Asked>> {
-    let is_long = arg.starts_with(b"--");
-    let mut end = 1;
-    while end < arg.len() {
-        let start = end;
-        end += 1;
-        // A letter has all its bytes.
-        let goes_on = |byte: u8| if is_long { byte != b'=' } else { byte & 0xc0 == 0x80 };
-        while end < arg.len() && goes_on(arg[end]) {
-            end += 1;
+fn take(option: Opt, name: &str, parser: &mut lexopt::Parser, options: &mut Options) -> Result<()> {
+    match option {
+        Opt::Home
+        | Opt::Scandir
+        | Opt::Env
+        | Opt::Lines
+        | Opt::Policy
+        | Opt::Since
+        | Opt::Timeout => {
+            let value = parser.value().map_err(usage)?.into_vec();
+            return take_value(option, name, value, options);
         }
-        let (name, rest) = ([b"-", &arg[start..end]].concat(), &arg[end..]);
-        let is_taken = |option: &Opt| match verb {
-            Some(verb) => verb.takes(*option),
-            None => option.is_global(),
-        };
-        let wrong = |why| Err(wrong(text!("parse option"), &name, why));
-        match Opt::find(&name).filter(is_taken) {
-            None => return wrong(text!("unknown here: see hermes-gw help")),
-            Some(Opt::Help) => return Ok(Some(Asked::Help(verb))),
-            Some(Opt::Version) => return Ok(Some(Asked::Version)),
-            Some(Opt::Quiet) => options.verbosity = Verbosity::Quiet,
-            Some(Opt::Verbose) => options.verbosity = Verbosity::Verbose,
-            Some(option) if option.has_value() => {
-                let value = match rest {
-                    [b'=', value @ ..] => value,
-                    [_, ..] => rest,
-                    [] => match args.left.next() {
-                        Some(value) => value,
-                        None => return wrong(text!("needs a value: see hermes-gw help")),
-                    },
-                };
-                take_value(option, &name, value, options)?;
-                break;
-            }
-            Some(flag) => options.set(flag),
-        }
-        if rest.starts_with(b"=") {
-            return wrong(text!("takes no value: see hermes-gw help"));
-        }
+        Opt::Quiet => options.verbosity = Verbosity::Quiet,
+        Opt::Verbose => options.verbosity = Verbosity::Verbose,
+        flag => options.set(flag),
     }
-    Ok(None)
+    Ok(())
 }
 
-/// Takes `option` and its value.
-#[inline(never)]
-fn take_value(option: Opt, name: &[u8], value: &[u8], options: &mut Options) -> Result<()> {
+fn take_value(option: Opt, name: &str, value: Vec<u8>, options: &mut Options) -> Result<()> {
     let (is_one, why) = match option {
         Opt::Home => {
-            options.home = Some(value.to_vec());
+            options.home = Some(value);
             return Ok(());
         }
         Opt::Scandir => {
-            options.scandir = Some(value.to_vec());
+            options.scandir = Some(value);
             return Ok(());
         }
         Opt::Lines => {
-            options.lines = values::number(value);
+            options.lines = values::number(&value);
             (options.lines.is_some(), text!("is not a number"))
         }
         Opt::Policy => {
-            options.policy = PolicySetting::parse(value);
+            options.policy = PolicySetting::parse(&value);
             (options.policy.is_some(), POLICIES)
         }
         Opt::Since => {
-            options.since = values::age(value);
+            options.since = values::age(&value);
             (options.since.is_some(), text!("is not an age such as 10m"))
         }
         Opt::Timeout => {
-            options.timeout = values::seconds(value);
+            options.timeout = values::seconds(&value);
             (options.timeout.is_some(), text!("is not a number of seconds"))
         }
         _ => {
@@ -207,29 +177,45 @@ fn take_value(option: Opt, name: &[u8], value: &[u8], options: &mut Options) -> 
     if is_one {
         return Ok(());
     }
-    let why = ["'", &Shown(value).text(), "' ", why.read()].concat();
+    let why = ["'", &Shown(&value).text(), "' ", why.read()].concat();
     Err(Error::because(Kind::Usage, text!(""), name, &why))
 }
 
 /// The name and the value of `NAME=VALUE`.
-fn variable(text: &[u8]) -> Result<(Vec<u8>, Vec<u8>)> {
+fn variable(mut text: Vec<u8>) -> Result<(Vec<u8>, Vec<u8>)> {
     let allowed = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
-    let name = nth(text, b'=', 0).unwrap_or_default();
-    match text.get(name.len() + 1..) {
-        Some(value) if name.iter().all(allowed) && !name.first().is_none_or(u8::is_ascii_digit) => {
-            Ok((name.to_vec(), value.to_vec()))
-        }
-        _ => {
-            // What a value holds may be a secret.
-            let why = text!("must be NAME=VALUE, the name of a-z, A-Z, 0-9 and _");
-            Err(wrong(text!("--env"), name, why))
-        }
+    let end = text.iter().position(|&b| b == b'=').unwrap_or(text.len());
+    let name = &text[..end];
+    if end == text.len() || !name.iter().all(allowed) || name.first().is_none_or(u8::is_ascii_digit)
+    {
+        // What a value holds may be a secret.
+        let why = text!("must be NAME=VALUE, the name of a-z, A-Z, 0-9 and _");
+        return Err(wrong(text!("--env"), name, why));
     }
+    let value = text.split_off(end + 1);
+    text.pop();
+    Ok((text, value))
 }
 
 /// An error about a word of the command line.
 fn wrong(what: Text, word: &[u8], why: Text) -> Box<Error> {
     Error::new(Kind::Usage, what, word, why)
+}
+
+fn unknown(name: &str) -> Box<Error> {
+    wrong(text!("parse option"), name.as_bytes(), text!("unknown here: see hermes-gw help"))
+}
+
+fn usage(error: lexopt::Error) -> Box<Error> {
+    use lexopt::Error as E;
+    let (option, why) = match error {
+        E::MissingValue { option } => {
+            (option.unwrap_or_default(), text!("needs a value: see hermes-gw help"))
+        }
+        E::UnexpectedValue { option, .. } => (option, text!("takes no value: see hermes-gw help")),
+        _ => (String::new(), text!("cannot be understood: see hermes-gw help")),
+    };
+    wrong(text!("parse option"), option.as_bytes(), why)
 }
 
 #[cfg(test)]
