@@ -127,8 +127,8 @@ fn show(context: &Context, observations: &[Observation]) -> Result<()> {
     if output.verbosity == Verbosity::Quiet || none && after.is_empty() {
         return Ok(());
     }
-    let head = "Manager: s6 (container supervisor)";
-    let head = format!("{head}\nTree: {}, {}\n", place.tree.whose(), Shown(&place.scandir));
+    let (whose, scandir) = (place.tree.whose(), Shown(&place.scandir));
+    let head = format!("Manager: s6 (container supervisor)\nTree: {whose}, {scandir}\n");
     output.say_all(&mut table(observations, now, output.colours()), [&head, "", &after])
 }
 
@@ -216,7 +216,6 @@ pub(super) fn line(it: &Observation, at: Duration, colour: bool) -> String {
 /// be; `now` is what the times are counted back from.
 ///
 /// In 80 columns, whatever the names: one that is too long has a line of its own.
-#[inline(never)]
 fn table(
     observations: &[Observation],
     now: Duration,

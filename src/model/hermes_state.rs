@@ -104,13 +104,12 @@ impl HermesState {
             (FAILED, _) if !self.exit_reason.is_empty() => {
                 ("startup failed: ", shown(&self.exit_reason))
             }
-            (STARTING, _) if minutes > 0 => ("starting for ", minutes.to_string() + "m"),
+            (STARTING, _) if minutes > 0 => ("", format!("starting for {minutes}m")),
             // It is about to end.
             (STOPPED, _) => ("stopping", String::new()),
             (_, [one]) => ("degraded: ", one.text()),
             (_, [_, ..]) => {
-                let all = self.platforms.len().to_string();
-                ("", [&down.len().to_string(), " of ", &all, " platforms down"].concat())
+                ("", format!("{} of {} platforms down", down.len(), self.platforms.len()))
             }
             (RUNNING, _) => return String::new(),
             _ if self.state.is_empty() => return String::new(),

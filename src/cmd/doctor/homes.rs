@@ -194,15 +194,11 @@ impl Doctor<'_> {
         let up =
             seen.any(|it| it.observation.profile == *profile && it.observation.state == State::Up);
         let verb = if up { "start" } else { "stop" };
-        match error.kind {
-            Kind::Denied => {
-                findings.add_error(Found::Warns, error, self.chown(self.root()).as_bytes())
-            }
-            _ => {
-                let call = [verb, " ", profile.name()].concat();
-                findings.add_error(Found::BadState, error, call.as_bytes());
-            }
-        }
+        let (found, remedy) = match error.kind {
+            Kind::Denied => (Found::Warns, self.chown(self.root())),
+            _ => (Found::BadState, [verb, " ", profile.name()].concat()),
+        };
+        findings.add_error(found, error, remedy.as_bytes());
     }
 
     /// Whether each gateway does what it is meant to do.
