@@ -84,9 +84,9 @@ pub(crate) fn delete(slots: &Slots, names: &[Name], outcomes: &mut [Result<bool>
             }
         }
         let waited = stop_ladder::descend(&mut jobs, rungs);
-        for (job, at) in jobs.iter().zip(whose) {
+        for (job, at) in jobs.iter().zip(&whose) {
             let gone = waited.clone().and_then(|()| job.result(text!("remove slot")));
-            fail_of(gone, &mut outcomes[at]);
+            fail_of(gone, &mut outcomes[*at]);
         }
     }
     for (at, outcome) in outcomes.iter_mut().enumerate() {
