@@ -73,23 +73,25 @@ pub(crate) fn send_away(slots: &Slots) {
 pub(crate) fn delete(slots: &Slots, names: &[Name], outcomes: &mut [Result<bool>]) {
     for (part, rungs) in [(&b""[..], &OF_REMOVED), (b"/log", &OF_REMOVED_LOGGER)] {
         let (mut jobs, mut whose) = (Vec::new(), Vec::new());
-        for (at, (name, outcome)) in names.iter().zip(&mut *outcomes).enumerate() {
+        for (at, outcome) in outcomes.iter_mut().enumerate() {
             if outcome.is_ok() {
-                let name = [name, part].concat();
+                let name = [&names[at][..], part].concat();
                 let begun = Job::begin(slots.dir(), &name, Target::Gone, &mut jobs);
                 fail_of(begun.map(drop), outcome);
-                whose.resize(jobs.len(), at);
+                if whose.len() < jobs.len() {
+                    whose.push(at);
+                }
             }
         }
         let waited = stop_ladder::descend(&mut jobs, rungs);
-        for (job, at) in jobs.iter().zip(whose) {
+        for (job, at) in jobs.iter().zip(&whose) {
             let gone = waited.clone().and_then(|()| job.result(text!("remove slot")));
-            fail_of(gone, &mut outcomes[at]);
+            fail_of(gone, &mut outcomes[*at]);
         }
     }
-    for (name, outcome) in names.iter().zip(outcomes) {
+    for (at, outcome) in outcomes.iter_mut().enumerate() {
         if outcome.is_ok() {
-            fail_of(slots.dir().remove_tree(name), outcome);
+            fail_of(slots.dir().remove_tree(&names[at]), outcome);
         }
     }
 }

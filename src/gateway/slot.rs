@@ -54,22 +54,22 @@ pub(crate) struct Rest {
 }
 
 impl Rest {
-    /// The files that say so, and whether each is to be there; the logger's first, by which a
-    /// slot that stands by is known.
-    fn files(self) -> [(&'static [u8], bool); 2] {
-        [(LOGGER_DOWN, self.standing_by), (DOWN, self.down || self.standing_by)]
-    }
-
-    /// Makes the files in `slot` what they should be; where it is `new`, they are not there yet.
+    /// Makes the files in `slot` that say so what they should be; where it is `new`, they are not
+    /// there yet. The logger's comes first, by which a slot that stands by is known.
     pub(crate) fn put(self, slot: &Dir, new: bool) -> Result<()> {
-        for (name, wanted) in self.files() {
-            match (wanted, !new && slot.kind(name)?.is_some()) {
-                (true, false) => slot.create(name, 0o644, b"")?,
-                (false, true) => drop(slot.remove(name)?),
-                _ => {}
-            }
-        }
-        Ok(())
+        put(slot, LOGGER_DOWN, self.standing_by, new)?;
+        put(slot, DOWN, self.down || self.standing_by, new)
+    }
+}
+
+/// Makes the empty file `name` in `slot`, or removes it, as is `wanted`; where it is `new`, it is
+/// not there yet.
+#[inline(never)]
+fn put(slot: &Dir, name: &[u8], wanted: bool, new: bool) -> Result<()> {
+    match (wanted, !new && slot.kind(name)?.is_some()) {
+        (true, false) => slot.create(name, 0o644, b""),
+        (false, true) => slot.remove(name).map(drop),
+        _ => Ok(()),
     }
 }
 

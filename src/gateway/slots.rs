@@ -99,14 +99,16 @@ impl Slots {
     /// How many gateways, each with its logger, a scandir that holds `names` has room for,
     /// when s6-svscan can hold `services_max` services.
     pub(crate) fn capacity(&self, names: &[Name], services_max: usize) -> usize {
-        let others = names.iter().filter(|name| !name.starts_with(b".") && !is_slot(name));
-        let logger = |name: &Name| -> usize {
-            // The service may be a link, as s6-rc's are; when in doubt it has a logger.
-            let log = [name.as_slice(), b"/log"].concat();
-            (!matches!(self.dir().leads(&log), Ok(false))).into()
-        };
-        let taken = others.map(|name| 1 + logger(name)).sum::<usize>();
-        let room = services_max.saturating_sub(taken.max(self.tree.overlay_services())) / 2;
+        let mut others = 0;
+        for name in names {
+            if !name.starts_with(b".") && !is_slot(name) {
+                // The service may be a link, as s6-rc's are; when in doubt it has a logger.
+                let log = [name.as_slice(), b"/log"].concat();
+                others += if matches!(self.dir().leads(&log), Ok(false)) { 1 } else { 2 };
+            }
+        }
+        let taken = others.max(self.tree.overlay_services());
+        let room = services_max.saturating_sub(taken) / 2;
         match self.tree {
             Tree::Root => room,
             // From s6 2.12 on, an s6-svscan that is short of them starts nothing at all.
