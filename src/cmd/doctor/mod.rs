@@ -192,7 +192,7 @@ impl<'a> Doctor<'a> {
     /// What the gateways' user is called, to be shown.
     fn user_name(&self) -> String {
         match self.is_named() {
-            true => Shown(&self.place.user).to_string(),
+            true => Shown(&self.place.user).text(),
             false => u64::from(identity::user_id()).to_string(),
         }
     }

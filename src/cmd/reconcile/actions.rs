@@ -27,7 +27,7 @@ pub(super) fn note(
         let why = match outcome {
             Ok(true) => None,
             Ok(false) => why_not(),
-            Err(error) => Some(error.to_string()),
+            Err(error) => Some(error.text()),
         };
         let Some(why) = why else { continue };
         for action in &mut *actions {

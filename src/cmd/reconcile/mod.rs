@@ -137,7 +137,7 @@ impl<'a> Run<'a> {
         }
         if let Err(why) = self.s6.check() {
             for action in actions.iter_mut().filter(|it| it.effect != Effect::Skipped) {
-                action.fail(why.to_string());
+                action.fail(why.text());
             }
             if !self.context.options.has(Opt::DryRun) {
                 self.log(&actions);
