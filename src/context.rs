@@ -56,6 +56,7 @@ impl Context {
     }
 
     /// Whether root was dropped, or not there to be dropped.
+    #[inline(never)]
     pub(crate) fn is_user(&self) -> bool {
         self.dropped.get() || !identity::is_root()
     }

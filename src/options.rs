@@ -85,6 +85,7 @@ impl Opt {
     }
 
     /// The option called `name`, with its dashes.
+    #[inline(never)]
     pub(crate) fn find(name: &[u8]) -> Option<Opt> {
         OPTIONS.iter().copied().find(|option| option.names().any(|known| known == name))
     }

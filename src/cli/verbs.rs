@@ -412,7 +412,7 @@ mod tests {
         for verb in VERBS {
             let usage = verb.usage();
             for word in usage.split([' ', '[', ']', '|']).filter(|word| word.starts_with('-')) {
-                let option = Opt::find(word).unwrap();
+                let option = Opt::find(word.as_bytes()).unwrap();
                 assert!(verb.takes(option), "{usage}: {word}");
                 let value = option.usage().split(' ').find(|word| !word.starts_with('-'));
                 let (_, after) = usage.split_once(word).unwrap();

@@ -56,7 +56,7 @@ pub(crate) fn policy(
     let mut text = [policy.word(), ": ", name].concat();
     if let Some(file) = file {
         text += " in ";
-        text += &Shown(&root.path_of(file)).to_string();
+        text += &Shown(&root.path_of(file)).text();
     }
     Resolved { policy, text, flaws }
 }

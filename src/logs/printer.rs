@@ -46,6 +46,7 @@ pub(crate) struct Printer {
 impl Printer {
     /// Begins a line of `profile` with this `stamp`. Returns how many bytes of the line are
     /// done by that.
+    #[inline(never)]
     pub(crate) fn begin(&mut self, profile: &str, stamp: Option<Stamp>) -> usize {
         let json = self.form == Form::Json;
         if json {

@@ -152,6 +152,7 @@ impl<'a> Log<'a> {
 
     /// Looks for new lines, after all lines were taken. Returns whether s6-log may have deleted
     /// files that were not read. `watch` reports the next change.
+    #[inline(never)]
     pub(crate) fn refresh(&mut self, watch: &Watches) -> Result<bool> {
         // The last two files stay open, because they may be found again by other names: the
         // last `current`, and what was `previous` when that one was opened.

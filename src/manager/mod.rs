@@ -62,7 +62,7 @@ impl<'a> ServiceManager<'a> {
     pub(crate) fn unregister(&self, profiles: &[Profile], timeout: Duration) -> Outcomes {
         match self.s6(host::unsupported, text!("unregister gateway")) {
             Ok(s6) => s6.unregister(profiles, timeout),
-            Err(error) => all_failed(profiles, &error),
+            Err(error) => vec![Err(error); profiles.len()],
         }
     }
 
@@ -72,7 +72,7 @@ impl<'a> ServiceManager<'a> {
         match self.s6(host::refusal, target.what()) {
             Ok(s6) if target == Target::Stop => bring::bring(s6, target, profiles, timeout),
             Ok(s6) => s6.start(target, profiles, timeout),
-            Err(error) => all_failed(profiles, &error),
+            Err(error) => vec![Err(error); profiles.len()],
         }
     }
 
@@ -80,16 +80,6 @@ impl<'a> ServiceManager<'a> {
     pub(crate) fn is_running(&self, profile: &Profile) -> Result<bool> {
         self.s6(host::refusal, text!("look at gateway"))?.is_running(profile)
     }
-}
-
-/// What becomes of all of `profiles` because of `error`.
-#[inline(never)]
-fn all_failed(profiles: &[Profile], error: &Box<Error>) -> Outcomes {
-    let mut outcomes = Outcomes::new();
-    for _ in profiles {
-        outcomes.push(Err(error.clone()));
-    }
-    outcomes
 }
 
 /// What makes the error where s6 is not there.

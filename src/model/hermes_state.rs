@@ -121,7 +121,7 @@ impl HermesState {
 
 /// A text of Hermes' on a line.
 fn shown(text: &str) -> String {
-    Shown(text.as_bytes()).to_string()
+    Shown(text.as_bytes()).text()
 }
 
 #[cfg(test)]

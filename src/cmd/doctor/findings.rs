@@ -308,7 +308,7 @@ fn fill(row: &str, places: &[&[u8]]) -> String {
         let mut place = || places[usize::from(bytes.next().unwrap_or_default() - b'0')];
         match byte {
             b'$' => text += str::from_utf8(place()).unwrap_or_default(),
-            b'@' => text += &Shown(place()).to_string(),
+            b'@' => text += &Shown(place()).text(),
             b'%' => text += &shell_word(place()),
             _ => text.push(char::from(byte)),
         }

@@ -198,7 +198,7 @@ impl<'a> Doctor<'a> {
     /// What the gateways' user is called, to be shown.
     fn user_name(&self) -> String {
         match self.is_named() {
-            true => Shown(&self.place.user).to_string(),
+            true => Shown(&self.place.user).text(),
             false => own_id(),
         }
     }

@@ -24,7 +24,7 @@ pub(super) fn say(output: &Output, actions: &[Action], only_changes: bool) -> Re
 /// An action as `--json` shows it; the keys are stable.
 fn json(action: &Action) -> String {
     let mut row = Row::new();
-    row.text("profile", &Shown(action.name()).to_string());
+    row.text("profile", &Shown(action.name()).text());
     row.text("prior_state", &action.prior.word()).text("action", action.effect.word());
     row.text("prior_exit", action.exit.word()).text_or_null("reason", action.reason.as_deref());
     match &action.folded[..] {
@@ -92,7 +92,7 @@ fn put(text: &mut String, key: &str, value: &str) {
 /// A name as one word of printable ASCII, so that it cannot pass for another fact.
 fn token(name: &[u8]) -> String {
     let mut token = String::new();
-    for byte in Shown(name).to_string().bytes() {
+    for byte in Shown(name).text().bytes() {
         match byte {
             b'!'..=b'~' => token.push(byte.into()),
             _ => {
