@@ -41,15 +41,15 @@ pub(crate) enum Flaw {
 impl Flaw {
     /// The reason in words.
     pub(crate) fn why(self) -> String {
-        let why = match self {
-            Flaw::Empty => text!("is empty"),
-            Flaw::Cut => text!("is cut short"),
-            Flaw::NoObject => text!("holds no JSON object"),
-            Flaw::TooDeep => text!("is nested over 128 levels deep"),
-            Flaw::Syntax(at) => return format!("is not JSON at byte {at}"),
-            Flaw::Encoding(at) => return format!("is not UTF-8 at byte {at}"),
+        let (what, at) = match self {
+            Flaw::Empty => return text!("is empty").read().into(),
+            Flaw::Cut => return text!("is cut short").read().into(),
+            Flaw::NoObject => return text!("holds no JSON object").read().into(),
+            Flaw::TooDeep => return text!("is nested over 128 levels deep").read().into(),
+            Flaw::Syntax(at) => ("JSON", at),
+            Flaw::Encoding(at) => ("UTF-8", at),
         };
-        why.read().into()
+        format!("is not {what} at byte {at}")
     }
 }
 

@@ -172,6 +172,7 @@ impl Doctor<'_> {
 
     /// The entry `name` of `profiles/`, which is skipped: `why`, and whether that is for another
     /// one's sake.
+    #[inline(never)]
     fn unusable(&self, findings: &mut Findings, homes: &Homes, name: &[u8], why: &str, twin: bool) {
         let at = [&b"profiles/"[..], name].concat();
         let path = homes.root().path_of(&at);

@@ -89,6 +89,7 @@ fn own_id() -> String {
     u64::from(identity::user_id()).to_string()
 }
 
+#[inline(never)]
 fn examine(context: &Context, findings: &mut Findings) {
     findings.begin("s6");
     match manager::detect(context) {
