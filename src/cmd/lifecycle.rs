@@ -74,7 +74,7 @@ fn change(context: &Context, target: Target) -> Result<u64> {
             }
         }
     }
-    for it in named.iter_mut().filter(|_| is_refused) {
+    for it in if is_refused { &mut named[..] } else { &mut [] } {
         if let Ok(Profile::Named(name)) = it {
             let why = text!(
                 "policy root: default serves it, and a second gateway would use the same \

@@ -203,7 +203,7 @@ fn line(record: &CrashRecord) -> Option<String> {
         Exit::Code(code) => ("exit", code),
         Exit::Signal(signal) => ("signal", signal),
     };
-    let millis = time.as_secs().saturating_mul(1000) + u64::from(time.subsec_millis());
+    let millis = time.as_millis() as u64;
     Some(format!("decision={what} {key}={number} deaths={deaths} milliseconds={millis}\n"))
 }
 

@@ -201,7 +201,8 @@ impl<'a> S6<'a> {
         // What cannot be listed is no way out.
         let mut known = String::new();
         for it in &self.slots.profiles().unwrap_or_default() {
-            known = known + it.name() + "\x0c";
+            known += it.name();
+            known += "\x0c";
         }
         let name = profile.name();
         let makes =
