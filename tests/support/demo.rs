@@ -24,6 +24,7 @@ fn main() {
         .profile("Bad Name")
         .wanted("flaky", "running")
         .file("flaky", "behave", "exit 1\n")
+        .file("researcher", "behave", "platform telegram disconnected Unauthorized\n")
         .wanted("misconfigured", "running")
         .file("misconfigured", "behave", "exit 78\n");
     println!("A container boots: s6-svscan is PID 1, cont-init.d runs hermes-gw ...\n");
@@ -38,6 +39,7 @@ fn main() {
         gw(&container, "status flaky").stdout.contains("backing off 2s, 2 deaths")
     });
     operate(&container, "status");
+    operate(&container, "health");
     let mut screens = vec![screen(&container, "status")];
     let watch = container.hermes_command(&["/command/hermes-gw", "watch", "coder", "writer"]);
     let watch = watching(watch);
