@@ -382,7 +382,7 @@ mod tests {
             row,
             serde_json::json!({
                 "profile": "coder", "state": "backing-off",
-                "text": "backing off 8s, 4 deaths: signal 9", "pid": null,
+                "text": "backing off 8s, 4 deaths: SIGKILL", "pid": null,
                 "since": "2026-05-24T18:05:30.000000000Z", "ready": false, "paused": false,
                 "hermes": null, "wanted": "up", "wanted_at_boot": null, "served_by": null, "restarts": 4,
                 "last_exit": {"code": null, "signal": 9}, "tree": "root",

@@ -1,5 +1,6 @@
 //! What is done about a gateway that has died: the one table of it.
 
+use super::signal;
 use crate::text::messages::text;
 use std::fmt;
 use std::time::Duration;
@@ -26,7 +27,10 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Exit::Code(code) => write!(f, "exit {code}"),
-            Exit::Signal(signal) => write!(f, "signal {signal}"),
+            Exit::Signal(number) => match signal::name(*number) {
+                "" => write!(f, "signal {number}"),
+                name => write!(f, "SIG{name}"),
+            },
         }
     }
 }
@@ -319,8 +323,8 @@ mod tests {
             (Code(0), Some(0), false, &[1000, 1001, 1003], "backing off 4s, 3 deaths: exit 0"),
             (Code(0), Some(0), false, &TEN, "parked: exit 0 (10 deaths within 600s)"),
             // Killed during its start, or long after it.
-            (Signal(15), Some(0), false, &[1000], "backing off 1s, 1 death: signal 15"),
-            (Signal(9), Some(DAY), false, &[1000], "backing off 1s, 1 death: signal 9"),
+            (Signal(15), Some(0), false, &[1000], "backing off 1s, 1 death: SIGTERM"),
+            (Signal(9), Some(DAY), false, &[1000], "backing off 1s, 1 death: SIGKILL"),
             // Doubled with each death in a row, up to a minute.
             (Code(1), Some(0), false, &[1000], "backing off 1s, 1 death: exit 1"),
             (Code(75), Some(0), false, &[1000, 1001], "backing off 2s, 2 deaths: exit 75"),
@@ -328,7 +332,7 @@ mod tests {
             (Code(1), None, false, &NINE[..7], "backing off 60s, 7 deaths: exit 1"),
             (Code(1), Some(0), false, &NINE, "backing off 60s, 9 deaths: exit 1"),
             (Code(1), Some(0), false, &TEN, "parked: exit 1 (10 deaths within 600s)"),
-            (Signal(11), Some(0), false, &TEN, "parked: signal 11 (10 deaths within 600s)"),
+            (Signal(11), Some(0), false, &TEN, "parked: SIGSEGV (10 deaths within 600s)"),
             // A long run ends the row: the last, or one before; a delay is no run.
             (Code(1), Some(601), false, &[1000, 1001, 1002], "backing off 1s, 1 death: exit 1"),
             (Code(1), Some(600), false, &[1000, 1601], "backing off 2s, 2 deaths: exit 1"),
@@ -369,21 +373,21 @@ mod tests {
             // What is not announced is as it was.
             (Code(75), Some(DAY), (false, false, 0), &[1000], "backing off 1s, 1 death: exit 75"),
             (Code(0), Some(10), (false, false, 1), &[1000], "parked: exit 0 (it ended by itself)"),
-            (Signal(15), Some(DAY), (false, false, 1), &[1000], "backing off 1s, 1 death: signal 15"),
+            (Signal(15), Some(DAY), (false, false, 1), &[1000], "backing off 1s, 1 death: SIGTERM"),
             // A wrong configuration is one, whatever else.
             (Code(78), Some(DAY), (false, true, 0), &[1000], "parked: exit 78 (configuration)"),
             // Ended by another again and again; what most were is the reason.
             (Code(1), Some(0), (false, true, 10), &TEN, FIGHT),
             (Code(1), Some(0), (false, false, 10), &TEN, FIGHT),
             (Code(1), Some(0), (false, true, 9), &NINE, "backing off 60s, 9 deaths: exit 1"),
-            (Signal(15), Some(0), (false, false, 6), &TEN, "parked: signal 15 (ended by SIGTERM from another process, 6 times in a row: does another gateway use the same token?)"),
+            (Signal(15), Some(0), (false, false, 6), &TEN, "parked: SIGTERM (ended by SIGTERM from another process, 6 times in a row: does another gateway use the same token?)"),
             (Code(1), Some(0), (false, true, 5), &TEN, "parked: exit 1 (10 deaths within 600s)"),
             (Code(1), Some(0), (false, false, 0), &TEN, "parked: exit 1 (10 deaths within 600s)"),
             // Without a home another start does not help.
             (Code(1), Some(0), (true, false, 0), &[1000], GONE),
             (Code(1), None, (true, false, 0), &TEN, GONE),
             (Code(1), Some(DAY), (true, true, 1), &[1000], GONE),
-            (Signal(9), None, (true, false, 0), &[1000], "parked: signal 9 (its home is gone)"),
+            (Signal(9), None, (true, false, 0), &[1000], "parked: SIGKILL (its home is gone)"),
         ];
         for (exit, uptime, (home_gone, announced, terminated), deaths, text) in table {
             let deaths: Vec<_> = deaths.iter().map(|at| s(*at)).collect();

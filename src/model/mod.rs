@@ -9,5 +9,6 @@ pub(crate) mod observation;
 pub(crate) mod plan;
 pub(crate) mod policy;
 pub mod profile;
+pub(crate) mod signal;
 pub mod tree;
 pub(crate) mod values;

@@ -1,8 +1,10 @@
 //! What s6-supervise can be told: one letter each.
 
 use crate::error::Result;
+use crate::model::signal;
 use crate::model::values::place_in;
 use crate::sys::poll::FifoWriter;
+use crate::text::part;
 use tinyvec::ArrayVec;
 
 /// A letter for `supervise/control`.
@@ -62,18 +64,16 @@ const SIGNALS: [Control; 12] = [
     Control::Continue,
     Control::Window,
 ];
-/// And their numbers.
-const NUMBERS: [u8; 12] = [14, 6, 3, 1, 9, 15, 2, 10, 12, 19, 18, 28];
 
 impl Control {
     /// The number of the signal that it sends, or 0; down begins with SIGTERM.
     pub(crate) fn number(self) -> u8 {
-        let signal = match self {
+        let sent = match self {
             Control::Down => Control::Terminate,
             other => other,
         };
-        let known = SIGNALS.iter().zip(NUMBERS).find(|(it, _)| **it == signal);
-        known.map_or(0, |(_, number)| number)
+        let known = SIGNALS.iter().position(|it| *it == sent);
+        known.and_then(|at| signal::number(part(NAMES, ' ', at))).unwrap_or(0)
     }
 }
 

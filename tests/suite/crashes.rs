@@ -130,7 +130,7 @@ fn every_way_to_die_has_its_decision() {
         ("transient", "exit 75", "backing off 60s, 1 death: exit 75", false),
         ("config-early", "exit 78", "parked: exit 78 (configuration)", true),
         ("config-late", "after 11 78", "parked: exit 78 (configuration)", true),
-        ("killed-early", "crash", "backing off 60s, 1 death: signal 9", false),
+        ("killed-early", "crash", "backing off 60s, 1 death: SIGKILL", false),
     ];
     let volume = Volume::new();
     for (profile, behaviour, ..) in table {
@@ -142,7 +142,7 @@ fn every_way_to_die_has_its_decision() {
     kill(&container, "killed-late");
     container.wait_up("stopped");
     gw(&container, &["stop", "stopped"]).ok();
-    let killed = ("killed-late", "", "backing off 60s, 1 death: signal 9", false);
+    let killed = ("killed-late", "", "backing off 60s, 1 death: SIGKILL", false);
     for (profile, _, text, parked) in table.into_iter().chain([killed]) {
         wait_record(&container, profile, &fields(text));
         wait_until("the end of finish", || status(&container, profile).finishing != parked);
@@ -284,7 +284,7 @@ fn one_that_crashes_after_a_day_is_back_within_two_seconds() {
     assert!(started - died < Duration::from_secs(8), "{died:?} {started:?}");
     // s6-log writes when it gets to it.
     wait_until("the log to have a first death twice", || {
-        let line = "hermes-gw: backing off 1s, 1 death: signal 9\n";
+        let line = "hermes-gw: backing off 1s, 1 death: SIGKILL\n";
         log(&container, "one").matches(line).count() == 2
     });
 }
@@ -514,7 +514,7 @@ fn two_that_end_each_other_back_off_and_one_is_parked_with_the_reason() {
     });
     // It may have been ended before it could say so itself.
     let (how, why) = text.split_once(" (").unwrap();
-    assert!(["parked: exit 1", "parked: signal 15"].contains(&how), "{text}");
+    assert!(["parked: exit 1", "parked: SIGTERM"].contains(&how), "{text}");
     let expected = "ended by SIGTERM from another process, 5 times in a row: \
                     does another gateway use the same token?)";
     assert_eq!(why, expected);
@@ -543,8 +543,8 @@ fn a_gateway_whose_home_is_gone_is_parked_with_the_reason() {
     kill(&container, "old");
     wait_record(&container, "old", "decision=parked-home-gone signal=9 deaths=0 milliseconds=0");
     let shown = gw(&container, &["--json", "status", "old"]).stdout;
-    assert_eq!(jq(".[0].text", &shown), "parked: signal 9 (its home is gone)");
-    let line = "hermes-gw: parked: signal 9 (its home is gone)\n";
+    assert_eq!(jq(".[0].text", &shown), "parked: SIGKILL (its home is gone)");
+    let line = "hermes-gw: parked: SIGKILL (its home is gone)\n";
     wait_until("the log", || log(&container, "old").contains(line));
     // A link, or a home that cannot be looked for, may be there all the same.
     fs::rename(profiles.join("moved"), container.volume().path().join("elsewhere")).unwrap();

@@ -601,7 +601,7 @@ fn a_gateway_that_does_not_stay_up_is_warned_of_while_it_is_up() {
     }
     expect(
         &container,
-        &["warn: gateways: default: up, 3 deaths lately: signal 9; hermes-gw logs default"],
+        &["warn: gateways: default: up, 3 deaths lately: SIGKILL; hermes-gw logs default"],
     );
 }
 

@@ -291,7 +291,7 @@ fn hermes_own_layer_and_we_see_and_do_the_same() {
     let log = container.volume().home("default").join("logs/gateways/theirs/current");
     let log = || std::fs::read_to_string(&log).unwrap_or_default();
     wait_until("the death in its log", || {
-        log().contains("hermes-gw: backing off 1s, 1 death: signal 9\n")
+        log().contains("hermes-gw: backing off 1s, 1 death: SIGKILL\n")
     });
     wait_running(&container, "theirs");
     gw(&container, &["restart", "theirs"]).ok();

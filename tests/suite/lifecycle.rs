@@ -649,7 +649,7 @@ fn a_slot_that_came_from_hermes_own_layer_backs_off_parks_and_loses_no_line() {
     let log = log();
     let told: Vec<_> = log.lines().filter(|line| line.contains("  hermes-gw: ")).collect();
     assert_eq!(told.len(), 3, "{log}");
-    assert!(told[0].ends_with("hermes-gw: backing off 1s, 1 death: signal 9"), "{log}");
+    assert!(told[0].ends_with("hermes-gw: backing off 1s, 1 death: SIGKILL"), "{log}");
     assert!(told[2].ends_with("hermes-gw: parked: exit 1 (3 deaths within 600s)"), "{log}");
     // And its run sends the log what was for the container's output.
     assert_eq!(log.matches("  ConnectionError: no route\n").count(), 2, "{log}");

@@ -60,7 +60,7 @@ fn every_state_has_its_words_and_its_exit_code() {
     svc(&container, "-p", "paused");
     container.volume().file("unwanted", "gateway_state.json", r#"{"desired_state":"stopped"}"#);
     svc(&container, "-k", "late");
-    wait_state(&container, "late", "backing off 60s, 1 death: signal 9");
+    wait_state(&container, "late", "backing off 60s, 1 death: SIGKILL");
     // Somebody has a say: what was before does not count.
     svc(&container, "-u", "late");
     svc(&container, "-d", "rest");
@@ -87,7 +87,7 @@ fn every_state_has_its_words_and_its_exit_code() {
         ("config", "parked: exit 78 (configuration)", 1),
         ("done", "parked: exit 0 (it ended by itself)", 1),
         ("crashes", "backing off 60s, 1 death: exit 1", 1),
-        ("killed", "backing off 60s, 1 death: signal 9", 1),
+        ("killed", "backing off 60s, 1 death: SIGKILL", 1),
         ("never", "down", 0),
         ("no-state", "down", 0),
         ("stopped", "down", 0),
@@ -201,8 +201,7 @@ fn a_gateway_that_came_back_by_itself_says_so() {
     volume.wanted("default", "running");
     let container = Container::boot(volume, Spec::default());
     container.wait_up("default");
-    for (deaths, text) in
-        [(1, "up, 1 death lately: signal 9"), (2, "up, 2 deaths lately: signal 9")]
+    for (deaths, text) in [(1, "up, 1 death lately: SIGKILL"), (2, "up, 2 deaths lately: SIGKILL")]
     {
         svc(&container, "-k", "default");
         assert_eq!(wait_state(&container, "default", text), 0);
@@ -223,7 +222,7 @@ fn deaths_that_cannot_be_read_are_not_said_to_be_none() {
     let container = Container::boot(volume, Spec::default());
     container.wait_up("default");
     svc(&container, "-k", "default");
-    wait_state(&container, "default", "up, 1 death lately: signal 9");
+    wait_state(&container, "default", "up, 1 death lately: SIGKILL");
     let tally = format!("{}/supervise/death_tally", slot("default"));
     container.as_root(&["chmod", "000", &tally]).ok();
     assert_eq!(wait_state(&container, "default", "up, deaths unknown"), 0);

@@ -98,15 +98,15 @@ fn every_change_is_a_line_and_every_death_is_one_of_them() {
     );
 
     container.as_hermes(&["/command/s6-svc", "-k", &slot("default")]).ok();
-    let crash = watch.until("default: up, 1 death lately: signal 9");
-    let deaths = crash.iter().filter(|it| *it == "default: finishing: signal 9").count();
+    let crash = watch.until("default: up, 1 death lately: SIGKILL");
+    let deaths = crash.iter().filter(|it| *it == "default: finishing: SIGKILL").count();
     assert_eq!(deaths, 1, "{crash:?}");
-    assert!(crash.iter().any(|it| it == "default: backing off 1s, 1 death: signal 9"), "{crash:?}");
+    assert!(crash.iter().any(|it| it == "default: backing off 1s, 1 death: SIGKILL"), "{crash:?}");
 
     container.as_hermes(&["/command/s6-svc", "-p", &slot("default")]).ok();
-    watch.expect(&["default: up, paused (SIGSTOP), 1 death lately: signal 9"]);
+    watch.expect(&["default: up, paused (SIGSTOP), 1 death lately: SIGKILL"]);
     container.as_hermes(&["/command/s6-svc", "-c", &slot("default")]).ok();
-    watch.expect(&["default: up, 1 death lately: signal 9"]);
+    watch.expect(&["default: up, 1 death lately: SIGKILL"]);
 
     gw(&container, &["unregister", "other"]).ok();
     watch.until("other: not registered");
