@@ -23,13 +23,16 @@ pub(crate) struct Context {
     pub(crate) output: Output,
     /// Whether root was dropped.
     dropped: Cell<bool>,
+    /// What the main program is, once it was asked: it stays the same.
+    role: Cell<Option<Role>>,
 }
 
 impl Context {
     /// Reads the settings, before anything else is done.
     pub(crate) fn new(options: Options) -> Context {
         let settings = Settings::read(&options, CONTAINER_ENVIRONMENT);
-        Context { output: Output::new(&options), settings, options, dropped: Cell::new(false) }
+        let output = Output::new(&options);
+        Context { output, settings, options, dropped: Cell::new(false), role: Cell::new(None) }
     }
 
     /// Makes this process the gateways' user for good, if it is root. What only root can do is
@@ -85,7 +88,7 @@ impl Context {
     #[inline(never)]
     pub(crate) fn why_none(&self) -> Result<Option<String>> {
         let skip = self.settings.skip.clone()?;
-        Ok(match Role::detect(PROC)? {
+        Ok(match self.role()? {
             _ if skip => Some("HERMES_GW_SKIP_RECONCILE is set".into()),
             Role::NoGateways(word) => {
                 let why = "; another one runs the gateways";
@@ -95,9 +98,20 @@ impl Context {
         })
     }
 
+    /// What the container's main program is.
+    #[inline(never)]
+    pub(crate) fn role(&self) -> Result<Role> {
+        if let Some(role) = self.role.get() {
+            return Ok(role);
+        }
+        let role = Role::detect(PROC)?;
+        self.role.set(Some(role));
+        Ok(role)
+    }
+
     /// Whether the container's main program is the root profile's gateway.
     pub(crate) fn main_is_default(&self) -> Result<bool> {
-        Ok(Role::detect(PROC)?.is_default(self.settings.no_supervise))
+        Ok(self.role()?.is_default(self.settings.no_supervise))
     }
 
     /// The policy that counts, in `homes`.

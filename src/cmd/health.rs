@@ -20,12 +20,10 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
         return say(context, ["no gateways here: ", &why].concat(), 0, &[]);
     }
     let (gateways, _) = status::look(context)?;
-    let mut sum = Sum {
-        strict: context.options.has(Opt::Strict),
-        main_is_default: context.main_is_default()?,
-        ..Sum::default()
-    };
-    gateways.iter().for_each(|it| sum.add(it));
+    let mut sum = Sum::default();
+    for it in &gateways {
+        sum.add(context, it)?;
+    }
     let text = format!("{} of {} up{}{}", sum.up, gateways.len(), sum.bad, sum.good);
     say(context, text, sum.code, &gateways)
 }
@@ -33,8 +31,6 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
 /// What all gateways come to.
 #[derive(Default)]
 struct Sum {
-    strict: bool,
-    main_is_default: bool,
     code: u64,
     up: usize,
     /// What is said of those that are not well, and of others.
@@ -44,7 +40,7 @@ struct Sum {
 
 impl Sum {
     #[inline(never)]
-    fn add(&mut self, it: &Observation) {
+    fn add(&mut self, context: &Context, it: &Observation) -> Result<()> {
         let (is_down, stuck) = match &it.hermes {
             Some(said) => (!said.down().is_empty(), said.is_stuck()),
             None => (false, false),
@@ -53,18 +49,19 @@ impl Sum {
         let stands_by = it.state == State::StandingBy;
         let code = match stands_by {
             true => 0,
-            _ if stuck || is_down && self.strict => 1,
+            _ if stuck || is_down && context.options.has(Opt::Strict) => 1,
             _ => status::code_of(it),
         };
         self.code = first(self.code, code);
         self.up += usize::from(it.state == State::Up);
-        let is_main =
-            self.main_is_default && it.profile == Profile::Default && it.state == State::Down;
+        let may_be_main = it.profile == Profile::Default && it.state == State::Down;
+        let is_main = may_be_main && context.main_is_default()?;
         if code != 0 || is_down || stands_by || is_main || it.served {
             let list = if code == 0 { &mut self.good } else { &mut self.bad };
             let text = if is_main { MAIN_IS_DEFAULT.into() } else { it.text() };
             *list += &["; ", it.profile.name(), ": ", &text].concat();
         }
+        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ use crate::options::Opt;
 use crate::s6::control::{self, Control};
 use crate::text::messages::{Text, text};
 use crate::text::part;
+use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 /// What a gateway gets to come up, by default.
@@ -51,7 +52,8 @@ fn change(context: &Context, target: Target) -> Result<u64> {
         false => Timeout::After(options.timeout.unwrap_or(default)),
     };
     let said = (part(said, ';', no_wait.into()), part(said, ';', 2));
-    let manager = manager::open(context, privilege)?;
+    // It is open as long as the process lives.
+    let manager = ManuallyDrop::new(manager::open(context, privilege)?);
     // Not to start what is not to be started.
     let careful = target != Target::Stop && !options.has(Opt::Force);
     let is_refused = careful && super::default_serves_all(context, &manager);

@@ -20,7 +20,7 @@ use crate::sys::clock::{self, Deadline};
 use crate::sys::dir::Dir;
 use crate::sys::inotify::Watches;
 use crate::text::messages::{Text, text};
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::time::Duration;
 
 /// How long `--no-wait` tries to tell all supervisors.
@@ -64,7 +64,8 @@ pub(crate) fn bring(
     let Some(intent) = target.intent() else {
         return command(s6, target, profiles, timeout, &mut |_, _| false);
     };
-    let homes = s6.context.homes();
+    // It is open as long as the process lives, shortly after this.
+    let homes = ManuallyDrop::new(s6.context.homes());
     // Until it is closed it is locked: another hermes-gw may be at it.
     let home = |profile: &Profile, deadline| -> Result<Dir> {
         let home = homes.as_ref().map_err(Clone::clone)?.of(profile)?;

@@ -10,7 +10,7 @@ use crate::gateway::observe::may_run;
 use crate::gateway::slot::{self, Batch, Rest};
 use crate::gateway::slots::{self, Slots};
 use crate::gateway::{adopt, retire, standby};
-use crate::hermes::container::{self, PROC, Role};
+use crate::hermes::container::{self, Role};
 use crate::hermes::home::{self, Entry, Homes};
 use crate::hermes::locks::Locks;
 use crate::hermes::{boot_log, state_file};
@@ -62,7 +62,7 @@ impl<'a> Run<'a> {
     pub(super) fn open(context: &'a Context) -> Result<Option<Box<Run<'a>>>> {
         let (options, settings) = (&context.options, &context.settings);
         context.warn_of_settings();
-        let role = Role::detect(PROC)?;
+        let role = context.role()?;
         let (boot, dry) = (options.has(Opt::Boot), options.has(Opt::DryRun));
         if let Some(why) = context.why_none()? {
             if boot && !dry {
