@@ -43,6 +43,8 @@ fn record(container: &Container, profile: &str) -> String {
 
 /// The record that is said as `text`: `backing off 60s, 1 death: exit 0` and the like.
 fn fields(text: &str) -> String {
+    // The record keeps the number.
+    let text = &text.replace("SIGKILL", "signal 9");
     let words: Vec<_> = text.split([' ', ':', ',', '(']).filter(|word| !word.is_empty()).collect();
     match words[..] {
         ["backing", "off", "60s", deaths, "death", how, number] => {
