@@ -1,5 +1,6 @@
 //! What `run`, `finish` and the verbs leave in a slot for each other. s6 knows nothing of it.
 
+use super::slot;
 use crate::error::Result;
 use crate::model::backoff::{CONFIGURATION, CrashRecord, Decision, Exit, Reason};
 use crate::model::values;
@@ -156,11 +157,13 @@ pub(crate) fn read(slot: &Service) -> Result<Option<CrashRecord>> {
     Ok(str::from_utf8(&line).ok().and_then(parse))
 }
 
-/// What is said of a gateway that came up and died; `None` while its finish still decides.
+/// What is said of a gateway that came up and died; `None` while its finish still decides, and where
+/// that has excused it, for somebody had asked for its end: then s6 starts it anew.
 pub(crate) fn died_at_once(service: &Service, status: &Status) -> Option<String> {
     // Hermes' own finish writes nothing down; what cannot be read is told by status.
     let what = match read(service) {
         Ok(Some(record)) => record.text(),
+        Ok(None) if status.want_up && slot::is_ours(service.dir()).unwrap_or(false) => return None,
         _ if status.finishing => return None,
         _ => {
             let exit = status.last_exit();

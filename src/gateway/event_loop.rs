@@ -315,7 +315,13 @@ impl<'a> Job<'a> {
                 Step::Recheck => return ends.acknowledgement = Acknowledgement::Read,
                 Step::Done => Some(Outcome::Done),
                 Step::Died => match crash_record::died_at_once(&ends.service, &status) {
-                    None => return ends.acknowledgement = Acknowledgement::Read,
+                    None if status.finishing => {
+                        return ends.acknowledgement = Acknowledgement::Read;
+                    }
+                    None => {
+                        self.transition.excuse(&status);
+                        None
+                    }
                     why => why.map(Outcome::Died),
                 },
                 Step::Overruled => Some(Outcome::Overruled),

@@ -24,17 +24,18 @@ const OURS: &[u8] = b"timeout-finish";
 const SKELETON: &str = "log event supervise supervise/event log/event log/supervise \
     log/supervise/event supervise/control log/supervise/control";
 
-/// What a part of the skeleton is, and its mode: the last letter of its name tells.
+/// What a part of the skeleton is, and its mode.
 fn kind_of(part: &str) -> (FileKind, u32) {
-    match part.bytes().last() {
-        // control
-        Some(b'l') => (FileKind::Fifo, 0o600),
-        // event
-        Some(b't') => (FileKind::Directory, EVENT_MODE),
-        // supervise
-        Some(b'e') => (FileKind::Directory, 0o700),
-        _ => (FileKind::Directory, 0o755),
+    for (end, kind, mode) in [
+        ("control", FileKind::Fifo, 0o600),
+        ("event", FileKind::Directory, EVENT_MODE),
+        ("supervise", FileKind::Directory, 0o700),
+    ] {
+        if part.ends_with(end) {
+            return (kind, mode);
+        }
     }
+    (FileKind::Directory, 0o755)
 }
 
 fn make(slot: &Dir, part: &str) -> Result<()> {

@@ -215,6 +215,12 @@ impl Transition {
         }
     }
 
+    /// The death that `now` tells of, or that was before it, was asked for: it is to come up anew.
+    pub(crate) fn excuse(&mut self, now: &Status) {
+        let died = (!now.is_up()).then_some(now.stamp);
+        self.phase = Phase::Rise { old: None, died, told_up: false };
+    }
+
     /// Tells it to come up; if it is `ending`, the run of now is to end first.
     fn rise(&mut self, now: &Status, ending: bool, letters: &'static [Control]) -> Step {
         self.phase = Phase::Rise {
@@ -254,6 +260,21 @@ mod tests {
             let mut transition = Transition::new(target);
             transition.next(&status(now), false);
             assert_eq!(transition.was_there, was_there, "{target:?} {now}");
+        }
+    }
+
+    #[test]
+    fn one_whose_end_was_asked_for_comes_up_anew() {
+        // What is seen of the end, and what is done about it and about the next run.
+        for (seen, steps) in [("d+2", [U, Done]), ("u+3", [Done, Wait])] {
+            let mut transition = Transition::new(Start);
+            let up = Tell(&[Control::UpForGood]);
+            for (now, step) in [("u+1", up), ("u+1", Done), (seen, Died)] {
+                assert_eq!(transition.next(&status(now), false), step, "{seen} {now}");
+            }
+            transition.excuse(&status(seen));
+            assert_eq!([seen, "u+3"].map(|now| transition.next(&status(now), false)), steps);
+            assert!(transition.stays());
         }
     }
 
