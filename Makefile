@@ -21,6 +21,8 @@ THREADS = $(shell echo $$((2 * $$(nproc) + 4)))
 TOOLS := s6 execline strace util-linux bsdutils procps jq tzdata
 # What reads the completions and the man page.
 READERS := bash-completion zsh fish mandoc
+# What the bench has beside s6.
+PEERS := runit supervisor
 
 build:
 	tests/support/build.sh
@@ -94,9 +96,11 @@ image: build
         for user in root rootless; do tests/support/podman.sh $$user $$HERMES_GW_IMAGE \
             $(CARGO) test --locked --test suite image::a_pod; done; done'
 
-# The run-time verbs against s6's own tools, as ratios.
+# The run-time verbs beside those of s6, runit and supervisor, and a boot beside a C program that
+# makes the same files.
 bench: build
 	tests/support/packages.sh $(TOOLS)
+	tests/support/packages.sh $(PEERS) || : # it says which it lacks
 	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) run --quiet --locked --example bench
 
 lint:
