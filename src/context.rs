@@ -2,15 +2,15 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::gateway::slots::Slots;
-use crate::hermes::container::{PROC, Role};
+use crate::hermes::container::{NO_GATEWAYS, PROC, Role};
 use crate::hermes::home::Homes;
 use crate::hermes::multiplex::{self, Resolved};
 use crate::options::Options;
 use crate::output::Output;
 use crate::settings::{CONTAINER_ENVIRONMENT, POLICY, Settings};
 use crate::sys::identity::{self, Ids};
-use crate::text::Shown;
 use crate::text::messages::text;
+use crate::text::{Shown, part};
 use std::cell::Cell;
 
 /// What a verb works with.
@@ -65,7 +65,7 @@ impl Context {
     }
 
     /// Opens the Hermes home, and what is below it; never as root.
-    pub(crate) fn homes(&self) -> Result<Homes> {
+    pub(crate) fn homes(&self) -> Result<Box<Homes>> {
         let home = &self.settings.place()?.home;
         if !self.is_user() {
             let why = text!("not as root");
@@ -79,7 +79,7 @@ impl Context {
     /// # Errors
     /// What keeps a boot from making slots.
     #[inline(never)]
-    pub(crate) fn homes_as_user(&self) -> Result<Homes> {
+    pub(crate) fn homes_as_user(&self) -> Result<Box<Homes>> {
         self.drop_root(&mut |_| Ok(()))?;
         self.homes()
     }
@@ -90,7 +90,8 @@ impl Context {
         let skip = self.settings.skip.clone()?;
         Ok(match self.role()? {
             _ if skip => Some("HERMES_GW_SKIP_RECONCILE is set".into()),
-            Role::NoGateways(word) => {
+            Role::NoGateways(at) => {
+                let word = part(NO_GATEWAYS, ' ', at.into());
                 let why = "; another one runs the gateways";
                 Some(["this container runs hermes ", word, why].concat())
             }

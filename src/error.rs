@@ -215,9 +215,12 @@ static PACKED: Packed<{ PACKING.length }> = PACKING.cut();
 
 fn errno_text(errno: i32) -> String {
     let (table, number) = (PACKED.unpack(messages::table()), format!("{errno} "));
-    let words = |line: &[u8]| line.strip_prefix(number.as_bytes()).map(|words| Shown(words).text());
-    let known = parts(table.as_bytes(), b'\n').find_map(words);
-    known.unwrap_or_else(|| format!("errno {errno}, see errno(3)"))
+    for line in parts(table.as_bytes(), b'\n') {
+        if let Some(words) = line.strip_prefix(number.as_bytes()) {
+            return Shown(words).text();
+        }
+    }
+    format!("errno {errno}, see errno(3)")
 }
 
 #[cfg(test)]

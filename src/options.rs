@@ -5,7 +5,7 @@
 
 use crate::model::policy::PolicySetting;
 use crate::text::messages::{Text, text};
-use crate::text::part;
+use crate::text::{part, parts};
 use std::time::Duration;
 
 /// What is said of a word that is no policy.
@@ -57,7 +57,7 @@ options! {
     Follow, "-f, --follow", "then go on with what comes, until interrupted";
     Force, "--force", "do it all the same";
     IfMissing, "--if-missing", "a slot that is there already is fine";
-    Lines, "-n, --lines N", "so many lines of each gateway (50)";
+    Lines, "-n, --lines N", "so many lines of each gateway (50; with status 5)";
     Local, "--local", "stamps in local time, with its offset from UTC";
     NoWait, "--no-wait", "return once s6 has been told";
     Policy, "--policy auto|profiles|root", "whose intents decide who runs";
@@ -66,6 +66,7 @@ options! {
     Since, "--since AGE", "no lines older than this: 90s, 10m, 2h, 1d";
     Strict, "--strict", "1 also for a platform that is down";
     Supervisors, "--supervisors", "end supervisors too, and s6-svscan if it is not PID 1";
+    Table, "--table", "a line each, as without names";
     Timeout, "--timeout SECONDS", "wait so long at most; fractions are allowed";
     Up, "--up", "until it is up";
     WaitReady, "--wait-ready", "and until it says that it is ready; 60 seconds at most";
@@ -78,16 +79,17 @@ impl Opt {
         part(USAGES, '\x0c', self as usize)
     }
 
-    /// Its names, with their dashes.
-    pub(crate) fn names(self) -> impl Iterator<Item = &'static [u8]> {
-        let words = self.usage().as_bytes().split(|byte| !is_of_word(*byte));
-        words.filter(|word| word.starts_with(b"-"))
-    }
-
     /// The option called `name`, with its dashes.
     #[inline(never)]
     pub(crate) fn find(name: &[u8]) -> Option<Opt> {
-        OPTIONS.iter().copied().find(|option| option.names().any(|known| known == name))
+        for option in OPTIONS {
+            for word in parts(option.usage().as_bytes(), b' ') {
+                if word.strip_suffix(b",").unwrap_or(word) == name {
+                    return Some(option);
+                }
+            }
+        }
+        None
     }
 
     /// Whether all verbs take it; the others are taken by those whose usage has them.
@@ -165,6 +167,12 @@ impl Options {
     /// Whether `option` was given.
     pub(crate) fn has(&self, option: Opt) -> bool {
         self.flags & 1 << option as u32 != 0
+    }
+
+    /// What was given as the time to wait, or else `default`.
+    #[inline(never)]
+    pub(crate) fn timeout_or(&self, default: Duration) -> Duration {
+        self.timeout.unwrap_or(default)
     }
 
     /// Notes that `option` was given.

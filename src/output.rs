@@ -3,6 +3,7 @@
 use crate::error::{Error, Errors, Result};
 use crate::options::{Opt, Options, Verbosity};
 use crate::sys::print;
+use crate::text::part;
 use nanoserde::{SerJson, SerJsonState};
 use std::mem;
 
@@ -27,20 +28,24 @@ impl Output {
     }
 
     /// Prints the `text` that was asked for; as JSON, an object with it as `key`.
-    pub(crate) fn answer(&self, key: &str, text: &str) -> Result<()> {
+    pub(crate) fn answer(&self, key: &'static str, text: &str) -> Result<()> {
         self.say(&self.line(key, "", text))
     }
 
-    /// Prints `texts`, with what is before, between and after them. However many they are, no more
-    /// than a [piece](PIECE) of them is in memory.
+    /// Prints `texts`, as JSON with commas between, and what is before and after them. However many
+    /// they are, no more than a [piece](PIECE) of them is in memory.
+    #[inline(never)]
     pub(crate) fn say_all(
         &self,
         texts: &mut dyn Iterator<Item = String>,
-        [before, between, after]: [&str; 3],
+        before: &str,
+        after: &str,
     ) -> Result<()> {
         let (mut piece, mut first) = (String::from(before), true);
         for text in texts {
-            piece += if mem::take(&mut first) { "" } else { between };
+            if !mem::take(&mut first) && self.json {
+                piece += ",";
+            }
             piece += &text;
             if piece.len() >= PIECE {
                 self.say(&piece)?;
@@ -50,9 +55,10 @@ impl Output {
         self.say(&(piece + after))
     }
 
-    /// Prints an array of what is JSON already, a line.
-    pub(crate) fn say_array(&self, items: &mut dyn Iterator<Item = String>) -> Result<()> {
-        self.say_all(items, ARRAY)
+    /// Prints `texts`, as JSON in an array.
+    pub(crate) fn say_list(&self, texts: &mut dyn Iterator<Item = String>) -> Result<()> {
+        let (before, after) = if self.json { ("[", "]\n") } else { ("", "") };
+        self.say_all(texts, before, after)
     }
 
     /// Says with `-v` what was done for the profile called `name`.
@@ -68,8 +74,8 @@ impl Output {
         if !self.json {
             return self.say(&[name, ": ", action, "\n"].concat());
         }
-        let mut row = Row::new();
-        row.text("profile", name).text("action", action);
+        let mut row = Row::of("profile action");
+        row.text(name).text(action);
         self.say(&(row.end() + "\n"))
     }
 
@@ -101,93 +107,117 @@ impl Output {
         done.map_err(|error| self.warn(error)).is_ok()
     }
 
-    fn complain(&self, key: &str, prefix: &str, text: &str) {
+    fn complain(&self, key: &'static str, prefix: &str, text: &str) {
         // In one piece, for others write there too.
         print::print_error(self.line(key, prefix, text).as_bytes());
     }
 
     /// A line that says `text`: behind `prefix`, or as JSON, in an object as `key`.
     #[inline(never)]
-    fn line(&self, key: &str, prefix: &str, text: &str) -> String {
+    fn line(&self, key: &'static str, prefix: &str, text: &str) -> String {
         if !self.json {
             return [prefix, text, "\n"].concat();
         }
-        let mut row = Row::new();
-        row.text(key, text);
+        let mut row = Row::of(key);
+        row.text(text);
         row.end() + "\n"
     }
 
     /// Whether stdout may have colours: it is a terminal that knows some, and nobody objects.
     pub(crate) fn colours(&self) -> bool {
-        let is = |name, value: &str| std::env::var_os(name).is_some_and(|it| it == value);
-        let unset = |name| std::env::var_os(name).is_none_or(|it| it.is_empty());
-        print::is_terminal() && unset("NO_COLOR") && !is("TERM", "dumb")
+        let set = |name| std::env::var_os(name).unwrap_or_default();
+        print::is_terminal() && set("NO_COLOR").is_empty() && set("TERM") != "dumb"
     }
 }
 
-/// What stands before, between and after what is in an array.
-pub(crate) const ARRAY: [&str; 3] = ["[", ",", "]\n"];
 /// So much of a long text is printed at once, in bytes.
 pub(crate) const PIECE: usize = 16 << 10;
 
-/// An object of JSON, field by field. Its keys are ours: nothing in them needs escaping.
-pub(crate) struct Row(String);
+/// An object of JSON, field by field.
+pub(crate) struct Row {
+    /// The keys, in the order of the fields, with blanks between. They are ours: nothing in them
+    /// needs escaping.
+    keys: &'static str,
+    /// How many fields there are.
+    fields: usize,
+    text: String,
+}
 
 impl Row {
-    /// An object without a field.
-    pub(crate) fn new() -> Row {
-        Row(String::new())
+    /// An object that is to have a field for each of these `keys`, with blanks between.
+    #[inline(never)]
+    pub(crate) fn of(keys: &'static str) -> Row {
+        Row { keys, fields: 0, text: String::new() }
     }
 
     /// Adds a field whose value is JSON already.
     #[inline(never)]
-    pub(crate) fn raw(&mut self, key: &str, json: &str) -> &mut Row {
-        let start = if self.0.is_empty() { "{\"" } else { ",\"" };
-        for part in [start, key, "\":", json] {
-            self.0.push_str(part);
+    pub(crate) fn raw(&mut self, json: &str) -> &mut Row {
+        let start = if self.fields == 0 { "{\"" } else { ",\"" };
+        for piece in [start, part(self.keys, ' ', self.fields), "\":", json] {
+            self.text.push_str(piece);
         }
+        self.fields += 1;
         self
     }
 
     /// Adds a field.
     #[inline(never)]
-    pub(crate) fn text(&mut self, key: &str, value: &str) -> &mut Row {
-        self.raw(key, &quoted(value))
+    pub(crate) fn text(&mut self, value: &str) -> &mut Row {
+        self.raw(&quoted(value))
+    }
+
+    /// Adds a field that is null.
+    #[inline(never)]
+    pub(crate) fn null(&mut self) -> &mut Row {
+        self.raw("null")
     }
 
     /// Adds a field that may be null.
     #[inline(never)]
-    pub(crate) fn text_or_null(&mut self, key: &str, value: Option<&str>) -> &mut Row {
+    pub(crate) fn text_or_null(&mut self, value: Option<&str>) -> &mut Row {
         match value {
-            Some(value) => self.text(key, value),
-            None => self.raw(key, "null"),
+            Some(value) => self.text(value),
+            None => self.null(),
         }
     }
 
     /// Adds a field that is null where the text is empty.
     #[inline(never)]
-    pub(crate) fn text_unless_empty(&mut self, key: &str, value: &str) -> &mut Row {
-        self.text_or_null(key, (!value.is_empty()).then_some(value))
+    pub(crate) fn text_unless_empty(&mut self, value: &str) -> &mut Row {
+        self.text_or_null((!value.is_empty()).then_some(value))
     }
 
     /// Adds a field that may be null.
     #[inline(never)]
-    pub(crate) fn number(&mut self, key: &str, value: Option<u64>) -> &mut Row {
+    pub(crate) fn number(&mut self, value: Option<u64>) -> &mut Row {
         match value {
-            Some(value) => self.raw(key, &value.to_string()),
-            None => self.raw(key, "null"),
+            Some(value) => self.raw(&value.to_string()),
+            None => self.null(),
         }
     }
 
     /// Adds a field.
     #[inline(never)]
-    pub(crate) fn flag(&mut self, key: &str, value: bool) -> &mut Row {
-        self.raw(key, if value { "true" } else { "false" })
+    pub(crate) fn flag(&mut self, value: bool) -> &mut Row {
+        self.raw(if value { "true" } else { "false" })
+    }
+
+    /// The object up to an array that is its last field; what is in that comes behind.
+    pub(crate) fn up_to_array(mut self) -> String {
+        self.raw("[");
+        self.has_all();
+        self.text
     }
 
     /// The object, without a newline.
     pub(crate) fn end(self) -> String {
-        self.0 + "}"
+        self.has_all();
+        self.text + "}"
+    }
+
+    fn has_all(&self) {
+        debug_assert_eq!(self.fields, self.keys.split(' ').count(), "{}", self.keys);
     }
 }
 
@@ -205,9 +235,9 @@ mod tests {
 
     #[test]
     fn a_row_is_json_that_others_can_read() {
-        let mut row = Row::new();
-        row.text("a", "x\"\n\u{202e}").text_or_null("b", None).number("c", Some(7));
-        row.number("d", None).flag("e", true).raw("f", "[1]");
+        let mut row = Row::of("a b c d e f");
+        row.text("x\"\n\u{202e}").text_or_null(None).number(Some(7));
+        row.number(None).flag(true).raw("[1]");
         let json: serde_json::Value = serde_json::from_str(&row.end()).unwrap();
         let expected = serde_json::json!({
             "a": "x\"\n\u{202e}", "b": null, "c": 7, "d": null, "e": true, "f": [1],

@@ -52,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) shutdown: Duration,
     /// `HERMES_GW_STAGGER`: how long a boot waits from one start to the next.
     pub(crate) stagger: Duration,
+    /// `HERMES_GW_WARN_MEMORY`, in bytes.
+    pub(crate) warn_memory: u64,
     /// `TZ`: what the loggers go by, too.
     pub(crate) zone: Option<Vec<u8>>,
     /// What is wrong with settings that need not be right: what counts instead is said.
@@ -81,37 +83,38 @@ impl Settings {
         if let (Ok(_), Err(error)) = (&place, it.container.as_ref().map_err(Clone::clone)) {
             it.flaws.push(error.hint(text!("the defaults count")));
         }
-        let mut settings = Settings {
-            services_max: place.as_ref().map_or(Tree::Root, |it| it.tree).services_max(),
-            place,
-            policy: PolicySetting::default(),
-            multiplex: None,
-            skip: Ok(true),
-            no_supervise: true,
-            limits: Limits::default(),
-            shutdown: SHUTDOWN,
-            stagger: Duration::ZERO,
-            zone: None,
-            flaws: Vec::new(),
-        };
-        let limits = &mut settings.limits;
+        let mut services_max = place.as_ref().map_or(Tree::Root, |it| it.tree).services_max();
+        let (mut limits, mut policy) = (Limits::default(), PolicySetting::default());
+        let (mut shutdown, mut stagger, mut warn_memory) = (SHUTDOWN, Duration::ZERO, u64::MAX);
         it.seconds("HERMES_GW_BACKOFF_FIRST", &mut limits.first);
         it.seconds("HERMES_GW_BACKOFF_MAX", &mut limits.longest);
         it.seconds("HERMES_GW_BACKOFF_RESET", &mut limits.steady);
         it.seconds("HERMES_GW_EARLY_EXIT", &mut limits.early);
         it.seconds("HERMES_GW_PARK_WINDOW", &mut limits.window);
-        it.seconds("HERMES_GW_SHUTDOWN_TIMEOUT", &mut settings.shutdown);
-        it.seconds("HERMES_GW_STAGGER", &mut settings.stagger);
+        it.seconds("HERMES_GW_SHUTDOWN_TIMEOUT", &mut shutdown);
+        it.seconds("HERMES_GW_STAGGER", &mut stagger);
         it.number("HERMES_GW_PARK_DEATHS", &mut limits.deaths);
         limits.deaths = limits.deaths.min(death_tally::MAX_DEATHS);
-        it.number("HERMES_GW_SERVICES_MAX", &mut settings.services_max);
-        it.set(POLICY, POLICIES, &mut |word| put(PolicySetting::parse(word), &mut settings.policy));
-        settings.multiplex = it.word(multiplex::VARIABLE, text!("it counts as not set"));
-        settings.skip = it.skip();
-        settings.no_supervise = it.no_supervise();
-        settings.zone = it.word("TZ", text!("the machine's zone counts"));
-        settings.flaws = it.flaws;
-        settings
+        it.number("HERMES_GW_SERVICES_MAX", &mut services_max);
+        it.set("HERMES_GW_WARN_MEMORY", text!("is not a size like 512M"), &mut |word| {
+            put(values::size(word), &mut warn_memory)
+        });
+        it.set(POLICY, POLICIES, &mut |word| put(PolicySetting::parse(word), &mut policy));
+        // In the order in which their flaws are told.
+        Settings {
+            multiplex: it.word(multiplex::VARIABLE, text!("it counts as not set")),
+            skip: it.skip(),
+            no_supervise: it.no_supervise(),
+            zone: it.word("TZ", text!("the machine's zone counts")),
+            place,
+            policy,
+            services_max,
+            limits,
+            shutdown,
+            stagger,
+            warn_memory,
+            flaws: it.flaws,
+        }
     }
 
     /// Whether the scandir is another one than the layout's own.
@@ -158,18 +161,24 @@ impl Reader {
             Some(word) => Tree::parse(&word)
                 .ok_or_else(|| flaw(TREE, &word, text!("must be root or user")))?,
         };
-        let path = |given: &Option<Vec<u8>>, name, default: &str| -> Result<Vec<u8>> {
-            match given {
-                Some(path) => Ok(path.clone()),
-                None => Ok(self.get(name)?.unwrap_or_else(|| default.into())),
-            }
-        };
+        let mut home = self.path(&options.home, "HERMES_HOME", home::DEFAULT)?;
+        // The root is what it begins with.
+        home.truncate(home::root_of(&home).len());
         Ok(Place {
-            home: home::root_of(&path(&options.home, "HERMES_HOME", home::DEFAULT)?).to_vec(),
-            scandir: path(&options.scandir, "S6_PROFILE_GATEWAY_SCANDIR", tree.path())?,
+            home,
+            scandir: self.path(&options.scandir, "S6_PROFILE_GATEWAY_SCANDIR", tree.path())?,
             tree,
-            user: path(&None, "HERMES_GW_USER", "hermes")?,
+            user: self.path(&None, "HERMES_GW_USER", "hermes")?,
         })
+    }
+
+    /// What is `given`, else what `name` says, else `default`.
+    #[inline(never)]
+    fn path(&self, given: &Option<Vec<u8>>, name: &'static str, default: &str) -> Result<Vec<u8>> {
+        match given {
+            Some(path) => Ok(path.clone()),
+            None => Ok(self.get(name)?.unwrap_or_else(|| default.into())),
+        }
     }
 
     /// The value of `name`; set but empty counts as not set.
@@ -184,7 +193,7 @@ impl Reader {
         if !names.iter().any(|known| known == name.as_bytes()) {
             return Ok(None);
         }
-        let mut value = if_there(dir.read(name.as_bytes(), MAX_VALUE))?.unwrap_or_default();
+        let mut value = dir.read_if_there(name.as_bytes(), MAX_VALUE)?;
         if value.last() == Some(&b'\n') {
             value.pop();
         }

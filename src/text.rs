@@ -46,8 +46,11 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 /// The last `count` hexadecimal digits of `number`.
 pub(crate) fn hex_digits(number: u64, count: u32) -> String {
-    let digit = |at| char::from_digit((number >> (4 * at) & 15) as u32, 16);
-    (0..count).rev().filter_map(digit).collect()
+    let mut text = String::new();
+    for at in (0..count).rev() {
+        text.push(char::from(b"0123456789abcdef"[(number >> (4 * at) & 15) as usize]));
+    }
+    text
 }
 
 /// Whether a terminal may do something else than show `c`: control characters, line
@@ -58,8 +61,26 @@ pub(crate) fn is_unsafe(c: char) -> bool {
 }
 
 /// What stands between the bytes `separator` in `bytes`.
-pub(crate) fn parts(bytes: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
-    bytes.split(move |byte| *byte == separator)
+pub(crate) fn parts(bytes: &[u8], separator: u8) -> Parts<'_> {
+    Parts { rest: Some(bytes), separator }
+}
+
+/// Goes through them.
+pub(crate) struct Parts<'a> {
+    rest: Option<&'a [u8]>,
+    separator: u8,
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = &'a [u8];
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let bytes = self.rest?;
+        let end = bytes.iter().position(|byte| *byte == self.separator);
+        self.rest = end.and_then(|end| bytes.get(end + 1..));
+        bytes.get(..end.unwrap_or(bytes.len()))
+    }
 }
 
 /// What stands between the characters `separator` in `text`: the one `at` that place, from 0 on;

@@ -35,12 +35,8 @@ pub(crate) fn parse(
 ) -> Result<Asked> {
     let program = args.next().unwrap_or_default();
     let verb = alias(program.as_bytes(), options);
-    let mut rest = Vec::new();
-    for arg in args {
-        rest.push(arg);
-    }
     // It would be freed once, shortly before the process ends.
-    let mut parser = ManuallyDrop::new(lexopt::Parser::from_args(rest));
+    let mut parser = ManuallyDrop::new(lexopt::Parser::from_args(args));
     let asked = parse_rest(&mut parser, verb, options);
     if asked.is_err() {
         // How to say so may stand behind what is wrong.
@@ -55,7 +51,6 @@ pub(crate) fn parse(
     asked
 }
 
-#[inline(never)]
 fn parse_rest(
     parser: &mut lexopt::Parser,
     mut verb: Option<Verb>,

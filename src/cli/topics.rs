@@ -38,6 +38,8 @@ HERMES_GW_STAGGER (0)
     between starts at boot
 HERMES_GW_SHUTDOWN_TIMEOUT (6)
     what gateways get at a container stop
+HERMES_GW_WARN_MEMORY (none)
+    a gateway with more in memory, 512M say, is marked, and doctor warns of it
 
 Times are seconds. What the environment does not set is looked up in \
 /run/s6/container_environment. A value that cannot be understood is named, and the default \

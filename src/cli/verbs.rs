@@ -49,12 +49,12 @@ macro_rules! verbs {
 }
 
 verbs! {
-    Status, cmd::status::run, (0, MANY), "status", " [PROFILE...|--all]",
+    Status, cmd::status::run, (0, MANY), "status", " [PROFILE...|--all] [-n N|--lines N] [--table]",
     "how gateways stand, and why",
-"Prints how gateways stand, all if none is named. States are up, finishing (its finish script runs), \
-backing off (it has died, and waits before it starts anew), starting, parked (it has died too \
-often, or as if it should not come back), standing by (another container runs it), down, not \
-supervised, no slot (and meant to run).
+"Prints how gateways stand: all, a line each, or those that are named, a block each with the last \
+lines of the log. States are up, finishing (its finish script runs), backing off (it has died, and \
+waits before it starts anew), starting, parked (it has died too often, or as if it should not come \
+back), standing by (another container runs it), down, not supervised, no slot (and meant to run).
 
 With --json an array of objects. With -q only the exit code tells.
 
@@ -434,7 +434,7 @@ mod tests {
         for option in OPTIONS {
             assert!(option.is_global() || VERBS.iter().any(|verb| verb.takes(option)));
             assert!(!texts.option(option).1.is_empty());
-            names.extend(option.names());
+            names.extend(option.usage().split([',', ' ']).filter(|word| word.starts_with('-')));
         }
         let count = names.len();
         names.sort_unstable();

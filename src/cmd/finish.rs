@@ -44,7 +44,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     // What belongs to hermes is not written as root.
     let may_write = output.warn_unless(context.drop_root(&mut |_| Ok(())));
     let slot = Service::at(b".")?;
-    if !wait_until(&mut || is_this(&slot), TIMEOUT)? {
+    if !wait_until(&slot, None, TIMEOUT)? {
         // Another start would not help, whoever has started this.
         if exit == Exit::Code(backoff::CONFIGURATION) {
             return Ok(PARKED);
@@ -61,32 +61,29 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     let mut notes = Notes::default();
     output.warn_unless(crash_record::intervened(&slot).map(|it| notes.intervened = it));
     output.warn_unless(crash_record::endings(&slot).map(|it| notes.endings = it));
-    let (decision, terminated) = decide(context, &slot, &status, exit, &notes);
-    let record = CrashRecord { exit, decision };
+    let (record, terminated) = decide(context, &slot, &status, exit, &notes);
     let text = record.text();
     if !text.is_empty() {
         print::print_if_heard(["hermes-gw: ", &text, "\n"].concat().as_bytes());
     }
     if may_write {
         output.warn_unless(crash_record::write(&slot, &record));
-        output.warn_unless(match decision {
+        output.warn_unless(match record.decision {
             Decision::Restart => notes.add(&slot, status.stamp, false),
-            Decision::BackOff { .. } if terminated => notes.add(&slot, status.stamp, true),
-            Decision::BackOff { .. } => Ok(()),
+            Decision::BackOff if terminated => notes.add(&slot, status.stamp, true),
+            Decision::BackOff => Ok(()),
             _ => crash_record::intervene(&slot, &after),
         });
     }
-    match decision {
+    match record.decision {
         Decision::AsTold | Decision::Restart => Ok(0),
         // It is told to stay down by that; whoever tells it something else later is not overruled.
         Decision::StandBy => standby::stand_by(&slot).map(|()| 0),
-        Decision::Park(_) => Ok(PARKED),
-        Decision::BackOff { delay, .. } => {
-            let delay = delay.saturating_sub(backoff::THROTTLE);
+        what if what.parks() => Ok(PARKED),
+        _ => {
+            let delay = record.time.saturating_sub(backoff::THROTTLE);
             // It may have come from another s6-supervise, for which this is not its finish.
-            // Any letter makes for another status. What cannot be looked at is no other one.
-            let mut is_told = || look(&slot).is_ok_and(|now| *first.get_or_insert(now) != now);
-            let told = wait_until(&mut is_told, delay)? && is_this(&slot);
+            let told = wait_until(&slot, Some(&mut first), delay)? && is_this(&slot);
             if told && may_write {
                 output.warn_unless(crash_record::clear(&slot));
                 output.warn_unless(crash_record::intervene(&slot, &after));
@@ -111,7 +108,8 @@ fn logger(context: &Context, profile: &Profile, exit: Exit) -> Result<u64> {
     if exit != Exit::Code(FAILED) {
         return Ok(0);
     }
-    if !standby::locks_in(&context.homes_as_user()?, profile)?.are_held_elsewhere() {
+    let homes = context.homes_as_user()?;
+    if !standby::locks_in(&homes, profile)?.are_held_elsewhere() {
         return Ok(0);
     }
     context.output.tell(profile.name(), STANDING_BY)?;
@@ -136,13 +134,14 @@ fn exit(words: &[Vec<u8>]) -> Result<Exit> {
 
 /// What is done about the gateway in `slot`, which ended with `exit`, and whether another process
 /// has terminated it; `status` is that of its death.
+#[inline(never)]
 fn decide(
     context: &Context,
     slot: &Service,
     status: &Status,
     exit: Exit,
     notes: &Notes,
-) -> (Decision, bool) {
+) -> (CrashRecord, bool) {
     let (died, intervened) = (status.stamp, notes.intervened);
     let (mut deaths, mut started) = (Vec::new(), None);
     context.output.warn_unless(slot.deaths().map(|it| deaths = it));
@@ -222,14 +221,27 @@ fn is_this(slot: &Service) -> bool {
 
 /// What tells one status from another: the inode of its file, and when that was written; `None` if
 /// it is not there.
-fn look(slot: &Service) -> Result<Option<(u64, Duration)>> {
+type Seen = Option<(u64, Duration)>;
+
+/// The status as it is now.
+fn look(slot: &Service) -> Result<Seen> {
     let status = slot.dir().look(status::FILE)?;
     Ok(status.map(|status| (status.inode, status.modified)))
 }
 
-/// Waits until a look at the status says that it `is` so, `time` at most; whether it is. s6 has no
-/// event for what it is told while finish runs.
-fn wait_until(is: &mut dyn FnMut() -> bool, time: Duration) -> Result<bool> {
+/// Waits until `slot` is where this process is the finish that runs; or, with the `first` status
+/// given, until there is another, for any letter makes for one; `time` at most. Whether it is. s6
+/// has no event for what it is told while finish runs.
+fn wait_until(
+    slot: &Service,
+    mut first: Option<&mut Option<Seen>>,
+    time: Duration,
+) -> Result<bool> {
+    let mut is = || match &mut first {
+        None => is_this(slot),
+        // What cannot be looked at is no other one.
+        Some(first) => look(slot).is_ok_and(|now| *first.get_or_insert(now) != now),
+    };
     // Not one watch more than there must be: the end of one takes the kernel milliseconds.
     if is() || time.is_zero() {
         return Ok(is());

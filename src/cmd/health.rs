@@ -3,12 +3,14 @@
 use super::{first, status};
 use crate::context::Context;
 use crate::error::Result;
+use crate::gateway::observe;
 use crate::model::observation::{Observation, State};
 use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::Profile;
 use crate::options::{Opt, Verbosity};
 use crate::output::Row;
 use crate::text::cut;
+use std::mem::ManuallyDrop;
 
 /// A longer line is cut, in bytes: Docker keeps 4096 bytes of what a probe prints.
 const MAX_TEXT: usize = 1000;
@@ -19,9 +21,13 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     if let Some(why) = context.why_none()? {
         return say(context, ["no gateways here: ", &why].concat(), 0, &[]);
     }
-    let (gateways, _) = status::look(context)?;
-    let mut sum = Sum::default();
-    for it in &gateways {
+    let (mut gateways, _) = status::look(context)?;
+    if context.output.json {
+        observe::add_usage(&mut gateways.iter_mut());
+    }
+    // It lives as long as the process, too.
+    let mut sum = ManuallyDrop::new(Sum::default());
+    for it in gateways.iter() {
         sum.add(context, it)?;
     }
     let text = format!("{} of {} up{}{}", sum.up, gateways.len(), sum.bad, sum.good);
@@ -68,14 +74,11 @@ impl Sum {
 /// Prints `text`, as JSON with all `gateways`; the exit code.
 #[inline(never)]
 fn say(context: &Context, text: String, code: u64, gateways: &[Observation]) -> Result<u64> {
-    let (output, mut text) = (&context.output, cut(text, MAX_TEXT));
+    let (output, text) = (&context.output, cut(text, MAX_TEXT));
     if output.json {
-        let mut row = Row::new();
-        row.flag("healthy", code == 0).text("text", &text);
-        text = row.end();
-        text.pop();
-        text += ",\"gateways\":[";
-        status::say_rows(context, gateways, [&text, ",", "]}\n"])?;
+        let mut row = Row::of("healthy text gateways");
+        row.flag(code == 0).text(&text);
+        status::say_rows(context, gateways, &row.up_to_array(), "]}\n")?;
     } else if output.verbosity != Verbosity::Quiet {
         output.say(&(text + "\n"))?;
     }

@@ -1,6 +1,6 @@
 //! `start`, `stop`, `restart`, `signal`, `is-running`, `wait`: gateways that there are.
 
-use super::{named, outcomes, targets};
+use super::{named, outcomes, outcomes_of, targets};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::signal;
@@ -13,7 +13,6 @@ use crate::options::Opt;
 use crate::s6::control::{self, Control};
 use crate::text::messages::{Text, text};
 use crate::text::part;
-use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 /// What a gateway gets to come up, by default.
@@ -49,11 +48,10 @@ fn change(context: &Context, target: Target) -> Result<u64> {
     let no_wait = options.has(Opt::NoWait);
     let timeout = match no_wait {
         true => Timeout::NoWait,
-        false => Timeout::After(options.timeout.unwrap_or(default)),
+        false => Timeout::After(options.timeout_or(default)),
     };
     let said = (part(said, ';', no_wait.into()), part(said, ';', 2));
-    // It is open as long as the process lives.
-    let manager = ManuallyDrop::new(manager::open(context, privilege)?);
+    let manager = manager::open(context, privilege)?;
     // Not to start what is not to be started.
     let careful = target != Target::Stop && !options.has(Opt::Force);
     let is_refused = careful && super::default_serves_all(context, &manager);
@@ -103,10 +101,10 @@ pub(crate) fn signal(context: &Context) -> Result<u64> {
         Error::new(Kind::Usage, text!("parse signal"), word, why).hint_of(control::NAMES)
     })?;
     let s6 = manager::open_s6(context, Privilege::Control, SIGNAL)?;
-    outcomes(context, named(context, names)?, ("signalled", ""), &|profiles| {
+    outcomes_of(context, names, "signalled", &|profiles| {
         let mut outcomes = Outcomes::new();
         for profile in profiles {
-            outcomes.push(send(&s6, profile, signal).map(|()| false));
+            outcomes.push(send(s6, profile, signal).map(|()| false));
         }
         outcomes
     })
@@ -133,23 +131,24 @@ fn send(s6: &S6<'_>, profile: &Profile, letter: Control) -> Result<()> {
 #[inline(never)]
 pub(crate) fn is_running(context: &Context) -> Result<u64> {
     let profile = super::first_named(context)?;
-    let running = manager::open(context, Privilege::Read)?.is_running(&profile)?;
-    Ok((!running).into())
+    let s6 = manager::open_s6(context, Privilege::Read, text!("look at gateway"))?;
+    Ok((!s6.is_running(&profile)?).into())
 }
 
 /// Runs `wait`.
 #[inline(never)]
 pub(crate) fn wait(context: &Context) -> Result<u64> {
     let options = &context.options;
-    let (target, done) = match [Opt::Up, Opt::Ready, Opt::Down].map(|it| options.has(it)) {
-        [true, false, false] => (Target::Up, "up"),
-        [false, true, false] => (Target::Ready, "ready"),
-        [false, false, true] => (Target::Down, "down"),
+    let (up, ready, down) = (options.has(Opt::Up), options.has(Opt::Ready), options.has(Opt::Down));
+    let (target, done) = match (up, ready, down) {
+        (true, false, false) => (Target::Up, "up"),
+        (false, true, false) => (Target::Ready, "ready"),
+        (false, false, true) => (Target::Down, "down"),
         _ => return Err(wrong("wait", text!("needs one of --up, --ready and --down"))),
     };
     let timeout = options.timeout.map_or(Timeout::Never, Timeout::After);
     let s6 = manager::open_s6(context, Privilege::Control, text!("wait for gateway"))?;
-    outcomes(context, named(context, &options.words)?, (done, ""), &|profiles| {
-        bring::command(&s6, target, profiles, timeout, &mut |_, _| false)
+    outcomes_of(context, &options.words, done, &|profiles| {
+        bring::command(s6, target, profiles, timeout, &mut |_, _| false)
     })
 }

@@ -37,8 +37,13 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
         }
     };
     raise_descriptor_limit();
+    // This, and what follows, lives as long as the process.
     let homes = context.homes_as_user().map_err(|error| context.explain(error))?;
-    let watch = if options.has(Opt::Follow) { Some(Watches::new()?) } else { None };
+    let homes = ManuallyDrop::new(homes);
+    let mut watch = ManuallyDrop::new(None);
+    if options.has(Opt::Follow) {
+        *watch = Some(Watches::new()?);
+    }
     let profiles = ManuallyDrop::new(named(context, &options.words)?);
     let several = profiles.len() > 1;
     let mut form = if print::is_terminal() { Form::Terminal } else { Form::Bytes };
@@ -55,7 +60,6 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     let printer = Printer { form, stamps, zone, width: 0, out: Vec::new() };
     let since = options.since.map(|age| clock::time().saturating_sub(age));
     let (sources, failures) = (Vec::new(), Failures { context, code: 0 });
-    // It lives as long as the process.
     let mut merge = ManuallyDrop::new(Merge { printer, since, sources, failures });
     for profile in profiles.iter() {
         let opened = match profile {
@@ -74,15 +78,15 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
             Err(error) => merge.failures.tell(context.explain(error)),
         }
     }
-    let stdout = FifoWriter::stdout()?;
+    let stdout = ManuallyDrop::new(FifoWriter::stdout()?);
     loop {
         // The first time, too: something may have been written before it was watched.
-        if let Some(watch) = &watch {
+        if let Some(watch) = &*watch {
             watch.fifo().drain();
             merge.refresh(watch);
         }
         let is_read = merge.print_lines()?;
-        let Some(watch) = &watch else { break };
+        let Some(watch) = &*watch else { break };
         if !is_read
             || merge.sources.iter().all(|source| source.failed)
             || poll::wait(&[(Some(watch.fifo()), Some(&stdout))], None)?[0].1
@@ -91,6 +95,47 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
         }
     }
     Ok(merge.failures.code)
+}
+
+/// Prints the last lines of the log of `profile`, if it has one, as a terminal may have them: as
+/// many as it is said, else `lines`.
+#[inline(never)]
+pub(super) fn print_last(context: &Context, profile: &Profile, lines: usize) -> Result<()> {
+    // What that means was told before: homes are asked for the state, too.
+    let Ok(homes) = context.homes() else { return Ok(()) };
+    let lines = context.options.lines.unwrap_or(lines);
+    let mut log = match Log::open(homes.root(), profile, lines, false) {
+        Ok(log) => log,
+        Err(error) if error.kind == Kind::Missing => return Ok(()),
+        Err(error) => {
+            context.output.warn(error);
+            return Ok(());
+        }
+    };
+    let (form, stamps, out) = (Form::Terminal, Stamps::AsTheyAre, b"\n".to_vec());
+    let mut printer = Printer { form, stamps, zone: None, width: 0, out };
+    let mut any = false;
+    loop {
+        let piece = match log.peek() {
+            Ok(Some(piece)) => piece,
+            Ok(None) => break,
+            Err(error) => {
+                context.output.warn(error);
+                break;
+            }
+        };
+        any = true;
+        let ends = piece.ends;
+        let done = printer.piece(piece.bytes, ends);
+        log.take(done, ends);
+        if printer.out.len() >= ENOUGH && !printer.print()? {
+            return Ok(());
+        }
+    }
+    if any {
+        printer.print()?;
+    }
+    Ok(())
 }
 
 #[inline(never)]

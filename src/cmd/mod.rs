@@ -43,10 +43,10 @@ fn first_named(context: &Context) -> Result<Profile> {
 /// Whether default serves all profiles: then others are not to be started. Where the homes
 /// cannot be opened nothing is known. Only once root is dropped.
 fn default_serves_all(context: &Context, manager: &ServiceManager<'_>) -> bool {
-    let Ok(homes) = context.homes() else { return false };
     if !manager.is_s6() {
         return false;
     }
+    let Ok(homes) = context.homes() else { return false };
     let resolved = context.policy(&homes);
     context.output.warn_all(&resolved.flaws);
     resolved.policy == Policy::Root
@@ -54,33 +54,43 @@ fn default_serves_all(context: &Context, manager: &ServiceManager<'_>) -> bool {
 
 /// Does something to all profiles that `named` are; the others are failures too. What
 /// went wrong is printed, and the exit code is the first failure's. What is said of the others is
-/// `done`, or `was` where nothing was to be done.
+/// `done`, or `was` where nothing was to be done. `act` gives one outcome for each, in their order.
 fn outcomes(
     context: &Context,
     named: Vec<Result<Profile>>,
     (done, was): (&'static str, &'static str),
     act: &dyn Fn(&[Profile]) -> Outcomes,
 ) -> Result<u64> {
-    let mut acted = act(&profiles(&named)).into_iter();
-    let mut code = 0;
-    for profile in named {
-        let result = profile.and_then(|profile| {
-            let missing = || {
-                Err(Error::new(
-                    Kind::System,
-                    text!("change gateway"),
-                    profile.name(),
-                    text!("no outcome"),
-                ))
-            };
-            let is_old = acted.next().unwrap_or_else(missing)?;
-            context.output.did(profile.name(), if is_old { was } else { done })
-        });
+    let acted = act(&profiles(&named));
+    let (mut at, mut code) = (0, 0);
+    for profile in &named {
+        let result = match profile {
+            Ok(profile) => {
+                at += 1;
+                match &acted[at - 1] {
+                    Ok(true) => context.output.did(profile.name(), was),
+                    Ok(false) => context.output.did(profile.name(), done),
+                    Err(error) => Err(error.clone()),
+                }
+            }
+            Err(error) => Err(error.clone()),
+        };
         if let Err(error) = result {
             code = first(code, fail(context, error));
         }
     }
     Ok(code)
+}
+
+/// The same to what `names` are, or to all.
+#[inline(never)]
+fn outcomes_of(
+    context: &Context,
+    names: &[Vec<u8>],
+    done: &'static str,
+    act: &dyn Fn(&[Profile]) -> Outcomes,
+) -> Result<u64> {
+    outcomes(context, named(context, names)?, (done, ""), act)
 }
 
 /// What `names` are, each once; with --all, all profiles that are registered.

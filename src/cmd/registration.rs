@@ -45,7 +45,7 @@ pub(crate) fn register(context: &Context) -> Result<u64> {
 /// Runs `unregister`.
 #[inline(never)]
 pub(crate) fn unregister(context: &Context) -> Result<u64> {
-    let timeout = context.options.timeout.unwrap_or(retire::TIMEOUT);
+    let timeout = context.options.timeout_or(retire::TIMEOUT);
     let manager = manager::open(context, Privilege::Register)?;
     let said = ("unregistered", "was not registered");
     outcomes(context, targets(&context.options.words), said, &|profiles| {
@@ -56,14 +56,14 @@ pub(crate) fn unregister(context: &Context) -> Result<u64> {
 /// Runs `list`.
 #[inline(never)]
 pub(crate) fn list(context: &Context) -> Result<u64> {
-    let profiles = manager::open(context, Privilege::Read)?.list()?;
+    let s6 = manager::open_s6(context, Privilege::Read, text!("list gateways"))?;
+    let profiles = s6.slots.profiles()?;
     let json = context.output.json;
     let mut lines = profiles.iter().map(|it| match json {
         true => output::quoted(it.name()),
         false => [it.name(), "\n"].concat(),
     });
-    let around = if json { output::ARRAY } else { [""; 3] };
-    context.output.say_all(&mut lines, around).map(|()| 0)
+    context.output.say_list(&mut lines).map(|()| 0)
 }
 
 /// Runs `hook`: what it does for a profile must not keep the profile from being made

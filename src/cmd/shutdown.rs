@@ -40,23 +40,21 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     }
     // Where nothing was reconciled, there is no scandir yet, or one from before this boot.
     let privilege = if supervisors { Privilege::Boot } else { Privilege::Control };
-    let slots = manager::open_s6(context, privilege, text!("stop gateways"))?.slots;
+    let slots = &manager::open_s6(context, privilege, text!("stop gateways"))?.slots;
     let mut failures = Vec::new();
-    let time = options.timeout.unwrap_or(settings.shutdown);
-    descend(
-        &slots,
-        b"",
-        Target::Rest,
-        &stop_ladder::down(time, KILLED_AT_SHUTDOWN),
-        &mut failures,
-    )?;
+    let time = options.timeout_or(settings.shutdown);
+    descend(slots, b"", Target::Rest, &stop_ladder::down(time, KILLED_AT_SHUTDOWN), &mut failures)?;
     if supervisors {
         failures.extend(slots.scandir.terminate(TERMINATED).err());
         // The loggers after the gateways, which takes half the descriptors.
-        descend(&slots, b"", Target::Gone, &OF_ENDED_SVSCAN, &mut failures)?;
-        descend(&slots, b"/log", Target::Gone, &OF_ENDED_SVSCAN, &mut failures)?;
+        descend(slots, b"", Target::Gone, &OF_ENDED_SVSCAN, &mut failures)?;
+        descend(slots, b"/log", Target::Gone, &OF_ENDED_SVSCAN, &mut failures)?;
     }
-    Ok(failures.into_iter().fold(0, |code, error| first(code, fail(context, error))))
+    let mut code = 0;
+    for error in failures {
+        code = first(code, fail(context, error));
+    }
+    Ok(code)
 }
 
 /// Takes all slots, or that `part` of each, down a ladder to `target`.

@@ -19,10 +19,10 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     let mut profiles = Vec::new();
     for target in super::targets(&context.options.words) {
         let profile = target?;
-        bring::open(&s6, WHAT, &profile)?;
+        bring::open(s6, WHAT, &profile)?;
         profiles.push(profile);
     }
-    let colour = context.output.colours();
+    let mark = status::Mark::new(context);
     let ask = |it: &mut _, watches: &_| s6.watch_home(it, watches);
     gateway::watch::watch(&s6.observer(), &profiles, &ask, &|it| {
         if it.state == State::Denied {
@@ -31,7 +31,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
         let now = clock::time();
         context.output.say(&match context.output.json {
             true => status::json(it, s6.slots.tree, now) + "\n",
-            false => status::line(it, now, colour),
+            false => status::line(it, now, mark),
         })
     })?;
     Ok(0)

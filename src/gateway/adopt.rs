@@ -45,9 +45,7 @@ pub(crate) fn adopt(
     user: &[u8],
     services_max: usize,
 ) -> Result<Vec<Result<bool>>> {
-    slots.scandir.ask(Request::Scan)?;
-    let deadline = Deadline::after(TIMEOUT);
-    let mut adoption = Adoption { slots, profiles, user, services_max, supervised: 0, deadline };
+    let mut adoption = Adoption::begin(slots, profiles, user, services_max)?;
     // s6-svscan starts them side by side, so it does not matter who is waited for first.
     let mut adopted = Vec::with_capacity(profiles.len());
     for profile in profiles {
@@ -56,7 +54,31 @@ pub(crate) fn adopt(
     Ok(adopted)
 }
 
-impl Adoption<'_> {
+/// The same of one.
+pub(crate) fn adopt_one(
+    slots: &Slots,
+    profile: &Profile,
+    user: &[u8],
+    services_max: usize,
+) -> Result<bool> {
+    Adoption::begin(slots, slice::from_ref(profile), user, services_max)?.wait_for(profile)
+}
+
+impl<'a> Adoption<'a> {
+    /// Asks for a scan.
+    #[inline(never)]
+    fn begin(
+        slots: &'a Slots,
+        profiles: &'a [Profile],
+        user: &'a [u8],
+        services_max: usize,
+    ) -> Result<Box<Adoption<'a>>> {
+        slots.scandir.ask(Request::Scan)?;
+        let deadline = Deadline::after(TIMEOUT);
+        let supervised = 0;
+        Ok(Box::new(Adoption { slots, profiles, user, services_max, supervised, deadline }))
+    }
+
     /// Waits until the slot of `profile` and its logger are supervised; whatever is puts
     /// off the deadline for the next.
     ///
@@ -67,7 +89,7 @@ impl Adoption<'_> {
         let mut renewed = false;
         loop {
             let stalled = Deadline::after(self.deadline.left_or(STALLED));
-            if wait(&self.slots.service(profile)?, stalled)? {
+            if wait(self.slots.service(profile), stalled)? {
                 break;
             }
             if self.has_progressed() {
@@ -80,7 +102,8 @@ impl Adoption<'_> {
             }
         }
         self.deadline = Deadline::after(TIMEOUT);
-        wait(&self.slots.service(profile)?.logger()?, self.deadline)
+        let logger = self.slots.service(profile).and_then(|slot| slot.logger());
+        wait(logger, self.deadline)
     }
 
     /// Whether more is supervised than when this was last asked.
@@ -113,13 +136,14 @@ impl Adoption<'_> {
 }
 
 /// Whether `service` is supervised, at the latest at `deadline`.
-fn wait(service: &Service, deadline: Deadline) -> Result<bool> {
+fn wait(service: Result<Service>, deadline: Deadline) -> Result<bool> {
+    let service = service?;
     if service.is_supervised()? {
         return Ok(true);
     }
     // Without a FIFO it is looked each PAUSE; that costs time, and nothing else.
     let events = Subscription::open(service.dir()).ok();
-    let fifo = events.as_ref().map(Subscription::fifo);
+    let fifo = events.as_ref().map(|events| events.fifo());
     let supervised = poll::wait_until(deadline, fifo, PAUSE, &mut || service.is_supervised());
     events.iter().for_each(|events| events.close(service.dir()));
     supervised
@@ -128,16 +152,19 @@ fn wait(service: &Service, deadline: Deadline) -> Result<bool> {
 /// What keeps s6-svscan from its scan, from 2.12 on: a link that leads nowhere.
 fn obstacle(slots: &Slots) -> Result<Option<Name>> {
     // Whatever makes our stat fail makes that of s6-svscan fail, too.
-    let is_in_the_way =
-        |name: &Name| !name.starts_with(b".") && !slots.dir().leads(name).unwrap_or(false);
-    Ok(slots.dir().names()?.into_iter().find(is_in_the_way))
+    for name in &slots.dir().names()? {
+        if !name.starts_with(b".") && !slots.dir().leads(name).unwrap_or(false) {
+            return Ok(Some(name.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// Why a slot was not taken up, as far as that shows.
 pub(crate) fn why_not(slots: &Slots) -> String {
     let why = text!("s6-svscan did not take it up in time").read();
     let more = match obstacle(slots) {
-        Ok(Some(name)) => Shown(&name).to_string() + " leads nowhere, which keeps it from that",
+        Ok(Some(name)) => Shown(&name).text() + " leads nowhere, which keeps it from that",
         Ok(None) => return why.into(),
         Err(error) => error.text(),
     };

@@ -2,14 +2,12 @@
 
 use super::slot;
 use crate::error::Result;
-use crate::model::backoff::{CONFIGURATION, CrashRecord, Decision, Exit, Reason};
+use crate::model::backoff::{CONFIGURATION, CrashRecord, Decision, Exit};
 use crate::model::values;
 use crate::s6::death_tally::Death;
 use crate::s6::service::Service;
 use crate::s6::status::Status;
 use crate::s6::tai64n::Tai64n;
-use crate::sys::dir::Dir;
-use crate::sys::if_there;
 use crate::text::messages::text;
 use crate::text::{part, parts};
 use std::time::Duration;
@@ -22,13 +20,22 @@ const RECORD: &[u8] = b"crash-record";
 /// after that. Found again in the tally, whose order counts and not what a clock said: that may
 /// be set back. Deaths up to it do not count, and the end of that run is planned.
 const INTERVENED: &[u8] = b"intervened";
-const IN_RUN: &[u8] = b" run";
+const IN_RUN: &str = " run";
 /// Late deaths that were more than crashes, the newest last: a line each, with its stamp in s6's
 /// tally and what it was. s6's tally itself tells an exit code, and no more.
 const ENDINGS: &[u8] = b"endings";
 /// What such a death was: one that does not count, or one that counts.
 const KINDS: &str = "announced terminated";
-/// What `finish` has decided, as its record calls it.
+/// What `finish` has decided that is worth a record, and how that calls it.
+const RECORDED: [Decision; 7] = [
+    Decision::Restart,
+    Decision::BackOff,
+    Decision::Configuration,
+    Decision::Finished,
+    Decision::HomeGone,
+    Decision::Terminated,
+    Decision::Deaths,
+];
 const DECISIONS: &str = "restarting backing-off parked-configuration parked-finished \
     parked-home-gone parked-terminated parked-deaths";
 /// The most that is kept of them: one that does not count was up for a while, so that
@@ -38,12 +45,6 @@ const MAX_ENDINGS: usize = 100;
 const MAX_SIZE: usize = 256;
 /// The most that the endings have.
 const MAX_ENDINGS_SIZE: usize = MAX_ENDINGS * 40;
-
-/// What the file `name` in `slot` holds, of so many bytes at `most`; nothing if it is not there.
-#[inline(never)]
-pub(super) fn note(slot: &Dir, name: &[u8], most: usize) -> Result<Vec<u8>> {
-    Ok(if_there(slot.read(name, most))?.unwrap_or_default())
-}
 
 /// When an operator last intervened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,16 +57,21 @@ pub(crate) struct Intervened {
 
 /// Notes that an operator intervenes.
 pub(crate) fn intervene(slot: &Service, it: &Intervened) -> Result<()> {
-    let run = if it.in_run { IN_RUN } else { b"" };
-    slot.dir().replace(INTERVENED, 0o644, &[it.after.hex().as_bytes(), run, b"\n"].concat())
+    let mut note = it.after.hex();
+    if it.in_run {
+        note += IN_RUN;
+    }
+    note += "\n";
+    slot.dir().replace(INTERVENED, 0o644, note.as_bytes())
 }
 
 /// When an operator last intervened; before all deaths if never.
 pub(crate) fn intervened(slot: &Service) -> Result<Intervened> {
-    let note = note(slot.dir(), INTERVENED, MAX_SIZE)?;
+    let note = slot.dir().read_if_there(INTERVENED, MAX_SIZE)?;
     // What is no stamp was not written by us, and says nothing.
     let (stamp, run) = note.trim_ascii_end().split_at_checked(24).unwrap_or_default();
-    let noted = Tai64n::parse(stamp).map(|after| Intervened { after, in_run: run == IN_RUN });
+    let noted =
+        Tai64n::parse(stamp).map(|after| Intervened { after, in_run: run == IN_RUN.as_bytes() });
     Ok(noted.unwrap_or_default())
 }
 
@@ -114,8 +120,10 @@ impl Notes {
         let before = self.endings.len().saturating_sub(MAX_ENDINGS);
         let mut text = String::new();
         for (at, counts) in &self.endings[before..] {
-            let kind = part(KINDS, ' ', (*counts).into());
-            text += &[&at.hex(), " ", kind, "\n"].concat();
+            text += &at.hex();
+            text += " ";
+            text += part(KINDS, ' ', (*counts).into());
+            text += "\n";
         }
         slot.dir().replace(ENDINGS, 0o644, text.as_bytes())
     }
@@ -130,7 +138,7 @@ pub(super) fn after(deaths: &[Death], stamp: Tai64n) -> &[Death] {
 
 /// The deaths that were not mere crashes, and whether they count.
 pub(crate) fn endings(slot: &Service) -> Result<Vec<(Tai64n, bool)>> {
-    let text = note(slot.dir(), ENDINGS, MAX_ENDINGS_SIZE)?;
+    let text = slot.dir().read_if_there(ENDINGS, MAX_ENDINGS_SIZE)?;
     let mut endings = Vec::new();
     for line in parts(&text, b'\n') {
         // What is no such line was not written by us, and says nothing.
@@ -153,7 +161,7 @@ pub(crate) fn started(slot: &Service) -> Result<Option<Duration>> {
 /// What `finish` has decided when it last ran; `None` if it had nothing to say, or if the
 /// gateway was started since.
 pub(crate) fn read(slot: &Service) -> Result<Option<CrashRecord>> {
-    let line = note(slot.dir(), RECORD, MAX_SIZE)?;
+    let line = slot.dir().read_if_there(RECORD, MAX_SIZE)?;
     Ok(str::from_utf8(&line).ok().and_then(parse))
 }
 
@@ -169,7 +177,7 @@ pub(crate) fn died_at_once(service: &Service, status: &Status) -> Option<String>
             let exit = status.last_exit();
             let parked = exit == Exit::Code(CONFIGURATION) || !status.want_up;
             let next = if parked { text!("it stays down") } else { text!("s6 tries again") };
-            format!("{exit}; {}", next.read())
+            format!("{exit}; ") + next.read()
         }
     };
     Some([text!("it started and died at once:").read(), " ", &what].concat())
@@ -185,24 +193,15 @@ pub(crate) fn write(slot: &Service, record: &CrashRecord) -> Result<()> {
 
 /// Says that there is nothing to say.
 pub(crate) fn clear(slot: &Service) -> Result<()> {
-    slot.dir().remove(RECORD).map(drop)
+    slot.dir().remove(RECORD)
 }
 
 /// What is done, how the gateway ended, and numbers: deaths, and milliseconds; `None` if there
 /// is nothing to say.
 fn line(record: &CrashRecord) -> Option<String> {
-    let (what, deaths, time) = match record.decision {
-        Decision::AsTold | Decision::StandBy => return None,
-        Decision::Restart => (0, 0, Duration::ZERO),
-        Decision::BackOff { delay, deaths } => (1, deaths, delay),
-        Decision::Park(Reason::Configuration) => (2, 0, Duration::ZERO),
-        Decision::Park(Reason::Finished) => (3, 0, Duration::ZERO),
-        Decision::Park(Reason::HomeGone) => (4, 0, Duration::ZERO),
-        Decision::Park(Reason::Terminated { times }) => (5, times, Duration::ZERO),
-        Decision::Park(Reason::Deaths { deaths, window }) => (6, deaths, window),
-    };
-    let what = part(DECISIONS, ' ', what);
-    let (key, number) = match record.exit {
+    let CrashRecord { exit, decision, deaths, time } = record;
+    let what = part(DECISIONS, ' ', RECORDED.iter().position(|it| it == decision)?);
+    let (key, number) = match exit {
         Exit::Code(code) => ("exit", code),
         Exit::Signal(signal) => ("signal", signal),
     };
@@ -211,29 +210,17 @@ fn line(record: &CrashRecord) -> Option<String> {
 }
 
 fn parse(line: &str) -> Option<CrashRecord> {
-    let field = |at, key| part(line, ' ', at).strip_prefix(key);
-    let number = |word: &str| values::number(word.as_bytes());
-    let what = field(0, "decision=")?;
-    let end = part(line, ' ', 1);
-    let code = u8::try_from(number(part(end, '=', 1))?).ok()?;
-    let exit = match part(end, '=', 0) {
+    let value = |at| part(part(line, ' ', at), '=', 1).as_bytes();
+    let code = u8::try_from(values::number(value(1))?).ok()?;
+    let exit = match part(part(line, ' ', 1), '=', 0) {
         "exit" => Exit::Code(code),
         "signal" => Exit::Signal(code),
         _ => return None,
     };
-    let deaths = number(field(2, "deaths=")?)?;
-    let millis = values::digits(field(3, "milliseconds=")?.trim_ascii().as_bytes())?;
-    let time = Duration::from_millis(millis);
-    let decision = match values::place_in(DECISIONS, what.as_bytes())? {
-        0 => Decision::Restart,
-        1 => Decision::BackOff { delay: time, deaths },
-        2 => Decision::Park(Reason::Configuration),
-        3 => Decision::Park(Reason::Finished),
-        4 => Decision::Park(Reason::HomeGone),
-        5 => Decision::Park(Reason::Terminated { times: deaths }),
-        _ => Decision::Park(Reason::Deaths { deaths, window: time }),
-    };
-    Some(CrashRecord { exit, decision })
+    let deaths = values::number(value(2))?;
+    let time = Duration::from_millis(values::digits(value(3).trim_ascii())?);
+    let decision = *RECORDED.get(values::place_in(DECISIONS, value(0))?)?;
+    Some(CrashRecord { exit, decision, deaths, time })
 }
 
 #[cfg(test)]
@@ -246,25 +233,17 @@ mod tests {
     fn every_decision_is_read_back() {
         // The longest that a setting can say.
         let longest = Duration::from_millis(u64::from(u32::MAX) * 1000 + 999);
-        let (delay, window) = (Duration::from_millis(1500), longest);
         for exit in [Exit::Code(0), Exit::Code(78), Exit::Signal(9)] {
-            for decision in [
-                Decision::BackOff { delay, deaths: 3 },
-                Decision::Park(Reason::Configuration),
-                Decision::Restart,
-                Decision::Park(Reason::Finished),
-                Decision::Park(Reason::HomeGone),
-                Decision::Park(Reason::Terminated { times: 10 }),
-                Decision::Park(Reason::Deaths { deaths: 10, window }),
-            ] {
-                let record = CrashRecord { exit, decision };
+            for decision in RECORDED {
+                let record = CrashRecord { exit, decision, deaths: 10, time: longest };
                 let line = line(&record).unwrap();
                 assert_eq!(parse(&line), Some(record));
                 assert!(line.len() <= MAX_SIZE);
             }
         }
         let exit = Exit::Code(1);
-        let record = CrashRecord { exit, decision: Decision::BackOff { delay, deaths: 3 } };
+        let time = Duration::from_millis(1500);
+        let record = CrashRecord { exit, decision: Decision::BackOff, deaths: 3, time };
         let expected = "decision=backing-off exit=1 deaths=3 milliseconds=1500\n";
         assert_eq!(line(&record).unwrap(), expected);
     }

@@ -15,7 +15,6 @@ use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
 use crate::sys::poll::{self, Fifo, FifoWriter};
 use crate::text::messages::{Text, text};
-use std::slice;
 use std::time::Duration;
 
 /// How long to wait for what comes without an event: at first, and at most.
@@ -65,6 +64,10 @@ pub(crate) struct Job<'a> {
     pub(crate) is_unproven: bool,
 }
 
+/// Several of them, boxed as they came.
+#[allow(clippy::vec_box)]
+pub(crate) type Jobs<'a> = Vec<Box<Job<'a>>>;
+
 /// Whether the process that was told to end may not have been, for want of a right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doubt {
@@ -78,11 +81,13 @@ enum Doubt {
 
 /// What is open of a service that is waited for.
 #[derive(Debug)]
-struct Ends {
-    service: Service,
+pub(crate) struct Ends {
+    pub(crate) service: Service,
     control: FifoWriter,
-    events: Result<Subscription>,
+    events: Result<Box<Subscription>>,
     acknowledgement: Acknowledgement,
+    /// Its status, if it is known before it is told anything.
+    looked: Option<Status>,
 }
 
 /// How far a supervisor has come with what it was told.
@@ -107,7 +112,15 @@ impl Ends {
             true => Acknowledgement::Acted,
             false => Acknowledgement::Unread,
         };
-        Ok(Box::new(Ends { service, control, events, acknowledgement }))
+        Ok(Box::new(Ends { service, control, events, acknowledgement, looked: None }))
+    }
+
+    /// Its status, which will be read no more before it is told anything.
+    pub(crate) fn look(&mut self) -> Result<Status> {
+        let status = self.service.status()?;
+        let counts = self.acknowledgement == Acknowledgement::Acted;
+        self.looked = counts.then_some(status);
+        Ok(status)
     }
 
     /// Whether it is looked at again without an event.
@@ -141,11 +154,12 @@ impl<'a> Job<'a> {
     ///
     /// # Errors
     /// [`Kind::Missing`] if there is none, [`Kind::Unsupervised`] if nobody supervises it.
-    pub(crate) fn open(scandir: &'a Dir, name: &[u8], target: Target) -> Result<Job<'a>> {
+    pub(crate) fn open(scandir: &'a Dir, name: &[u8], target: Target) -> Result<Box<Job<'a>>> {
         let ends = Some(Ends::open(scandir, name)?);
         let transition = Transition::new(target);
         let (name, doubt) = (name.to_vec(), Doubt::Open);
-        Ok(Job { scandir, name, ends, transition, outcome: None, doubt, is_unproven: false })
+        let (outcome, is_unproven) = (None, false);
+        Ok(Box::new(Job { scandir, name, ends, transition, outcome, doubt, is_unproven }))
     }
 
     /// The same, tells it where to go, and adds it to `jobs`; not if there is no such service,
@@ -154,26 +168,27 @@ impl<'a> Job<'a> {
         scandir: &'a Dir,
         name: &[u8],
         target: Target,
-        jobs: &mut Vec<Job<'a>>,
+        jobs: &mut Jobs<'a>,
     ) -> Result<bool> {
         match Job::open(scandir, name, target) {
             Err(error) if poll::means_no_reader(error.kind) => Ok(error.kind == Kind::Missing),
             job => {
-                let mut job = job?;
-                job.set_out(jobs.len());
-                jobs.push(job);
+                job?.set_out(jobs);
                 Ok(false)
             }
         }
     }
 
-    /// Tells it where to go, after so many `others`. What there is no descriptor for is waited
+    /// Tells it where to go, and adds it to `jobs`. What there is no descriptor for is waited
     /// for later, but told now.
-    pub(crate) fn set_out(&mut self, others: usize) {
+    #[inline(never)]
+    pub(crate) fn set_out(mut self: Box<Job<'a>>, jobs: &mut Jobs<'a>) {
+        let others = jobs.len();
         self.advance();
+        jobs.push(self);
         if others >= slots::at_once(others + 1) {
-            tell_all(slice::from_mut(self), Deadline::after(LONGEST));
-            self.ends = None;
+            tell_all(&mut jobs[others..], Deadline::after(LONGEST));
+            jobs[others].ends = None;
         }
     }
 
@@ -211,9 +226,9 @@ impl<'a> Job<'a> {
         self.outcome = Some(why_not.map_or(Outcome::Done, Outcome::Died));
     }
 
-    /// The service, while it is open.
-    pub(crate) fn service(&self) -> Option<&Service> {
-        self.ends.as_ref().map(|ends| &ends.service)
+    /// What is open of it.
+    pub(crate) fn ends(&mut self) -> Option<&mut Ends> {
+        self.ends.as_deref_mut()
     }
 
     /// Why there is no FIFO of ours in its event/, if that is so: its status is read from time
@@ -300,7 +315,7 @@ impl<'a> Job<'a> {
     fn advance(&mut self) {
         let Some(ends) = &mut self.ends else { return };
         while self.outcome.is_none() && ends.has_answered() {
-            let status = match ends.service.status() {
+            let status = match ends.looked.take().map_or_else(|| ends.service.status(), Ok) {
                 Ok(status) => status,
                 // Its supervisor has only just begun, or is at its end; either is told.
                 Err(error) if error.kind == Kind::Missing => return,
@@ -355,7 +370,7 @@ impl<'a> Job<'a> {
 
 /// Waits until those of `jobs` that are up and may die have been up for a while, or have died, and
 /// finish has decided what becomes of them.
-pub(crate) fn see_them_stay(jobs: &mut [Job<'_>], deadline: Deadline) -> Result<()> {
+pub(crate) fn see_them_stay(jobs: &mut [Box<Job<'_>>], deadline: Deadline) -> Result<()> {
     for job in &mut *jobs {
         if job.is_unproven && matches!(job.outcome, Some(Outcome::Done)) {
             job.outcome = None;
@@ -371,7 +386,7 @@ pub(crate) fn see_them_stay(jobs: &mut [Job<'_>], deadline: Deadline) -> Result<
 }
 
 /// Waits until all `jobs` were told what to do, or until `deadline`.
-pub(crate) fn tell_all(jobs: &mut [Job<'_>], deadline: Deadline) {
+pub(crate) fn tell_all(jobs: &mut [Box<Job<'_>>], deadline: Deadline) {
     while jobs.iter().any(|job| job.is_untold()) && !deadline.is_over() {
         poll::pause(SHORTEST);
         for (others, job) in jobs.iter_mut().enumerate().filter(|(_, job)| job.is_untold()) {
@@ -384,13 +399,13 @@ pub(crate) fn tell_all(jobs: &mut [Job<'_>], deadline: Deadline) {
 
 /// Waits until something became of each of `jobs`, at the latest at `deadline`. As many are open
 /// as there may be; then come the next.
-pub(crate) fn drive(jobs: &mut [Job<'_>], deadline: Deadline) -> Result<()> {
+pub(crate) fn drive(jobs: &mut [Box<Job<'_>>], deadline: Deadline) -> Result<()> {
     drive_until(jobs, deadline, None)
 }
 
 /// The same, at most until something happens: to one of them, or to `other`.
 pub(crate) fn drive_until(
-    jobs: &mut [Job<'_>],
+    jobs: &mut [Box<Job<'_>>],
     deadline: Deadline,
     other: Option<&Fifo>,
 ) -> Result<()> {
@@ -423,7 +438,7 @@ pub(crate) fn drive_until(
         let mut heard = Vec::with_capacity(jobs.len() + 1);
         for job in &*jobs {
             heard.push(match &job.ends {
-                Some(it) => (it.events.as_ref().ok().map(Subscription::fifo), Some(&it.control)),
+                Some(it) => (it.events.as_ref().ok().map(|it| it.fifo()), Some(&it.control)),
                 None => (None, None),
             });
         }
@@ -440,7 +455,7 @@ pub(crate) fn drive_until(
         if silent && nothing {
             pause = LONGEST.min(2 * pause);
         } else if nothing {
-            jobs.iter_mut().for_each(Job::settle);
+            jobs.iter_mut().for_each(|job| job.settle());
         }
     }
 }

@@ -5,12 +5,12 @@ use super::crash_record;
 use super::slots::{self, Slots};
 use super::turn;
 use crate::error::{Error, Kind, Result};
+use crate::hermes::container::{self, PROC};
 use crate::hermes::home::{Homes, Names};
 use crate::hermes::state_file;
 use crate::hermes::stop_marker::start_time;
 use crate::model::backoff;
 use crate::model::hermes_state::HermesState;
-use crate::model::intent::LastKnown;
 use crate::model::observation::{Observation, State};
 use crate::model::policy::Policy;
 use crate::model::profile::Profile;
@@ -37,7 +37,7 @@ impl<'a> Gateway<'a> {
     ///
     /// # Errors
     /// [`Kind::Missing`] if there is none.
-    pub(crate) fn open(slots: &Slots, profile: &'a Profile) -> Result<Gateway<'a>> {
+    pub(crate) fn open(slots: &Slots, profile: &'a Profile) -> Result<Box<Gateway<'a>>> {
         let service = slots.service(profile)?;
         let control = match service.control() {
             // What is no FIFO is nobody's.
@@ -48,7 +48,7 @@ impl<'a> Gateway<'a> {
             Some(_) => if_there(service.status()),
             None => Ok(None),
         };
-        Ok(Gateway { profile, service, control, status })
+        Ok(Box::new(Gateway { profile, service, control, status }))
     }
 
     /// Whether an s6-supervise runs on it.
@@ -125,7 +125,7 @@ impl Observer<'_> {
     ) -> Observation {
         // Its supervisor has only just begun, where it says nothing.
         let state = if gateway.is_supervised() { State::Starting } else { State::NotSupervised };
-        let mut it = Observation::new(gateway.profile.clone(), state, String::new());
+        let mut it = Observation::new(gateway.profile, state);
         let added = match &gateway.status {
             Ok(Some(status)) => self.add_status(&mut it, gateway, status, deaths),
             Ok(None) => Ok(()),
@@ -139,12 +139,19 @@ impl Observer<'_> {
 
     /// What an error that kept us from looking comes to.
     pub(crate) fn failed(&self, profile: &Profile, error: &Error) -> Observation {
-        let (state, why) = match error.kind {
-            Kind::Missing => (State::NotRegistered, String::new()),
-            Kind::Denied => (State::Denied, format!("permission denied: {}", self.hint)),
-            _ => (State::Unreadable, error.text()),
-        };
-        Observation::new(profile.clone(), state, why)
+        let mut it = Observation::new(profile, State::NotRegistered);
+        match error.kind {
+            Kind::Missing => {}
+            Kind::Denied => {
+                it.state = State::Denied;
+                it.why = ["permission denied: ", &self.hint].concat();
+            }
+            _ => {
+                it.state = State::Unreadable;
+                it.why = error.text();
+            }
+        }
+        it
     }
 
     /// Adds to `it` what the status of `gateway` says, and what is in its slot.
@@ -202,13 +209,18 @@ pub(crate) fn add_home(
     it: &mut Observation,
     main_is_default: &dyn Fn() -> Option<bool>,
 ) {
+    if policy == Policy::Root {
+        it.decided = "policy root";
+    }
     it.wanted_at_boot = if names.check(&it.profile).is_err() {
+        it.decided = "its home is another's";
         Some(false)
     } else {
         let mut hermes = None;
         let known = homes.last_known(&it.profile, &mut |content| hermes = said(it, content));
         it.hermes = hermes;
-        wanted_at_boot(homes, policy, &it.profile, known, main_is_default)
+        it.known = known.0;
+        wanted_at_boot(homes, policy, it, known.1, main_is_default)
     };
 }
 
@@ -220,15 +232,26 @@ fn said(it: &Observation, content: &[u8]) -> Option<Box<HermesState>> {
     Some(said)
 }
 
+/// Adds to `observations` what the gateways cost, where that can be known: /proc may be hidden.
+pub(crate) fn add_usage(observations: &mut dyn Iterator<Item = &mut Observation>) {
+    let mut processes = None;
+    for it in observations {
+        if let Some(pid) = it.pid {
+            let all = processes.get_or_insert_with(|| container::processes(PROC));
+            it.usage = all.of(pid);
+        }
+    }
+}
+
 fn wanted_at_boot(
     homes: &Homes,
     policy: Policy,
-    profile: &Profile,
-    (own, flaw): (LastKnown, Option<Box<Error>>),
+    it: &Observation,
+    flaw: Option<Box<Error>>,
     main_is_default: &dyn Fn() -> Option<bool>,
 ) -> Option<bool> {
     if flaw.is_some_and(|flaw| flaw.kind == Kind::Denied) {
         return None;
     }
-    policy.wants_up(profile, &own, &|| homes.anyone_wants_up().ok(), main_is_default)
+    policy.wants_up(&it.profile, &it.known, &|| homes.anyone_wants_up().ok(), main_is_default)
 }

@@ -2,12 +2,12 @@
 
 use super::event_loop::Job;
 use super::slots::Slots;
-use super::stop_ladder::{self, KILLED, OF_REMOVED, OF_REMOVED_LOGGER};
+use super::stop_ladder::{self, KILLED, OF_REMOVED, OF_REMOVED_LOGGER, Rung};
 use super::transition::Target;
 use crate::error::{Errors, Result};
 use crate::model::profile::{self, Profile};
 use crate::s6::scandir::Request;
-use crate::sys::{Name, if_there};
+use crate::sys::{Name, unless_missing};
 use crate::text::messages::text;
 use std::slice;
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub(crate) fn remove(slots: &Slots, profiles: &[Profile], outcomes: &mut [Result
     for (at, outcome) in outcomes.iter_mut().enumerate() {
         if outcome.is_ok() {
             let (profile, name) = (&profiles[at], &names[at]);
-            let hide = || if_there(slots.dir().rename(&profile.slot(), name)).map(drop);
+            let hide = || unless_missing(slots.dir().rename(&profile.slot(), name));
             let hidden = hide().or_else(|error| match slots.dir().kind(name)? {
                 None => Err(error),
                 // It is the place of another one, too: names that are long differ at the end.
@@ -71,28 +71,40 @@ pub(crate) fn send_away(slots: &Slots) {
 /// away, and deletes those whose outcome is good so far: all at once, so that one that stays keeps
 /// no other waiting. One that is not there is no error.
 pub(crate) fn delete(slots: &Slots, names: &[Name], outcomes: &mut [Result<bool>]) {
-    for (part, rungs) in [(&b""[..], &OF_REMOVED), (b"/log", &OF_REMOVED_LOGGER)] {
-        let (mut jobs, mut whose) = (Vec::new(), Vec::new());
-        for (at, outcome) in outcomes.iter_mut().enumerate() {
-            if outcome.is_ok() {
-                let name = [&names[at][..], part].concat();
-                let begun = Job::begin(slots.dir(), &name, Target::Gone, &mut jobs);
-                fail_of(begun.map(drop), outcome);
-                if whose.len() < jobs.len() {
-                    whose.push(at);
-                }
-            }
-        }
-        let waited = stop_ladder::descend(&mut jobs, rungs);
-        for (job, at) in jobs.iter().zip(&whose) {
-            let gone = waited.clone().and_then(|()| job.result(text!("remove slot")));
-            fail_of(gone, &mut outcomes[*at]);
-        }
-    }
+    see_gone(slots, names, b"", &OF_REMOVED, outcomes);
+    see_gone(slots, names, b"/log", &OF_REMOVED_LOGGER, outcomes);
     for (at, outcome) in outcomes.iter_mut().enumerate() {
         if outcome.is_ok() {
             fail_of(slots.dir().remove_tree(&names[at]), outcome);
         }
+    }
+}
+
+/// Takes the supervisors of `part` of each slot (of the slot itself where that is empty) whose
+/// outcome is good so far down the ladder of `rungs`.
+#[inline(never)]
+fn see_gone(
+    slots: &Slots,
+    names: &[Name],
+    part: &[u8],
+    rungs: &[Rung],
+    outcomes: &mut [Result<bool>],
+) {
+    let (mut jobs, mut whose) = (Vec::new(), Vec::new());
+    for (at, outcome) in outcomes.iter_mut().enumerate() {
+        if outcome.is_ok() {
+            let name = [&names[at][..], part].concat();
+            let begun = Job::begin(slots.dir(), &name, Target::Gone, &mut jobs);
+            fail_of(begun.map(drop), outcome);
+            if whose.len() < jobs.len() {
+                whose.push(at);
+            }
+        }
+    }
+    let waited = stop_ladder::descend(&mut jobs, rungs);
+    for (job, at) in jobs.iter().zip(&whose) {
+        let gone = waited.clone().and_then(|()| job.result(text!("remove slot")));
+        fail_of(gone, &mut outcomes[*at]);
     }
 }
 

@@ -48,18 +48,20 @@ pub(crate) fn send(
 
 /// Whom to signal in place of the s6-supervise of `service`, if that may not: a child of its own
 /// or nobody.
-fn find(service: &Service) -> Result<Option<Handle>> {
+fn find(service: &Service) -> Result<Option<Box<Handle>>> {
     let pid = service.status()?.pid;
     // From here on it is that process or none, whoever gets its id.
-    let handle = Handle::open(pid);
+    let mut handle = Box::new(Handle::open(pid));
     let supervisor = service.supervisor()?.unwrap_or(0);
-    let (its, target) = (Process::of(supervisor)?, Process::of(pid)?);
     // One that has gone meanwhile, as it was told to, needs no signal.
-    let Some(target) = target else { return Ok(None) };
+    let Some(target) = Process::of(pid)? else { return Ok(None) };
     // Where /proc hides it, it has what anybody here may have.
+    let its = Process::of(supervisor)?;
     if its.map_or(!may_be_needed(), |its| its.may(Capability::Kill, target.uid())) {
         return Ok(None);
     }
-    let is_same = target.parent == supervisor && service.status()?.pid == pid;
-    Ok(Some(if is_same { handle } else { Handle::NOBODY }))
+    if target.parent != supervisor || service.status()?.pid != pid {
+        *handle = Handle::NOBODY;
+    }
+    Ok(Some(handle))
 }

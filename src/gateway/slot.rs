@@ -12,6 +12,7 @@ use crate::s6::service::EVENT_MODE;
 use crate::sys::dir::Dir;
 use crate::sys::meta::FileKind;
 use crate::text::messages::text;
+use crate::text::parts;
 
 const RUN: &[u8] = b"run";
 const FINISH: &[u8] = b"finish";
@@ -21,15 +22,15 @@ const OURS: &[u8] = b"timeout-finish";
 
 /// What a slot is made of besides its files, in the order it is made. What exists already,
 /// s6-supervise takes as it is: made here, it belongs to whoever calls.
-const SKELETON: &str = "log event supervise supervise/event log/event log/supervise \
+const SKELETON: &[u8] = b"log event supervise supervise/event log/event log/supervise \
     log/supervise/event supervise/control log/supervise/control";
 
 /// What a part of the skeleton is, and its mode.
-fn kind_of(part: &str) -> (FileKind, u32) {
+fn kind_of(part: &[u8]) -> (FileKind, u32) {
     for (end, kind, mode) in [
-        ("control", FileKind::Fifo, 0o600),
-        ("event", FileKind::Directory, EVENT_MODE),
-        ("supervise", FileKind::Directory, 0o700),
+        (&b"control"[..], FileKind::Fifo, 0o600),
+        (b"event", FileKind::Directory, EVENT_MODE),
+        (b"supervise", FileKind::Directory, 0o700),
     ] {
         if part.ends_with(end) {
             return (kind, mode);
@@ -38,10 +39,10 @@ fn kind_of(part: &str) -> (FileKind, u32) {
     (FileKind::Directory, 0o755)
 }
 
-fn make(slot: &Dir, part: &str) -> Result<()> {
+fn make(slot: &Dir, part: &[u8]) -> Result<()> {
     match kind_of(part) {
-        (FileKind::Fifo, mode) => slot.make_fifo(part.as_bytes(), mode),
-        (_, mode) => slot.make_dir(part.as_bytes(), mode),
+        (FileKind::Fifo, mode) => slot.make_fifo(part, mode),
+        (_, mode) => slot.make_dir(part, mode),
     }
 }
 
@@ -69,7 +70,7 @@ impl Rest {
 fn put(slot: &Dir, name: &[u8], wanted: bool, new: bool) -> Result<()> {
     match (wanted, !new && slot.kind(name)?.is_some()) {
         (true, false) => slot.create(name, 0o644, b""),
-        (false, true) => slot.remove(name).map(drop),
+        (false, true) => slot.remove(name),
         _ => Ok(()),
     }
 }
@@ -128,8 +129,10 @@ impl Files<'_> {
 pub(crate) struct Batch {
     /// Where the scripts are made: once it is large enough, the allocator has nothing to do.
     scripts: Vec<u8>,
-    /// The slot made last: numbers and words that are the same in every slot are linked from it.
-    last: Option<Dir>,
+    /// The slots that were made and are open, at `most` so many: then all are closed. Numbers and
+    /// words that are the same in every slot are linked from the last.
+    made: Vec<Dir>,
+    pub(crate) most: usize,
     /// The turn of the slot made last, of those that are to come up.
     pub(crate) turn: Turn,
 }
@@ -150,7 +153,10 @@ pub(crate) fn publish(
     let files = Files::new(profile, user, &extra, &mut batch.scripts);
     let waits = turn::next(&mut batch.turn, rest.down);
     let turn = waits.then_some(&batch.turn);
-    build(scandir, profile, files, (rest, turn), &mut batch.last)?;
+    build(scandir, profile, files, (rest, turn), &mut batch.made)?;
+    if batch.made.len() >= batch.most {
+        batch.made.clear();
+    }
     put_in_place(scandir, profile)
 }
 
@@ -167,7 +173,7 @@ pub(crate) fn renew(scandir: &Dir, profile: &Profile, user: &[u8]) -> Result<()>
         profile,
         Files::new(profile, user, extra, &mut buffer),
         (rest, None),
-        &mut None,
+        &mut Vec::new(),
     )?;
     scandir.rename(&profile.slot(), &profile.leaving())?;
     put_in_place(scandir, profile)
@@ -187,7 +193,7 @@ fn build(
     profile: &Profile,
     files: Files<'_>,
     (rest, turn): (Rest, Option<&Turn>),
-    last: &mut Option<Dir>,
+    made: &mut Vec<Dir>,
 ) -> Result<()> {
     if files.run_ends > MAX_RUN {
         let why = text!("has more than 1 MiB of extra environment");
@@ -195,13 +201,13 @@ fn build(
     }
     let fill = || -> Result<Dir> {
         let slot = scandir.dir(&profile.staging())?;
-        for part in SKELETON.split(' ') {
+        for part in parts(SKELETON, b' ') {
             make(&slot, part)?;
         }
         for (name, mode, content) in &files.each() {
             let original = match *mode {
                 // What is no script is the same in every slot.
-                0o644 => last.as_ref().map(|it| (it, *name)),
+                0o644 => made.last().map(|it| (it, *name)),
                 _ if *name == LOG_FINISH => Some((&slot, FINISH)),
                 _ => None,
             };
@@ -218,7 +224,7 @@ fn build(
         Ok(slot)
     };
     scandir.make_dir(&profile.staging(), 0o755)?;
-    *last = Some(fill().inspect_err(|_| discard(scandir, profile))?);
+    made.push(fill().inspect_err(|_| discard(scandir, profile))?);
     Ok(())
 }
 
@@ -271,8 +277,8 @@ pub(crate) fn amend(
 fn check(gateway: &Gateway<'_>, user: &[u8], repair: bool) -> Result<bool> {
     let (slot, profile) = (gateway.service.dir(), gateway.profile);
     let mut current = true;
-    for part in SKELETON.split(' ') {
-        let (name, (kind, mode)) = (part.as_bytes(), kind_of(part));
+    for name in parts(SKELETON, b' ') {
+        let (kind, mode) = kind_of(name);
         let found = slot.look(name)?;
         let is_such = found.as_ref().is_some_and(|found| found.kind == kind);
         // Who was killed between mkdir and chmod has not set all bits of this one.
@@ -294,7 +300,7 @@ fn check(gateway: &Gateway<'_>, user: &[u8], repair: bool) -> Result<bool> {
                 if other.is_some() {
                     slot.remove_tree(name)?;
                 }
-                make(slot, part)?;
+                make(slot, name)?;
             }
         }
         current = false;

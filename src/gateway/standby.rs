@@ -2,7 +2,7 @@
 //! to that, what it waits for, and how it takes over.
 
 use super::slot::{self, Rest};
-use super::slots::{self, DOWN, LOGGER_DOWN, Slots};
+use super::slots::{DOWN, LOGGER_DOWN, Slots};
 use crate::error::{Kind, Result};
 use crate::hermes::home::{self, Homes};
 use crate::hermes::locks::Locks;
@@ -13,7 +13,7 @@ use crate::s6::service::Service;
 use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
 use crate::sys::inotify::Watches;
-use crate::sys::{if_there, if_usable, poll};
+use crate::sys::{if_there, if_usable, poll, unless_missing};
 use std::time::Duration;
 
 /// Where the longrun is that takes over what has become free.
@@ -78,7 +78,7 @@ pub(crate) fn take_over(slots: &Slots, profile: &Profile, user: &[u8], up: bool)
         tell(&service, &[Control::Up])?;
     }
     // The mark goes last: as long as it is there, the next run does all this again.
-    service.dir().remove(LOGGER_DOWN).map(drop)
+    service.dir().remove(LOGGER_DOWN)
 }
 
 /// Tells the supervisor of `service` something. Where there is none yet, the files tell it.
@@ -100,8 +100,10 @@ pub(crate) fn wake() {
 pub(crate) fn any(slots: &Slots) -> Result<bool> {
     for profile in &slots.profiles()? {
         // One that goes meanwhile does not.
-        let slot = if_there(slots.dir().dir(&profile.slot()))?;
-        if slot.map_or(Ok(false), |slot| slots::is_standing_by(&slot))? {
+        let mut mark = profile.slot();
+        mark.push(b'/');
+        mark.extend_from_slice(LOGGER_DOWN);
+        if slots.dir().kind(&mark)?.is_some() {
             return Ok(true);
         }
     }
@@ -112,11 +114,11 @@ pub(crate) fn any(slots: &Slots) -> Result<bool> {
 pub(crate) fn watch_loggers(slots: &Slots) -> Result<Watches> {
     let watches = Watches::new()?;
     for profile in &slots.profiles()? {
-        match watches.add(&[&slots.path_of(profile)[..], b"/log"].concat()) {
-            // It has gone meanwhile.
-            Err(error) if error.kind == Kind::Missing => {}
-            watched => drop(watched?),
-        }
+        let mut log = slots.path_of(profile);
+        log.extend_from_slice(b"/log");
+        let watched = watches.add(&log);
+        // One that goes meanwhile does not.
+        unless_missing(watched.map(drop))?;
     }
     Ok(watches)
 }

@@ -22,7 +22,8 @@ impl Rung {
 }
 
 /// For gateways that were told to go down: they get `time`, and after SIGKILL `killed`.
-pub(crate) const fn down(time: Duration, killed: Duration) -> [Rung; 2] {
+#[inline(never)]
+pub(crate) fn down(time: Duration, killed: Duration) -> [Rung; 2] {
     [Rung::new(&[], time), Rung::new(&[Control::Kill], killed)]
 }
 
@@ -54,7 +55,7 @@ pub(crate) const OF_ENDED_SVSCAN: [Rung; 2] =
     [Rung::new(&[Control::Exit], seconds(5)), Rung::new(&[Control::Kill], seconds(2))];
 
 /// Takes `jobs` down the ladder of `rungs`, as far as each needs it.
-pub(crate) fn descend(jobs: &mut [Job<'_>], rungs: &[Rung]) -> Result<()> {
+pub(crate) fn descend(jobs: &mut [Box<Job<'_>>], rungs: &[Rung]) -> Result<()> {
     for rung in rungs {
         if !rung.tell.is_empty() {
             // All are told before any is waited for.

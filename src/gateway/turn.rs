@@ -2,7 +2,6 @@
 //! notes its process there and becomes `sleep`, which is all that a signal has to end. That end
 //! is no death to `finish`; the next `run` takes the file away and starts the gateway.
 
-use super::crash_record::note;
 use crate::error::Result;
 use crate::model::values;
 use crate::s6::status::Status;
@@ -47,7 +46,7 @@ pub(crate) fn read(slot: &Dir, now: &Status) -> Result<String> {
     if !now.may_be_up() {
         return Ok(String::new());
     }
-    let line = note(slot, FILE, MAX_SIZE)?;
+    let line = slot.read_if_there(FILE, MAX_SIZE)?;
     let [pause, pid, at, all] = parse(&line);
     // The next process has not taken it away yet.
     let is_over = now.is_up() && pid != 0 && pid != now.pid;

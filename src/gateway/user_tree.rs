@@ -33,10 +33,12 @@ pub(crate) fn make(path: &[u8], to: Option<&Ids>) -> Result<Option<Dir>> {
     if above.kind(last)?.is_none() {
         above.make_dir(last, 0o755)?;
     }
-    let parent = above.dir(last)?;
-    if parent.kind(name)?.is_none() {
-        parent.make_dir(name, 0o755)?;
-        to.map_or(Ok(()), |to| parent.dir(name)?.give(to, None))?;
+    above = above.dir(last)?;
+    if above.kind(name)?.is_none() {
+        above.make_dir(name, 0o755)?;
+        if let Some(to) = to {
+            above.dir(name)?.give(to, None)?;
+        }
     }
     uncleared(to)
 }
@@ -54,7 +56,9 @@ fn uncleared(to: Option<&Ids>) -> Result<Option<Dir>> {
     if ours.kind(CLEARED)?.is_some() {
         return Ok(None);
     }
-    to.map_or(Ok(()), |to| ours.give(to, None))?;
+    if let Some(to) = to {
+        ours.give(to, None)?;
+    }
     Ok(Some(ours))
 }
 
@@ -65,16 +69,18 @@ pub(crate) fn clear(slots: &Slots, at: &Dir) -> Result<Errors> {
     let dir = slots.dir();
     let mut failures = Vec::new();
     // What an s6-svscan runs is of this boot.
-    let names = if slots.scandir.is_scanned()? { Vec::new() } else { dir.names()? };
-    // Slots go before s6-svscan's own directory: while that is there, who starts s6-svscan has
-    // the scandir cleared first.
-    for name in names.iter().rev() {
-        let removed = match dir.kind(name) {
-            Ok(kind) if is_ours(name) && kind == Some(FileKind::Directory) => dir.remove_tree(name),
-            Ok(_) if name == CONTROL_DIR => dir.remove_tree(name),
-            other => other.map(drop),
-        };
-        failures.extend(removed.err());
+    if !slots.scandir.is_scanned()? {
+        // Slots go before s6-svscan's own directory: while that is there, who starts s6-svscan has
+        // the scandir cleared first.
+        for name in dir.names()?.iter().rev() {
+            let is_dir = |kind| kind == Some(FileKind::Directory);
+            let removed = match dir.kind(name) {
+                Ok(kind) if is_ours(name) && is_dir(kind) => dir.remove_tree(name),
+                Ok(_) if name == CONTROL_DIR => dir.remove_tree(name),
+                other => other.map(drop),
+            };
+            failures.extend(removed.err());
+        }
     }
     // Only now: whoever is killed before does it again.
     at.make_dir(CLEARED, 0o755)?;

@@ -13,12 +13,13 @@ use crate::model::observation::{Observation, State};
 use crate::model::profile::Profile;
 use crate::s6::death_tally::Death;
 use crate::s6::tai64n::Tai64n;
-use crate::sys::inotify::Watches;
+use crate::sys::inotify::{Watch, Watches};
 use crate::sys::poll::{self, FifoWriter};
+use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 /// Adds to an observation what the home knows, and has that watched; the watch descriptor.
-type Ask<'a> = &'a dyn Fn(&mut Observation, &Watches) -> Result<Option<i32>>;
+type Ask<'a> = &'a dyn Fn(&mut Observation, &Watches) -> Result<Option<Watch>>;
 
 /// What is done with each change.
 type Tell<'a> = &'a dyn Fn(&Observation) -> Result<()>;
@@ -27,7 +28,7 @@ type Tell<'a> = &'a dyn Fn(&Observation) -> Result<()>;
 struct Watched {
     profile: Profile,
     /// The watch descriptors of what is watched of it.
-    descriptors: Vec<i32>,
+    descriptors: Vec<Watch>,
     /// What tells that its supervisor goes, while it has one.
     control: Option<FifoWriter>,
     /// Whether it waited for its turn when it was last looked at.
@@ -46,12 +47,13 @@ pub(crate) fn watch(
     ask: Ask<'_>,
     tell: Tell<'_>,
 ) -> Result<()> {
-    let watches = Watches::new()?;
+    // They live as long as the process.
+    let watches = ManuallyDrop::new(Watches::new()?);
     let scandir = watches.add(observer.slots.dir().path())?;
-    let stdout = FifoWriter::stdout()?;
-    let mut gateways = Vec::new();
+    let stdout = ManuallyDrop::new(FifoWriter::stdout()?);
+    let mut gateways = ManuallyDrop::new(Vec::new());
     for profile in named {
-        gateways.push(Watched::new(profile.clone()));
+        gateways.push(Watched::new(profile));
     }
     let mut changed = vec![scandir];
     loop {
@@ -61,15 +63,15 @@ pub(crate) fn watch(
         }
         // What is short of them would be told of some of the gateways, as if it was theirs.
         slots::for_watching(observer.slots, gateways.len())?;
-        for gateway in &mut gateways {
+        for gateway in gateways.iter_mut() {
             if all || gateway.descriptors.iter().any(|it| changed.contains(it)) {
                 gateway.look(observer, &watches, ask, tell)?;
             }
         }
         gateways.retain(|gateway| gateway.is_registered() || !named.is_empty());
 
-        let mut heard = vec![(Some(watches.fifo()), Some(&stdout))];
-        for gateway in &gateways {
+        let mut heard = vec![(Some(watches.fifo()), Some(&*stdout))];
+        for gateway in gateways.iter() {
             heard.push((None, gateway.control.as_ref()));
         }
         let told = poll::wait(&heard, None)?;
@@ -85,20 +87,30 @@ pub(crate) fn watch(
 }
 
 /// Adds those of `profiles` that are not among the `gateways`, in their order.
-fn find(profiles: &[Profile], gateways: &mut Vec<Watched>) {
+#[allow(clippy::vec_box)] // They are moved when others come and go.
+fn find(profiles: &[Profile], gateways: &mut Vec<Box<Watched>>) {
+    let mut at = 0;
     for profile in profiles {
-        let at = gateways.partition_point(|it| it.profile.name() < profile.name());
+        while gateways.get(at).is_some_and(|it| it.profile.name() < profile.name()) {
+            at += 1;
+        }
         if gateways.get(at).is_none_or(|it| it.profile != *profile) {
-            gateways.insert(at, Watched::new(profile.clone()));
+            gateways.insert(at, Watched::new(profile));
         }
     }
 }
 
 impl Watched {
-    fn new(profile: Profile) -> Watched {
-        let died = Tai64n::default();
-        let descriptors = Vec::new();
-        Watched { profile, descriptors, control: None, waits: false, died, told: None }
+    #[inline(never)]
+    fn new(profile: &Profile) -> Box<Watched> {
+        Box::new(Watched {
+            profile: profile.clone(),
+            descriptors: Vec::new(),
+            control: None,
+            waits: false,
+            died: Tai64n::default(),
+            told: None,
+        })
     }
 
     fn is_registered(&self) -> bool {
@@ -116,17 +128,17 @@ impl Watched {
     ) -> Result<()> {
         self.watch(observer, watches)?;
         let gateway = Gateway::open(observer.slots, &self.profile);
-        let deaths = gateway.as_ref().map_or_else(|_| Ok(Vec::new()), Gateway::deaths);
+        let deaths = gateway.as_ref().map_or_else(|_| Ok(Vec::new()), |it| it.deaths());
         let mut now = match &gateway {
             Ok(gateway) => observer.observe_open(gateway, &deaths),
             Err(error) => observer.failed(&self.profile, error),
         };
         self.control = gateway.ok().and_then(|gateway| gateway.control);
         // That they are not known is part of what is told.
-        let deaths = deaths.unwrap_or_default();
+        let deaths = deaths.as_deref().unwrap_or_default();
         // What waited has not died of that.
         let is_death = self.told.is_some() && !self.waits && !now.waits;
-        for death in if is_death { crash_record::after(&deaths, self.died) } else { &[] } {
+        for death in if is_death { crash_record::after(deaths, self.died) } else { &[] } {
             let mut died = died(&self.profile, death);
             if now.state != State::Finishing || now.since != died.since {
                 ask(&mut died, watches)?;
@@ -134,19 +146,23 @@ impl Watched {
             }
         }
         self.waits = now.waits;
-        self.died = deaths.last().map_or(self.died, |death| death.stamp);
+        if let Some(last) = deaths.last() {
+            self.died = last.stamp;
+        }
         // What else the home knows is no news.
         let mut text = now.text();
         if let Some(descriptor) = ask(&mut now, watches)? {
             self.descriptors.push(descriptor);
         }
         text += &now.hermes_text();
-        let news = Some((now.state, now.since, text));
-        if self.told != news {
-            self.told = news;
-            tell(&now)?;
+        let is_old = self.told.as_ref().is_some_and(|(state, since, old)| {
+            *state == now.state && *since == now.since && *old == text
+        });
+        if is_old {
+            return Ok(());
         }
-        Ok(())
+        self.told = Some((now.state, now.since, text));
+        tell(&now)
     }
 
     /// Has `watches` tell of it. Each time, for it may be another slot than before, and before
@@ -154,15 +170,19 @@ impl Watched {
     fn watch(&mut self, observer: &Observer<'_>, watches: &Watches) -> Result<()> {
         let mut path = observer.slots.path_of(&self.profile);
         self.descriptors.clear();
-        for part in [&b""[..], b"/supervise"] {
-            path.extend_from_slice(part);
-            match watches.add(&path) {
-                Ok(descriptor) => self.descriptors.push(descriptor),
-                // No watch is left.
-                Err(error) if error.kind == Kind::Unusable => return Err(error),
-                // It is not there, or this user may not look: that is what will be told.
-                Err(_) => {}
-            }
+        self.watch_at(watches, &path)?;
+        path.extend_from_slice(b"/supervise");
+        self.watch_at(watches, &path)
+    }
+
+    #[inline(never)]
+    fn watch_at(&mut self, watches: &Watches, path: &[u8]) -> Result<()> {
+        match watches.add(path) {
+            Ok(descriptor) => self.descriptors.push(descriptor),
+            // No watch is left.
+            Err(error) if error.kind == Kind::Unusable => return Err(error),
+            // It is not there, or this user may not look: that is what will be told.
+            Err(_) => {}
         }
         Ok(())
     }
@@ -174,7 +194,7 @@ fn died(profile: &Profile, death: &Death) -> Observation {
         0 => Exit::Code(death.exit_code),
         signal => Exit::Signal(signal),
     };
-    let mut it = Observation::new(profile.clone(), State::Finishing, String::new());
+    let mut it = Observation::new(profile, State::Finishing);
     it.since = Some(death.stamp.since_unix());
     it.last_exit = Some(exit);
     it

@@ -7,8 +7,8 @@
 //! no YAML may be taken for some.
 
 use crate::model::values;
-use crate::text::contains;
 use crate::text::messages::{Text, text};
+use crate::text::{contains, parts};
 
 /// The key, at the top, or in the section.
 const KEY: &[u8] = b"multiplex_profiles";
@@ -36,7 +36,7 @@ const VALUE: Text = text!("has a value that is neither yes nor no");
 const OTHER: Text = text!("has more of YAML than is understood here");
 
 /// What ends a line besides those of ASCII, in YAML and nowhere else.
-const BREAKS: [&str; 3] = ["\u{85}", "\u{2028}", "\u{2029}"];
+const BREAKS: &str = "\u{85} \u{2028} \u{2029}";
 
 /// What a config with the content `text` says, if anything. Hermes goes by the key at the top
 /// wherever that is there, whatever it says, and else by that in the section.
@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
 
     #[inline(never)]
     fn read(&mut self) -> Result<()> {
-        let has_other_break = BREAKS.iter().any(|it| contains(self.text, it.as_bytes()));
+        let has_other_break = parts(BREAKS.as_bytes(), b' ').any(|it| contains(self.text, it));
         if str::from_utf8(self.text).is_err() || has_other_break {
             return Err(OTHER);
         }

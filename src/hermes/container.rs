@@ -8,18 +8,21 @@
 use crate::error::{Kind, Result};
 use crate::model::capability::Capability;
 use crate::model::tree::Tree;
+use crate::model::usage::{self, Processes, Usage};
 use crate::model::values;
 use crate::s6::scandir::CONTROL_FIFO;
 use crate::sys::dir::Dir;
 use crate::sys::path;
 use crate::sys::{Name, if_there};
-use crate::text::parts;
+use crate::text::{contains, parts};
+use std::mem;
 
 /// The kernel's own.
 pub(crate) const PROC: &[u8] = b"/proc";
 
-/// Who supervises services here.
+/// Who supervises services here. Of 64 bits, so that a result of it is returned in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
 pub(crate) enum Supervisor {
     /// s6-overlay: s6-svscan is PID 1.
     S6,
@@ -80,8 +83,9 @@ pub(crate) fn note_main_is_default() -> Result<()> {
 pub(crate) enum Role {
     /// Anything else.
     Ordinary,
-    /// Another command of Hermes, by its name: another container on the volume runs the gateways.
-    NoGateways(&'static str),
+    /// The command of Hermes at this place in [`NO_GATEWAYS`]: another container on the volume runs
+    /// the gateways.
+    NoGateways(u8),
     /// `gateway run`, from before gateways were supervised.
     GatewayRun {
         /// It is told to be the root profile's gateway itself.
@@ -94,8 +98,8 @@ const MAX_CMDLINE: usize = 64 * 1024;
 /// More than /proc/PID/status ever has, in bytes.
 const MAX_STATUS: usize = 16 * 1024;
 /// The commands of Hermes that stand for a container without gateways.
-const NO_GATEWAYS: &str = "dashboard serve gui desktop";
-/// No pid has so many digits.
+pub(crate) const NO_GATEWAYS: &str = "dashboard serve gui desktop";
+/// More digits than any pid has.
 const MAX_DIGITS: usize = 10;
 const RC_INIT: &[u8] = b"/rc.init";
 /// s6-overlay empties this directory when a container starts; only root writes there.
@@ -115,26 +119,22 @@ impl Role {
         if let Some(role) = Role::of_cmdline(&cmdline(&proc, b"1")?) {
             return Ok(role);
         }
-        let names = proc.names()?;
-        // It is among the first processes of the container: the shortest numbers first.
-        for digits in 1..MAX_DIGITS {
-            let is_pid = |it: &&Name| it.len() == digits && it[0].is_ascii_digit();
-            for name in names.iter().filter(is_pid) {
-                match Process::read(&proc, name)? {
-                    Some(it) if it.parent == 1 && it.uids == init.uids => {}
-                    _ => continue,
-                }
-                let cmdline = cmdline(&proc, name)?;
-                // PID 1 begins rc.init before it becomes s6-svscan: none comes after these.
-                if cmdline.starts_with(b"s6-supervise\0") {
-                    return Ok(Role::Ordinary);
-                }
-                let is_rc_init = |arg: &[u8]| arg.ends_with(RC_INIT);
-                if parts(&cmdline, 0).any(is_rc_init)
-                    && let Some(role) = Role::of_cmdline(&cmdline)
-                {
-                    return Ok(role);
-                }
+        // It is among the first processes of the container.
+        for pid in &pids(&proc)? {
+            match Process::read(&proc, pid)? {
+                Some(it) if it.parent == 1 && it.uids == init.uids => {}
+                _ => continue,
+            }
+            let cmdline = cmdline(&proc, pid)?;
+            // PID 1 begins rc.init before it becomes s6-svscan: none comes after these.
+            if cmdline.starts_with(b"s6-supervise\0") {
+                return Ok(Role::Ordinary);
+            }
+            let is_rc_init = |arg: &[u8]| arg.ends_with(RC_INIT);
+            if parts(&cmdline, 0).any(is_rc_init)
+                && let Some(role) = Role::of_cmdline(&cmdline)
+            {
+                return Ok(role);
             }
         }
         Ok(Role::Ordinary)
@@ -165,8 +165,8 @@ impl Role {
         if verb == b"hermes" || verb.ends_with(b"/hermes") {
             verb = args.next().unwrap_or_default();
         }
-        if let Some(word) = NO_GATEWAYS.split(' ').find(|word| word.as_bytes() == verb) {
-            return Some(Role::NoGateways(word));
+        if let Some(at) = parts(NO_GATEWAYS.as_bytes(), b' ').position(|word| word == verb) {
+            return Some(Role::NoGateways(at as u8));
         }
         if verb == b"gateway" && args.next() == Some(b"run") {
             let unsupervised = args.any(|arg| arg == b"--no-supervise");
@@ -189,6 +189,20 @@ pub(crate) fn cmdline(proc: &Dir, pid: &[u8]) -> Result<Vec<u8>> {
         Err(error) if error.kind == Kind::Unusable && pid != b"1" => Ok(Vec::new()),
         cmdline => Ok(cmdline?.unwrap_or_default()),
     }
+}
+
+/// The pids in `proc`, in their order.
+#[inline(never)]
+pub(crate) fn pids(proc: &Dir) -> Result<Vec<Name>> {
+    let (mut names, mut pids) = (proc.names()?, Vec::new());
+    for digits in 1..=MAX_DIGITS {
+        for name in &mut names {
+            if name.len() == digits && name[0].is_ascii_digit() {
+                pids.push(mem::take(name));
+            }
+        }
+    }
+    Ok(pids)
 }
 
 /// A process that goes while its file is read gives ESRCH. One that /proc hides from this user,
@@ -251,6 +265,71 @@ impl Process {
     }
 }
 
+/// What each process has, in memory and time: one look at each. What this user may not see, or has
+/// gone meanwhile, is not among them.
+#[inline(never)]
+pub(crate) fn processes(proc: &[u8]) -> Processes {
+    let (mut all, page) = (Vec::new(), page_size(proc));
+    for pid in &Dir::open(proc).and_then(|proc| pids(&proc)).unwrap_or_default() {
+        add_process(&mut all, pid, &path::read_proc(&[proc, b"/", pid, b"/stat"].concat()), page);
+    }
+    Processes::new(all)
+}
+
+/// Adds what /proc/PID/stat says; nothing, where that is none. Its times are in ticks, a hundred a
+/// second on the machines that this is for. Memory is its `rss`, in pages: not exact to the last
+/// few, for the kernel counts by processors and adds that up now and then.
+#[inline(never)]
+fn add_process(
+    all: &mut Vec<usage::Process>,
+    pid: &[u8],
+    stat: &Result<Vec<u8>>,
+    page: u64,
+) -> Option<()> {
+    let stat = stat.as_ref().ok()?;
+    let (mut parent, mut own) = (0, Usage { processes: 1, ..Usage::default() });
+    // The program's name may have anything in it.
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    for (at, field) in parts(&stat[end..], b' ').enumerate() {
+        let number = values::digits(field);
+        match at {
+            2 => parent = number?,
+            // Of the process itself, and of its children that have ended.
+            12..=15 => own.cpu = own.cpu.wrapping_add(number?),
+            22 => own.memory = number?.wrapping_mul(page),
+            _ => {}
+        }
+    }
+    all.push(usage::Process { pid: values::digits(pid)?, parent, own, all: own });
+    Some(())
+}
+
+/// Whether the kernel has killed something here for want of memory, as the container's cgroup has
+/// it. Where that is not there to be read, nobody says so.
+pub(crate) fn ran_out_of_memory() -> bool {
+    has_kills(&path::read_proc(b"/sys/fs/cgroup/memory.events").unwrap_or_default())
+}
+
+fn has_kills(events: &[u8]) -> bool {
+    contains(events, b"oom_kill ") && !contains(events, b"oom_kill 0\n")
+}
+
+/// How large a page is, in bytes.
+fn page_size(proc: &[u8]) -> u64 {
+    if cfg!(target_arch = "x86_64") { 4096 } else { page_size_of(proc) }
+}
+
+/// The same, by how large this process is in bytes, and in pages; the usual where it is not known.
+fn page_size_of(proc: &[u8]) -> u64 {
+    let read = |name: &[u8], field| {
+        let content = path::read_proc(&[proc, b"/self/", name].concat()).ok()?;
+        // This program's name has neither blank nor parenthesis in it.
+        parts(&content, b' ').nth(field).and_then(values::digits)
+    };
+    let (bytes, pages) = (read(b"stat", 22), read(b"statm", 0));
+    bytes.zip(pages).and_then(|(bytes, pages)| bytes.checked_div(pages)).unwrap_or(4096)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,13 +345,13 @@ mod tests {
         let newer = "/init\0/opt/hermes/docker/entrypoint-dispatch.sh";
         let supervised = Role::GatewayRun { unsupervised: false };
         let unsupervised = Role::GatewayRun { unsupervised: true };
-        let dashboard = Role::NoGateways("dashboard");
+        let dashboard = Role::NoGateways(0);
         let table = [
             ("dashboard\0--port\x001\0", dashboard),
             ("hermes\0dashboard\0", dashboard),
-            ("serve\0--port\x001\0", Role::NoGateways("serve")),
-            ("hermes\0gui\0", Role::NoGateways("gui")),
-            ("/usr/local/bin/hermes\0desktop\0", Role::NoGateways("desktop")),
+            ("serve\0--port\x001\0", Role::NoGateways(1)),
+            ("hermes\0gui\0", Role::NoGateways(2)),
+            ("/usr/local/bin/hermes\0desktop\0", Role::NoGateways(3)),
             ("/usr/local/bin/hermes\0gateway\0run\0", supervised),
             ("gateway\0run\0--replace\0", supervised),
             ("gateway\0run\0--no-supervise\0", unsupervised),
@@ -305,7 +384,7 @@ mod tests {
             (run(true), false, true),
             (run(true), true, true),
             (Role::Ordinary, true, false),
-            (Role::NoGateways("serve"), true, false),
+            (Role::NoGateways(1), true, false),
         ];
         for (role, no_supervise, is_default) in table {
             assert_eq!(role.is_default(no_supervise), is_default, "{role:?} {no_supervise}");
@@ -332,7 +411,7 @@ mod tests {
     fn only_pid_1_and_its_child_rc_init_are_believed() {
         let table = [
             // parent, uids, command line; the role
-            (1, ROOT, MAIN, Role::NoGateways("dashboard")),
+            (1, ROOT, MAIN, Role::NoGateways(0)),
             (7, ROOT, MAIN, Role::Ordinary),
             (1, "10000\t0\t0\t0", MAIN, Role::Ordinary),
             (1, "10000\t10000\t10000\t10000", MAIN, Role::Ordinary),
@@ -359,7 +438,57 @@ mod tests {
         process(dir.path(), 16, 1, ROOT, &"x".repeat(MAX_CMDLINE + 1));
         assert_eq!(role(dir.path()), Role::Ordinary);
         process(dir.path(), 17, 1, ROOT, MAIN);
-        assert_eq!(role(dir.path()), Role::NoGateways("dashboard"));
+        assert_eq!(role(dir.path()), Role::NoGateways(0));
+    }
+
+    #[test]
+    fn what_a_stat_says_whatever_the_program_is_called() {
+        // As of a real one; with more fields behind it, as newer kernels have them.
+        let fields = "S 7 8 9 0 -1 4194560 1 2 3 4 100 20 3 1 20 0 5 0 12345 999999 25 184467";
+        for name in ["hermes", "a) R 1 2 (b", "", " ", "\n"] {
+            let stat = format!("77 ({name}) {fields} 1 1 1\n");
+            let mut all = Vec::new();
+            add_process(&mut all, b"77", &Ok(stat.into_bytes()), 4096).unwrap();
+            let own = Usage { processes: 1, memory: 25 * 4096, cpu: 124 };
+            assert_eq!(all, [usage::Process { pid: 77, parent: 7, own, all: own }], "{name}");
+        }
+        for stat in ["", "77", "77 (x", "77 (x) S y"] {
+            let mut all = Vec::new();
+            assert_eq!(add_process(&mut all, b"77", &Ok(stat.into()), 4096), None, "{stat}");
+            assert_eq!(all, [], "{stat}");
+        }
+    }
+
+    #[test]
+    fn kills_for_want_of_memory_are_told_from_none() {
+        let table = [
+            ("low 0\nhigh 0\nmax 7\noom 2\noom_kill 3\noom_group_kill 0\n", true),
+            ("low 0\nhigh 0\nmax 7\noom 2\noom_kill 0\noom_group_kill 1\n", false),
+            ("", false),
+        ];
+        for (events, kills) in table {
+            assert_eq!(has_kills(events.as_bytes()), kills, "{events}");
+        }
+    }
+
+    #[test]
+    fn this_process_has_what_proc_says() {
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        // Between exec and its first instruction it has no memory.
+        let (own, one) = loop {
+            let all = processes(PROC);
+            let of = |pid: u32| all.of(pid.into()).unwrap();
+            let (own, one) = (of(std::process::id()), of(child.id()));
+            if one.memory > 0 {
+                break (own, one);
+            }
+        };
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(one.processes, 1);
+        assert!(own.processes >= 2 && own.memory > one.memory, "{own:?} {one:?}");
+        let page = std::process::Command::new("getconf").arg("PAGESIZE").output().unwrap().stdout;
+        assert_eq!(page_size_of(PROC), values::digits(page.trim_ascii()).unwrap());
     }
 
     #[test]

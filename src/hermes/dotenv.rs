@@ -90,10 +90,17 @@ impl<'a> Reader<'a> {
 
 /// A value without quotes, up to a comment.
 fn unquoted(line: &[u8]) -> &[u8] {
-    let is_comment = |pair: &[u8]| is_space(pair[0]) && pair[1] == b'#';
-    let end = line.windows(2).position(is_comment).unwrap_or(line.len());
-    let last = line[..end].iter().rposition(|byte| !is_space(*byte));
-    &line[..last.map_or(0, |last| last + 1)]
+    let (mut end, mut before) = (0, b'=');
+    for (at, byte) in line.iter().enumerate() {
+        if *byte == b'#' && is_space(before) {
+            break;
+        }
+        if !is_space(*byte) {
+            end = at + 1;
+        }
+        before = *byte;
+    }
+    &line[..end]
 }
 
 fn is_break(byte: u8) -> bool {

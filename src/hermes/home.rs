@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::intent::LastKnown;
 use crate::model::profile::Profile;
 use crate::sys::dir::Dir;
-use crate::sys::meta::FileKind;
+use crate::sys::meta::{FileKind, Meta};
 use crate::sys::path;
 use crate::sys::{Name, if_there, if_usable};
 use crate::text::Shown;
@@ -59,39 +59,41 @@ pub(crate) enum Entry {
     Unusable(String),
 }
 
-/// The names in `profiles/`, in their order, and which directory each leads to.
+/// The homes that there may be, the root first, then those in `profiles/` by their names.
 #[derive(Debug, Default)]
-pub(crate) struct Names {
-    names: Vec<Name>,
-    /// Device and inode, the root home's first; for one that leads nowhere what no other has.
-    directories: Vec<(u64, u64)>,
+pub(crate) struct Names(Vec<Listed>);
+
+/// One of them.
+#[derive(Debug)]
+struct Listed {
+    name: Name,
+    /// Device and inode of its SOUL.md; 0 where that is not there, or cannot be looked at.
+    marker: (u64, u64),
+    /// Those of its directory, as far as another one has the same SOUL.md, or has none either: who
+    /// has one of its own shares no directory. It is not looked at otherwise.
+    directory: (u64, u64),
 }
 
 impl Names {
     /// The name before the one at `at` that leads to the same directory, if there is one.
-    fn twin(&self, at: usize) -> Option<&[u8]> {
-        let directory = self.directories[at + 1];
-        if directory == self.directories[0] {
-            return Some(b"default");
-        }
-        let is_first = |(name, it): &(&Name, &(u64, u64))| {
-            **it == directory && matches!(Profile::parse(name), Ok(Profile::Named(_)))
+    fn twin(&self, at: usize) -> Option<&Name> {
+        let directory = self.0[at].directory;
+        let is_first = |(before, it): &(usize, &Listed)| {
+            it.directory == directory
+                && directory != NOT_KNOWN
+                && (*before == 0 || matches!(Profile::parse(&it.name), Ok(Profile::Named(_))))
         };
-        let mut before = self.names[..at].iter().zip(&self.directories[1..]);
-        before.find(is_first).map(|(name, _)| &name[..])
+        self.0[..at].iter().enumerate().find(is_first).map(|(_, it)| &it.name)
     }
 
     /// Refuses `which` if its home is that of a name before.
     pub(crate) fn check(&self, which: &Profile) -> Result<()> {
-        let Profile::Named(which) = which else { return Ok(()) };
-        let at = self.names.iter().position(|name| name[..] == *which.as_bytes());
+        let name = which.name();
+        let at = self.0.iter().position(|it| it.name == name.as_bytes());
         match at.and_then(|at| self.twin(at)) {
-            Some(other) => Err(Error::because(
-                Kind::Unusable,
-                text!("find profile"),
-                &**which,
-                &is_twin_of(other),
-            )),
+            Some(other) => {
+                Err(Error::because(Kind::Unusable, text!("find profile"), name, &is_twin_of(other)))
+            }
             None => Ok(()),
         }
     }
@@ -104,14 +106,14 @@ pub(crate) fn is_twin_of(other: &[u8]) -> String {
 
 impl Homes {
     /// Opens the root home, and what is below it.
-    pub(crate) fn open(root: &[u8]) -> Result<Homes> {
+    pub(crate) fn open(root: &[u8]) -> Result<Box<Homes>> {
         let root = Dir::open(root).map_err(|error| match path::impassable(root) {
             Some(at) if error.kind == Kind::Denied => {
                 error.hint_of(&format!("{} may not be passed", Shown(at)))
             }
             _ => error,
         })?;
-        Ok(Homes { profiles: if_there(root.dir_followed(PROFILES)), root })
+        Ok(Box::new(Homes { profiles: if_there(root.dir_followed(PROFILES)), root }))
     }
 
     /// The directory `profiles/`, if there is one.
@@ -157,39 +159,90 @@ impl Homes {
     /// What may be profiles, by their names; none but the root profile where they cannot be listed.
     pub(crate) fn listed(&self) -> Vec<Profile> {
         let mut listed = vec![Profile::Default];
-        for name in &self.names().unwrap_or_default().names {
-            if let Ok(profile) = Profile::parse(name) {
+        for it in self.names().unwrap_or_default().0.iter().skip(1) {
+            if let Ok(profile) = Profile::parse(&it.name) {
                 listed.push(profile);
             }
         }
         listed
     }
 
-    /// The names of the named profiles.
+    /// The names of the homes.
     pub(crate) fn names(&self) -> Result<Names> {
-        let root = self.root.meta()?;
-        let mut all = Names { names: Vec::new(), directories: vec![(root.device, root.inode)] };
-        let Some(profiles) = self.profiles()? else { return Ok(all) };
-        all.names = profiles.names()?;
-        for name in &all.names {
-            // One that cannot be looked at cannot be opened either, which tells why.
-            let home = profiles.look_followed(name).ok().flatten();
-            let none = (0, all.directories.len() as u64);
-            all.directories.push(home.map_or(none, |home| (home.device, home.inode)));
+        let mut all = Vec::new();
+        let mut add = |name: Name, home: &Dir, path: &[u8]| {
+            let marker = identity(home.look_followed(path));
+            all.push(Listed { name, marker, directory: NOT_KNOWN });
+        };
+        add(Profile::Default.name().into(), &self.root, MARKER);
+        let Some(profiles) = self.profiles()? else { return Ok(Names(all)) };
+        for name in profiles.names()? {
+            let path = [&name[..], b"/", MARKER].concat();
+            add(name, profiles, &path);
         }
-        Ok(all)
+        for at in 1..all.len() {
+            for before in 0..at {
+                if all[before].marker != all[at].marker {
+                    continue;
+                }
+                for it in [before, at] {
+                    let looked = match &mut all[it] {
+                        it if it.directory != NOT_KNOWN => continue,
+                        _ if it == 0 => self.root.meta().map(Some),
+                        it => profiles.look_followed(&it.name),
+                    };
+                    all[it].directory = identity(looked);
+                }
+            }
+        }
+        Ok(Names(all))
     }
 
     /// Hands each entry of `profiles/` that looks like a profile to `found`, in name order.
     pub(crate) fn each_named(&self, found: &mut dyn FnMut(Name, Entry)) -> Result<()> {
-        let Some(profiles) = self.profiles()? else { return Ok(()) };
         let all = self.names()?;
-        for (at, name) in all.names.iter().enumerate() {
-            if let Some(entry) = entry(profiles, name, all.twin(at)) {
-                found(name.clone(), entry);
+        if let Some(profiles) = self.profiles()? {
+            for at in 1..all.0.len() {
+                if let Some(entry) = self.entry(profiles, &all, at) {
+                    found(all.0[at].name.clone(), entry);
+                }
             }
         }
         Ok(())
+    }
+
+    /// The entry at `at` of `all`; `None` if it is no profile, for it is no directory or has no
+    /// SOUL.md.
+    #[inline(never)]
+    fn entry(&self, profiles: &Dir, all: &Names, at: usize) -> Option<Entry> {
+        let Listed { name, marker, .. } = &all.0[at];
+        let is_marked = |home: &Dir| Ok(*marker != NOT_KNOWN || home.kind(MARKER)?.is_some());
+        let looked = profiles.dir_followed(name).map(|home| (is_marked(&home), home));
+        let error = match looked {
+            Ok((Ok(false), _)) => return None,
+            Ok((Ok(true), home)) => {
+                return Some(match Profile::parse(name) {
+                    Ok(Profile::Default) => {
+                        Entry::Unusable(text!("default is the root profile").read().into())
+                    }
+                    Ok(profile) => match all.twin(at) {
+                        Some(other) => Entry::Twin(profile, other.clone()),
+                        None => Entry::Home(profile, home),
+                    },
+                    Err(invalid) => Entry::Unusable(invalid.why().read().into()),
+                });
+            }
+            Ok((Err(error), _)) => error,
+            // A file system has directories of its own in its root: lost+found.
+            Err(error) if error.kind == Kind::Denied && Profile::parse(name).is_err() => {
+                return None;
+            }
+            Err(error) => match profiles.kind(name) {
+                Ok(Some(FileKind::Directory | FileKind::Symlink)) | Err(_) => error,
+                Ok(_) => return None,
+            },
+        };
+        Some(Entry::Unusable(error.text()))
     }
 
     /// What is known of the intent for `which`, and what is wrong with its state file. A
@@ -218,32 +271,13 @@ impl Homes {
     }
 }
 
-/// The entry `name` of `profiles`; `None` if it is no profile, for it is no directory or has
-/// no SOUL.md.
-#[inline(never)]
-fn entry(profiles: &Dir, name: &[u8], twin: Option<&[u8]>) -> Option<Entry> {
-    let looked = profiles.dir_followed(name).map(|home| (home.kind(MARKER), home));
-    let error = match looked {
-        Ok((Ok(None), _)) => return None,
-        Ok((Ok(Some(_)), home)) => {
-            return Some(match (Profile::parse(name), twin) {
-                (Ok(Profile::Default), _) => {
-                    Entry::Unusable(text!("default is the root profile").read().into())
-                }
-                (Ok(profile), Some(other)) => Entry::Twin(profile, other.into()),
-                (Ok(profile), None) => Entry::Home(profile, home),
-                (Err(invalid), _) => Entry::Unusable(invalid.why().read().into()),
-            });
-        }
-        Ok((Err(error), _)) => error,
-        // A file system has directories of its own in its root: lost+found.
-        Err(error) if error.kind == Kind::Denied && Profile::parse(name).is_err() => return None,
-        Err(error) => match profiles.kind(name) {
-            Ok(Some(FileKind::Directory | FileKind::Symlink)) | Err(_) => error,
-            Ok(_) => return None,
-        },
-    };
-    Some(Entry::Unusable(error.text()))
+/// No file has these.
+const NOT_KNOWN: (u64, u64) = (0, 0);
+
+/// Device and inode of what was looked at, if that is there and could be.
+fn identity(looked: Result<Option<Meta>>) -> (u64, u64) {
+    // What cannot be looked at cannot be opened either, which tells why.
+    looked.ok().flatten().map_or(NOT_KNOWN, |it| (it.device, it.inode))
 }
 
 /// The directory that holds the logs of all gateways, below the root home; `None` if there is
@@ -256,7 +290,7 @@ pub(crate) fn logs(root: &Dir) -> Result<Option<Dir>> {
 pub(crate) fn sweep(home: &Dir) -> Result<()> {
     let mut removed = Ok(());
     for name in PID_FILES {
-        let one = home.remove(name).map(drop);
+        let one = home.remove(name);
         removed = removed.and(one);
     }
     removed
@@ -285,7 +319,7 @@ pub(crate) fn sweep_unless(home: &Dir, may_run: impl Fn() -> bool) -> Result<()>
         home.remove(SWEPT)?;
     }
     // A run that was killed has left it.
-    home.remove(SWEPT).map(drop)
+    home.remove(SWEPT)
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ impl Flaw {
 pub(crate) fn members(text: &str) -> Result<Vec<Member>, Flaw> {
     let text = text.as_bytes();
     let mut scanner = Scanner { text, at: 0, open: Vec::new(), members: Vec::new() };
-    scanner.skip(SPACE);
+    scanner.space();
     let first = scanner.peek().ok_or(Flaw::Empty)?;
     // Cut inside a word it may still have been anything; whole, it is no object.
     let is_whole = scanner.value().is_some();
@@ -65,7 +65,7 @@ pub(crate) fn members(text: &str) -> Result<Vec<Member>, Flaw> {
         return Err(Flaw::NoObject);
     }
     if is_whole {
-        scanner.skip(SPACE);
+        scanner.space();
     }
     match scanner.peek() {
         _ if scanner.open.len() > MAX_DEPTH + 1 => Err(Flaw::TooDeep),
@@ -118,7 +118,6 @@ fn unicode(chars: &mut Chars<'_>) -> Option<char> {
     char::from_u32(0x10000 + ((first - 0xd800) << 10) + second)
 }
 
-const SPACE: &[u8] = b" \t\n\r";
 const DIGITS: &[u8] = b"0123456789";
 
 /// Goes through a text. Where it is no JSON, its methods return `None`, and it stands at the first
@@ -144,6 +143,18 @@ impl Scanner<'_> {
         Some(byte)
     }
 
+    /// Takes the next byte if it is this one; whether it is.
+    #[inline(never)]
+    fn takes(&mut self, byte: u8) -> bool {
+        self.take(&[byte]).is_some()
+    }
+
+    /// Takes the white space that comes next.
+    #[inline(never)]
+    fn space(&mut self) {
+        self.skip(b" \t\n\r");
+    }
+
     /// Takes as many as there are.
     #[inline(never)]
     fn skip(&mut self, set: &[u8]) {
@@ -152,14 +163,15 @@ impl Scanner<'_> {
 
     /// A key, its colon and the white space around them; the key's range.
     fn key(&mut self) -> Option<Range<usize>> {
-        self.skip(SPACE);
+        self.space();
         let start = self.at;
-        self.take(b"\"")?;
+        if !self.takes(b'"') {
+            return None;
+        }
         self.string()?;
         let key = start..self.at;
-        self.skip(SPACE);
-        self.take(b":")?;
-        Some(key)
+        self.space();
+        self.takes(b':').then_some(key)
     }
 
     /// One whole value, and the members if it is an object.
@@ -168,16 +180,16 @@ impl Scanner<'_> {
         loop {
             let in_object = self.open.last() == Some(&b'}');
             let key = if in_object { self.key()? } else { 0..0 };
-            self.skip(SPACE);
+            self.space();
             if in_object && self.open.len() == 1 {
                 self.members.push(Member { key, value: self.at..self.at });
             }
             match self.take(b"{[") {
                 Some(bracket) => {
-                    self.skip(SPACE);
+                    self.space();
                     // In ASCII, either bracket is two before the one that closes it.
                     let close = bracket + 2;
-                    if self.take(&[close]).is_none() {
+                    if !self.takes(close) {
                         self.open.push(close);
                         if self.open.len() > MAX_DEPTH + 1 {
                             return None;
@@ -194,7 +206,7 @@ impl Scanner<'_> {
                 }
                 let Some(close) = self.open.last() else { return Some(()) };
                 let set = [b',', *close];
-                self.skip(SPACE);
+                self.space();
                 if self.take(&set)? == b',' {
                     break;
                 }
@@ -204,10 +216,10 @@ impl Scanner<'_> {
     }
 
     fn scalar(&mut self) -> Option<()> {
-        if self.take(b"\"").is_some() {
+        if self.takes(b'"') {
             return self.string();
         }
-        let is_negative = self.take(b"-").is_some();
+        let is_negative = self.takes(b'-');
         let word: &[u8] = match self.peek()? {
             // Not JSON, but Python writes and reads them.
             b'I' => b"Infinity",
@@ -217,7 +229,7 @@ impl Scanner<'_> {
             b'n' if !is_negative => b"null",
             _ => return self.number(),
         };
-        word.iter().try_for_each(|byte| self.take(&[*byte]).map(drop))
+        word.iter().all(|byte| self.takes(*byte)).then_some(())
     }
 
     /// The rest of a string whose opening quote was taken.
@@ -247,7 +259,7 @@ impl Scanner<'_> {
         if self.take(DIGITS)? != b'0' {
             self.skip(DIGITS);
         }
-        if self.take(b".").is_some() {
+        if self.takes(b'.') {
             self.digits()?;
         }
         if self.take(b"eE").is_some() {

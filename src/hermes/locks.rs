@@ -13,7 +13,7 @@ use crate::sys::dir::{Dir, File};
 use crate::sys::inotify::Watches;
 use crate::sys::meta::Meta;
 use crate::sys::{Name, if_usable};
-use crate::text::{Shown, parts};
+use crate::text::{Shown, nth, parts};
 
 const GATEWAY_LOCK: &[u8] = b"gateway.lock";
 const LOG_LOCK: &[u8] = b"lock";
@@ -50,7 +50,7 @@ impl Locks {
 
     /// Removes the log's lock, whoever holds it: two loggers then write to one directory.
     pub(crate) fn remove_log_lock(&self) -> Result<()> {
-        self.dir.as_ref().map_or(Ok(()), |dir| dir.remove(LOG_LOCK).map(drop))
+        self.dir.as_ref().map_or(Ok(()), |dir| dir.remove(LOG_LOCK))
     }
 
     /// Removes a lock that would keep s6-log from its work, though nobody holds it.
@@ -180,18 +180,23 @@ fn holder_in(dir: &Dir, name: &[u8], inode: u64) -> Result<Option<u64>> {
 fn find(locks: &[u8], inode: u64) -> Option<u64> {
     // NUMBER: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END; in fdinfo with `lock:` and a tab
     // before it, and `->` before the kind for who waits.
-    let holder = |line: &[u8]| {
-        let mut words = parts(line, b' ').filter(|word| !word.is_empty());
-        let mut word = || words.next();
-        word()?;
-        if word()? != b"FLOCK" {
-            return None;
+    for line in parts(locks, b'\n') {
+        let (mut is_flock, mut pid) = (false, None);
+        for (at, word) in parts(line, b' ').filter(|word| !word.is_empty()).enumerate() {
+            match at {
+                1 => is_flock = word == b"FLOCK",
+                4 => pid = values::digits(word),
+                5 if is_flock
+                    && pid.is_some()
+                    && nth(word, b':', 2).and_then(values::digits) == Some(inode) =>
+                {
+                    return pid;
+                }
+                _ => {}
+            }
         }
-        let (_, _, pid, file) = (word()?, word()?, word()?, word()?);
-        let colon = file.iter().rposition(|byte| *byte == b':')?;
-        if values::digits(&file[colon + 1..])? == inode { values::digits(pid) } else { None }
-    };
-    parts(locks, b'\n').find_map(holder)
+    }
+    None
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ fn by_variable(variable: Option<&[u8]>, root: &Dir, flaws: &mut Errors) -> Optio
     let line = dotenv::value(&content, VARIABLE.as_bytes());
     let value = line.or(variable)?.trim_ascii();
     if line.is_some() && contains(value, b"${") {
-        flaws.push(root.error(Kind::Unusable, text!("read"), DOTENV, REFERENCE).hint(INSTEAD));
+        flaw(root, DOTENV, REFERENCE, flaws);
     }
     // Nothing at all is no to a setting of ours, and not to Hermes.
     let yes = if value.is_empty() { None } else { values::boolean(value) };
@@ -75,10 +75,16 @@ fn by_variable(variable: Option<&[u8]>, root: &Dir, flaws: &mut Errors) -> Optio
 
 fn by_config(root: &Dir, flaws: &mut Errors) -> Option<Said> {
     let said = config::multiplex(&read(root, CONFIG, flaws)).unwrap_or_else(|why| {
-        flaws.push(root.error(Kind::Unusable, text!("read"), CONFIG, why).hint(INSTEAD));
+        flaw(root, CONFIG, why, flaws);
         None
     });
     said.map(|said| (said.yes, said.key, Some(CONFIG)))
+}
+
+/// Notes why a file does not count.
+#[inline(never)]
+fn flaw(root: &Dir, name: &[u8], why: Text, flaws: &mut Errors) {
+    flaws.push(root.error(Kind::Unusable, text!("read"), name, why).hint(INSTEAD));
 }
 
 /// The content of a file; nothing if that is not to be had.

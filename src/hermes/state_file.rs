@@ -8,8 +8,6 @@ use crate::model::hermes_state::{HermesState, Platform};
 use crate::model::intent::{Intent, LastExit, LastKnown};
 use crate::model::values;
 use crate::sys::dir::Dir;
-use crate::sys::if_there;
-use crate::sys::meta::FileKind;
 use crate::text::cut;
 use crate::text::messages::text;
 use std::time::Duration;
@@ -23,8 +21,7 @@ const MAX_STATE: usize = 1 << 20;
 /// Longer texts of the gateway's are cut, in bytes.
 const MAX_TEXT: usize = 241;
 /// The record that the gateway keeps of its own start and exit.
-const LIFECYCLE_DIR: &[u8] = b"state";
-const LIFECYCLE_FILE: &[u8] = b"gateway.lifecycle.json";
+const LIFECYCLE: &[u8] = b"state/gateway.lifecycle.json";
 /// Touched at the end of a shutdown that did all it had to; each start removes it.
 const CLEAN_SHUTDOWN: &[u8] = b".clean_shutdown";
 /// The exit code of a gateway that is to be restarted.
@@ -44,7 +41,7 @@ pub(crate) fn read_and(
     home: &Dir,
     other: &mut dyn FnMut(&[u8]),
 ) -> (LastKnown, Option<Box<Error>>) {
-    let (known, error) = match home.read(STATE_FILE, MAX_STATE) {
+    let (known, error) = match home.read_at_once(STATE_FILE, MAX_STATE) {
         Err(error) if error.kind == Kind::Missing => return Default::default(),
         Err(error) => (LastKnown::Nothing, Some(error)),
         Ok(content) => {
@@ -81,24 +78,18 @@ pub(crate) fn parse_last_known(content: &[u8]) -> (LastKnown, Option<String>) {
 /// # Errors
 /// The file cannot be read or written, and is as it was.
 pub(crate) fn record(home: &Dir, desired: Intent) -> Result<Option<Box<Error>>> {
-    let (mut new, mut flaw) = (only_desired(desired), None);
-    let old = match home.read_with_meta(STATE_FILE, MAX_STATE) {
-        Ok((content, old)) => {
-            match with_desired(&content, desired) {
-                Ok(None) => return Ok(None),
-                Ok(Some(it)) => new = it,
-                Err(why) => flaw = Some(unusable(home, &why)),
-            }
-            Some(old)
-        }
-        Err(error) if error.kind == Kind::Missing => None,
+    let (mut new, mut flaw, mut old) = (only_desired(desired), None, None);
+    match home.read_and_look(STATE_FILE, MAX_STATE, &mut old) {
+        Ok(content) => match with_desired(&content, desired) {
+            Ok(None) => return Ok(None),
+            Ok(Some(it)) => new = it,
+            Err(why) => flaw = Some(unusable(home, &why)),
+        },
+        Err(error) if error.kind == Kind::Missing => {}
         // What is no file, or far too large, is none of the gateway's writing either.
-        Err(error) if error.kind == Kind::Unusable => {
-            flaw = Some(error);
-            home.look(STATE_FILE)?.filter(|old| old.kind == FileKind::Regular)
-        }
+        Err(error) if error.kind == Kind::Unusable => flaw = Some(error),
         Err(error) => return Err(error),
-    };
+    }
     home.replace_like(STATE_FILE, old, &new)?;
     Ok(flaw.map(|flaw| flaw.hint(text!("written anew"))))
 }
@@ -168,7 +159,7 @@ pub(crate) fn parse_state(
         return None;
     }
     // Both in UTC, as ISO 8601 has them: to compare the texts is to compare the times.
-    let started = String::from("\"") + &calendar::iso(started.as_secs().cast_signed());
+    let started = calendar::iso(started.as_secs().cast_signed());
     let mut said = Box::new(HermesState {
         state: object.string("gateway_state"),
         exit_reason: object.string("exit_reason"),
@@ -181,14 +172,14 @@ pub(crate) fn parse_state(
     let Ok(platforms) = Object::of(object.value("platforms")) else { return Some(said) };
     for member in &platforms.members {
         let Ok(it) = Object::of(&platforms.text[member.value.clone()]) else { continue };
-        let since = it.value("updated_at");
-        if since.len() < 3 || since >= &started[..] {
+        let since = it.string("updated_at");
+        if since.is_empty() || since >= started {
             said.platforms.push(Platform {
                 name: shown(&platforms.text[member.key.clone()]),
                 state: it.string("state"),
                 error_code: it.string("error_code"),
                 error: it.string("error_message"),
-                since: shown(since),
+                since,
             });
         }
     }
@@ -207,8 +198,7 @@ pub(crate) fn seed(home: &Dir, now: i64) -> Result<()> {
 
 /// How the last run of the gateway in `home` ended.
 pub(crate) fn read_exit(home: &Dir) -> LastExit {
-    let content = home.dir(LIFECYCLE_DIR).and_then(|dir| dir.read(LIFECYCLE_FILE, MAX_STATE));
-    content.map_or(LastExit::Unknown, |content| parse_exit(&content))
+    home.read(LIFECYCLE, MAX_STATE).map_or(LastExit::Unknown, |content| parse_exit(&content))
 }
 
 /// How the run ended whose lifecycle record has `content`.
@@ -242,7 +232,7 @@ pub(crate) fn read_ending(home: &Dir, exit: Exit, started: Duration) -> Result<E
         // What a signal has killed has not written anything.
         _ => return Ok(Ending { announced: false, terminated: exit == TERM }),
     }
-    let content = if_there(home.read(STATE_FILE, MAX_STATE))?.unwrap_or_default();
+    let content = home.read_if_there(STATE_FILE, MAX_STATE)?;
     Ok(parse_ending(&content, restart))
 }
 
@@ -251,8 +241,7 @@ fn is_clean(home: &Dir, started: Duration) -> Result<bool> {
     if is_since(home, CLEAN_SHUTDOWN, started)? {
         return Ok(true);
     }
-    let Some(dir) = home.dir_if_there(LIFECYCLE_DIR)? else { return Ok(false) };
-    Ok(is_since(&dir, LIFECYCLE_FILE, started)? && read_exit(home) == LastExit::Clean)
+    Ok(is_since(home, LIFECYCLE, started)? && read_exit(home) == LastExit::Clean)
 }
 
 /// Whether `name` in `dir` was written after `started`, and not in a run before; by the time, as
@@ -494,8 +483,8 @@ mod tests {
             let home = Dir::open(path.as_os_str().as_encoded_bytes()).unwrap();
             let ending = |after| read_ending(&home, exit, start + Duration::from_secs(after));
             let expected = Ending { announced, terminated };
-            assert_eq!(ending(30), Ok(expected), "{exit} {state} {shutdown:?} {lifecycle}");
-            assert!(!ending(61).unwrap().announced, "of another run: {exit} {state}");
+            assert_eq!(ending(30), Ok(expected), "{exit:?} {state} {shutdown:?} {lifecycle}");
+            assert!(!ending(61).unwrap().announced, "of another run: {exit:?} {state}");
         }
     }
 

@@ -78,8 +78,9 @@ impl Printer {
         let clock = &clock[10..if offset % 60 == 0 { 16 } else { 19 }];
         let (before, between, after) =
             if json { ("\"", "T", "Z\",\"line\":\"") } else { ("", " ", clock) };
-        let time = calendar::date_and_time(stamp.seconds + i64::from(offset), between);
-        self.put(&format!("{before}{time}.{:09}{after}", stamp.nanos));
+        let seconds = stamp.seconds + i64::from(offset);
+        self.put(before);
+        self.put(&calendar::exact(seconds, between, stamp.nanos, after));
         stamp.length + if json { stamp.blanks } else { 0 }
     }
 

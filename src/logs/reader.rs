@@ -190,8 +190,8 @@ impl<'a> Log<'a> {
         // The newest first.
         let names = loop {
             // In this order a file that is renamed meanwhile is found twice, not missed.
-            self.open_file(CURRENT)?;
-            self.open_file(PREVIOUS)?;
+            self.open_file(CURRENT, known)?;
+            self.open_file(PREVIOUS, known)?;
             let names = self.dir.names()?;
             let current = self.dir.look(CURRENT)?;
             if current.is_none_or(|current| self.is_open(current.inode)) {
@@ -217,26 +217,26 @@ impl<'a> Log<'a> {
                 self.cut = true;
                 break;
             }
-            if !self.open_file(name)? {
+            if !self.open_file(name, known)? {
                 // It was deleted meanwhile, and then so were the older ones.
                 lost = true;
                 break;
             }
         }
-        self.files[known..].reverse();
         self.names = names;
         Ok(lost)
     }
 
-    /// Opens the file `name`, unless it is open by another name. Returns whether it is there.
-    fn open_file(&mut self, name: &[u8]) -> Result<bool> {
+    /// Opens the file `name`, unless it is open by another name. It is older than those that were
+    /// opened just now, which are from `at` on. Returns whether it is there.
+    fn open_file(&mut self, name: &[u8], at: usize) -> Result<bool> {
         let file = match self.dir.file(name) {
             Err(error) if error.kind == Kind::Missing => return Ok(false),
             file => file?,
         };
         let meta = file.meta()?;
         if !self.is_open(meta.inode) {
-            self.files.push(LogFile { file, inode: meta.inode, at: 0, end: meta.size });
+            self.files.insert(at, LogFile { file, inode: meta.inode, at: 0, end: meta.size });
         }
         Ok(true)
     }

@@ -33,13 +33,7 @@ impl Zone {
         let name = tz.map_or(LOCAL, |tz| tz.strip_prefix(b":").unwrap_or(tz));
         let path = [if name.starts_with(b"/") { b"" } else { ZONES }, name].concat();
         let mut zone = Zone::default();
-        let error = match read_followed(&path, MAX_FILE) {
-            Ok(bytes) if zone.add_file(&bytes).is_some() => return Ok(zone),
-            Ok(_) => {
-                Error::new(Kind::Unusable, text!("read time zone"), &path, text!("is no zone file"))
-            }
-            Err(error) => error,
-        };
+        let Err(error) = zone.read(&path) else { return Ok(zone) };
         zone.changes.clear();
         // Small images have no zone files.
         let is_utc = match tz {
@@ -47,6 +41,14 @@ impl Zone {
             Some(_) => name == b"UTC" || name == b"GMT",
         };
         if is_utc || zone.add_rule(name).is_some() { Ok(zone) } else { Err(error) }
+    }
+
+    /// Adds the changes in the zone file at `path`.
+    fn read(&mut self, path: &[u8]) -> Result<()> {
+        let bytes = read_followed(path, MAX_FILE)?;
+        self.add_file(&bytes).ok_or_else(|| {
+            Error::new(Kind::Unusable, text!("read time zone"), path, text!("is no zone file"))
+        })
     }
 
     /// The zone of a file with these `bytes`, if it is a zone file.
@@ -110,7 +112,11 @@ impl Zone {
         rule.add_rule(text)?;
         let last = self.changes.last()?.0;
         self.changes.push((last, rule.offset(last)));
-        self.changes.extend_from_slice(&rule.changes[rule.changes_until(last)..]);
+        for change in &rule.changes {
+            if change.0 > last {
+                self.changes.push(*change);
+            }
+        }
         Some(())
     }
 

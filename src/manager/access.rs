@@ -21,11 +21,11 @@ use crate::s6::handover;
 use crate::s6::service::Service;
 use crate::sys::dir::Dir;
 use crate::sys::identity::Ids;
-use crate::sys::inotify::Watches;
+use crate::sys::inotify::{Watch, Watches};
 use crate::sys::lock::Lock;
-use crate::sys::{self, identity, if_there};
+use crate::sys::{self, identity, unless_missing};
 use crate::text::messages::{Text, text};
-use crate::text::{contains, did_you_mean};
+use crate::text::{contains, did_you_mean, parts};
 use std::iter;
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ const LOCK: Duration = Duration::from_secs(10);
 const STATIC_SERVICES: &[u8] = b"/run/s6-rc/servicedirs";
 /// How the names begin of those that stay root's: s6-overlay's own, and the one that runs the
 /// user tree.
-const KEPT: &str = "s6rc- s6-linux- hermes-svscan";
+const KEPT: &[u8] = b"s6rc- s6-linux- hermes-svscan";
 
 /// s6's scandir, and the homes of the profiles.
 pub(crate) struct S6<'a> {
@@ -59,8 +59,9 @@ pub(crate) struct S6<'a> {
 }
 
 impl<'a> S6<'a> {
-    /// Opens the scandir, and drops root where `privilege` asks for it.
-    pub(crate) fn open(context: &'a Context, privilege: Privilege) -> Result<S6<'a>> {
+    /// Opens the scandir, and drops root where `privilege` asks for it. It is open as long as the
+    /// process lives.
+    pub(crate) fn open(context: &'a Context, privilege: Privilege) -> Result<&'a mut S6<'a>> {
         let (mut opened, mut uncleared) = (None, None);
         let mut as_root = |ids: Option<&Ids>| {
             let place = context.settings.place()?;
@@ -70,7 +71,7 @@ impl<'a> S6<'a> {
             if privilege == Privilege::Boot && place.tree == Tree::User {
                 uncleared = user_tree::make(&place.scandir, ids)?;
             }
-            let slots = opened.insert(context.slots()?);
+            let slots = &mut opened.insert(S6::of(context)?).slots;
             if privilege >= Privilege::Register {
                 let uid = ids.map_or_else(identity::user_id, |ids| ids.uid);
                 slots.is_hindered = is_hindered(slots, uid)?;
@@ -86,11 +87,16 @@ impl<'a> S6<'a> {
             sys::raise_descriptor_limit();
             context.drop_root(&mut as_root)?;
         }
-        let slots = opened.map_or_else(|| context.slots(), Ok)?;
+        let s6 = opened.map_or_else(|| S6::of(context), Ok)?;
         if let Some(at) = uncleared {
-            context.output.warn_all(&user_tree::clear(&slots, &at)?);
+            context.output.warn_all(&user_tree::clear(&s6.slots, &at)?);
         }
-        Ok(S6 { context, slots })
+        Ok(s6)
+    }
+
+    #[inline(never)]
+    fn of(context: &'a Context) -> Result<&'a mut S6<'a>> {
+        Ok(Box::leak(Box::new(S6 { context, slots: context.slots()? })))
     }
 
     /// Refuses where nothing can be added or removed, for nobody would supervise it.
@@ -136,7 +142,7 @@ impl<'a> S6<'a> {
             let main = || self.context.main_is_default().ok();
             // No boot wants up what only has the name of a profile, or anything where it skips all.
             let is_meant = it.state != State::NotRegistered
-                || matches!(homes.has(&it.profile), Ok(true))
+                || homes.has(&it.profile).unwrap_or(false)
                     && matches!(self.context.why_none(), Ok(None));
             if is_meant {
                 add_home(&homes, &names, policy, it, &main);
@@ -153,7 +159,7 @@ impl<'a> S6<'a> {
         &self,
         it: &mut Observation,
         watches: &Watches,
-    ) -> Result<Option<i32>> {
+    ) -> Result<Option<Watch>> {
         let home = self.context.homes().and_then(|homes| homes.of(&it.profile));
         let descriptor = match home.map(|home| watches.add_replaced_in(&home)) {
             // No watch is left.
@@ -180,7 +186,11 @@ impl<'a> S6<'a> {
     /// Whether `profile` is on disk; nobody is where there is no home. One that is there and that
     /// a boot skips is an error.
     pub(super) fn is_on_disk(&self, profile: &Profile) -> Result<bool> {
-        if_there(self.context.homes())?.map_or(Ok(false), |homes| homes.has(profile))
+        match self.context.homes() {
+            Ok(homes) => homes.has(profile),
+            Err(error) if error.kind == Kind::Missing => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// There is no slot of `profile` to do `what` with. The homes are looked at for a way out,
@@ -200,7 +210,7 @@ impl<'a> S6<'a> {
     pub(crate) fn way_out(&self, profile: &Profile) -> String {
         // What cannot be listed is no way out.
         let mut known = String::new();
-        for it in &self.slots.profiles().unwrap_or_default() {
+        for it in self.slots.profiles().as_deref().unwrap_or_default() {
             known += it.name();
             known += "\x0c";
         }
@@ -222,7 +232,7 @@ impl<'a> S6<'a> {
             slot::amend(&self.slots, profile, &self.context.settings.place()?.user, None)
         };
         // If the slot goes at this moment, that will be told.
-        let made = if_there(make()).map(drop);
+        let made = unless_missing(make());
         self.context.output.warn_unless(
             made.map_err(|error| error.hint(text!("the slot keeps the files of Hermes' layer"))),
         );
@@ -234,7 +244,7 @@ impl<'a> S6<'a> {
     /// # Errors
     /// [`Kind::TimedOut`] after `--timeout`, where the verb has one; else after 10 seconds.
     pub(crate) fn lock(&self) -> Result<Lock> {
-        let time = self.context.options.timeout.unwrap_or(LOCK);
+        let time = self.context.options.timeout_or(LOCK);
         self.slots.lock(time, &|| {
             self.context
                 .output
@@ -294,7 +304,7 @@ fn hand_over(context: &Context, slots: &Slots, ids: &Ids, privilege: Privilege) 
     }
     handover::give_scandir(&slots.scandir, ids, &is_slot)?;
     if privilege == Privilege::Boot {
-        let kept = |name: &[u8]| KEPT.split(' ').any(|it| name.starts_with(it.as_bytes()));
+        let kept = |name: &[u8]| parts(KEPT, b' ').any(|it| name.starts_with(it));
         context.output.warn_all(&handover::give_services(STATIC_SERVICES, ids, &kept));
     }
     Ok(())

@@ -5,7 +5,7 @@ use super::access::S6;
 use super::{Outcomes, Timeout};
 use crate::error::{Error, Kind, Result};
 use crate::gateway::crash_record::{self, Intervened};
-use crate::gateway::event_loop::{self, Job};
+use crate::gateway::event_loop::{self, Ends, Job, Jobs};
 use crate::gateway::slots;
 use crate::gateway::transition::Target;
 use crate::hermes::{state_file, stop_marker};
@@ -20,7 +20,7 @@ use crate::sys::clock::{self, Deadline};
 use crate::sys::dir::Dir;
 use crate::sys::inotify::Watches;
 use crate::text::messages::{Text, text};
-use std::mem::{self, ManuallyDrop};
+use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 /// How long `--no-wait` tries to tell all supervisors.
@@ -52,7 +52,7 @@ impl Target {
 
 /// What is done before a gateway is told, by its place among all; whether it may die as soon as it
 /// is up.
-type Prepare<'a> = &'a mut dyn FnMut(usize, &Service) -> bool;
+type Prepare<'a> = &'a mut dyn FnMut(usize, &mut Ends) -> bool;
 
 /// Records what is wanted, has it done, and sees to it that it stays recorded.
 pub(crate) fn bring(
@@ -74,10 +74,10 @@ pub(crate) fn bring(
     let before = Deadline::after(LOCKED);
     // Whose wish was to be recorded, and why it could not be.
     let mut wishes = Vec::new();
-    let mut outcomes = command(s6, target, profiles, timeout, &mut |at, service| {
+    let mut outcomes = command(s6, target, profiles, timeout, &mut |at, ends| {
         let profile = &profiles[at];
         // What another container has is that one's affair.
-        if intent == Intent::Stopped && slots::is_standing_by(service.dir()).unwrap_or(false) {
+        if intent == Intent::Stopped && slots::is_standing_by(ends.service.dir()).unwrap_or(false) {
             let why =
                 [profile.name(), ": ", STANDING_BY, text!(": nothing is recorded").read()].concat();
             s6.context.output.warn_of(&why);
@@ -89,13 +89,13 @@ pub(crate) fn bring(
         // Before the letters: finish looks for it when it reads them. And by the status of now:
         // to record may take a while.
         // After the deaths: the run that it says is up is the one after the last of them.
-        let looked = service.last_death().and_then(|died| Ok((died, service.status()?)));
+        let looked = ends.service.last_death().and_then(|died| Ok((died, ends.look()?)));
         let is_unproven = intent == Intent::Running && is_unproven(target, looked.as_ref().ok());
         match looked.and_then(|(died, status)| {
             if intent == Intent::Stopped && status.is_up() {
                 announce_stop(s6, &home, &status);
             }
-            intervene(target, service, died, &status)
+            intervene(target, &ends.service, died, &status)
         }) {
             // The slot goes at this moment; that will be told.
             Err(error) if error.kind != Kind::Missing => s6.context.output.warn(error),
@@ -104,8 +104,9 @@ pub(crate) fn bring(
         is_unproven
     });
     let after = Deadline::after(LOCKED);
-    for (at, mut error) in wishes {
-        let (profile, outcome) = (&profiles[at], &mut outcomes[at]);
+    for (at, error) in &mut wishes {
+        let (profile, outcome) = (&profiles[*at], &mut outcomes[*at]);
+        let mut error = error.take();
         if outcome.is_ok() && timeout != Timeout::NoWait {
             error = unrecorded(s6, settle(s6, home(profile, after), profile, intent));
         }
@@ -132,7 +133,7 @@ pub(crate) fn command(
         let at = outcomes.len();
         outcomes.push(begin(s6, target, (at, profile), &mut jobs, prepare));
     }
-    if let Some(error) = jobs.iter().find_map(Job::events_error) {
+    if let Some(error) = jobs.iter().find_map(|job| job.events_error()) {
         const { assert!(event_loop::LONGEST.as_millis() == 50) };
         let instead = text!("statuses are read every 50 ms instead");
         s6.context.output.warn(error.clone().hint(instead));
@@ -158,20 +159,24 @@ pub(crate) fn command(
     };
     let mut jobs = jobs.iter();
     for (outcome, profile) in outcomes.iter_mut().zip(profiles) {
-        let begun = mem::replace(outcome, Ok(false)).and_then(|_| {
-            waited.clone()?;
-            let Some(job) = jobs.next() else { return Ok(false) };
-            if timeout != Timeout::NoWait || !job.is_under_way() {
-                job.result(target.what())?;
+        let job = if outcome.is_ok() { jobs.next() } else { None };
+        let Some(job) = job else { continue };
+        let ended = match &waited {
+            Ok(()) if timeout == Timeout::NoWait && job.is_under_way() => Ok(()),
+            Ok(()) => job.result(target.what()),
+            Err(error) => Err(error.clone()),
+        };
+        *outcome = match ended {
+            Ok(()) => Ok(job.was_there()),
+            Err(error)
+                if error.kind == Kind::TimedOut
+                    && matches!(target, Target::Stop | Target::Restart) =>
+            {
+                let ends = ["hermes-gw signal KILL ", profile.name(), " ends it"].concat();
+                Err(error.hint_of(&ends))
             }
-            Ok(job.was_there())
-        });
-        *outcome = begun.map_err(|error| match (error.kind, target) {
-            (Kind::TimedOut, Target::Stop | Target::Restart) => {
-                error.hint_of(&["hermes-gw signal KILL ", profile.name(), " ends it"].concat())
-            }
-            _ => error,
-        });
+            Err(error) => Err(error),
+        };
     }
     outcomes
 }
@@ -184,10 +189,11 @@ fn hear(
     target: Target,
     profiles: &[Profile],
     begun: &Outcomes,
-    jobs: &mut [Job<'_>],
+    jobs: &mut [Box<Job<'_>>],
     deadline: Deadline,
 ) -> Result<()> {
-    let (observer, watches) = (s6.observer(), Watches::new()?);
+    let watches = Watches::new()?;
+    let observer = s6.observer();
     loop {
         let mut others = jobs.iter_mut();
         for (profile, begun) in profiles.iter().zip(begun) {
@@ -203,7 +209,7 @@ fn hear(
                 _ => {}
             }
         }
-        if deadline.is_over() || !jobs.iter().any(Job::is_under_way) {
+        if deadline.is_over() || !jobs.iter().any(|job| job.is_under_way()) {
             return Ok(());
         }
         event_loop::drive_until(jobs, deadline, Some(watches.fifo()))?;
@@ -215,7 +221,7 @@ fn begin<'a>(
     s6: &'a S6<'_>,
     target: Target,
     (at, profile): (usize, &Profile),
-    jobs: &mut Vec<Job<'a>>,
+    jobs: &mut Jobs<'a>,
     prepare: Prepare<'_>,
 ) -> Result<bool> {
     // Nothing is written down where nothing can be done.
@@ -224,14 +230,13 @@ fn begin<'a>(
         Kind::Unsupervised => error.hint(text!("hermes-gw reconcile asks for one")),
         _ => not_there(s6, target.what(), profile, error),
     })?;
-    if let Some(service) = job.service() {
+    if let Some(ends) = job.ends() {
         if target.intent().is_some() {
-            s6.make_ours(profile, service, false);
+            s6.make_ours(profile, &ends.service, false);
         }
-        job.is_unproven = prepare(at, service);
+        job.is_unproven = prepare(at, ends);
     }
-    job.set_out(jobs.len());
-    jobs.push(job);
+    job.set_out(jobs);
     Ok(false)
 }
 
@@ -344,8 +349,8 @@ fn settle(
 ) -> Result<Option<Box<Error>>> {
     // Looked at under the lock: of two calls the second sees what has become.
     let home = home?;
-    let service = s6.slots.service(profile)?;
-    if service.status()?.want_up != (intent == Intent::Running) {
+    let status = Service::status_of(s6.slots.dir(), &profile.slot())?;
+    if status.want_up != (intent == Intent::Running) {
         return Ok(None);
     }
     if intent == Intent::Stopped {

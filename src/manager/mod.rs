@@ -28,7 +28,7 @@ pub(crate) type Outcomes = Vec<Result<bool>>;
 /// [`TimedOut`](crate::error::Kind::TimedOut), and what system calls fail of.
 pub(crate) enum ServiceManager<'a> {
     /// Gateways are in slots of a scandir.
-    S6(S6<'a>),
+    S6(&'a S6<'a>),
     /// It is not ours to command: everything is refused.
     Host(Supervisor),
 }
@@ -47,11 +47,6 @@ impl<'a> ServiceManager<'a> {
         }
     }
 
-    /// The profiles that are registered, in byte order.
-    pub(crate) fn list(&self) -> Result<Vec<Profile>> {
-        self.s6(host::refusal, text!("list gateways"))?.slots.profiles()
-    }
-
     /// Makes a slot and has it supervised, or leaves nothing behind; whether it is new.
     pub(crate) fn register(&self, profile: &Profile, how: &Registration<'_>) -> Result<bool> {
         self.s6(host::unsupported, text!("register gateway"))?.register(profile, how)
@@ -62,7 +57,7 @@ impl<'a> ServiceManager<'a> {
     pub(crate) fn unregister(&self, profiles: &[Profile], timeout: Duration) -> Outcomes {
         match self.s6(host::unsupported, text!("unregister gateway")) {
             Ok(s6) => s6.unregister(profiles, timeout),
-            Err(error) => vec![Err(error); profiles.len()],
+            Err(error) => all_failed(profiles.len(), &error),
         }
     }
 
@@ -72,14 +67,20 @@ impl<'a> ServiceManager<'a> {
         match self.s6(host::refusal, target.what()) {
             Ok(s6) if target == Target::Stop => bring::bring(s6, target, profiles, timeout),
             Ok(s6) => s6.start(target, profiles, timeout),
-            Err(error) => vec![Err(error); profiles.len()],
+            Err(error) => all_failed(profiles.len(), &error),
         }
     }
+}
 
-    /// Whether a gateway is up at this moment.
-    pub(crate) fn is_running(&self, profile: &Profile) -> Result<bool> {
-        self.s6(host::refusal, text!("look at gateway"))?.is_running(profile)
+/// What becomes of so many gateways where `error` keeps all from their work.
+#[allow(clippy::borrowed_box)] // To be cloned as it is.
+#[inline(never)]
+fn all_failed(count: usize, error: &Box<Error>) -> Outcomes {
+    let mut outcomes = Outcomes::new();
+    for _ in 0..count {
+        outcomes.push(Err(error.clone()));
     }
+    outcomes
 }
 
 /// What makes the error where s6 is not there.
@@ -121,7 +122,7 @@ pub(crate) fn open_s6<'a>(
     context: &'a Context,
     privilege: Privilege,
     what: Text,
-) -> Result<S6<'a>> {
+) -> Result<&'a mut S6<'a>> {
     refuse_host(context, what)?;
     S6::open(context, privilege)
 }

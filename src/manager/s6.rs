@@ -2,7 +2,7 @@
 
 use super::access::{S6, is_elsewhere};
 use super::bring;
-use super::{Outcomes, Timeout};
+use super::{Outcomes, Timeout, all_failed};
 use crate::error::{Kind, Result};
 use crate::gateway::observe::Gateway;
 use crate::gateway::slot::{self, Batch, Registration, Rest};
@@ -13,7 +13,7 @@ use crate::model::backoff::STANDING_BY;
 use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::Profile;
 use crate::options::{Opt, Verbosity};
-use crate::sys::if_there;
+use crate::sys::{if_there, unless_missing};
 use crate::text::messages::{Text, text};
 use std::slice;
 use std::time::Duration;
@@ -75,9 +75,8 @@ impl S6<'_> {
                 return Ok((false, false));
             }
         }
-        let one = slice::from_ref(profile);
-        let adopted = adopt::adopt(&self.slots, one, user, settings.services_max);
-        let error = match adopted.and_then(|mut adopted| adopted.pop().unwrap_or(Ok(false))) {
+        let adopted = adopt::adopt_one(&self.slots, profile, user, settings.services_max);
+        let error = match adopted {
             Ok(true) => return Ok((new, elsewhere)),
             Ok(false) => {
                 self.failed(WHAT, profile, Kind::Unsupervised, &adopt::why_not(&self.slots))
@@ -87,7 +86,7 @@ impl S6<'_> {
         // What was wrong first is worth more than what is wrong now.
         if new {
             let mut outcome = [Ok(false)];
-            retire::remove(&self.slots, one, &mut outcome);
+            retire::remove(&self.slots, slice::from_ref(profile), &mut outcome);
             if let [Err(why)] = outcome {
                 self.context.output.warn(why.hint(text!("not all was taken back")));
             }
@@ -111,8 +110,8 @@ impl S6<'_> {
 
     /// Whether another container has `profile`: its gateway, or at least its log.
     fn is_elsewhere(&self, profile: &Profile) -> Result<bool> {
-        let Some(homes) = if_there(self.context.homes())? else { return Ok(false) };
-        Ok(is_elsewhere(self.context, &standby::locks_in(&homes, profile)?, true))
+        let locks = self.context.homes().and_then(|homes| standby::locks_in(&homes, profile));
+        Ok(is_elsewhere(self.context, &if_there(locks)?.unwrap_or_default(), true))
     }
 
     /// Refuses to start a second gateway in a home, by `names`, and what another container runs,
@@ -123,7 +122,7 @@ impl S6<'_> {
         &self,
         what: Text,
         profile: &Profile,
-        homes: &Result<Homes>,
+        homes: &Result<Box<Homes>>,
         names: &Names,
     ) -> Result<()> {
         names.check(profile)?;
@@ -156,7 +155,7 @@ impl S6<'_> {
                 let _lock = self.lock()?;
                 let user = &self.context.settings.place()?.user;
                 // One that goes meanwhile is told by what comes next.
-                if_there(standby::take_over(&self.slots, profile, user, false)).map(drop)
+                unless_missing(standby::take_over(&self.slots, profile, user, false))
             }
             false => Ok(()),
         }
@@ -165,7 +164,7 @@ impl S6<'_> {
     /// Has those of `profiles` come to `target`, which is up, that may be.
     pub(super) fn start(&self, target: Target, profiles: &[Profile], timeout: Timeout) -> Outcomes {
         let homes = self.context.homes();
-        let names = homes.as_ref().map_or_else(|_| Ok(Names::default()), Homes::names);
+        let names = homes.as_ref().map_or_else(|_| Ok(Names::default()), |homes| homes.names());
         // Where the profiles cannot be listed, each is told when it is opened.
         let names = names.unwrap_or_default();
         let (mut outcomes, mut allowed) = (Outcomes::new(), Vec::new());
@@ -180,8 +179,12 @@ impl S6<'_> {
             outcomes.push(may.map(|()| false));
         }
         let mut started = bring::bring(self, target, &allowed, timeout).into_iter();
-        for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_ok()) {
-            *outcome = started.next().unwrap_or(Ok(false));
+        for outcome in &mut outcomes {
+            if outcome.is_ok()
+                && let Some(started) = started.next()
+            {
+                *outcome = started;
+            }
         }
         outcomes
     }
@@ -208,14 +211,18 @@ impl S6<'_> {
         let mut outcomes = retire::stop(&self.slots, profiles, timeout);
         match self.lock() {
             Ok(_lock) => retire::remove(&self.slots, profiles, &mut outcomes),
-            Err(error) => outcomes.fill_with(|| Err(error.clone())),
+            Err(error) => outcomes = all_failed(outcomes.len(), &error),
         }
         outcomes
     }
 
-    pub(super) fn is_running(&self, profile: &Profile) -> Result<bool> {
-        let gateway = if_there(Gateway::open(&self.slots, profile));
-        let is_up = gateway.and_then(|it| it.map_or(Ok(false), |it| it.is_up()));
+    /// Whether a gateway is up at this moment.
+    pub(crate) fn is_running(&self, profile: &Profile) -> Result<bool> {
+        let is_up = match Gateway::open(&self.slots, profile) {
+            Ok(gateway) => gateway.is_up(),
+            Err(error) if error.kind == Kind::Missing => Ok(false),
+            Err(error) => Err(error),
+        };
         is_up.map_err(|error| self.context.explain(error))
     }
 }

@@ -25,13 +25,14 @@ pub enum Exit {
 
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Exit::Code(code) => write!(f, "exit {code}"),
+        let (what, number) = match self {
+            Exit::Code(code) => ("exit", code),
             Exit::Signal(number) => match signal::name(*number) {
-                "" => write!(f, "signal {number}"),
-                name => write!(f, "SIG{name}"),
+                "" => ("signal", number),
+                name => return write!(f, "SIG{name}"),
             },
-        }
+        };
+        write!(f, "{what} {number}")
     }
 }
 
@@ -99,73 +100,78 @@ pub(crate) struct Facts<'a> {
 /// What is done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// What s6 was told, at once.
-    AsTold,
     /// It is started again at once, and this is no death that counts.
     Restart,
     /// The next start is delayed.
-    BackOff {
-        /// From the death to the next start.
-        delay: Duration,
-        /// How many deaths in a row it is.
-        deaths: usize,
-    },
+    BackOff,
+    /// It is parked: it says that its configuration is wrong, so that another start would not help.
+    Configuration,
+    /// It is parked: it ended by itself, and as it should.
+    Finished,
+    /// It is parked: there is no home for it any more, as after a profile was renamed.
+    HomeGone,
+    /// It is parked: another process has ended it too often.
+    Terminated,
+    /// It is parked: it has died too often.
+    Deaths,
+    /// What s6 was told, at once.
+    AsTold,
     /// It stays down until the container has ended that runs it.
     StandBy,
-    /// It stays down until it is started.
-    Park(Reason),
 }
 
-/// Why a gateway is parked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
-    /// It says that its configuration is wrong: another start would not help.
-    Configuration,
-    /// It ended by itself, and as it should.
-    Finished,
-    /// There is no home for it any more, as after a profile was renamed.
-    HomeGone,
-    /// Another process has ended it too often.
-    Terminated {
-        /// How often in a row.
-        times: usize,
-    },
-    /// It has died too often.
-    Deaths {
-        /// How often.
-        deaths: usize,
-        /// Within this time.
-        window: Duration,
-    },
+impl Decision {
+    /// Whether it stays down until it is started.
+    pub(crate) fn parks(self) -> bool {
+        matches!(
+            self,
+            Decision::Configuration
+                | Decision::Finished
+                | Decision::HomeGone
+                | Decision::Terminated
+                | Decision::Deaths
+        )
+    }
 }
 
 /// Decides: the first line that fits counts.
-pub(crate) fn decide(facts: &Facts<'_>, limits: &Limits) -> Decision {
+#[inline(never)]
+pub(crate) fn decide(facts: &Facts<'_>, limits: &Limits) -> CrashRecord {
     let last = facts.deaths.last().copied().unwrap_or_default();
     let deaths = recent(facts.deaths, last, limits.window);
     let lasted = facts.uptime.is_some_and(|uptime| uptime >= limits.early);
-    match facts.exit {
+    let mut record = CrashRecord {
+        exit: facts.exit,
+        decision: Decision::AsTold,
+        deaths: 0,
+        time: Duration::ZERO,
+    };
+    record.decision = match facts.exit {
         _ if facts.planned => Decision::AsTold,
-        Exit::Code(CONFIGURATION) => Decision::Park(Reason::Configuration),
-        _ if facts.home_gone => Decision::Park(Reason::HomeGone),
+        Exit::Code(CONFIGURATION) => Decision::Configuration,
+        _ if facts.home_gone => Decision::HomeGone,
         _ if facts.elsewhere => Decision::StandBy,
         // Two that end each other at once are never up for so long.
         _ if facts.announced && lasted => Decision::Restart,
-        Exit::Code(0) if lasted => Decision::Park(Reason::Finished),
+        Exit::Code(0) if lasted => Decision::Finished,
         _ if limits.deaths > 0 && deaths >= limits.deaths => {
-            let times = facts.terminated;
             // What most of them were is the reason.
-            Decision::Park(match times * 2 > deaths {
-                true => Reason::Terminated { times },
-                false => Reason::Deaths { deaths, window: limits.window },
-            })
+            if facts.terminated * 2 > deaths {
+                record.deaths = facts.terminated;
+                Decision::Terminated
+            } else {
+                (record.deaths, record.time) = (deaths, limits.window);
+                Decision::Deaths
+            }
         }
         _ => {
             let steady = facts.uptime.is_some_and(|uptime| uptime > limits.steady);
-            let deaths = if steady { 1 } else { limits.row(facts.deaths) };
-            Decision::BackOff { delay: limits.delay(deaths), deaths }
+            record.deaths = if steady { 1 } else { limits.row(facts.deaths) };
+            record.time = limits.delay(record.deaths);
+            Decision::BackOff
         }
-    }
+    };
+    record
 }
 
 /// How many of `deaths`, the newest last, were within `window` before `now`. How long ago each
@@ -215,33 +221,37 @@ pub(crate) struct CrashRecord {
     pub(crate) exit: Exit,
     /// What was decided.
     pub(crate) decision: Decision,
+    /// How many deaths were the reason: in a row, for a delay and for those by another process.
+    pub(crate) deaths: usize,
+    /// From the death to the next start; or what the deaths were within.
+    pub(crate) time: Duration,
 }
 
 impl CrashRecord {
     /// As people read it; empty if there is nothing to say.
     pub(crate) fn text(&self) -> String {
+        let (time, deaths) = (Seconds(self.time), Deaths(self.deaths));
         let made;
         let (what, why) = match self.decision {
             Decision::AsTold => return String::new(),
             Decision::StandBy => return STANDING_BY.into(),
-            Decision::BackOff { delay, deaths } => {
-                let (delay, deaths) = (Seconds(delay), Deaths(deaths));
-                return format!("backing off {delay}, {deaths}: {}", self.exit);
-            }
-            Decision::Park(Reason::Terminated { times }) => {
-                let more =
-                    text!(" times in a row: does another gateway use the same token?").read();
+            Decision::BackOff => return format!("backing off {time}, {deaths}: {}", self.exit),
+            Decision::Terminated => {
+                let (times, more) = (
+                    self.deaths,
+                    text!(" times in a row: does another gateway use the same token?").read(),
+                );
                 made = format!("ended by SIGTERM from another process, {times}{more}");
                 ("parked", &made[..])
             }
-            Decision::Park(Reason::Deaths { deaths, window }) => {
-                made = format!("{} within {}", Deaths(deaths), Seconds(window));
+            Decision::Deaths => {
+                made = format!("{deaths} within {time}");
                 ("parked", &made[..])
             }
             Decision::Restart => ("restarting", "it ended in order"),
-            Decision::Park(Reason::Configuration) => ("parked", "configuration"),
-            Decision::Park(Reason::Finished) => ("parked", "it ended by itself"),
-            Decision::Park(Reason::HomeGone) => ("parked", "its home is gone"),
+            Decision::Configuration => ("parked", "configuration"),
+            Decision::Finished => ("parked", "it ended by itself"),
+            Decision::HomeGone => ("parked", "its home is gone"),
         };
         format!("{what}: {} ({why})", self.exit)
     }
@@ -280,7 +290,7 @@ mod tests {
     fn judge(exit: Exit, uptime: Option<u64>, planned: bool, deaths: &[u64]) -> String {
         let deaths: Vec<_> = deaths.iter().map(|at| s(*at)).collect();
         let facts = Facts { uptime: uptime.map(s), planned, ..facts(exit, &deaths) };
-        CrashRecord { exit, decision: decide(&facts, &Limits::default()) }.text()
+        decide(&facts, &Limits::default()).text()
     }
 
     fn facts(exit: Exit, deaths: &[Duration]) -> Facts<'_> {
@@ -394,9 +404,7 @@ mod tests {
             let facts = Facts {
                 uptime: uptime.map(s), home_gone, announced, terminated, ..facts(exit, &deaths)
             };
-            let says = |facts| {
-                CrashRecord { exit, decision: decide(facts, &Limits::default()) }.text()
-            };
+            let says = |facts| decide(facts, &Limits::default()).text();
             assert_eq!(says(&facts), text, "{facts:?}");
             assert_eq!(says(&Facts { planned: true, ..facts }), "", "{facts:?}");
         }
@@ -415,7 +423,7 @@ mod tests {
         let text = |exit, uptime, deaths: &[u64]| {
             let deaths: Vec<_> = deaths.iter().map(|at| s(*at)).collect();
             let facts = Facts { uptime: Some(s(uptime)), ..facts(exit, &deaths) };
-            CrashRecord { exit, decision: decide(&facts, &limits) }.text()
+            decide(&facts, &limits).text()
         };
         let one = Exit::Code(1);
         assert_eq!(text(one, 0, &[10]), "backing off 1.500s, 1 death: exit 1");
@@ -427,18 +435,13 @@ mod tests {
         let never = Limits { deaths: 0, ..limits };
         let many = [s(7); 5000];
         let facts = facts(one, &many);
-        assert_eq!(decide(&facts, &never), Decision::BackOff { delay: s(4), deaths: 5000 });
+        let record = decide(&facts, &never);
+        assert_eq!((record.decision, record.deaths, record.time), (Decision::BackOff, 5000, s(4)));
         let nothing = Limits { first: s(0), longest: s(0), deaths: 1, ..limits };
         let facts = Facts { deaths: &[s(7)], ..facts };
-        assert_eq!(
-            CrashRecord { exit: one, decision: decide(&facts, &nothing) }.text(),
-            "parked: exit 1 (1 death within 100s)"
-        );
+        assert_eq!(decide(&facts, &nothing).text(), "parked: exit 1 (1 death within 100s)");
         let nothing = Limits { deaths: 2, ..nothing };
-        assert_eq!(
-            CrashRecord { exit: one, decision: decide(&facts, &nothing) }.text(),
-            "backing off 1s, 1 death: exit 1"
-        );
+        assert_eq!(decide(&facts, &nothing).text(), "backing off 1s, 1 death: exit 1");
     }
 
     #[test]
@@ -447,12 +450,16 @@ mod tests {
         for (planned, home_gone, code, expected) in [
             (false, false, 1, Decision::StandBy),
             (true, false, 1, Decision::AsTold),
-            (false, true, 1, Decision::Park(Reason::HomeGone)),
+            (false, true, 1, Decision::HomeGone),
             (false, false, 0, Decision::StandBy),
         ] {
             let dead = facts(Exit::Code(code), &ten);
             let facts = Facts { planned, home_gone, elsewhere: true, announced: true, ..dead };
-            assert_eq!(decide(&facts, &Limits::default()), expected, "{planned} {home_gone}");
+            assert_eq!(
+                decide(&facts, &Limits::default()).decision,
+                expected,
+                "{planned} {home_gone}"
+            );
         }
     }
 
@@ -480,8 +487,7 @@ mod tests {
         for (deaths, text) in table {
             let deaths: Vec<_> = deaths.iter().map(|at| s(*at)).collect();
             let facts = facts(Exit::Code(1), &deaths);
-            let record = CrashRecord { exit: Exit::Code(1), decision: decide(&facts, &limits) };
-            assert_eq!(record.text(), text, "{deaths:?}");
+            assert_eq!(decide(&facts, &limits).text(), text, "{deaths:?}");
         }
         // (deaths, now, those within ten minutes before)
         let table: [(&[u64], u64, usize); 7] = [
@@ -538,9 +544,9 @@ mod tests {
             let facts = Facts {
                 uptime: uptime.map(s), planned, home_gone, elsewhere, announced, terminated, ..facts(exit, &deaths)
             };
-            let decision = decide(&facts, &Limits::default());
-            prop_assert_eq!(decision == Decision::AsTold, planned);
-            prop_assert_eq!(CrashRecord { exit, decision }.text().is_empty(), planned);
+            let record = decide(&facts, &Limits::default());
+            prop_assert_eq!(record.decision == Decision::AsTold, planned);
+            prop_assert_eq!(record.text().is_empty(), planned);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Dates and times in UTC, and how they are written.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 /// Seconds in a day.
@@ -25,8 +26,16 @@ pub fn date_and_time(seconds: i64, between: &str) -> String {
 
 /// `2026-05-24T18:05:33.123456789Z` for a time since 1970 UTC.
 pub fn precise(since: Duration) -> String {
-    let seconds = since.as_secs().cast_signed();
-    format!("{}.{:09}Z", date_and_time(seconds, "T"), since.subsec_nanos())
+    exact(since.as_secs().cast_signed(), "T", since.subsec_nanos(), "Z")
+}
+
+/// The same for seconds since 1970 and nanoseconds, with `between` and `after` instead of T and Z.
+#[inline(never)]
+pub fn exact(seconds: i64, between: &str, nanos: u32, after: &str) -> String {
+    let mut text = date_and_time(seconds, between);
+    // To write to a string never fails.
+    let _ = write!(text, ".{nanos:09}{after}");
+    text
 }
 
 /// Year, month and day for days since 1970-01-01, in the Gregorian calendar.

@@ -11,4 +11,5 @@ pub(crate) mod policy;
 pub mod profile;
 pub(crate) mod signal;
 pub mod tree;
+pub(crate) mod usage;
 pub(crate) mod values;

@@ -2,7 +2,10 @@
 
 use super::backoff::{CrashRecord, Deaths, Decision, Exit, STANDING_BY};
 use super::hermes_state::HermesState;
+use super::intent::LastKnown;
+use super::plan::MAIN_IS_DEFAULT;
 use super::profile::Profile;
+use super::usage::Usage;
 use crate::text::part;
 use std::time::Duration;
 
@@ -67,10 +70,10 @@ impl State {
         match (up, wanted_up, crash.map(|crash| crash.decision)) {
             (true, _, _) => State::Up,
             (_, false, _) if marked && !finishing => State::StandingBy,
-            (_, true, Some(Decision::BackOff { .. })) => State::BackingOff,
+            (_, true, Some(Decision::BackOff)) => State::BackingOff,
             _ if finishing => State::Finishing,
             (_, true, _) => State::Starting,
-            (_, false, Some(Decision::Park(_))) => State::Parked,
+            (_, false, Some(what)) if what.parks() => State::Parked,
             _ => State::Down,
         }
     }
@@ -103,6 +106,10 @@ pub(crate) struct Observation {
     pub(crate) wanted: Option<bool>,
     /// Whether it comes up when the container starts the next time, if that is known.
     pub(crate) wanted_at_boot: Option<bool>,
+    /// What its home knows of its intent, if that was asked.
+    pub(crate) known: LastKnown,
+    /// What decides that instead, if anything does.
+    pub(crate) decided: &'static str,
     /// Whether the gateway of default serves its profile.
     pub(crate) served: bool,
     /// How often it died lately, since an operator last intervened, if that is known.
@@ -111,17 +118,19 @@ pub(crate) struct Observation {
     pub(crate) last_exit: Option<Exit>,
     /// Who holds its lock although it is not up, if that is known.
     pub(crate) holder: Option<Holder>,
+    /// What its process has with all that are below it, if that was asked for and is known.
+    pub(crate) usage: Option<Usage>,
 }
 
 impl Observation {
     /// An observation on `profile` that knows no more than this.
     #[inline(never)]
-    pub(crate) fn new(profile: Profile, state: State, why: String) -> Observation {
+    pub(crate) fn new(profile: &Profile, state: State) -> Observation {
         Observation {
-            profile,
+            profile: profile.clone(),
             state,
             crash: None,
-            why,
+            why: String::new(),
             pid: None,
             since: None,
             ready: false,
@@ -130,10 +139,13 @@ impl Observation {
             waits: false,
             wanted: None,
             wanted_at_boot: None,
+            known: LastKnown::Nothing,
+            decided: "",
             served: false,
             deaths: Some(0),
             last_exit: None,
             holder: None,
+            usage: None,
         }
     }
 
@@ -156,6 +168,26 @@ impl Observation {
         }
     }
 
+    /// What is wanted of it now and when the container starts the next time, and what says so.
+    #[inline(never)]
+    pub(crate) fn wish(&self) -> String {
+        let (key, is_own) = match &self.known {
+            _ if self.served => ("served by default", false),
+            _ if !self.decided.is_empty() => (self.decided, false),
+            _ if self.wanted_at_boot.is_none() => ("its intent is not known", false),
+            // Nothing else keeps it down then.
+            known if known.wants_up() && self.wanted_at_boot == Some(false) => {
+                (MAIN_IS_DEFAULT, false)
+            }
+            LastKnown::Nothing => ("no intent is recorded", false),
+            LastKnown::Desired(_) => ("desired_state ", true),
+            LastKnown::State(_) => ("gateway_state ", true),
+        };
+        let own = if is_own { self.known.word() } else { String::new() };
+        let (now, at_boot) = (up_or_down(self.wanted), up_or_down(self.wanted_at_boot));
+        format!("{now}, at boot {at_boot} ({key}{own})")
+    }
+
     /// The state in words, with the reason.
     pub(crate) fn text(&self) -> String {
         let mut text = match (self.state, self.last_exit, &self.crash) {
@@ -173,10 +205,18 @@ impl Observation {
         if self.state == State::Up {
             text += &self.hermes_text();
             let down_at_boot = self.wanted == Some(true) && self.wanted_at_boot == Some(false);
-            text += if self.wanted == Some(false) { ", wanted down" } else { "" };
-            text += if self.ready { ", ready" } else { "" };
-            text += if self.paused { ", paused (SIGSTOP)" } else { "" };
-            text += if down_at_boot { ", wanted down at next boot" } else { "" };
+            if self.wanted == Some(false) {
+                text += ", wanted down";
+            }
+            if self.ready {
+                text += ", ready";
+            }
+            if self.paused {
+                text += ", paused (SIGSTOP)";
+            }
+            if down_at_boot {
+                text += ", wanted down at next boot";
+            }
         }
         match self.holder {
             Some(Holder::Here(pid)) => text += &format!(", runs outside s6 (pid {pid})"),
@@ -203,17 +243,25 @@ impl Observation {
     }
 }
 
+#[inline(never)]
+fn up_or_down(wanted: Option<bool>) -> &'static str {
+    match wanted {
+        Some(true) => "up",
+        Some(false) => "down",
+        None => "unknown",
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::backoff::Reason;
     use super::*;
 
     #[test]
     fn a_state_is_a_status_and_a_decision_that_fits_it() {
         use State::*;
-        let (exit, delay) = (Exit::Code(1), Duration::ZERO);
-        let back_off = CrashRecord { exit, decision: Decision::BackOff { delay, deaths: 1 } };
-        let park = CrashRecord { exit, decision: Decision::Park(Reason::Finished) };
+        let (exit, deaths, time) = (Exit::Code(1), 1, Duration::ZERO);
+        let back_off = CrashRecord { exit, decision: Decision::BackOff, deaths, time };
+        let park = CrashRecord { exit, decision: Decision::Finished, deaths, time };
         let crashes = [None, Some(&back_off), Some(&park)];
         // up, finishing, wanted up; the state without a decision, when backing off, when parked
         let table = [
@@ -236,18 +284,77 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wanted_and_what_says_so() {
+        let desired = |word: &str| LastKnown::Desired(word.into());
+        let state = |word: &str| LastKnown::State(word.into());
+        // now, at boot; what is known; what decides instead; served by default; the text
+        let (up, down) = (Some(true), Some(false));
+        let table = [
+            ([up, up], desired("running"), "", false, "up, at boot up (desired_state running)"),
+            ([up, down], desired("stopped"), "", false, "up, at boot down (desired_state stopped)"),
+            ([down, up], state("degraded"), "", false, "down, at boot up (gateway_state degraded)"),
+            (
+                [down, down],
+                state("\u{1b}[2J"),
+                "",
+                false,
+                "down, at boot down (gateway_state ??2J)",
+            ),
+            (
+                [down, down],
+                LastKnown::Nothing,
+                "",
+                false,
+                "down, at boot down (no intent is recorded)",
+            ),
+            ([up, up], desired("stopped"), "policy root", false, "up, at boot up (policy root)"),
+            (
+                [down, down],
+                desired("running"),
+                "policy root",
+                true,
+                "down, at boot down (served by default)",
+            ),
+            (
+                [down, down],
+                desired("running"),
+                "",
+                false,
+                "down, at boot down (the container's main program is its gateway)",
+            ),
+            (
+                [None, None],
+                LastKnown::Nothing,
+                "",
+                false,
+                "unknown, at boot unknown (its intent is not known)",
+            ),
+        ];
+        for ([wanted, wanted_at_boot], known, decided, served, text) in table {
+            let it = Observation::new(&Profile::Default, State::Down);
+            let it = Observation { wanted, wanted_at_boot, known, decided, served, ..it };
+            assert_eq!(it.wish(), text);
+        }
+    }
+
+    #[test]
     fn every_state_in_words() {
-        let observation = |state, why: &str| Observation::new(Profile::Default, state, why.into());
+        let observation = |state, why: &str| Observation {
+            why: why.into(),
+            ..Observation::new(&Profile::Default, state)
+        };
         let up = Observation { wanted: Some(true), pid: Some(7), ..observation(State::Up, "") };
         let died = Observation { deaths: Some(3), last_exit: Some(Exit::Code(1)), ..up.clone() };
-        let crashed = |code, decision| Some(CrashRecord { exit: Exit::Code(code), decision });
-        let delay = Duration::from_secs(16);
+        let time = Duration::from_secs(16);
+        let crashed = |code, decision| {
+            Some(CrashRecord { exit: Exit::Code(code), decision, deaths: 4, time })
+        };
         let backing_off = Observation {
-            crash: crashed(1, Decision::BackOff { delay, deaths: 4 }),
+            crash: crashed(1, Decision::BackOff),
             ..observation(State::BackingOff, "")
         };
         let parked = Observation {
-            crash: crashed(78, Decision::Park(Reason::Configuration)),
+            crash: crashed(78, Decision::Configuration),
             ..observation(State::Parked, "")
         };
         let table = [

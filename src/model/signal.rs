@@ -6,6 +6,8 @@ use crate::text::part;
 /// Their names without `SIG`: that of number 1 first.
 const NAMES: &str = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT \
     CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS";
+/// SIGKILL, which the kernel sends where memory is short.
+pub(crate) const KILL: u8 = 9;
 
 /// The name of the one with this number, without `SIG`; empty if it has none.
 pub(crate) fn name(number: u8) -> &'static str {
@@ -32,5 +34,6 @@ mod tests {
         for number in [0, 32, 64, 255] {
             assert_eq!(name(number), "", "{number}");
         }
+        assert_eq!(name(KILL), "KILL");
     }
 }

@@ -13,7 +13,11 @@ pub enum Tree {
 impl Tree {
     /// The tree that `word` names in `HERMES_GW_TREE`.
     pub(crate) fn parse(word: &[u8]) -> Option<Tree> {
-        [Tree::Root, Tree::User].into_iter().find(|it| it.word().as_bytes() == word.trim_ascii())
+        match word.trim_ascii() {
+            b"root" => Some(Tree::Root),
+            b"user" => Some(Tree::User),
+            _ => None,
+        }
     }
 
     /// The word for it in `HERMES_GW_TREE` and in JSON.

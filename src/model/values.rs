@@ -1,6 +1,7 @@
 //! What a word of the command line, or of a setting, can mean. White space around it does not
 //! count.
 
+use crate::text::parts;
 use std::time::Duration;
 
 /// Yes or no: `1`, `true`, `yes`, `on`; or `0`, `false`, `no`, `off` and nothing; in any case.
@@ -14,8 +15,8 @@ pub(crate) fn boolean(word: &[u8]) -> Option<bool> {
 pub(crate) fn place_in(words: &str, word: &[u8]) -> Option<usize> {
     // Not by std's comparison, which is large for it is fast.
     let lower = |byte: u8| byte.to_ascii_lowercase();
-    let is = |known: &str| known.bytes().map(lower).eq(word.iter().copied().map(lower));
-    words.split(' ').position(is)
+    let is = |known: &[u8]| known.iter().copied().map(lower).eq(word.iter().copied().map(lower));
+    parts(words.as_bytes(), b' ').position(is)
 }
 
 /// A whole number that has at most 32 bits.
@@ -50,6 +51,16 @@ pub(crate) fn age(word: &[u8]) -> Option<Duration> {
         _ => (word, 1),
     };
     Some(Duration::from_secs(digits(number)?.checked_mul(unit)?))
+}
+
+/// So many bytes: digits, and `K`, `M` or `G` for 1024 of what is before it.
+pub(crate) fn size(word: &[u8]) -> Option<u64> {
+    let word = word.trim_ascii();
+    let (number, unit) = word.split_at_checked(word.len().checked_sub(1)?)?;
+    match place_in("K M G", unit) {
+        Some(at) => digits(number)?.checked_mul(1024 << (10 * at)),
+        None => digits(word),
+    }
 }
 
 /// A time in seconds, fractions allowed, to the millisecond.
@@ -88,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_seconds() {
+    fn numbers_sizes_and_seconds() {
         assert_eq!(number(b" 17\n"), Some(17));
         for word in ["", "-1", "1.5", "4294967296", "x"] {
             assert_eq!(number(word.as_bytes()), None, "{word}");
@@ -101,6 +112,24 @@ mod tests {
             ["", "m", "-1m", "1.5h", "1w", "10 m", "99999999999999999999", "9999999999999999999d"]
         {
             assert_eq!(age(word.as_bytes()), None, "{word}");
+        }
+        let sizes = [
+            ("0", Some(0)),
+            (" 512M ", Some(512 << 20)),
+            ("1k", Some(1024)),
+            ("3G", Some(3 << 30)),
+            ("17179869183G", Some(17_179_869_183 << 30)),
+            ("17179869184G", None),
+            ("", None),
+            ("M", None),
+            ("1T", None),
+            ("1.5G", None),
+            ("-1", None),
+            ("1 M", None),
+            ("1MB", None),
+        ];
+        for (word, bytes) in sizes {
+            assert_eq!(size(word.as_bytes()), bytes, "{word}");
         }
         let table = [("2", 2_000), ("0.25", 250), ("1.2345", 1_234), (" 0 ", 0)];
         for (word, millis) in table {

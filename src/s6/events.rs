@@ -7,16 +7,15 @@ use crate::sys::if_usable;
 use crate::sys::poll::Fifo;
 use crate::sys::{self, clock};
 use crate::text::hex_digits;
-use std::time::Duration;
 
 /// Where s6-supervise looks for FIFOs to write its events to.
 const EVENT: &[u8] = b"event/";
 
-/// How the name of a FIFO begins, and while it is not in place yet.
+/// How the name of a FIFO begins, and while it is not in place yet: with a dot more.
 const START: &[u8] = b"ftrig1:@";
 const HIDDEN: &[u8] = b".ftrig1:@";
-/// Longer than any call takes to read a FIFO that it has made.
-const LONGEST: Duration = Duration::from_secs(10);
+/// Longer than any call takes to read a FIFO that it has made, in seconds.
+const LONGEST: u64 = 10;
 
 /// Adds to `left` the paths of FIFOs in the directory `event` of `service` that a call which was
 /// killed has left before they were in place: nobody reads them. Those in place s6 removes, at the
@@ -24,15 +23,15 @@ const LONGEST: Duration = Duration::from_secs(10);
 pub(crate) fn add_leftovers(service: &Dir, event: &[u8], left: &mut Vec<Vec<u8>>) -> Result<()> {
     // Who may not look into it, or write to a FIFO in it, has nothing to remove there.
     let Some(dir) = if_usable(service.dir(event))? else { return Ok(()) };
-    for name in dir.names()? {
+    for name in &dir.names()? {
         let label = name.strip_prefix(HIDDEN).and_then(|rest| rest.get(..24));
         // What has no such name is not ours. However the clock was set since, it may be some
         // seconds away from now.
         if let Some(made) = label.and_then(Tai64n::parse)
-            && made.since_unix().abs_diff(clock::time()) > LONGEST
-            && if_usable(dir.fifo_has_reader(&name))? == Some(false)
+            && made.unix().abs_diff(clock::now()) > LONGEST
+            && if_usable(dir.fifo_has_reader(name))? == Some(false)
         {
-            left.push([event, b"/", &name].concat());
+            left.push([event, b"/", name].concat());
         }
     }
     Ok(())
@@ -51,7 +50,7 @@ impl Subscription {
     ///
     /// The FIFO gets its final name only when both its ends are open: s6 removes
     /// one that nobody reads, and one that is renamed into place misses nothing.
-    pub(crate) fn open(service: &Dir) -> Result<Subscription> {
+    pub(crate) fn open(service: &Dir) -> Result<Box<Subscription>> {
         let mut attempt = 0;
         loop {
             let (hidden, name) = names(attempt);
@@ -67,7 +66,7 @@ impl Subscription {
                         // The first error is the one to tell.
                         let _ = service.remove(&hidden);
                     })?;
-                    return Ok(Subscription { fifo, name });
+                    return Ok(Box::new(Subscription { fifo, name }));
                 }
             }
         }
@@ -91,8 +90,10 @@ fn names(attempt: u32) -> (Vec<u8>, Vec<u8>) {
     let now = clock::time();
     let label = Tai64n::from_unix(now.as_secs(), now.subsec_nanos()).hex();
     let own = hex_digits(sys::process_id().wrapping_add(attempt).into(), 6);
-    let name = |start| [EVENT, start, label.as_bytes(), b":", own.as_bytes()].concat();
-    (name(HIDDEN), name(START))
+    let name = [EVENT, START, label.as_bytes(), b":", own.as_bytes()].concat();
+    let mut hidden = name.clone();
+    hidden.insert(EVENT.len(), b'.');
+    (hidden, name)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::service::EVENT_MODE;
 use crate::error::{Errors, Kind, Result};
 use crate::sys::dir::Dir;
 use crate::sys::identity::Ids;
-use crate::sys::{Name, if_there};
+use crate::sys::if_there;
 use crate::text::messages::text;
 
 /// Hands a scandir and s6-svscan's control FIFO to `to`, with the way to it. Whoever has them can add services,
@@ -30,10 +30,11 @@ pub(crate) fn give_scandir(
             }
         }
         None => {
-            let strange = |name: &&Name| !name.starts_with(b".") && !is_ours(name);
-            if let Some(name) = dir.names()?.iter().find(strange) {
-                let why = text!("is in the way: a directory without .s6-svscan is no scandir");
-                return Err(dir.error(Kind::Unusable, text!("hand over scandir"), name, why));
+            for name in &dir.names()? {
+                if !name.starts_with(b".") && !is_ours(name) {
+                    let why = text!("is in the way: a directory without .s6-svscan is no scandir");
+                    return Err(dir.error(Kind::Unusable, text!("hand over scandir"), name, why));
+                }
             }
         }
     }
@@ -46,8 +47,10 @@ pub(crate) fn give_services(servicedirs: &[u8], to: &Ids, kept: &dyn Fn(&[u8]) -
     let mut failures = Vec::new();
     let mut give_all = || -> Result<()> {
         let Some(servicedirs) = if_there(Dir::open(servicedirs))? else { return Ok(()) };
-        for name in servicedirs.names()?.iter().filter(|name| !kept(name)) {
-            failures.extend(give_service(&servicedirs, name, to).err());
+        for name in &servicedirs.names()? {
+            if !kept(name) {
+                failures.extend(give_service(&servicedirs, name, to).err());
+            }
         }
         Ok(())
     };

@@ -98,7 +98,7 @@ impl ScanDir {
         control.write(b"t")?;
         let deadline = Deadline::after(time);
         while !deadline.is_over() {
-            if poll::wait(&[(None, Some(&control))], deadline.left())? == [(false, true)] {
+            if poll::wait(&[(None, Some(&control))], deadline.left())?[0].1 {
                 return Ok(());
             }
         }

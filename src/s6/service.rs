@@ -5,7 +5,6 @@ use super::status::{self, Status};
 use super::tai64n::Tai64n;
 use crate::error::{Kind, Result};
 use crate::sys::dir::Dir;
-use crate::sys::if_there;
 use crate::sys::poll::{FifoWriter, means_no_reader};
 use crate::text::messages::text;
 
@@ -70,26 +69,31 @@ impl Service {
     /// # Errors
     /// [`Kind::Unusable`] if the file has no size that is known.
     pub(crate) fn status(&self) -> Result<Status> {
-        let bytes = self.dir.read(status::FILE, status::MAX_SIZE)?;
+        Service::status_in(&self.dir, status::FILE)
+    }
+
+    /// The status of the service `name` in `scandir`.
+    pub(crate) fn status_of(scandir: &Dir, name: &[u8]) -> Result<Status> {
+        Service::status_in(scandir, &[name, b"/", status::FILE].concat())
+    }
+
+    fn status_in(dir: &Dir, path: &[u8]) -> Result<Status> {
+        let bytes = dir.read_at_once(path, status::MAX_SIZE)?;
         Status::parse(&bytes).ok_or_else(|| {
             let why = format!("has {} bytes, which no known s6 writes", bytes.len());
-            self.dir.error_of(Kind::Unusable, text!("read"), status::FILE, &why)
+            dir.error_of(Kind::Unusable, text!("read"), path, &why)
         })
     }
 
     /// When and how it died, the last time last. A tally that is cut short is none: so
     /// s6-supervise takes it, too.
     pub(crate) fn deaths(&self) -> Result<Vec<death_tally::Death>> {
-        let bytes = if_there(self.dir.read(death_tally::FILE, death_tally::MAX_SIZE))?;
-        Ok(death_tally::parse(&bytes.unwrap_or_default()).unwrap_or_default())
+        let bytes = self.dir.read_if_there(death_tally::FILE, death_tally::MAX_SIZE)?;
+        Ok(death_tally::parse(&bytes).unwrap_or_default())
     }
 
     /// When it last died, if it ever did.
     pub(crate) fn last_death(&self) -> Result<Option<Tai64n>> {
-        // Most never did, and there is nothing to read.
-        match self.dir.look(death_tally::FILE)? {
-            Some(tally) if tally.size > 0 => Ok(self.deaths()?.last().map(|death| death.stamp)),
-            _ => Ok(None),
-        }
+        Ok(self.deaths()?.last().map(|death| death.stamp))
     }
 }

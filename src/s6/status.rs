@@ -85,6 +85,7 @@ impl Status {
     }
 
     /// How the gateway last ended.
+    #[inline(never)]
     pub fn last_exit(&self) -> Exit {
         match self.wait_status.to_be_bytes() {
             [code, 0] => Exit::Code(code),

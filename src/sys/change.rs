@@ -3,7 +3,7 @@
 use super::dir::{Dir, OPEN_FILE};
 use super::identity::Ids;
 use super::meta::{FileKind, Meta};
-use super::{c, failed, not_permitted, write_all};
+use super::{Opened, c, failed, not_permitted, write_all};
 use crate::error::{Kind, Result};
 use crate::model::capability::Capability;
 use crate::text::messages::{Text, text};
@@ -27,19 +27,20 @@ impl Dir {
             let setgid = mode.contains(Mode::SGID);
             if setgid { fs::chmodat(self.fd(), &*path, mode, AtFlags::empty()) } else { Ok(()) }
         });
-        made.map_err(|errno| self.failed(text!("make directory"), name, errno))
+        self.done(text!("make directory"), name, made)
     }
 
     /// Gives `name`, which is no link, the mode `mode`.
     pub(crate) fn set_mode(&self, name: &[u8], mode: u32) -> Result<()> {
-        fs::chmodat(self.fd(), &*c(name), Mode::from_raw_mode(mode), AtFlags::empty())
-            .map_err(|errno| self.failed(text!("set mode of"), name, errno))
+        let mode = Mode::from_raw_mode(mode);
+        let set = fs::chmodat(self.fd(), &*c(name), mode, AtFlags::empty());
+        self.done(text!("set mode of"), name, set)
     }
 
     /// Makes the FIFO `name`.
     pub(crate) fn make_fifo(&self, name: &[u8], mode: u32) -> Result<()> {
-        fs::mkfifoat(self.fd(), &*c(name), Mode::from_raw_mode(mode))
-            .map_err(|errno| self.failed(text!("make FIFO"), name, errno))
+        let made = fs::mkfifoat(self.fd(), &*c(name), Mode::from_raw_mode(mode));
+        self.done(text!("make FIFO"), name, made)
     }
 
     /// Makes the file `name` with `content`; it must not exist.
@@ -81,12 +82,10 @@ impl Dir {
             || self.put(text!("create"), &staged, OFlags::CREATE | OFlags::EXCL, mode, content);
         let put = put().or_else(|error| match error.kind {
             // A killed call has left it.
-            Kind::Exists => self.remove(&staged).and_then(|_| put()),
+            Kind::Exists => self.remove(&staged).and_then(|()| put()),
             _ => Err(error),
         });
-        let put = put.and_then(|fd| {
-            finish(&fd).map_err(|errno| self.failed(text!("write"), &staged, errno))
-        });
+        let put = put.and_then(|file| self.done(text!("write"), &staged, finish(&file.fd)));
         put.and_then(|()| self.rename(&staged, name)).inspect_err(|_| {
             // The first error is the one to tell; the next call removes what stays.
             let _ = self.remove(&staged);
@@ -95,8 +94,8 @@ impl Dir {
 
     /// Makes `name` in `dir` a hard link to the file `from` in this one.
     pub(crate) fn link_to(&self, from: &[u8], dir: &Dir, name: &[u8]) -> Result<()> {
-        fs::linkat(self.fd(), &*c(from), dir.fd(), &*c(name), AtFlags::empty())
-            .map_err(|errno| dir.failed(text!("link"), name, errno))
+        let linked = fs::linkat(self.fd(), &*c(from), dir.fd(), &*c(name), AtFlags::empty());
+        dir.done(text!("link"), name, linked)
     }
 
     /// Appends to the regular file `name`, making it if need be.
@@ -111,16 +110,15 @@ impl Dir {
         flags: OFlags,
         mode: u32,
         content: &[u8],
-    ) -> Result<OwnedFd> {
-        let fd = self.open_at(what, name, OFlags::WRONLY | OPEN_FILE | flags, mode)?;
-        write_all(fd.as_fd(), content).map_err(|errno| self.failed(what, name, errno))?;
-        Ok(fd)
+    ) -> Result<Box<Opened>> {
+        let file = self.open_at(what, name, OFlags::WRONLY | OPEN_FILE | flags, mode)?;
+        self.done(what, name, write_all(file.fd.as_fd(), content)).map(|()| file)
     }
 
     /// Renames `from` to `to`, both in this directory.
     pub(crate) fn rename(&self, from: &[u8], to: &[u8]) -> Result<()> {
-        fs::renameat(self.fd(), &*c(from), self.fd(), &*c(to))
-            .map_err(|errno| self.failed(text!("rename"), from, errno))
+        let renamed = fs::renameat(self.fd(), &*c(from), self.fd(), &*c(to));
+        self.done(text!("rename"), from, renamed)
     }
 
     /// Renames the file `from` to `to`, unless there is a `to` already ([`Kind::Exists`]).
@@ -133,17 +131,16 @@ impl Dir {
                 .and_then(|()| fs::unlinkat(fd, &*old, AtFlags::empty())),
             renamed => renamed,
         };
-        renamed.map_err(|errno| self.failed(text!("rename"), from, errno))
+        self.done(text!("rename"), from, renamed)
     }
 
-    /// Removes the file `name`; whether it was there.
-    pub(crate) fn remove(&self, name: &[u8]) -> Result<bool> {
+    /// Removes the file `name`, if it is there.
+    pub(crate) fn remove(&self, name: &[u8]) -> Result<()> {
         match fs::unlinkat(self.fd(), &*c(name), AtFlags::empty()) {
-            Ok(()) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
+            Err(Errno::NOENT) => Ok(()),
             // So the kernel says also of what is not there.
-            Err(Errno::ROFS) if self.kind(name)?.is_none() => Ok(false),
-            Err(errno) => Err(self.failed(text!("remove"), name, errno)),
+            Err(Errno::ROFS) if self.kind(name)?.is_none() => Ok(()),
+            removed => self.done(text!("remove"), name, removed),
         }
     }
 
@@ -175,7 +172,7 @@ impl Dir {
 
     fn remove_tree_within(&self, name: &[u8], depth: u8) -> Result<()> {
         if self.kind(name)? != Some(FileKind::Directory) {
-            return self.remove(name).map(drop);
+            return self.remove(name);
         }
         let Some(depth) = depth.checked_sub(1) else {
             let why = text!("is nested too deep to be a leftover of ours");
@@ -184,7 +181,9 @@ impl Dir {
         let dir = self.dir(name)?;
         // Who had it open already may still put a file into it.
         for tries in (0..8).rev() {
-            dir.names()?.iter().try_for_each(|entry| dir.remove_tree_within(entry, depth))?;
+            for entry in &dir.names()? {
+                dir.remove_tree_within(entry, depth)?;
+            }
             match fs::unlinkat(self.fd(), &*c(name), AtFlags::REMOVEDIR) {
                 Ok(()) | Err(Errno::NOENT) => break,
                 Err(Errno::NOTEMPTY) if tries > 0 => {}
@@ -208,10 +207,10 @@ impl Dir {
     /// Gives the FIFO `name` to `to`; [`Kind::Unusable`] if it is no FIFO.
     pub(crate) fn give_fifo(&self, name: &[u8], to: &Ids) -> Result<()> {
         const WHAT: Text = HAND_OVER;
-        let fd = self.open_at(WHAT, name, OFlags::PATH | OFlags::NOFOLLOW, 0)?;
-        self.meta_of(&fd, WHAT, name, FileKind::Fifo)?;
+        let fifo = self.open_at(WHAT, name, OFlags::PATH | OFlags::NOFOLLOW, 0)?;
+        fifo.meta_as(WHAT, FileKind::Fifo)?;
         let (uid, gid) = to.raw();
-        fs::chownat(&fd, "", uid, gid, AtFlags::EMPTY_PATH)
-            .map_err(|errno| not_permitted(WHAT, &self.path_of(name), errno, Capability::Chown))
+        fs::chownat(&fifo.fd, "", uid, gid, AtFlags::EMPTY_PATH)
+            .map_err(|errno| not_permitted(WHAT, &fifo.path, errno, Capability::Chown))
     }
 }

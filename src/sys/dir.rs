@@ -27,6 +27,7 @@ const OPEN_WAY: OFlags =
 
 /// What is done, in words, for errors.
 const OPENING: Text = text!("open directory");
+pub(super) const READING: Text = text!("read");
 
 /// What a file is read into at first whose size is not known, in bytes: enough for most, and
 /// little enough for the allocator to have it at hand, without a call.
@@ -39,9 +40,7 @@ pub(crate) struct Dir(pub(super) Box<Opened>);
 impl Dir {
     /// Opens the directory at `path`, following symbolic links.
     pub(crate) fn open(path: &[u8]) -> Result<Dir> {
-        let fd = fs::open(&*c(path), OPEN_DIR, Mode::empty())
-            .map_err(|errno| failed(OPENING, path, errno))?;
-        Ok(Dir(Box::new(Opened { fd, path: path.to_vec() })))
+        Ok(Dir(Opened::new(fs::CWD, OPENING, path, path.to_vec(), OPEN_DIR, 0)?))
     }
 
     /// Opens the directory `name` in this one; a symbolic link is an error.
@@ -83,13 +82,13 @@ impl Dir {
             _ => {}
         }
         // Where that cannot be read, the rest says enough.
-        let target = self.link(name).unwrap_or_default();
-        error.hint_of(&["a symbolic link to ", &Shown(&target).text()].concat())
+        let target = self.link(name);
+        let target = Shown(target.as_deref().unwrap_or_default()).text();
+        error.hint_of(&["a symbolic link to ", &target].concat())
     }
 
     fn dir_as(&self, name: &[u8], flags: OFlags) -> Result<Dir> {
-        let fd = self.open_at(OPENING, name, flags, 0)?;
-        Ok(Dir(self.opened(fd, name)))
+        Ok(Dir(self.open_at(OPENING, name, flags, 0)?))
     }
 
     /// The same; `None` if there is none.
@@ -103,10 +102,8 @@ impl Dir {
         name: &[u8],
         flags: OFlags,
         mode: u32,
-    ) -> Result<OwnedFd> {
-        let (flags, mode) = (flags | OFlags::CLOEXEC, Mode::from_raw_mode(mode));
-        retry(|| open_in(self.fd(), name, flags, mode))
-            .map_err(|errno| self.failed(what, name, errno))
+    ) -> Result<Box<Opened>> {
+        Opened::new(self.fd(), what, name, self.path_of(name), flags, mode)
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -125,6 +122,12 @@ impl Dir {
 
     pub(super) fn failed(&self, what: Text, name: &[u8], errno: Errno) -> Box<Error> {
         failed(what, &self.path_of(name), errno)
+    }
+
+    /// What `what` on `name` comes to, which was `done`.
+    #[inline(never)]
+    pub(super) fn done(&self, what: Text, name: &[u8], done: rustix::io::Result<()>) -> Result<()> {
+        done.map_err(|errno| self.failed(what, name, errno))
     }
 
     /// An error of `kind` about `name` in this directory: `what` failed because of `why`.
@@ -172,7 +175,7 @@ impl Dir {
             return self.look_as(name, AtFlags::SYMLINK_NOFOLLOW);
         }
         match self.open_at(text!("look at"), name, OFlags::PATH | OFlags::NOFOLLOW, 0) {
-            Ok(fd) => self.opened(fd, name).meta().map(Some),
+            Ok(opened) => opened.meta().map(Some),
             Err(error) => match error.errno().map(Errno::from_raw_os_error) {
                 // What is on the way is no directory, so that nothing is beneath it.
                 Some(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => Ok(None),
@@ -211,48 +214,56 @@ impl Dir {
     /// [`Kind::Unusable`] for anything but a regular file, or one over the limit;
     /// [`Kind::Missing`] if it is not there.
     pub(crate) fn read(&self, name: &[u8], limit: usize) -> Result<Vec<u8>> {
-        self.content(name, OPEN_FILE, limit)
+        self.read_and_look(name, limit, &mut None)
     }
 
-    /// The same, and what the file is.
-    pub(crate) fn read_with_meta(&self, name: &[u8], limit: usize) -> Result<(Vec<u8>, Meta)> {
-        self.read_as(name, OPEN_FILE, limit)
+    /// The same, and what the file is, also where it is larger.
+    pub(crate) fn read_and_look(
+        &self,
+        name: &[u8],
+        limit: usize,
+        meta: &mut Option<Meta>,
+    ) -> Result<Vec<u8>> {
+        self.read_as(name, OPEN_FILE, limit, meta)
     }
 
-    /// The same; symbolic links are followed.
-    pub(crate) fn read_followed(&self, name: &[u8], limit: usize) -> Result<Vec<u8>> {
-        self.content(name, OPEN_FILE.difference(OFlags::NOFOLLOW), limit)
-    }
-
+    /// The same as [`Dir::read`]; nothing if it is not there.
     #[inline(never)]
-    fn content(&self, name: &[u8], flags: OFlags, limit: usize) -> Result<Vec<u8>> {
-        Ok(self.read_as(name, flags, limit)?.0)
+    pub(crate) fn read_if_there(&self, name: &[u8], limit: usize) -> Result<Vec<u8>> {
+        match self.read(name, limit) {
+            Err(error) if error.kind == Kind::Missing => Ok(Vec::new()),
+            content => content,
+        }
     }
 
-    fn read_as(&self, name: &[u8], flags: OFlags, limit: usize) -> Result<(Vec<u8>, Meta)> {
-        const WHAT: Text = text!("read");
-        let fd = self.open_at(WHAT, name, OFlags::RDONLY | flags, 0)?;
-        let meta = self.meta_of(&fd, WHAT, name, FileKind::Regular)?;
-        let size = usize::try_from(meta.size).unwrap_or(usize::MAX);
-        // Files of /proc say 0, and those that grow while they are read say too little.
-        let mut room = if size == 0 { UNKNOWN_SIZE } else { size.min(limit) + 1 };
-        let mut content = Vec::new();
-        while size <= limit && content.len() <= limit {
-            if content.len() == content.capacity() {
-                let reserved = content.try_reserve(room);
-                reserved.map_err(|_| self.failed(WHAT, name, Errno::NOMEM))?;
-                room = 4096;
-            }
-            let room = rustix::buffer::spare_capacity(&mut content);
-            match rustix::io::read(&fd, room) {
-                Ok(0) => return Ok((content, meta)),
-                Ok(_) if content.len() == size => return Ok((content, meta)),
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(errno) => return Err(self.failed(WHAT, name, errno)),
-            }
+    /// The same as [`Dir::read`], in fewer system calls where the file has 1 to 4095 bytes.
+    pub(crate) fn read_at_once(&self, name: &[u8], limit: usize) -> Result<Vec<u8>> {
+        let mut buffer = [0; 4096];
+        let read = match self.open_at(READING, name, OFlags::RDONLY | OPEN_FILE, 0) {
+            // What is no file has no place to read at.
+            Ok(file) => rustix::io::pread(&file.fd, &mut buffer, 0).unwrap_or(0),
+            Err(error) if error.kind == Kind::Missing => return Err(error),
+            Err(_) => 0,
+        };
+        if read == 0 || read > limit || read == buffer.len() {
+            return self.read(name, limit);
         }
-        let why = format!("is larger than {limit} bytes");
-        Err(self.error_of(Kind::Unusable, WHAT, name, &why))
+        Ok(buffer[..read].to_vec())
+    }
+
+    /// The same as [`Dir::read`]; symbolic links are followed.
+    pub(crate) fn read_followed(&self, name: &[u8], limit: usize) -> Result<Vec<u8>> {
+        self.read_as(name, OPEN_FILE.difference(OFlags::NOFOLLOW), limit, &mut None)
+    }
+
+    fn read_as(
+        &self,
+        name: &[u8],
+        flags: OFlags,
+        limit: usize,
+        meta: &mut Option<Meta>,
+    ) -> Result<Vec<u8>> {
+        self.open_at(READING, name, OFlags::RDONLY | flags, 0)?.read(limit, meta)
     }
 
     /// Opens the regular file `name`; never blocks. Anything else is [`Kind::Unusable`].
@@ -273,32 +284,9 @@ impl Dir {
     #[inline(never)]
     fn open_as(&self, name: &[u8], access: OFlags, kind: FileKind) -> Result<Box<Opened>> {
         const WHAT: Text = text!("open");
-        let fd = self.open_at(WHAT, name, access | OPEN_FILE, 0)?;
-        self.meta_of(&fd, WHAT, name, kind)?;
-        Ok(self.opened(fd, name))
-    }
-
-    #[inline(never)]
-    fn opened(&self, fd: OwnedFd, name: &[u8]) -> Box<Opened> {
-        Box::new(Opened { fd, path: self.path_of(name) })
-    }
-
-    /// What is open as `fd`; [`Kind::Unusable`] if it is not of `kind`.
-    pub(super) fn meta_of(
-        &self,
-        fd: &OwnedFd,
-        what: Text,
-        name: &[u8],
-        kind: FileKind,
-    ) -> Result<Meta> {
-        let stat = fs::fstat(fd).map_err(|errno| self.failed(what, name, errno))?;
-        let meta = Meta::from(&stat);
-        if meta.kind == kind {
-            return Ok(meta);
-        }
-        let wanted = if kind == FileKind::Fifo { "FIFO" } else { "regular file" };
-        let why = [meta.kind.phrase().read(), ", not a ", wanted].concat();
-        Err(self.error_of(Kind::Unusable, what, name, &why))
+        let opened = self.open_at(WHAT, name, access | OPEN_FILE, 0)?;
+        opened.meta_as(WHAT, kind)?;
+        Ok(opened)
     }
 
     /// Opens the FIFO `name` for writing, without blocking.
@@ -321,7 +309,7 @@ impl Dir {
 
     /// Opens both ends of the FIFO `name`, without blocking.
     pub(crate) fn open_fifo(&self, name: &[u8]) -> Result<Fifo> {
-        Ok(Fifo { fd: self.open_as(name, OFlags::RDWR, FileKind::Fifo)?.fd })
+        Ok(Fifo(self.open_as(name, OFlags::RDWR, FileKind::Fifo)?))
     }
 
     /// Where the symbolic link `name` leads, as it is written.
@@ -357,9 +345,10 @@ fn open_in(
     loop {
         let at = way.as_ref().map_or(dir, AsFd::as_fd);
         let slash = name.iter().position(|&byte| byte == b'/' && !follows);
-        let Some(slash) = slash else { return fs::openat(at, &*c(name), flags, mode) };
-        way = Some(fs::openat(at, &*c(&name[..slash]), OPEN_WAY, Mode::empty())?);
-        name = &name[slash + 1..];
+        let (part, flags) = slash.map_or((name, flags), |slash| (&name[..slash], OPEN_WAY));
+        let opened = fs::openat(at, &*c(part), flags, mode)?;
+        let Some(slash) = slash else { return Ok(opened) };
+        (way, name) = (Some(opened), &name[slash + 1..]);
     }
 }
 
@@ -389,9 +378,67 @@ impl File {
 }
 
 impl Opened {
+    /// Opens `name` in `dir`; messages call it `path`.
+    #[inline(never)]
+    pub(super) fn new(
+        dir: BorrowedFd<'_>,
+        what: Text,
+        name: &[u8],
+        path: Vec<u8>,
+        flags: OFlags,
+        mode: u32,
+    ) -> Result<Box<Opened>> {
+        let (flags, mode) = (flags | OFlags::CLOEXEC, Mode::from_raw_mode(mode));
+        match retry(|| open_in(dir, name, flags, mode)) {
+            Ok(fd) => Ok(Box::new(Opened { fd, path })),
+            Err(errno) => Err(failed(what, &path, errno)),
+        }
+    }
+
+    /// What it is now.
     fn meta(&self) -> Result<Meta> {
-        let stat =
-            fs::fstat(&self.fd).map_err(|errno| failed(text!("look at"), &self.path, errno))?;
+        self.meta_for(text!("look at"))
+    }
+
+    /// What it is; [`Kind::Unusable`] if that is not of `kind`.
+    pub(super) fn meta_as(&self, what: Text, kind: FileKind) -> Result<Meta> {
+        let meta = self.meta_for(what)?;
+        if meta.kind == kind {
+            return Ok(meta);
+        }
+        let wanted = if kind == FileKind::Fifo { "FIFO" } else { "regular file" };
+        let why = [meta.kind.phrase().read(), ", not a ", wanted].concat();
+        Err(Error::because(Kind::Unusable, what, &self.path, &why))
+    }
+
+    /// The whole of it, if that is a regular file of at most `limit` bytes; and what it is.
+    pub(super) fn read(&self, limit: usize, meta: &mut Option<Meta>) -> Result<Vec<u8>> {
+        let size = meta.insert(self.meta_as(READING, FileKind::Regular)?).size;
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        // Files of /proc say 0, and those that grow while they are read say too little.
+        let mut room = if size == 0 { UNKNOWN_SIZE } else { size.min(limit) + 1 };
+        let mut content = Vec::new();
+        while size <= limit && content.len() <= limit {
+            if content.len() == content.capacity() {
+                let reserved = content.try_reserve(room);
+                reserved.map_err(|_| failed(READING, &self.path, Errno::NOMEM))?;
+                room = 4096;
+            }
+            let room = rustix::buffer::spare_capacity(&mut content);
+            match rustix::io::read(&self.fd, room) {
+                Ok(0) => return Ok(content),
+                Ok(_) if content.len() == size => return Ok(content),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(failed(READING, &self.path, errno)),
+            }
+        }
+        let why = format!("is larger than {limit} bytes");
+        Err(Error::because(Kind::Unusable, READING, &self.path, &why))
+    }
+
+    #[inline(never)]
+    fn meta_for(&self, what: Text) -> Result<Meta> {
+        let stat = fs::fstat(&self.fd).map_err(|errno| failed(what, &self.path, errno))?;
         Ok(Meta::from(&stat))
     }
 }

@@ -19,16 +19,17 @@ impl Dir {
     /// if that is bounded.
     pub(crate) fn room(&self) -> Result<(u64, Option<u64>)> {
         let stat = self.file_system()?;
-        let files = (stat.f_files > 0).then_some(stat.f_favail);
-        Ok((stat.f_bavail.saturating_mul(stat.f_frsize), files))
+        let files = (stat.f_files > 0).then_some(stat.f_ffree);
+        Ok((stat.f_bavail.saturating_mul(stat.f_frsize.cast_unsigned()), files))
     }
 
     /// Whether nothing may be executed in the file system of this directory.
     pub(crate) fn is_noexec(&self) -> Result<bool> {
-        Ok(self.file_system()?.f_flag.contains(fs::StatVfsMountFlags::NOEXEC))
+        let flags = self.file_system()?.f_flags.cast_unsigned();
+        Ok(fs::StatVfsMountFlags::from_bits_retain(flags).contains(fs::StatVfsMountFlags::NOEXEC))
     }
 
-    fn file_system(&self) -> Result<fs::StatVfs> {
-        fs::fstatvfs(self.fd()).map_err(|errno| failed(text!("look at"), self.path(), errno))
+    fn file_system(&self) -> Result<fs::StatFs> {
+        fs::fstatfs(self.fd()).map_err(|errno| failed(text!("look at"), self.path(), errno))
     }
 }

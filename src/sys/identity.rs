@@ -2,7 +2,7 @@
 //! groups that the container's runtime has given PID 1.
 
 use super::dir::Dir;
-use super::{if_there, not_permitted, path};
+use super::{not_permitted, path};
 use crate::error::{Error, Kind, Result};
 use crate::model::capability::Capability;
 use crate::model::values;
@@ -83,21 +83,16 @@ pub(crate) fn look_up(name: &[u8]) -> Result<Ids> {
     let etc = Dir::open(b"/etc")?;
     let passwd = etc.read(b"passwd", MAX_DATABASE)?;
     // An image without /etc/group has no supplementary groups.
-    let group = if_there(etc.read(b"group", MAX_DATABASE))?.unwrap_or_default();
-    let (init, flaw) = match path::read_proc(b"/proc/1/status") {
-        Ok(status) => (status, None),
-        Err(error) => (Vec::new(), Some(error.hint(text!("PID 1's groups are not known")))),
+    let group = etc.read_if_there(b"group", MAX_DATABASE)?;
+    let status = path::read_proc(b"/proc/1/status");
+    let known = status.as_ref().map_or(&b""[..], |status| status);
+    let Some(mut ids) = find(name, &passwd, &group, known) else {
+        let why = text!("not in /etc/passwd");
+        return Err(Error::new(Kind::Unusable, text!("look up user"), name, why)
+            .hint(text!("name the gateways' user in HERMES_GW_USER")));
     };
-    match find(name, &passwd, &group, &init) {
-        Some(ids) => Ok(Ids { flaw, ..ids }),
-        None => Err(Error::new(
-            Kind::Unusable,
-            text!("look up user"),
-            name,
-            text!("not in /etc/passwd"),
-        )
-        .hint(text!("name the gateways' user in HERMES_GW_USER"))),
-    }
+    ids.flaw = status.err().map(|error| error.hint(text!("PID 1's groups are not known")));
+    Ok(ids)
 }
 
 /// The ids of `name` according to the texts of passwd(5) and group(5), and of PID 1's `status`

@@ -10,6 +10,9 @@ use rustix::io::Errno;
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 
+/// A watch descriptor. Of 64 bits, so that a result of it is returned in registers.
+pub(crate) type Watch = i64;
+
 /// What tells of changes in directories.
 #[derive(Debug)]
 pub(crate) struct Watches {
@@ -23,13 +26,16 @@ impl Watches {
     /// [`Kind::Unusable`] if the user has too many of these already.
     pub(crate) fn new() -> Result<Watches> {
         let flags = CreateFlags::NONBLOCK.union(CreateFlags::CLOEXEC);
-        let fd = inotify::init(flags).map_err(|errno| unwatched(b"directories", errno))?;
-        Ok(Watches { fifo: Fifo { fd } })
+        let path = b"directories".to_vec();
+        match inotify::init(flags) {
+            Ok(fd) => Ok(Watches { fifo: Fifo(Box::new(Opened { fd, path })) }),
+            Err(errno) => Err(unwatched(&path, errno)),
+        }
     }
 
     /// Also watches the directory `path` for names that are made, moved or removed; its watch
     /// descriptor.
-    pub(crate) fn add(&self, path: &[u8]) -> Result<i32> {
+    pub(crate) fn add(&self, path: &[u8]) -> Result<Watch> {
         let names = WatchFlags::CREATE | WatchFlags::MOVE | WatchFlags::DELETE;
         self.add_as(path, path, names | WatchFlags::ONLYDIR)
     }
@@ -41,7 +47,7 @@ impl Watches {
     }
 
     /// Also watches `dir` for files that are replaced as a whole; its watch descriptor.
-    pub(crate) fn add_replaced_in(&self, dir: &Dir) -> Result<i32> {
+    pub(crate) fn add_replaced_in(&self, dir: &Dir) -> Result<Watch> {
         self.add_opened(&dir.0, WatchFlags::MOVED_TO)
     }
 
@@ -52,13 +58,16 @@ impl Watches {
 
     /// By descriptor: what has its path by now may be something else.
     #[inline(never)]
-    fn add_opened(&self, opened: &Opened, flags: WatchFlags) -> Result<i32> {
+    fn add_opened(&self, opened: &Opened, flags: WatchFlags) -> Result<Watch> {
         let path = format!("/proc/self/fd/{}", opened.fd.as_raw_fd());
         self.add_as(path.as_bytes(), &opened.path, flags)
     }
 
-    fn add_as(&self, path: &[u8], shown: &[u8], flags: WatchFlags) -> Result<i32> {
-        inotify::add_watch(&self.fifo.fd, &*c(path), flags).map_err(|errno| unwatched(shown, errno))
+    fn add_as(&self, path: &[u8], shown: &[u8], flags: WatchFlags) -> Result<Watch> {
+        match inotify::add_watch(&self.fifo.0.fd, &*c(path), flags) {
+            Ok(descriptor) => Ok(descriptor.into()),
+            Err(errno) => Err(unwatched(shown, errno)),
+        }
     }
 
     /// What can be read while there is something to tell.
@@ -69,12 +78,12 @@ impl Watches {
     /// The watch descriptors of the directories that something has happened in; -1 among them if
     /// events were lost.
     #[inline(never)]
-    pub(crate) fn take(&self) -> Vec<i32> {
+    pub(crate) fn take(&self) -> Vec<Watch> {
         let mut buffer = [MaybeUninit::uninit(); 4096];
-        let mut reader = inotify::Reader::new(&self.fifo.fd, &mut buffer);
+        let mut reader = inotify::Reader::new(&self.fifo.0.fd, &mut buffer);
         let mut descriptors = Vec::new();
         while let Ok(event) = reader.next() {
-            descriptors.push(event.wd());
+            descriptors.push(event.wd().into());
         }
         descriptors
     }

@@ -3,13 +3,12 @@
 use super::clock::Deadline;
 use super::dir::{Dir, File, OPEN_FILE};
 use super::poll::wait_until;
-use super::{failed, if_usable};
+use super::{Opened, failed, if_usable};
 use crate::error::{Error, Kind, Result};
 use crate::text::messages::{Text, text};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// How often it is tried to take what somebody holds: nothing tells that a lock is free.
@@ -21,7 +20,7 @@ const WHAT: Text = text!("lock");
 /// An exclusive lock, released when dropped or when the holder dies.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _fd: OwnedFd,
+    _file: Box<Opened>,
 }
 
 impl Dir {
@@ -31,23 +30,23 @@ impl Dir {
     /// # Errors
     /// [`Kind::TimedOut`] if it is still held then.
     pub(crate) fn lock(&self, name: &[u8], time: Duration, waiting: &dyn Fn()) -> Result<Lock> {
-        let fd = self.open_at(WHAT, name, OFlags::RDWR | OFlags::CREATE | OPEN_FILE, 0o600)?;
-        take(fd.as_fd(), &self.path_of(name), Deadline::after(time), waiting)?;
-        Ok(Lock { _fd: fd })
+        let file = self.open_at(WHAT, name, OFlags::RDWR | OFlags::CREATE | OPEN_FILE, 0o600)?;
+        take(&file, Deadline::after(time), waiting)?;
+        Ok(Lock { _file: file })
     }
 
     /// Whether somebody holds the lock on the file `name`, as far as this user may know.
     pub(crate) fn is_locked(&self, name: &[u8]) -> bool {
-        let fd = self.open_at(text!("lock"), name, OFlags::RDONLY | OPEN_FILE, 0);
-        fd.is_ok_and(|fd| {
-            flock(&fd, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+        let file = self.open_at(text!("lock"), name, OFlags::RDONLY | OPEN_FILE, 0);
+        file.is_ok_and(|file| {
+            flock(&file.fd, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
         })
     }
 
     /// Takes the exclusive lock on this directory itself, until it is closed. Whoever may open
     /// it can hold it, so after `deadline` this is [`Kind::TimedOut`].
     pub(crate) fn lock_whole(&self, deadline: Deadline) -> Result<()> {
-        take(self.fd(), self.path(), deadline, &|| ())
+        take(&self.0, deadline, &|| ())
     }
 
     /// The process id of who holds an fcntl(2) lock on the file `name`, as far as this user may
@@ -58,12 +57,12 @@ impl Dir {
     }
 }
 
-/// Takes the exclusive flock(2) on what is open as `fd`, and waits for it until `deadline`.
-fn take(fd: BorrowedFd<'_>, path: &[u8], deadline: Deadline, waiting: &dyn Fn()) -> Result<()> {
-    let try_it = || match flock(fd, FlockOperation::NonBlockingLockExclusive) {
+/// Takes the exclusive flock(2) on `file`, and waits for it until `deadline`.
+fn take(file: &Opened, deadline: Deadline, waiting: &dyn Fn()) -> Result<()> {
+    let try_it = || match flock(&file.fd, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(true),
         Err(Errno::WOULDBLOCK) => Ok(false),
-        Err(errno) => Err(failed(WHAT, path, errno)),
+        Err(errno) => Err(failed(WHAT, &file.path, errno)),
     };
     if try_it()? {
         return Ok(());
@@ -72,7 +71,7 @@ fn take(fd: BorrowedFd<'_>, path: &[u8], deadline: Deadline, waiting: &dyn Fn())
     if wait_until(deadline, None, PAUSE, &mut { try_it })? {
         return Ok(());
     }
-    Err(Error::new(Kind::TimedOut, WHAT, path, text!("another process holds the lock")))
+    Err(Error::new(Kind::TimedOut, WHAT, &file.path, text!("another process holds the lock")))
 }
 
 impl File {

@@ -4,8 +4,9 @@ use crate::text::messages::{Text, text};
 use rustix::fs::{FileType, Stat};
 use std::time::Duration;
 
-/// What a directory entry is.
+/// What a directory entry is. Of 64 bits, so that a result of it is returned in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
 pub(crate) enum FileKind {
     /// A directory.
     Directory,

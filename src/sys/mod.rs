@@ -113,8 +113,16 @@ pub(crate) fn descriptor_limit() -> usize {
 pub(crate) fn if_there<T>(result: Result<T>) -> Result<Option<T>> {
     match result {
         Ok(it) => Ok(Some(it)),
-        Err(error) if error.kind == crate::error::Kind::Missing => Ok(None),
-        Err(error) => Err(error),
+        Err(error) => unless_missing(Err(error)).map(|()| None),
+    }
+}
+
+/// The same of what is done to what may not be there: then there is nothing to do.
+#[inline(never)]
+pub(crate) fn unless_missing(done: Result<()>) -> Result<()> {
+    match done {
+        Err(error) if error.kind == crate::error::Kind::Missing => Ok(()),
+        done => done,
     }
 }
 

@@ -1,11 +1,11 @@
 //! What is asked of whole paths, which the image's author chose: symbolic links are followed.
 
-use super::dir::{Dir, look_at};
+use super::dir::{OPEN_FILE, READING, look_at};
 use super::meta::FileKind;
-use super::{c, failed};
+use super::{Opened, c, failed};
 use crate::error::{Kind, Result};
 use crate::text::messages::text;
-use rustix::fs::{self, AtFlags, Mode, OFlags};
+use rustix::fs::{self, AtFlags, OFlags};
 
 /// Whether there is a directory at `path`, or a link to one; in one call, for each verb asks.
 pub(crate) fn is_dir(path: &[u8]) -> Result<bool> {
@@ -38,13 +38,12 @@ fn above<'a>(path: &'a [u8], is: &dyn Fn(&[u8]) -> bool) -> Option<&'a [u8]> {
 /// not fill its buffer is the last.
 #[inline(never)]
 pub(crate) fn read_proc(path: &[u8]) -> Result<Vec<u8>> {
-    let failed = |errno| failed(text!("read"), path, errno);
-    let fd =
-        fs::open(&*c(path), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+    let file = Opened::new(fs::CWD, READING, path, path.to_vec(), OFlags::RDONLY, 0)?;
     let (mut content, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
         // No signal interrupts it.
-        let length = rustix::io::read(&fd, &mut buffer).map_err(failed)?;
+        let read = rustix::io::read(&file.fd, &mut buffer);
+        let length = read.map_err(|errno| failed(READING, path, errno))?;
         content.extend_from_slice(&buffer[..length]);
         if length < buffer.len() {
             return Ok(content);
@@ -53,7 +52,8 @@ pub(crate) fn read_proc(path: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// The whole of the regular file at the absolute `path`, which the image's author chose:
-/// symbolic links are followed. Else it is [`Dir::read`].
+/// symbolic links are followed. Else it is [`Dir::read`](super::dir::Dir::read).
 pub(crate) fn read_followed(path: &[u8], limit: usize) -> Result<Vec<u8>> {
-    Dir::open(b"/")?.read_followed(path.strip_prefix(b"/").unwrap_or(path), limit)
+    let flags = OPEN_FILE.difference(OFlags::NOFOLLOW);
+    Opened::new(fs::CWD, READING, path, path.to_vec(), flags, 0)?.read(limit, &mut None)
 }

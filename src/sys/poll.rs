@@ -7,21 +7,19 @@ use crate::error::{Kind, Result};
 use crate::text::messages::text;
 use rustix::event::{self, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// A FIFO open for reading, and for writing too, so that it never ends.
 #[derive(Debug)]
-pub(crate) struct Fifo {
-    pub(super) fd: OwnedFd,
-}
+pub(crate) struct Fifo(pub(super) Box<Opened>);
 
 impl Fifo {
     /// Takes out what is in it.
     pub(crate) fn drain(&self) {
         // Large enough for what inotify tells of the longest name.
         let mut buffer = [0; 512];
-        while rustix::io::read(&self.fd, &mut buffer) == Ok(buffer.len()) {}
+        while rustix::io::read(&self.0.fd, &mut buffer) == Ok(buffer.len()) {}
     }
 }
 
@@ -63,7 +61,7 @@ pub(crate) fn wait(all: &[Heard<'_>], timeout: Option<Duration>) -> Result<Vec<(
     let mut fds = Vec::with_capacity(2 * all.len());
     for (fifo, writer) in all {
         if let Some(fifo) = fifo {
-            fds.push(PollFd::new(&fifo.fd, PollFlags::IN));
+            fds.push(PollFd::new(&fifo.0.fd, PollFlags::IN));
         }
         // That its reader has gone is told unasked.
         if let Some(writer) = writer {

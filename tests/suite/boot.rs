@@ -428,7 +428,7 @@ fn where_the_main_program_is_its_gateway_default_stays_down() {
         let line = "warn  gateways     default: up, and the container's main program is its gateway: two run\n      \
             try: hermes-gw stop default\n0 failures, 1 warning\n";
         assert_eq!(doctor.stdout, line);
-        let shown = gw(&container, &["status", "default"]).ok();
+        let shown = gw(&container, &["status", "--table", "default"]).ok();
         assert!(shown.ends_with("  up, wanted down at next boot\n"), "{shown}");
     }
 }

@@ -419,7 +419,7 @@ fn one_real_gateway_serves_all_profiles() {
     let served = |container: &Container| state(container, "default")["served_profiles"].clone();
     wait_until("its list", || served(&container).is_array());
     let line = |container: &Container, profile: &str| {
-        let shown = gw(container, &["status", profile]).stdout;
+        let shown = gw(container, &["status", "--table", profile]).stdout;
         shown.lines().last().unwrap().to_string()
     };
     let list = served(&container);

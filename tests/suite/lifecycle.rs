@@ -654,7 +654,9 @@ fn a_slot_that_came_from_hermes_own_layer_backs_off_parks_and_loses_no_line() {
     // And its run sends the log what was for the container's output.
     assert_eq!(log.matches("  ConnectionError: no route\n").count(), 2, "{log}");
     wait_until("the end of finish", || {
-        gw(&container, &["status", "theirs"]).stdout.contains("  parked: exit 1 (3 deaths ")
+        gw(&container, &["status", "--table", "theirs"])
+            .stdout
+            .contains("  parked: exit 1 (3 deaths ")
     });
 }
 

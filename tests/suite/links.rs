@@ -339,6 +339,22 @@ fn a_home_with_two_names_has_one_gateway_whichever_came_first() {
 }
 
 #[test]
+fn homes_with_one_marker_are_two() {
+    let volume = Volume::new();
+    volume.wanted("one", "running").wanted("two", "running").wanted("three", "running");
+    let mut container = Container::boot(volume, Spec::default());
+    at_root(
+        &container,
+        "cd /opt/data/profiles; ln -f one/SOUL.md two/SOUL.md; ln -sf ../one/SOUL.md three/SOUL.md",
+    );
+    container.restart();
+    for name in ["one", "two", "three"] {
+        container.wait_up(name);
+        gw(&container, &["restart", name]).ok();
+    }
+}
+
+#[test]
 fn wherever_profiles_leads_nothing_runs_twice() {
     // How profiles/ comes to have the root home below it; what that is called there.
     let table = [

@@ -172,7 +172,9 @@ fn state_files_met_in_the_wild() {
         scene.volume.profile(name);
         scene.volume.home(name).join("gateway_state.json")
     };
-    support::run(Command::new("mkfifo").arg(odd("fifo")));
+    support::run(Command::new("mkfifo").arg(odd("fifo")).arg(odd("written")));
+    let mut written = fs::OpenOptions::new().read(true).write(true).open(odd("written")).unwrap();
+    written.write_all(br#"{"desired_state":"running"}"#).unwrap();
     fs::create_dir(odd("directory")).unwrap();
     symlink("/dev/zero", odd("zero")).unwrap();
     symlink("../real/gateway_state.json", odd("neighbour")).unwrap();
@@ -182,6 +184,7 @@ fn state_files_met_in_the_wild() {
     scene.volume.profile("missing");
     for (name, why) in [
         ("fifo", "is a FIFO, not a regular file"),
+        ("written", "is a FIFO, not a regular file"),
         ("directory", "is a directory, not a regular file"),
         ("zero", "is a symbolic link, which is not followed (ELOOP)"),
         ("neighbour", "is a symbolic link, which is not followed (ELOOP)"),

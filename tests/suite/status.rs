@@ -2,7 +2,8 @@
 
 use crate::support;
 use std::fs;
-use support::{Container, Output, Spec, Tree, Volume, jq, on_terminal, wait_or};
+use std::process::Command;
+use support::{Container, Output, Spec, Tree, Volume, jq, on_terminal, wait_or, wait_until};
 
 fn gw(container: &Container, args: &[&str]) -> Output {
     container.as_hermes(&[&["/command/hermes-gw"], args].concat())
@@ -28,7 +29,7 @@ fn state(table: &str, profile: &str) -> String {
 #[track_caller]
 fn wait_state(container: &Container, profile: &str, text: &str) -> i32 {
     wait_or(&format!("{profile}: {text}"), || {
-        let seen = gw(container, &["status", profile]);
+        let seen = gw(container, &["status", "--table", profile]);
         let said = state(&seen.stdout, profile);
         if said == text { Ok(seen.code) } else { Err(said.to_string()) }
     })
@@ -160,8 +161,8 @@ fn times_processes_and_exits_are_those_of_s6_svstat() {
         // None of them has told s6, and the one that is up says so in its home.
         assert_eq!(of(profile, ".ready"), (profile == "runs").to_string());
     }
-    let keys = "[\"at\",\"hermes\",\"last_exit\",\"paused\",\"pid\",\"profile\",\"ready\",\"restarts\",\"served_by\",\"since\",\
-                \"state\",\"text\",\"tree\",\"wanted\",\"wanted_at_boot\"]";
+    let keys = "[\"at\",\"cpu_seconds\",\"hermes\",\"last_exit\",\"memory_bytes\",\"paused\",\"pid\",\"processes\",\
+                \"profile\",\"ready\",\"restarts\",\"served_by\",\"since\",\"state\",\"text\",\"tree\",\"wanted\",\"wanted_at_boot\"]";
     assert_eq!(jq("map(keys) | unique | .[0] | tojson", &json), keys);
     assert_eq!(
         of(
@@ -236,7 +237,8 @@ fn several_are_shown_and_the_first_that_is_not_well_counts() {
     volume.profile("one").profile("two");
     let container = Container::boot(volume, Spec::default());
     gw(&container, &["unregister", "two"]).ok();
-    let output = gw(&container, &["status", "one", "nobody", "Bad", "one", "default", "two"]);
+    let named = ["status", "--table", "one", "nobody", "Bad", "one", "default", "two"];
+    let output = gw(&container, &named);
     assert_eq!(output.code, 3);
     let rows: Vec<_> = output.stdout.lines().skip(3).map(|line| &line[..3]).collect();
     assert_eq!(rows, ["one", "def"]);
@@ -324,7 +326,8 @@ fn who_is_down_because_default_serves_it_says_so() {
         r#"[["coder","down","down",null],["default","down","down",null],["writer","down","down",null]]"#
     );
     // Nor under the other policy.
-    let forced = ["env", "HERMES_GW_POLICY=profiles", "/command/hermes-gw", "status", "writer"];
+    let forced =
+        ["env", "HERMES_GW_POLICY=profiles", "/command/hermes-gw", "status", "--table", "writer"];
     gw(&container, &["start", "default"]).ok();
     assert_eq!(state(&container.as_hermes(&forced).stdout, "writer"), "down");
 }
@@ -343,4 +346,186 @@ fn colours_are_for_terminals_that_nobody_objects_to() {
     }
     assert!(on_terminal("TERM=xterm NO_COLOR=").contains('\x1b'));
     assert!(!gw(&container, &["status"]).stdout.contains('\x1b'));
+}
+
+/// What /proc says of the process `pid` and all that ps has below it: how many, bytes in memory,
+/// and seconds on CPUs, with those of children that have ended.
+fn cost(container: &Container, pid: &str) -> [u64; 3] {
+    let stats = container.as_root(&["sh", "-c", "cat /proc/[0-9]*/stat 2>/dev/null || :"]).ok();
+    let listed = container.as_root(&["ps", "-eo", "pid=,ppid="]).ok();
+    let rows: Vec<Vec<&str>> =
+        listed.lines().map(|line| line.split_whitespace().collect()).collect();
+    let (mut below, mut at) = (vec![pid], 0);
+    while at < below.len() {
+        let parent = below[at];
+        below.extend(rows.iter().filter(|row| row[1] == parent).map(|row| row[0]));
+        at += 1;
+    }
+    let (mut pages, mut ticks) = (0, 0);
+    for line in stats.lines().filter(|line| below.contains(&line.split(' ').next().unwrap())) {
+        let fields = line.rsplit_once(") ").unwrap().1.split(' ');
+        let numbers: Vec<u64> = fields.map(|it| it.parse().unwrap_or(0)).collect();
+        ticks += numbers[11..15].iter().sum::<u64>();
+        pages += numbers[21];
+    }
+    let page: u64 = support::run(Command::new("getconf").arg("PAGESIZE")).trim().parse().unwrap();
+    [below.len() as u64, pages * page, ticks / 100]
+}
+
+#[test]
+fn what_gateways_cost_is_what_proc_says_of_them_and_of_all_below() {
+    let volume = Volume::new();
+    volume.wanted("default", "running").wanted("busy", "running").wanted("stays", "stopped");
+    volume.file("busy", "behave", "child 600\nbusy 2000000\n");
+    // A gateway's own user sees it, and what it has started, whatever /proc hides.
+    let container = Container::boot(volume, Spec { hidepid: 2, ..Spec::default() });
+    container.wait_up("busy");
+    wait_until("its count", || container.volume().log("busy").contains(": running"));
+    let asked = ["/command/hermes-gw", "--json", "status", "busy"];
+    let got = wait_or("the same as in /proc", || {
+        let json = container.as_hermes(&asked).ok();
+        let number = |key: &str| jq(&format!(".[0].{key}"), &json).parse::<u64>().unwrap();
+        let got = ["processes", "memory_bytes", "cpu_seconds"].map(number);
+        let expected = cost(&container, &container.pid("busy"));
+        if got == expected { Ok(got) } else { Err(format!("{got:?}, and not {expected:?}")) }
+    });
+    // The gateway, its child, and its sleeper; the one that has counted has gone.
+    assert!(got[0] == 3 && got[1] > 500_000 && got[2] > 0, "{got:?}");
+    let as_root = container.as_root(&asked).ok();
+    assert_eq!(jq(".[0].processes", &as_root), "3");
+    let json = gw(&container, &["--json", "status"]).ok();
+    let none = ".[] | select(.profile == \"stays\") | [.memory_bytes, .cpu_seconds, .processes]";
+    assert_eq!(jq(&format!("{none} | tojson"), &json), "[null,null,null]");
+    let table = gw(&container, &["status"]).ok();
+    let head: Vec<_> = table.lines().nth(2).unwrap().split_whitespace().collect();
+    assert_eq!(head, ["PROFILE", "PID", "SINCE", "MEM", "STATE"]);
+    let row = table.lines().find(|line| line.starts_with("stays ")).unwrap();
+    assert_eq!(row.split_whitespace().collect::<Vec<_>>()[3..], ["-", "down"]);
+}
+
+#[test]
+fn too_much_memory_is_marked_and_doctor_warns_of_it() {
+    let volume = Volume::new();
+    volume.wanted("default", "running");
+    let container = Container::boot(volume, Spec::default());
+    container.wait_up("default");
+    let with = |most: &str, args: &[&str]| {
+        let most = format!("HERMES_GW_WARN_MEMORY={most}");
+        [
+            &["env", "TERM=xterm", &most, "/command/hermes-gw"].map(String::from)[..],
+            &args.iter().map(|it| it.to_string()).collect::<Vec<_>>(),
+        ]
+        .concat()
+    };
+    let on = |most: &str, args: &[&str]| {
+        let words = with(most, args);
+        on_terminal(&container.hermes_command(&words.iter().map(|it| &it[..]).collect::<Vec<_>>()))
+    };
+    for args in [&["status"][..], &["status", "default"]] {
+        assert!(on("100K", args).contains("\x1b[31m"), "{args:?}");
+        assert!(!on("100G", args).contains("\x1b[31m"), "{args:?}");
+    }
+    let doctor = |most: &str| {
+        let words = with(most, &["-q", "doctor"]);
+        container.as_hermes(&words.iter().map(|it| &it[..]).collect::<Vec<_>>())
+    };
+    let warned = doctor("100K");
+    let (start, end) = (
+        "warn  gateways     default: has ",
+        "M in memory, more than HERMES_GW_WARN_MEMORY\n      try: hermes-gw restart default\n\
+         0 failures, 1 warning\n",
+    );
+    assert!(warned.code == 0 && warned.stdout.starts_with(start), "{warned:?}");
+    assert!(warned.stdout.ends_with(end) && warned.stdout.lines().count() == 3, "{warned:?}");
+    assert_eq!(doctor("100G").stdout, "");
+    let flaw = "warn  settings     read setting: HERMES_GW_WARN_MEMORY=much: is not a size like 512M: \
+        the default counts\n      try: man hermes-gw\n0 failures, 1 warning\n";
+    assert_eq!(doctor("much").stdout, flaw);
+}
+
+/// `text` with a 0 for each number.
+fn masked(text: &str) -> String {
+    let mut masked = String::new();
+    for c in text.chars() {
+        let is_digit = c.is_ascii_digit();
+        if !is_digit || !masked.ends_with('0') {
+            masked.push(if is_digit { '0' } else { c });
+        }
+    }
+    // It may have taken more than a minute.
+    masked.replace("; 0m 0s ago", "; 0s ago")
+}
+
+#[test]
+fn a_gateway_that_is_named_is_shown_as_a_block_with_its_log() {
+    let volume = Volume::new();
+    volume.wanted("coder", "running").wanted("stays", "stopped");
+    volume.file("coder", "behave", "child 600\n");
+    let container = Container::boot(volume, Spec::default());
+    container.wait_up("coder");
+    svc(&container, "-k", "coder");
+    wait_state(&container, "coder", "up, 1 death lately: SIGKILL");
+    let ran = || container.volume().log("coder").matches(": running\n").count();
+    wait_until("its second run", || ran() == 2);
+    let pid = container.pid("coder");
+    let stat = container.as_root(&["cat", &format!("/proc/{pid}/stat")]).ok();
+    let start = stat.split(' ').nth(21).unwrap();
+    let said = |why: &str| {
+        format!(
+            r#"{{"pid":{pid},"start_time":{start},"gateway_state":"running","desired_state":"running",
+            "platforms":{{"telegram":{{"state":"connected"}},"web":{{"state":"disabled","error_message":"{why}"}}}}}}"#
+        )
+    };
+    container.volume().file("coder", "gateway_state.json", said("no\\u001b[2J key"));
+    let shown = wait_or("three processes", || {
+        let shown = gw(&container, &["status", "coder", "-n", "2"]);
+        if shown.stdout.contains("Processes: 3\n") { Ok(shown) } else { Err(shown.stdout) }
+    });
+    let memory = shown.stdout.split_once("    Memory: ").unwrap().1.split('\n').next().unwrap();
+    let expected = format!(
+        "● coder
+     State: up, 0 death lately: SIGKILL, since 0-0-0 0:0:0 UTC; 0s ago
+       PID: 0 /bin/sh /usr/local/bin/hermes -p coder gateway run --replace
+    Memory: {}
+       CPU: 0s
+ Processes: 0
+  Platform: telegram connected
+  Platform: web disabled (no\\x0b[0J key)
+    Wanted: up, at boot up (desired_state running)
+    Deaths: 0 lately, the last: killed by SIGKILL
+      Slot: /run/service/gateway-coder
+       Log: /opt/data/logs/gateways/coder
+
+0-0-0 0:0:0.0  gateway coder: starting, pid 0
+0-0-0 0:0:0.0  gateway coder: running
+",
+        masked(memory)
+    );
+    assert_eq!((masked(&shown.stdout), shown.code, &shown.stderr[..]), (expected, 0, ""));
+    // As root the same, but for what goes on.
+    let keys = |text: &str| -> Vec<String> {
+        text.lines().filter_map(|line| Some(line.split_once(':')?.0.into())).collect()
+    };
+    let as_root = container.as_root(&["/command/hermes-gw", "status", "coder", "-n", "2"]);
+    assert_eq!(keys(&masked(&as_root.stdout)), keys(&masked(&shown.stdout)));
+
+    // Several; one that never ran has no log, and no process.
+    gw(&container, &["stop", "coder"]).ok();
+    let both = gw(&container, &["status", "stays", "coder", "-n0"]);
+    let expected = "● stays
+     State: down, since 0-0-0 0:0:0 UTC; 0s ago
+    Wanted: down, at boot down (desired_state stopped)
+      Slot: /run/service/gateway-stays
+       Log: /opt/data/logs/gateways/stays
+
+● coder
+     State: down, since 0-0-0 0:0:0 UTC; 0s ago
+    Wanted: down, at boot down (desired_state stopped)
+    Deaths: 0 lately, the last: exit 0
+      Slot: /run/service/gateway-coder
+       Log: /opt/data/logs/gateways/coder
+";
+    assert_eq!((masked(&both.stdout).as_str(), both.code), (expected, 0));
+    let table = gw(&container, &["status", "--table", "stays", "coder"]).ok();
+    assert!(table.starts_with("Manager: ") && table.lines().count() == 5, "{table}");
 }

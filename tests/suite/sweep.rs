@@ -559,18 +559,21 @@ fn sweep_offline(it: &Offline) -> (usize, Vec<String>) {
         let healed = scene.tree();
         let mut lost = if heals { differences(&healed, expected) } else { Vec::new() };
         lost.extend(leftovers(&healed).into_iter().filter(|it| !stays.contains(it)));
+        let call = traced.calls.last().map_or("", |call| &call.what);
         // A pid file that could not be removed is told, and the gateway's to write anew: who
-        // has a slot that nobody supervises may be up.
+        // has a slot that nobody supervises may be up. Of one that was said not to be there,
+        // nothing can be told.
         let told = |name: &str| traced.stderr.contains(&format!("warning: remove: {}", name));
         let is_told = |it: &String| {
             ["gateway.pid", "processes.json", ".hermes-gw.swept"].iter().any(|file| {
                 let path = it.split(file).next().unwrap().to_string() + file;
-                it.contains(file) && told(&scene.dir.path().join(path).display().to_string())
+                it.contains(file)
+                    && (lies && call.ends_with(file)
+                        || told(&scene.dir.path().join(path).display().to_string()))
             })
         };
         lost.retain(|it| !is_told(it));
         wrong.extend(lost.into_iter().map(|it| format!("not healed: {it}")));
-        let call = traced.calls.last().map_or("", |call| &call.what);
         let head = format!("{:?} {point} ({call})", it.verb);
         let said = [traced.stdout.trim(), traced.stderr.trim()].join(" | ");
         wrong.into_iter().map(|it| format!("{head}: {it} [{}: {said}]", traced.code)).collect()

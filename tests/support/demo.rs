@@ -39,6 +39,7 @@ fn main() {
         gw(&container, "status flaky").stdout.contains("backing off 2s, 2 deaths")
     });
     operate(&container, "status");
+    operate(&container, "status researcher");
     operate(&container, "health");
     let mut screens = vec![screen(&container, "status")];
     let watch = container.hermes_command(&["/command/hermes-gw", "watch", "coder", "writer"]);

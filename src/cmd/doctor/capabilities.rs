@@ -3,7 +3,6 @@
 use super::{Doctor, Findings, Found};
 use crate::hermes::container::Process;
 use crate::model::capability::{Capability, REMEDY};
-use crate::sys::identity;
 
 impl Doctor<'_> {
     pub(super) fn capabilities(&self, findings: &mut Findings) {
@@ -11,7 +10,7 @@ impl Doctor<'_> {
         let Ok(Some(init)) = Process::of(1) else {
             return findings.add_plain(Found::NotLookedAt);
         };
-        let uid = identity::look_up(&self.place.user).map_or(u64::MAX, |ids| ids.uid.into());
+        let uid = self.uid().map_or(u64::MAX, u64::from);
         for capability in Capability::ALL {
             // Where it is not root, nobody is; where gateways are root too, it needs none.
             if init.uid() == 0 && !init.may(capability, uid) {
@@ -19,7 +18,7 @@ impl Doctor<'_> {
                 let warns = capability == Capability::Kill;
                 let found = if warns { Found::Warns } else { Found::Fails };
                 let remedy = [REMEDY.read(), capability.name()].concat();
-                findings.add(found, &[capability.lacking().as_bytes(), remedy.as_bytes()]);
+                findings.add_two(found, capability.lacking().as_bytes(), remedy.as_bytes());
             }
         }
         findings.add_plain(Found::Capabilities);

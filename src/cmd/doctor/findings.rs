@@ -13,8 +13,10 @@ use std::mem;
 /// all that it has found.
 pub(super) type Check<'a> = fn(&Doctor<'a>, &mut Findings<'_>);
 
-/// Checks, and before them their names: a text for each would cost 40 bytes of relocation.
-pub(super) type Checks<'a> = (&'static str, &'a [Check<'a>]);
+/// The names of the checks, in the order in which they are run. Texts or functions in a table
+/// would cost 32 bytes each.
+const CHECKS: &str = "s6 caller capability supervisors user settings image exec tree scandir slots \
+                      capacity leftovers room home root policy profiles gateways hermes loggers";
 
 /// Declares what can be found: how bad it is (ok, warn, fail), what is so and why that matters,
 /// and what to type, or to set, against it; empty for nothing.
@@ -54,7 +56,8 @@ found! {
         "docker exec -u @1";
     Capabilities, "ok", "PID 1 has those that s6 needs", "";
     // user, settings, image, exec
-    RunAs, "ok", "gateways run as $0user $1", "";
+    RunAs, "ok", "gateways run as @1, user $0", "";
+    RunAsId, "ok", "gateways run as user $0", "";
     Settings, "ok", "all can be read", "";
     Image, "ok", "programs and boot entry are there", "";
     NoProgram, "fail", "/$0 is not there", "COPY it into the image";
@@ -100,7 +103,7 @@ found! {
     Killed, "warn", "@0 was left by a call that was killed", "hermes-gw reconcile";
     Leftovers, "ok", "none in the scandir", "";
     // room, home
-    FullDisk, "fail", "@0 has room for $1 bytes$2: states are lost", "df -a %0";
+    FullDisk, "fail", "@0 has room for $1: states are lost", "df -a %0";
     Disk, "ok", "@0 has $1 MiB left", "";
     NoProfiles, "fail", "$0", "ls -ld %1/profiles";
     NoState, "fail", "$0: its gateway cannot keep its state, and what start and stop want \
@@ -127,6 +130,8 @@ found! {
     // gateways, hermes, loggers
     BadStatus, "fail", "$0: $1", "/command/s6-svc -c %2";
     TwoRun, "warn", "$0: up, and $2: two run", "hermes-gw stop $0";
+    MuchMemory, "warn", "$0: has $1 in memory, more than HERMES_GW_WARN_MEMORY",
+        "hermes-gw restart $0";
     Gateways, "ok", "$0 up, the others down as they are meant to be", "";
     Silent, "warn", "$0: up, and what its gateway_state.json says is of an earlier run",
         "hermes-gw logs $0";
@@ -144,6 +149,8 @@ pub(super) struct Findings<'a> {
     /// The table, unpacked.
     table: String,
     check: &'static str,
+    /// How many checks were run.
+    run: usize,
     /// Whether this check has found something.
     is_told: bool,
     /// How much does not work, and how much may not.
@@ -166,6 +173,7 @@ impl<'a> Findings<'a> {
             output,
             table: PACKED.unpack(messages::table()),
             check: "",
+            run: 0,
             is_told: false,
             failures: 0,
             warnings: 0,
@@ -201,9 +209,8 @@ impl<'a> Findings<'a> {
         };
         if self.output.json {
             // The keys are stable.
-            let mut row = Row::new();
-            row.text("check", self.check).text("level", level).text("text", text);
-            row.text_unless_empty("remedy", remedy);
+            let mut row = Row::of("check level text remedy");
+            row.text(self.check).text(level).text(text).text_unless_empty(remedy);
             self.all += mem::replace(&mut self.before, ",");
             self.all += &row.end();
         } else if !is_ok || self.output.verbosity != Verbosity::Quiet {
@@ -214,10 +221,10 @@ impl<'a> Findings<'a> {
             self.all += &parts.concat();
         }
         if self.all.len() >= PIECE && !self.is_apart {
-            let piece = mem::take(&mut self.all);
             if self.said.is_ok() {
-                self.said = self.output.say(&piece);
+                self.said = self.output.say(&self.all);
             }
+            self.all.clear();
         }
     }
 
@@ -233,6 +240,12 @@ impl<'a> Findings<'a> {
         self.add(found, &[place]);
     }
 
+    /// The same with what is to stand in the first two places.
+    #[inline(never)]
+    pub(super) fn add_two(&mut self, found: Found, first: &[u8], second: &[u8]) {
+        self.add(found, &[first, second]);
+    }
+
     /// The same with a number.
     #[inline(never)]
     pub(super) fn add_count(&mut self, found: Found, count: usize) {
@@ -242,7 +255,7 @@ impl<'a> Findings<'a> {
     /// The same with the text of `error` as the first place, and one behind it.
     #[inline(never)]
     pub(super) fn add_error(&mut self, found: Found, error: &Error, place: &[u8]) {
-        self.add(found, &[error.text().as_bytes(), place]);
+        self.add_two(found, error.text().as_bytes(), place);
     }
 
     /// Something failed with `error`, against which `remedy` helps.
@@ -265,19 +278,19 @@ impl<'a> Findings<'a> {
         self.is_told = false;
     }
 
-    /// Runs checks, each with its name.
-    pub(super) fn run<'d>(&mut self, doctor: &Doctor<'d>, (names, checks): Checks<'d>) {
-        for (name, check) in names.split(' ').zip(checks) {
-            self.begin(name);
-            check(doctor, self);
-        }
+    /// Runs the next of the [`CHECKS`].
+    #[inline(never)]
+    pub(super) fn run<'d>(&mut self, doctor: &Doctor<'d>, check: Check<'d>) {
+        self.begin(part(CHECKS, ' ', self.run));
+        self.run += 1;
+        check(doctor, self);
     }
 
-    /// Runs checks whose findings are to come later; these.
-    pub(super) fn run_apart<'d>(&mut self, doctor: &Doctor<'d>, checks: Checks<'d>) -> String {
+    /// Runs a check whose findings are to come later; these.
+    pub(super) fn run_apart<'d>(&mut self, doctor: &Doctor<'d>, check: Check<'d>) -> String {
         let before = mem::take(&mut self.all);
         self.is_apart = true;
-        self.run(doctor, checks);
+        self.run(doctor, check);
         self.is_apart = false;
         mem::replace(&mut self.all, before)
     }
@@ -288,7 +301,8 @@ impl<'a> Findings<'a> {
     }
 
     /// Prints them, and how many they are.
-    pub(super) fn print(mut self) -> Result<()> {
+    pub(super) fn print(&mut self) -> Result<()> {
+        mem::replace(&mut self.said, Ok(()))?;
         if self.output.json {
             self.all += "]\n";
         } else if self.failures + self.warnings > 0 || self.output.verbosity != Verbosity::Quiet {
@@ -297,7 +311,7 @@ impl<'a> Findings<'a> {
             let (s, z) = (many(fails), many(warns));
             self.all += &format!("{fails} failure{s}, {warns} warning{z}\n");
         }
-        self.said.and_then(|()| self.output.say(&self.all))
+        self.output.say(&self.all)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::model::hermes_state::SLOW_START;
 use crate::model::observation::{Observation, State};
 use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::{MAX_NAME, Profile};
+use crate::model::usage;
 use crate::sys::clock;
 use crate::sys::dir::Dir;
 use crate::sys::if_there;
@@ -21,16 +22,14 @@ use std::iter;
 /// Makes of the `path` of an entry, whose name begins at `start`, one where it can be used.
 fn make_usable(path: &mut Vec<u8>, start: usize) {
     let mut is_other = false;
-    for byte in &mut path[start..] {
+    for (at, byte) in path.iter_mut().enumerate().skip(start) {
         let new = match byte.to_ascii_lowercase() {
-            new if new.is_ascii_alphanumeric() => new,
+            new @ (b'a'..=b'z' | b'0'..=b'9') => new,
+            _ if at == start => b'p',
             _ => b'-',
         };
         is_other |= new != *byte;
         *byte = new;
-    }
-    if path[start] == b'-' {
-        (path[start], is_other) = (b'p', true);
     }
     path.truncate(start + MAX_NAME - 1);
     if !is_other {
@@ -63,9 +62,8 @@ impl Doctor<'_> {
             findings.add_error(Found::NoProfiles, &error, root);
         }
         if self.may_write(findings, (homes.root(), b"."), Found::NoState, root) {
-            for name in [&b"logs"[..], b"logs/gateways"] {
-                self.may_write(findings, (homes.root(), name), Found::NoLog, root);
-            }
+            self.may_write(findings, (homes.root(), b"logs"), Found::NoLog, root);
+            self.may_write(findings, (homes.root(), b"logs/gateways"), Found::NoLog, root);
         }
         room(findings, homes.root());
     }
@@ -114,12 +112,12 @@ impl Doctor<'_> {
             let name = profile.name();
             let seen = self.seen_as(name.as_bytes());
             if seen.is_none() && none.is_none() {
-                let mut it = Observation::new(profile.clone(), State::Down, String::new());
+                let mut it = Observation::new(profile, State::Down);
                 self.s6.ask_homes(&mut iter::once(&mut it));
                 let down: &[u8] = if it.wanted_at_boot == Some(true) { b"" } else { b"--down " };
-                findings.add(Found::SlotMissing, &[name.as_bytes(), down]);
+                findings.add_two(Found::SlotMissing, name.as_bytes(), down);
             }
-            let slot = seen.and_then(|at| self.seen[at].slot.as_ref().ok());
+            let slot = seen.and_then(|seen| seen.slot.as_ref().ok());
             // Why it does is told by its own check.
             let dies = slot.is_some_and(|slot| slot.logger.dies());
             match if_there(homes.of(profile)) {
@@ -179,7 +177,7 @@ impl Doctor<'_> {
         let is_link = matches!(homes.root().kind(&at), Ok(Some(FileKind::Symlink)));
         let why = why.as_bytes();
         if !is_link && Dir::open(&path).is_err_and(|error| error.kind == Kind::Denied) {
-            return findings.add(Found::Warns, &[why, self.chown(&path).as_bytes()]);
+            return findings.add_two(Found::Warns, why, self.chown(&path).as_bytes());
         }
         // namei shows where a path leads, link by link; mv is not to go over what is there.
         let found = if is_link || twin { Found::BadLink } else { Found::BadEntry };
@@ -191,9 +189,8 @@ impl Doctor<'_> {
     /// A state file that is not what it should be.
     fn flaw(&self, findings: &mut Findings, profile: &Profile, error: &Error) {
         // Either writes it anew; what is so now is what is least of a surprise.
-        let mut seen = self.seen.iter();
-        let up =
-            seen.any(|it| it.observation.profile == *profile && it.observation.state == State::Up);
+        let seen = self.seen_as(profile.name().as_bytes());
+        let up = seen.is_some_and(|it| it.observation.state == State::Up);
         let verb = if up { "start" } else { "stop" };
         let (found, remedy) = match error.kind {
             Kind::Denied => (Found::Warns, self.chown(self.root())),
@@ -207,8 +204,14 @@ impl Doctor<'_> {
         let mut up = 0;
         // What cannot be read was told above.
         let main_is_default = self.context.main_is_default().unwrap_or(false);
+        let most = self.context.settings.warn_memory;
         for seen in &self.seen {
             let it = &seen.observation;
+            let memory = it.usage.unwrap_or_default().memory;
+            if memory > most {
+                let size = usage::size(memory);
+                findings.add_two(Found::MuchMemory, it.profile.name().as_bytes(), size.as_bytes());
+            }
             up += usize::from(it.state == State::Up);
             let slot = self.s6.slots.path_of(&it.profile);
             let (found, place): (_, &[u8]) = match (it.state, it.last_exit) {

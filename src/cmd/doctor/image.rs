@@ -40,7 +40,7 @@ fn ways_to_root(user: &str, findings: &mut Findings) -> Result<()> {
     for name in &boot_scripts()? {
         if name.ends_with(b"-supervise-perms") {
             let script = [BOOT_SCRIPTS.as_bytes(), b"/", name].concat();
-            findings.add(Found::RootByScript, &[user.as_bytes(), &script]);
+            findings.add_two(Found::RootByScript, user.as_bytes(), &script);
         }
     }
     // What the container's programs are found by; gateways read it, too.
@@ -53,7 +53,7 @@ fn ways_to_root(user: &str, findings: &mut Findings) -> Result<()> {
         // What does not begin at the root is wherever who calls is. Who may write to a directory
         // above it decides what is there, too.
         if !part.starts_with(b"/") || path::writable(&[part, b"/"].concat()).is_some() {
-            findings.add(Found::RootByPath, &[user.as_bytes(), part]);
+            findings.add_two(Found::RootByPath, user.as_bytes(), part);
         }
     }
     Ok(())

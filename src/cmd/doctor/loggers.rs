@@ -1,14 +1,15 @@
 //! Loggers: whether what a gateway says is read by one that stays up.
 
 use super::{Doctor, Findings, Found};
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::model::backoff::Exit;
 use crate::s6::death_tally::Death;
 use crate::s6::scandir::split;
 use crate::s6::service::Service;
 use crate::sys::dir::Dir;
 use crate::sys::{clock, if_there};
-use crate::text::shell_word;
+use crate::text::messages::text;
+use crate::text::{parts, shell_word};
 use std::time::Duration;
 
 /// So many deaths are a row, if they took at most so many seconds, which ends when for some times
@@ -17,7 +18,7 @@ const DEATHS: usize = 3;
 const LONGEST: u64 = 600;
 const QUIET: u64 = 3;
 /// What s6-log writes to.
-const FILES: &str = "lock current";
+const FILES: &[u8] = b"lock current";
 
 /// What reads what a gateway says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,13 +42,10 @@ impl Logger {
         let look = || -> Result<Logger> {
             let logger = service.logger()?;
             let (supervised, status) = (logger.is_supervised()?, logger.status()?);
-            Ok(match supervised {
-                true if status.want_up && dies(&logger.deaths()?, clock::time()) => {
-                    Logger::Dies(status.last_exit())
-                }
-                true if status.is_up() => Logger::Works,
-                _ => Logger::IsDown,
-            })
+            if supervised && status.want_up && dies(&logger.deaths()?, clock::time()) {
+                return Ok(Logger::Dies(status.last_exit()));
+            }
+            Ok(if supervised && status.is_up() { Logger::Works } else { Logger::IsDown })
         };
         match look() {
             // There is no log/, or its supervisor has only just begun.
@@ -72,14 +70,17 @@ fn dies(deaths: &[Death], now: Duration) -> bool {
     row < LONGEST && quiet.is_some_and(|quiet| quiet < QUIET * row)
 }
 
-/// What keeps s6-log, as this user, from writing to the directory at `path`, or from making it.
+/// Writes as s6-log does, as this user, to the directory at `path`, or makes it.
+///
+/// # Errors
+/// What keeps s6-log from that.
 fn use_as_logger(path: &[u8]) -> Result<()> {
     let dir = match if_there(Dir::open(path))? {
         Some(dir) => dir,
         None => return use_as_logger(split(path).0),
     };
-    for file in FILES.split(' ') {
-        if_there(dir.file_to_write(file.as_bytes()))?;
+    for file in parts(FILES, b' ') {
+        if_there(dir.file_to_write(file))?;
     }
     // Where a killed call has left it, it goes.
     dir.try_in(b".")
@@ -94,14 +95,15 @@ impl Doctor<'_> {
             };
             let name = seen.observation.profile.name();
             let path = [&self.place.home, &b"/logs/gateways/"[..], name.as_bytes()].concat();
-            let ls = ["ls -ld ", &shell_word(&path)];
-            let (why, remedy) = match use_as_logger(&path) {
-                Ok(()) => ("docker logs has its last words".into(), ls.concat()),
-                Err(error) => (error.text(), self.remedy(&error, &path, &ls)),
-            };
-            let exit = exit.to_string();
-            let (why, remedy) = (why.as_bytes(), remedy.as_bytes());
-            findings.add(Found::LoggerDies, &[name.as_bytes(), exit.as_bytes(), why, remedy]);
+            let error = use_as_logger(&path).err().unwrap_or_else(|| {
+                // Nothing is in its way: that is said in the same place.
+                let why = text!("docker logs has its last words");
+                Error::new(Kind::Unusable, text!(""), b"", why)
+            });
+            let remedy = self.remedy(&error, &path, &["ls -ld ", &shell_word(&path)]);
+            let (exit, why) = (format!("{exit}"), error.text());
+            let places = [name.as_bytes(), exit.as_bytes(), why.as_bytes(), remedy.as_bytes()];
+            findings.add(Found::LoggerDies, &places);
         }
         findings.add_plain(Found::Loggers);
     }

@@ -10,6 +10,7 @@ mod services;
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
+use crate::gateway::observe;
 use crate::gateway::observe::Gateway;
 use crate::gateway::{slot, slots};
 use crate::hermes::container::Supervisor;
@@ -19,21 +20,21 @@ use crate::model::observation::Observation;
 use crate::model::profile::Profile;
 use crate::s6::status;
 use crate::settings::Place;
-use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
 use crate::sys::identity;
 use crate::sys::{Name, poll, raise_descriptor_limit};
 use crate::text::messages::text;
 use crate::text::{Shown, shell_word};
-use findings::{Checks, Findings, Found};
+use findings::{Findings, Found};
 use loggers::Logger;
 use services::room;
+use std::mem::ManuallyDrop;
 use std::time::Duration;
 
-/// How long slots are looked at again that are not tended, and with which pause: a scan may be
-/// under way, as it is at the end of a boot. To hear of its end would take FIFOs in event/, and
-/// doctor makes nothing that it does not take away at once.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// So many times, and with which pause before each, slots are looked at again that are not tended:
+/// a scan may be under way, as it is at the end of a boot. To hear of its end would take FIFOs in
+/// event/, and doctor makes nothing that it does not take away at once.
+const PAUSES: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(50);
 /// EROFS, on every Linux.
 const READ_ONLY: i32 = 30;
@@ -41,7 +42,7 @@ const READ_ONLY: i32 = 30;
 /// All that the checks look at.
 struct Doctor<'a> {
     context: &'a Context,
-    s6: S6<'a>,
+    s6: &'a S6<'a>,
     place: &'a Place,
     /// Whether slots came or went while it was looked what there is.
     was_changing: bool,
@@ -77,7 +78,8 @@ struct Tended {
 /// Runs the command: 1 if something fails, else 0.
 #[inline(never)]
 pub(crate) fn run(context: &Context) -> Result<u64> {
-    let mut findings = Findings::new(&context.output);
+    // It lives as long as the process, as what is looked at does.
+    let mut findings = ManuallyDrop::new(Findings::new(&context.output));
     examine(context, &mut findings);
     let failed = findings.any_failure().into();
     findings.print().map(|()| failed)
@@ -94,8 +96,8 @@ fn examine(context: &Context, findings: &mut Findings) {
     findings.begin("s6");
     match manager::detect(context) {
         Ok(Supervisor::S6) => {}
-        Ok(Supervisor::Systemd) => return findings.add(Found::NotS6, &[b"systemd", b""]),
-        Ok(Supervisor::None) => return findings.add(Found::NotS6, &[b"nothing", b" run"]),
+        Ok(Supervisor::Systemd) => return findings.add_two(Found::NotS6, b"systemd", b""),
+        Ok(Supervisor::None) => return findings.add_two(Found::NotS6, b"nothing", b" run"),
         Err(error) => return findings.add_error(Found::NoProc, &error, b""),
     }
     let place = match context.settings.place() {
@@ -107,69 +109,52 @@ fn examine(context: &Context, findings: &mut Findings) {
         }
     };
     let mut doctor = match Doctor::new(context, place) {
-        Ok(doctor) => doctor,
+        Ok(doctor) => ManuallyDrop::new(doctor),
         Err(error) => return findings.add_error(Found::NotPrepared, &error, b""),
     };
-    findings.run(&doctor, Doctor::ENTITLED);
+    let doctor = &mut *doctor;
+    // Who calls, and where: nobody else is told more.
+    findings.run(doctor, Doctor::s6);
+    findings.run(doctor, Doctor::caller);
+    findings.run(doctor, Doctor::capabilities);
     if findings.any_failure() {
         return;
     }
     // Only root may know where each of root's processes is.
-    let supervisors = findings.run_apart(&doctor, ("supervisors", &[Doctor::supervisors]));
+    let supervisors = findings.run_apart(doctor, Doctor::supervisors);
     doctor.became_user = context.drop_root(&mut |_| Ok(()));
     if let Err(error) = doctor.look() {
         findings.begin("slots");
         return findings.end(Err(error));
     }
-    findings.run(&doctor, Doctor::OUTSIDE);
+    // s6's side, tried as the gateways' user; root that cannot become that one only looks.
+    findings.run(doctor, Doctor::user);
+    findings.run(doctor, Doctor::settings);
+    findings.run(doctor, Doctor::image);
+    findings.run(doctor, Doctor::exec);
+    findings.run(doctor, Doctor::tree);
+    findings.run(doctor, Doctor::scandir);
+    findings.run(doctor, Doctor::slots);
+    findings.run(doctor, Doctor::capacity);
     findings.all += &supervisors;
-    findings.run(&doctor, Doctor::REST);
+    findings.run(doctor, Doctor::leftovers);
+    findings.run(doctor, |it, findings| room(findings, it.s6.slots.dir()));
     let mut observations = doctor.seen.iter_mut().map(|it| &mut it.observation);
     doctor.s6.ask_homes(&mut observations);
+    observe::add_usage(&mut doctor.seen.iter_mut().map(|it| &mut it.observation));
     // Root that cannot become the gateways' user keeps away from the homes.
     if context.is_user() {
-        findings.run(&doctor, Doctor::INSIDE);
+        findings.run(doctor, Doctor::home);
+        findings.run(doctor, Doctor::rights);
+        findings.run(doctor, Doctor::policy);
+        findings.run(doctor, Doctor::profiles);
+        findings.run(doctor, Doctor::gateways);
+        findings.run(doctor, Doctor::hermes);
+        findings.run(doctor, Doctor::loggers);
     }
 }
 
 impl<'a> Doctor<'a> {
-    /// Who calls, and where: nobody else is told more.
-    const ENTITLED: Checks<'a> =
-        ("s6 caller capability", &[Doctor::s6, Doctor::caller, Doctor::capabilities]);
-
-    /// s6's side, tried as the gateways' user; root that cannot become that one only looks.
-    const OUTSIDE: Checks<'a> = (
-        "user settings image exec tree scandir slots capacity",
-        &[
-            Doctor::user,
-            Doctor::settings,
-            Doctor::image,
-            Doctor::exec,
-            Doctor::tree,
-            Doctor::scandir,
-            Doctor::slots,
-            Doctor::capacity,
-        ],
-    );
-
-    /// The rest of it.
-    const REST: Checks<'a> =
-        ("leftovers room", &[Doctor::leftovers, |it, findings| room(findings, it.s6.slots.dir())]);
-
-    /// What is looked at as the gateways' user: the homes, and what comes of both.
-    const INSIDE: Checks<'a> = (
-        "home root policy profiles gateways hermes loggers",
-        &[
-            Doctor::home,
-            Doctor::rights,
-            Doctor::policy,
-            Doctor::profiles,
-            Doctor::gateways,
-            Doctor::hermes,
-            Doctor::loggers,
-        ],
-    );
-
     fn new(context: &'a Context, place: &'a Place) -> Result<Doctor<'a>> {
         raise_descriptor_limit();
         let s6 = S6::open(context, Privilege::Read)?;
@@ -193,10 +178,17 @@ impl<'a> Doctor<'a> {
     /// Whether this process is the user that is called so in the user database. It need not
     /// have one: where PID 1 is not root, gateways run as who that is.
     fn is_named(&self) -> bool {
-        identity::look_up(&self.place.user).is_ok_and(|ids| ids.uid == identity::user_id())
+        self.uid() == Some(identity::user_id())
+    }
+
+    /// The id of the gateways' user, if the user database has one.
+    #[inline(never)]
+    fn uid(&self) -> Option<u32> {
+        identity::look_up(&self.place.user).ok().map(|ids| ids.uid)
     }
 
     /// What the gateways' user is called, to be shown.
+    #[inline(never)]
     fn user_name(&self) -> String {
         match self.is_named() {
             true => Shown(&self.place.user).text(),
@@ -245,37 +237,32 @@ impl<'a> Doctor<'a> {
         false
     }
 
-    /// Looks at each slot once; at those that are not tended again, for a while.
+    /// Looks at each slot; at those that are not tended again, for a while.
     fn look(&mut self) -> Result<()> {
+        let mut left = PAUSES;
         for profile in &self.s6.slots.profiles()? {
-            if let Some(seen) = self.look_at(profile) {
-                self.seen.push(seen);
+            let mut seen = self.look_at(profile);
+            while left > 0 && seen.as_ref().is_some_and(|it| !it.is_tended()) {
+                left -= 1;
+                poll::pause(PAUSE);
+                seen = self.look_at(profile);
             }
-        }
-        let deadline = Deadline::after(PATIENCE);
-        while !deadline.is_over() && !self.seen.iter().all(|it| it.is_tended()) {
-            poll::pause(PAUSE);
-            // From the end on, for one that has gone is removed.
-            for at in (0..self.seen.len()).rev() {
-                if !self.seen[at].is_tended() {
-                    match self.look_at(&self.seen[at].observation.profile) {
-                        Some(seen) => self.seen[at] = seen,
-                        None => drop(self.seen.remove(at)),
-                    }
-                }
+            if let Some(seen) = seen {
+                self.seen.push(seen);
             }
         }
         Ok(())
     }
 
-    /// Where among the slots that were seen, which are sorted by their names, that of the profile
-    /// called `name` is.
-    fn seen_as(&self, name: &[u8]) -> Option<usize> {
-        let found = |profile: &Profile| profile.name().as_bytes().cmp(name);
-        self.seen.binary_search_by(|it| found(&it.observation.profile)).ok()
+    /// What was seen of the slot of the profile called `name`; they are sorted by their names.
+    #[inline(never)]
+    fn seen_as(&self, name: &[u8]) -> Option<&Seen> {
+        let at = self.seen.binary_search_by(|it| it.name().cmp(name)).ok()?;
+        self.seen.get(at).map(|seen| &**seen)
     }
 
     /// One look at the slot of `profile`; `None` if it has gone meanwhile.
+    #[inline(never)]
     fn look_at(&self, profile: &Profile) -> Option<Box<Seen>> {
         let observer = self.s6.observer();
         match Gateway::open(&self.s6.slots, profile) {
@@ -309,6 +296,11 @@ impl<'a> Doctor<'a> {
 }
 
 impl Seen {
+    /// The name of its profile.
+    fn name(&self) -> &[u8] {
+        self.observation.profile.name().as_bytes()
+    }
+
     /// Whether all is there for a gateway that s6-svscan starts.
     fn is_tended(&self) -> bool {
         self.slot.as_ref().is_ok_and(|slot| slot.supervised && slot.logger != Logger::IsDown)

@@ -11,7 +11,7 @@ use crate::s6::service::Service;
 use crate::sys::dir::Dir;
 use crate::sys::{MORE_DESCRIPTORS, Name, descriptor_limit, identity, if_there};
 use crate::text::messages::{Text, text};
-use crate::text::parts;
+use crate::text::{nth, parts};
 
 /// Less than this, in bytes, is a file system that is as good as full.
 const LITTLE: u64 = 1 << 20;
@@ -49,7 +49,7 @@ impl Doctor<'_> {
         }
         // What is kept from the gateways' user is told one by one.
         if !self.is_named() && self.is_refused_all() {
-            findings.add(Found::Stranger, &[own_id().as_bytes(), &self.place.user]);
+            findings.add_two(Found::Stranger, own_id().as_bytes(), &self.place.user);
         }
         findings.add_one(Found::User, self.user_name().as_bytes());
     }
@@ -71,8 +71,12 @@ impl Doctor<'_> {
             let remedy = if error.kind == Kind::Unusable { "HERMES_GW_USER=NAME" } else { "" };
             findings.fail_of(error, remedy);
         }
-        let name = if self.is_named() { self.user_name() + ", " } else { String::new() };
-        findings.add(Found::RunAs, &[name.as_bytes(), own_id().as_bytes()]);
+        let id = own_id();
+        if self.is_named() {
+            findings.add_two(Found::RunAs, id.as_bytes(), &self.place.user);
+        } else {
+            findings.add_one(Found::RunAsId, id.as_bytes());
+        }
     }
 
     pub(super) fn settings(&self, findings: &mut Findings) {
@@ -100,9 +104,18 @@ impl Doctor<'_> {
             Ok(false) => findings.add_one(not_scanned, path),
             Err(error) => findings.fail_of(&error, &self.hand_over()),
         }
-        if other.path().as_bytes() != path {
-            let looked = look_at_other_tree(other, findings);
-            findings.end(looked);
+        let (word, at) = (other.word().as_bytes(), other.path().as_bytes());
+        if at != path {
+            match names(other.path()) {
+                Ok(names) => {
+                    for name in names.iter().filter(|name| is_slot(name)) {
+                        findings.add(Found::OtherTree, &[at, name, word, &name[PREFIX.len()..]]);
+                    }
+                }
+                // Who may not look there has no gateways there.
+                Err(error) if matches!(error.kind, Kind::Missing | Kind::Denied) => {}
+                Err(error) => findings.end(Err(error)),
+            }
         }
         findings.add(Found::Tree, &[tree.word().as_bytes(), tree.whose().as_bytes(), path]);
     }
@@ -151,10 +164,10 @@ impl Doctor<'_> {
                 findings.add_one(Found::Killed, &[&path, &b"/"[..], left].concat());
             }
             if no_logger && !half {
-                findings.add(Found::NoLogger, &[name.as_bytes(), &path]);
+                findings.add_two(Found::NoLogger, name.as_bytes(), &path);
             }
             if let Some(size) = slot.status_size {
-                let at = sizes.partition_point(|known| *known < size);
+                let at = sizes.iter().filter(|known| **known < size).count();
                 if sizes.get(at) != Some(&size) {
                     sizes.insert(at, size);
                 }
@@ -215,21 +228,22 @@ impl Doctor<'_> {
         // Those of the user tree are its user's own.
         let mut sees_them = self.s6.slots.tree == Tree::User;
         let mut count = 0_usize;
-        for pid in proc.names()?.iter().filter(|pid| pid[0].is_ascii_digit()) {
+        for pid in &container::pids(&proc)? {
             let cmdline = container::cmdline(&proc, pid)?;
             // PID 1 is the first of the names.
             sees_them |= pid == b"1" && !cmdline.is_empty();
-            let mut args = parts(&cmdline, 0);
-            let is_supervisor = args.next().is_some_and(|it| it.ends_with(b"s6-supervise"));
-            let Some(name) = args.next().filter(|it| is_supervisor && is_slot(it)) else {
+            let is_supervisor = nth(&cmdline, 0, 0).is_some_and(|it| it.ends_with(b"s6-supervise"));
+            let Some(name) = nth(&cmdline, 0, 1).filter(|it| is_supervisor && is_slot(it)) else {
                 continue;
             };
             count += 1;
             // Where it is, if this user may know; else there is a slot, at least.
-            let is_here = self.s6.slots.dir().leads(name)?
-                && proc.link(&[pid, &b"/cwd"[..]].concat()).map_or(true, |at| at.ends_with(name));
+            let mut is_here = self.s6.slots.dir().leads(name)?;
+            if is_here && let Ok(at) = &proc.link(&[pid, &b"/cwd"[..]].concat()) {
+                is_here = at.ends_with(name);
+            }
             if !is_here && sees_them && !self.is_changing() {
-                findings.add(Found::Orphan, &[pid, name]);
+                findings.add_two(Found::Orphan, pid, name);
             }
         }
         let found = if sees_them { Found::Supervisors } else { Found::NoSupervisors };
@@ -242,18 +256,14 @@ impl Doctor<'_> {
             return findings.add_plain(Found::Changing);
         }
         for name in &self.names {
-            let path = self.s6.slots.dir().path_of(name);
             // It may have gone while slots were looked at.
             let is_there = || !matches!(self.s6.slots.dir().kind(name), Ok(None));
-            if let Some(name) = name.strip_prefix(PREFIX)
-                && self.seen_as(name).is_none()
-                && is_there()
-            {
-                findings.add_one(Found::NoSlot, &path);
-            }
-            if profile::is_staging(name) || profile::is_leaving(name) {
-                findings.add_one(Found::Killed, &path);
-            }
+            let found = match name.strip_prefix(PREFIX) {
+                Some(name) if self.seen_as(name).is_none() && is_there() => Found::NoSlot,
+                None if profile::is_staging(name) || profile::is_leaving(name) => Found::Killed,
+                _ => continue,
+            };
+            findings.add_one(found, &self.s6.slots.dir().path_of(name));
         }
         findings.add_plain(Found::Leftovers);
     }
@@ -266,11 +276,13 @@ pub(super) fn room(findings: &mut Findings, dir: &Dir) {
         Err(error) => return findings.end(Err(error)),
     };
     if bytes < LITTLE || files.is_some_and(|files| files < 100) {
-        let files = files.map_or(String::new(), |files| format!(" and {files} files"));
-        let bytes = bytes.to_string();
-        findings.add(Found::FullDisk, &[dir.path(), bytes.as_bytes(), files.as_bytes()]);
+        let mut left = format!("{bytes} bytes");
+        if let Some(files) = files {
+            left += &format!(" and {files} files");
+        }
+        findings.add_two(Found::FullDisk, dir.path(), left.as_bytes());
     }
-    findings.add(Found::Disk, &[dir.path(), (bytes >> 20).to_string().as_bytes()]);
+    findings.add_two(Found::Disk, dir.path(), (bytes >> 20).to_string().as_bytes());
 }
 
 /// What s6-overlay runs when the container starts.
@@ -286,9 +298,9 @@ fn names(path: &str) -> Result<Vec<Name>> {
 
 fn look_at_image(findings: &mut Findings) -> Result<()> {
     let root = Dir::open(b"/")?;
-    for program in PROGRAMS.read().split(' ') {
-        if !root.leads(program.as_bytes())? {
-            findings.add_one(Found::NoProgram, program.as_bytes());
+    for program in parts(PROGRAMS.read().as_bytes(), b' ') {
+        if !root.leads(program)? {
+            findings.add_one(Found::NoProgram, program);
         }
     }
     let is_ours = |name: &Name| name.ends_with(b"-reconcile-profiles");
@@ -301,20 +313,6 @@ fn look_at_image(findings: &mut Findings) -> Result<()> {
         && !bundle.leads(b"contents.d/hermes-gateways")?
     {
         findings.add_plain(Found::OtherBundle);
-    }
-    Ok(())
-}
-
-/// Slots in the scandir of the tree that is not used.
-fn look_at_other_tree(other: Tree, findings: &mut Findings) -> Result<()> {
-    let names = match names(other.path()) {
-        // Who may not look there has no gateways there.
-        Err(error) if matches!(error.kind, Kind::Missing | Kind::Denied) => return Ok(()),
-        names => names?,
-    };
-    let (tree, at) = (other.word().as_bytes(), other.path().as_bytes());
-    for name in names.iter().filter(|name| slots::is_slot(name)) {
-        findings.add(Found::OtherTree, &[at, name, tree, &name[PREFIX.len()..]]);
     }
     Ok(())
 }

@@ -28,10 +28,11 @@ use crate::sys::{self, Name, clock};
 use crate::text::Shown;
 use crate::text::messages::text;
 use actions::{note, profiles};
+use std::mem;
 
-/// So many homes stay open between the look at them and what is done in them, if that leaves
-/// half of the descriptors.
-const OPEN_HOMES: usize = 200;
+/// So many homes stay open until the end, and new slots until there are so many, if that leaves half
+/// of the descriptors.
+const OPEN: usize = 200;
 
 /// All that a run needs to know and hold.
 pub(super) struct Run<'a> {
@@ -41,10 +42,10 @@ pub(super) struct Run<'a> {
     prune: bool,
     user: &'a [u8],
     role: Role,
-    homes: Homes,
+    homes: Box<Homes>,
     /// The directory of all logs, if it is there.
     logs: Result<Option<Dir>>,
-    s6: S6<'a>,
+    s6: &'a S6<'a>,
 }
 
 /// Runs the command: 0 if everything planned was applied, else 1.
@@ -81,7 +82,7 @@ impl<'a> Run<'a> {
             (false, true) => Privilege::Boot,
         };
         let was_root = identity::is_root();
-        let mut s6 = manager::open_s6(context, privilege, text!("make slots"))?;
+        let s6 = manager::open_s6(context, privilege, text!("make slots"))?;
         let place = settings.place()?;
         if dry {
             s6.slots.is_hindered = access::is_hindered(&s6.slots, identity::user_id())?;
@@ -126,7 +127,8 @@ impl<'a> Run<'a> {
         let lock = self.lock()?;
         let tidy = lock.is_some() && !only_standing_by;
         let may_remove = self.dry || lock.is_some();
-        let (observed, mut homes) = self.observe(tidy, may_remove)?;
+        let most = OPEN.min(sys::descriptor_limit() / 4);
+        let (observed, homes) = self.observe(tidy, may_remove, most)?;
         let resolved = self.context.policy(&self.homes);
         if !only_standing_by {
             self.context.output.warn_all(&resolved.flaws);
@@ -146,13 +148,18 @@ impl<'a> Run<'a> {
         if !self.dry {
             self.prune(&mut actions);
             let mut batch = Batch::default();
+            batch.most = most;
             if self.boot {
                 let is_new = |it: &&Action| it.effect == Effect::Started;
                 let pause = self.context.settings.stagger.as_millis() as u64;
                 batch.turn = [pause, 0, 0, actions.iter().filter(is_new).count() as u64];
             }
             for (at, action) in actions.iter_mut().enumerate() {
-                self.apply(action, homes.get_mut(at).and_then(Option::take), &mut batch);
+                self.apply(action, homes.get(at).and_then(Option::as_ref), &mut batch);
+            }
+            if self.boot {
+                // The process ends soon, which closes all of it at once.
+                mem::forget((homes, batch));
             }
             if !only_standing_by && actions.iter().any(|it| it.effect == Effect::StandingBy) {
                 standby::wake();
@@ -197,16 +204,26 @@ impl<'a> Run<'a> {
         &self.s6.slots
     }
 
-    /// All that the plan depends on, and the homes of the profiles, as far as they stay open.
+    /// All that the plan depends on, and the homes of the profiles, `most` of which stay open.
     /// Before that, where it is to `tidy`, what killed runs left behind goes.
     #[inline(never)]
-    fn observe(&self, tidy: bool, may_remove: bool) -> Result<(Observed, Vec<Option<Dir>>)> {
+    fn observe(
+        &self,
+        tidy: bool,
+        may_remove: bool,
+        most: usize,
+    ) -> Result<(Observed, Vec<Option<Dir>>)> {
         let names = self.slots().dir().names()?;
         if tidy {
             self.context.output.warn_all(&retire::clean_up(self.slots(), &names));
         }
         let root = self.homes.root();
-        let mut found = vec![self.found(&names, Profile::Default, root)];
+        let logged = match &self.logs {
+            Ok(Some(logs)) => logs.names(),
+            Ok(None) => Ok(Vec::new()),
+            Err(error) => Err(error.clone()),
+        };
+        let mut found = vec![self.found(&names, &logged, Profile::Default, root)];
         let mut homes = vec![None];
         let main_is_default = self.role.is_default(self.context.settings.no_supervise);
         let migrate = matches!(self.role, Role::GatewayRun { .. })
@@ -220,11 +237,10 @@ impl<'a> Run<'a> {
                 |kind| kind.is_none(),
             );
         let (mut prune, mut orphans) = (may_remove && self.prune, Vec::new());
-        let most = OPEN_HOMES.min(sys::descriptor_limit() / 2);
         let listed = self.homes.each_named(&mut |name, entry| {
             let why = match entry {
                 Entry::Home(profile, home) => {
-                    found.push(self.found(&names, profile, &home));
+                    found.push(self.found(&names, &logged, profile, &home));
                     homes.push((homes.len() <= most && !self.dry).then_some(home));
                     return;
                 }
@@ -263,7 +279,14 @@ impl<'a> Run<'a> {
         Ok((observed, homes))
     }
 
-    fn found(&self, slots: &[Name], profile: Profile, home: &Dir) -> Found {
+    /// What there is of `profile`; `slots` and `logs` are the names there.
+    fn found(
+        &self,
+        slots: &[Name],
+        logs: &Result<Vec<Name>>,
+        profile: Profile,
+        home: &Dir,
+    ) -> Found {
         let (prior, flaw) = state_file::read(home);
         if let Some(flaw) = flaw {
             self.warn(flaw);
@@ -276,7 +299,7 @@ impl<'a> Run<'a> {
         // What is up here, or may be, has its locks itself.
         let elsewhere = match slot {
             Slot::Present { supervised: true, standing_by: false, .. } | Slot::Unusable(_) => false,
-            _ => self.is_elsewhere(home, &profile).unwrap_or_else(|error| {
+            _ => self.is_elsewhere(home, logs, &profile).unwrap_or_else(|error| {
                 // Whoever has it is not to be disturbed.
                 slot = Slot::Unusable(error.text());
                 false
@@ -287,8 +310,18 @@ impl<'a> Run<'a> {
     }
 
     /// Whether another container has `profile`. If not, a stale lock of its log goes.
-    fn is_elsewhere(&self, home: &Dir, profile: &Profile) -> Result<bool> {
-        let locks = standby::locks_of(home, &self.logs, profile)?;
+    fn is_elsewhere(
+        &self,
+        home: &Dir,
+        logs: &Result<Vec<Name>>,
+        profile: &Profile,
+    ) -> Result<bool> {
+        let logs = logs.as_ref().map_err(Clone::clone)?;
+        let is_own = |name: &Name| name[..].cmp(profile.name().as_bytes());
+        let locks = match logs.binary_search_by(is_own) {
+            Ok(_) => standby::locks_of(home, &self.logs, profile),
+            Err(_) => Locks::open(home, None),
+        }?;
         Ok(access::is_elsewhere(self.context, &locks, !self.dry))
     }
 
@@ -308,7 +341,7 @@ impl<'a> Run<'a> {
 
     /// Does what `action` says, or marks it failed; `home` is the profile's, if it stayed open.
     #[inline(never)]
-    fn apply(&self, action: &mut Action, home: Option<Dir>, batch: &mut Batch) {
+    fn apply(&self, action: &mut Action, home: Option<&Dir>, batch: &mut Batch) {
         let Ok(profile) = &action.profile else { return };
         let rest = Rest { down: action.down, standing_by: action.standing_by };
         let done = self.prepare(profile, action, home).and_then(|()| match action.effect {
@@ -331,22 +364,26 @@ impl<'a> Run<'a> {
     /// The part of `action` that concerns the profile's home. What cannot be written
     /// there is warned of: a slot that works is worth more than a tidy home.
     #[inline(never)]
-    fn prepare(&self, profile: &Profile, action: &Action, home: Option<Dir>) -> Result<()> {
+    fn prepare(&self, profile: &Profile, action: &Action, home: Option<&Dir>) -> Result<()> {
         if !action.sweep && !action.seed {
             return Ok(());
         }
         let output = &self.context.output;
+        let opened;
         let home = match home {
             Some(home) => home,
-            None => self.homes.of(profile)?,
+            None => {
+                opened = self.homes.of(profile)?;
+                &opened
+            }
         };
         if action.seed {
-            output.warn_unless(state_file::seed(&home, clock::now()));
+            output.warn_unless(state_file::seed(home, clock::now()));
         }
         output.warn_unless(match action.effect {
             _ if !action.sweep => Ok(()),
-            Effect::Started | Effect::Registered => home::sweep(&home),
-            _ => home::sweep_unless(&home, || may_run(self.slots(), profile)),
+            Effect::Started | Effect::Registered => home::sweep(home),
+            _ => home::sweep_unless(home, || may_run(self.slots(), profile)),
         });
         Ok(())
     }

@@ -14,24 +14,24 @@ const MAX_FOLDED: usize = 300;
 /// Prints what was done; with `only_changes` nothing of what is as it was.
 pub(super) fn say(output: &Output, actions: &[Action], only_changes: bool) -> Result<()> {
     let said = actions.iter().filter(|action| !only_changes || action.effect.changes());
-    match (output.verbosity, output.json) {
-        (Verbosity::Quiet, _) => Ok(()),
-        (_, true) => output.say_array(&mut said.map(json)),
-        (_, false) => output.say_all(&mut said.map(line), [""; 3]),
+    let show = if output.json { json } else { line };
+    match output.verbosity {
+        Verbosity::Quiet => Ok(()),
+        _ => output.say_list(&mut said.map(show)),
     }
 }
 
 /// An action as `--json` shows it; the keys are stable.
 fn json(action: &Action) -> String {
-    let mut row = Row::new();
-    row.text("profile", &Shown(action.name()).text());
-    row.text("prior_state", &action.prior.word()).text("action", action.effect.word());
-    row.text("prior_exit", action.exit.word()).text_or_null("reason", action.reason.as_deref());
+    let mut row = Row::of("profile prior_state action prior_exit reason folded_into_root");
+    row.text(&Shown(action.name()).text());
+    row.text(&action.prior.word()).text(action.effect.word());
+    row.text(action.exit.word()).text_or_null(action.reason.as_deref());
     match &action.folded[..] {
-        [] => row.raw("folded_into_root", "null"),
+        [] => row.null(),
         all => {
             let names = names(all, "\",\"", usize::MAX);
-            row.raw("folded_into_root", &["[\"", &names, "\"]"].concat())
+            row.raw(&["[\"", &names, "\"]"].concat())
         }
     };
     row.end()

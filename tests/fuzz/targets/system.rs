@@ -270,10 +270,10 @@ fn role_of(cmdline: &[u8]) -> Option<Role> {
         command => command,
     };
     Some(match command {
-        ["dashboard", ..] => Role::NoGateways("dashboard"),
-        ["serve", ..] => Role::NoGateways("serve"),
-        ["gui", ..] => Role::NoGateways("gui"),
-        ["desktop", ..] => Role::NoGateways("desktop"),
+        ["dashboard", ..] => Role::NoGateways(0),
+        ["serve", ..] => Role::NoGateways(1),
+        ["gui", ..] => Role::NoGateways(2),
+        ["desktop", ..] => Role::NoGateways(3),
         ["gateway", "run", args @ ..] => {
             Role::GatewayRun { unsupervised: args.contains(&"--no-supervise") }
         }

@@ -78,7 +78,7 @@ fn written(verb: &str, options: &Options) -> Vec<Vec<u8>> {
     });
     for option in OPTIONS.iter().filter(|option| options.has(**option)) {
         assert!(!matches!(option, Opt::Help | Opt::Version));
-        args.extend(option.names().next().map(|name| name.into()));
+        args.extend(option.usage().split([',', ' ']).next().map(|name| name.into()));
     }
     args.push(b"--".to_vec());
     args.extend_from_slice(&options.words);
