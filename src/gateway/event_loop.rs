@@ -7,7 +7,7 @@ use super::transition::{Step, Target, Transition};
 use super::turn;
 use crate::error::{Error, Kind, Result};
 use crate::s6::control::{self, Control};
-use crate::s6::events::Subscription;
+use crate::s6::events::{self, Subscription};
 use crate::s6::service::Service;
 use crate::s6::status::Status;
 use crate::sys::Name;
@@ -353,7 +353,11 @@ impl<'a> Job<'a> {
     fn notice(&mut self, (event, gone): (bool, bool), time_is_over: bool) {
         let Some(ends) = &mut self.ends else { return };
         if let (true, Ok(events)) = (event, &ends.events) {
-            events.fifo().drain();
+            let last = events.fifo().drain();
+            // It is not there yet: finish runs, whose end is told, too.
+            if last == events::DIED && self.transition.falls() && !gone {
+                return;
+            }
         }
         if gone {
             // Nobody is left to read a letter.

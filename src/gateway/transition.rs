@@ -121,6 +121,11 @@ impl Transition {
         matches!(self.phase, Phase::Stay { died: false, .. })
     }
 
+    /// Whether it was told to go down.
+    pub(crate) fn falls(&self) -> bool {
+        matches!(self.phase, Phase::Fall)
+    }
+
     /// Whether the process of `now` was told to end, and is still there.
     pub(crate) fn is_ending(&self, now: &Status) -> bool {
         let told = match &self.phase {

@@ -8,6 +8,7 @@ use crate::model::hermes_state::{HermesState, Platform};
 use crate::model::intent::{Intent, LastExit, LastKnown};
 use crate::model::values;
 use crate::sys::dir::Dir;
+use crate::sys::meta::FileKind;
 use crate::text::cut;
 use crate::text::messages::text;
 use std::time::Duration;
@@ -78,8 +79,8 @@ pub(crate) fn parse_last_known(content: &[u8]) -> (LastKnown, Option<String>) {
 /// # Errors
 /// The file cannot be read or written, and is as it was.
 pub(crate) fn record(home: &Dir, desired: Intent) -> Result<Option<Box<Error>>> {
-    let (mut new, mut flaw, mut old) = (only_desired(desired), None, None);
-    match home.read_and_look(STATE_FILE, MAX_STATE, &mut old) {
+    let (mut new, mut flaw) = (only_desired(desired), None);
+    match home.read_at_once(STATE_FILE, MAX_STATE) {
         Ok(content) => match with_desired(&content, desired) {
             Ok(None) => return Ok(None),
             Ok(Some(it)) => new = it,
@@ -90,6 +91,7 @@ pub(crate) fn record(home: &Dir, desired: Intent) -> Result<Option<Box<Error>>> 
         Err(error) if error.kind == Kind::Unusable => flaw = Some(error),
         Err(error) => return Err(error),
     }
+    let old = home.look(STATE_FILE)?.filter(|old| old.kind == FileKind::Regular);
     home.replace_like(STATE_FILE, old, &new)?;
     Ok(flaw.map(|flaw| flaw.hint(text!("written anew"))))
 }

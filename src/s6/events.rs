@@ -8,6 +8,9 @@ use crate::sys::poll::Fifo;
 use crate::sys::{self, clock};
 use crate::text::hex_digits;
 
+/// The letter for a service that has died, before its finish is started.
+pub(crate) const DIED: u8 = b'd';
+
 /// Where s6-supervise looks for FIFOs to write its events to.
 const EVENT: &[u8] = b"event/";
 

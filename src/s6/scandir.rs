@@ -37,7 +37,8 @@ impl ScanDir {
     pub(crate) fn open(path: &[u8]) -> Result<ScanDir> {
         // The last part is not to be a link: as root, we give away what it names.
         let (parent, name) = split(path);
-        let opened = Dir::open(parent).and_then(|parent| parent.dir(name));
+        let opened =
+            Dir::open_itself(&[parent, name].concat()).or_else(|_| Dir::open(parent)?.dir(name));
         let dir = opened.map_err(|mut error| {
             if error.kind == Kind::Missing {
                 error.kind = Kind::Unsupervised;
@@ -112,6 +113,6 @@ pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     let end = path.iter().rposition(|&b| b != b'/').map_or(path.len(), |last| last + 1);
     match path[..end].iter().rposition(|&b| b == b'/') {
         Some(at) => (&path[..=at], &path[at + 1..end]),
-        None => (b".", &path[..end]),
+        None => (b"./", &path[..end]),
     }
 }

@@ -14,6 +14,7 @@ use crate::text::Shown;
 use crate::text::messages::{Text, text};
 use rustix::fs::{self, AtFlags, Mode, OFlags, RawDir, ResolveFlags};
 use rustix::io::Errno;
+use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -41,6 +42,13 @@ impl Dir {
     /// Opens the directory at `path`, following symbolic links.
     pub(crate) fn open(path: &[u8]) -> Result<Dir> {
         Ok(Dir(Opened::new(fs::CWD, OPENING, path, path.to_vec(), OPEN_DIR, 0)?))
+    }
+
+    /// Opens the directory at `path`, whose last part is no symbolic link.
+    pub(crate) fn open_itself(path: &[u8]) -> Result<Dir> {
+        let opened = fs::openat(fs::CWD, &*c(path), OPEN_DIR | OFlags::NOFOLLOW, Mode::empty());
+        let fd = opened.map_err(|errno| failed(OPENING, path, errno))?;
+        Ok(Dir(Opened::of(fd, path.to_vec())))
     }
 
     /// Opens the directory `name` in this one; a symbolic link is an error.
@@ -153,7 +161,9 @@ impl Dir {
 
     fn add_names(&self, names: &mut Vec<Name>) -> rustix::io::Result<()> {
         let mut buffer = [MaybeUninit::uninit(); 4096];
-        fs::seek(self.fd(), fs::SeekFrom::Start(0))?;
+        if self.0.listed.replace(true) {
+            fs::seek(self.fd(), fs::SeekFrom::Start(0))?;
+        }
         let mut entries = RawDir::new(self.fd(), &mut buffer);
         while let Some(entry) = entries.next() {
             let entry = entry?;
@@ -214,17 +224,7 @@ impl Dir {
     /// [`Kind::Unusable`] for anything but a regular file, or one over the limit;
     /// [`Kind::Missing`] if it is not there.
     pub(crate) fn read(&self, name: &[u8], limit: usize) -> Result<Vec<u8>> {
-        self.read_and_look(name, limit, &mut None)
-    }
-
-    /// The same, and what the file is, also where it is larger.
-    pub(crate) fn read_and_look(
-        &self,
-        name: &[u8],
-        limit: usize,
-        meta: &mut Option<Meta>,
-    ) -> Result<Vec<u8>> {
-        self.read_as(name, OPEN_FILE, limit, meta)
+        self.read_as(name, OPEN_FILE, limit)
     }
 
     /// The same as [`Dir::read`]; nothing if it is not there.
@@ -253,17 +253,11 @@ impl Dir {
 
     /// The same as [`Dir::read`]; symbolic links are followed.
     pub(crate) fn read_followed(&self, name: &[u8], limit: usize) -> Result<Vec<u8>> {
-        self.read_as(name, OPEN_FILE.difference(OFlags::NOFOLLOW), limit, &mut None)
+        self.read_as(name, OPEN_FILE.difference(OFlags::NOFOLLOW), limit)
     }
 
-    fn read_as(
-        &self,
-        name: &[u8],
-        flags: OFlags,
-        limit: usize,
-        meta: &mut Option<Meta>,
-    ) -> Result<Vec<u8>> {
-        self.open_at(READING, name, OFlags::RDONLY | flags, 0)?.read(limit, meta)
+    fn read_as(&self, name: &[u8], flags: OFlags, limit: usize) -> Result<Vec<u8>> {
+        self.open_at(READING, name, OFlags::RDONLY | flags, 0)?.read(limit)
     }
 
     /// Opens the regular file `name`; never blocks. Anything else is [`Kind::Unusable`].
@@ -378,6 +372,11 @@ impl File {
 }
 
 impl Opened {
+    /// What is open as `fd`; messages call it `path`.
+    pub(super) fn of(fd: OwnedFd, path: Vec<u8>) -> Box<Opened> {
+        Box::new(Opened { fd, path, listed: Cell::new(false) })
+    }
+
     /// Opens `name` in `dir`; messages call it `path`.
     #[inline(never)]
     pub(super) fn new(
@@ -390,7 +389,7 @@ impl Opened {
     ) -> Result<Box<Opened>> {
         let (flags, mode) = (flags | OFlags::CLOEXEC, Mode::from_raw_mode(mode));
         match retry(|| open_in(dir, name, flags, mode)) {
-            Ok(fd) => Ok(Box::new(Opened { fd, path })),
+            Ok(fd) => Ok(Opened::of(fd, path)),
             Err(errno) => Err(failed(what, &path, errno)),
         }
     }
@@ -411,9 +410,9 @@ impl Opened {
         Err(Error::because(Kind::Unusable, what, &self.path, &why))
     }
 
-    /// The whole of it, if that is a regular file of at most `limit` bytes; and what it is.
-    pub(super) fn read(&self, limit: usize, meta: &mut Option<Meta>) -> Result<Vec<u8>> {
-        let size = meta.insert(self.meta_as(READING, FileKind::Regular)?).size;
+    /// The whole of it, if that is a regular file of at most `limit` bytes.
+    pub(super) fn read(&self, limit: usize) -> Result<Vec<u8>> {
+        let size = self.meta_as(READING, FileKind::Regular)?.size;
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         // Files of /proc say 0, and those that grow while they are read say too little.
         let mut room = if size == 0 { UNKNOWN_SIZE } else { size.min(limit) + 1 };

@@ -1,8 +1,7 @@
 //! Who this process is, and who the gateways' user is: by the image's user database, and by the
 //! groups that the container's runtime has given PID 1.
 
-use super::dir::Dir;
-use super::{not_permitted, path};
+use super::{if_there, not_permitted, path};
 use crate::error::{Error, Kind, Result};
 use crate::model::capability::Capability;
 use crate::model::values;
@@ -80,10 +79,9 @@ pub(crate) fn clear_umask() {
 /// # Errors
 /// [`Kind::Unusable`] if there is no such user.
 pub(crate) fn look_up(name: &[u8]) -> Result<Ids> {
-    let etc = Dir::open(b"/etc")?;
-    let passwd = etc.read(b"passwd", MAX_DATABASE)?;
+    let passwd = path::read_followed(b"/etc/passwd", MAX_DATABASE)?;
     // An image without /etc/group has no supplementary groups.
-    let group = etc.read_if_there(b"group", MAX_DATABASE)?;
+    let group = if_there(path::read_followed(b"/etc/group", MAX_DATABASE))?.unwrap_or_default();
     let status = path::read_proc(b"/proc/1/status");
     let known = status.as_ref().map_or(&b""[..], |status| status);
     let Some(mut ids) = find(name, &passwd, &group, known) else {

@@ -28,7 +28,7 @@ impl Watches {
         let flags = CreateFlags::NONBLOCK.union(CreateFlags::CLOEXEC);
         let path = b"directories".to_vec();
         match inotify::init(flags) {
-            Ok(fd) => Ok(Watches { fifo: Fifo(Box::new(Opened { fd, path })) }),
+            Ok(fd) => Ok(Watches { fifo: Fifo(Opened::of(fd, path)) }),
             Err(errno) => Err(unwatched(&path, errno)),
         }
     }

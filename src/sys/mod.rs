@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::model::capability::Capability;
 use crate::text::messages::{Text, text};
 use rustix::io::Errno;
+use std::cell::Cell;
 use std::ffi::CString;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -30,6 +31,8 @@ pub(crate) type Name = Vec<u8>;
 struct Opened {
     fd: OwnedFd,
     path: Vec<u8>,
+    /// Whether it was listed, and stands at its end.
+    listed: Cell<bool>,
 }
 
 /// The path for the kernel. One with a NUL in it, which comes from nowhere, names nothing.

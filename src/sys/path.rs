@@ -55,5 +55,5 @@ pub(crate) fn read_proc(path: &[u8]) -> Result<Vec<u8>> {
 /// symbolic links are followed. Else it is [`Dir::read`](super::dir::Dir::read).
 pub(crate) fn read_followed(path: &[u8], limit: usize) -> Result<Vec<u8>> {
     let flags = OPEN_FILE.difference(OFlags::NOFOLLOW);
-    Opened::new(fs::CWD, READING, path, path.to_vec(), flags, 0)?.read(limit, &mut None)
+    Opened::new(fs::CWD, READING, path, path.to_vec(), flags, 0)?.read(limit)
 }

@@ -15,11 +15,17 @@ use std::time::Duration;
 pub(crate) struct Fifo(pub(super) Box<Opened>);
 
 impl Fifo {
-    /// Takes out what is in it.
-    pub(crate) fn drain(&self) {
+    /// Takes out what is in it; the last byte, or 0 where it was empty.
+    pub(crate) fn drain(&self) -> u8 {
         // Large enough for what inotify tells of the longest name.
-        let mut buffer = [0; 512];
-        while rustix::io::read(&self.0.fd, &mut buffer) == Ok(buffer.len()) {}
+        let (mut buffer, mut last) = ([0; 512], 0);
+        loop {
+            let read = rustix::io::read(&self.0.fd, &mut buffer).unwrap_or(0);
+            last = if read > 0 { buffer[read - 1] } else { last };
+            if read < buffer.len() {
+                return last;
+            }
+        }
     }
 }
 
@@ -42,7 +48,7 @@ impl FifoWriter {
         const STDOUT: &[u8] = b"stdout";
         let fd = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)
             .map_err(|errno| failed(text!("duplicate"), STDOUT, errno))?;
-        Ok(FifoWriter(Box::new(Opened { fd, path: STDOUT.to_vec() })))
+        Ok(FifoWriter(Opened::of(fd, STDOUT.to_vec())))
     }
 
     /// Whether its reader has taken out all that was written.
@@ -101,7 +107,9 @@ pub(crate) fn wait_until(
             None => Some(deadline.left_or(pause)),
         };
         wait(&[(events, None)], timeout)?;
-        events.inspect(|events| events.drain());
+        events.inspect(|events| {
+            events.drain();
+        });
     }
 }
 
