@@ -32,6 +32,7 @@ use gateway::signal;
 use model::capability::Capability;
 use options::Options;
 use output::Output;
+use std::hint;
 use std::mem::ManuallyDrop;
 use std::process::ExitCode;
 
@@ -39,6 +40,9 @@ use std::process::ExitCode;
 ///
 /// The exit codes are those of [`error::Kind`], 0 for success and 1 for a negative answer.
 pub fn main() -> ExitCode {
+    // musl takes a page from the kernel for a few small texts, and gives it back with the last of
+    // them, again and again. One that stays keeps the page.
+    let _stays = hint::black_box(Vec::<u8>::with_capacity(512));
     // They live as long as the process.
     let mut options = ManuallyDrop::new(Options::default());
     let asked = args::parse(std::env::args_os(), &mut options);

@@ -255,7 +255,7 @@ fn verbs_make_no_more_system_calls_than_their_bounds() {
     let volume = Volume::new();
     volume.wanted("coder", "running");
     let container = Container::boot(volume, Spec::default());
-    for (verb, most) in [(["is-running", "coder"], 32), (["stop", "coder"], 120)] {
+    for (verb, most) in [(["is-running", "coder"], 30), (["stop", "coder"], 106)] {
         // On a busy machine it takes more looks until the gateway is down.
         let calls = (0..7).map(|_| {
             container.as_hermes(&["/command/hermes-gw", "start", "coder"]).ok();
