@@ -305,9 +305,10 @@ fn add_process(
 }
 
 /// Whether the kernel has killed something here for want of memory, as the container's cgroup has
-/// it. Where that is not there to be read, nobody says so.
+/// it, of either version. Where that is not there to be read, nobody says so.
 pub(crate) fn ran_out_of_memory() -> bool {
-    has_kills(&path::read_proc(b"/sys/fs/cgroup/memory.events").unwrap_or_default())
+    let has = |path: &[u8]| has_kills(&path::read_proc(path).unwrap_or_default());
+    has(b"/sys/fs/cgroup/memory.events") || has(b"/sys/fs/cgroup/memory/memory.oom_control")
 }
 
 fn has_kills(events: &[u8]) -> bool {

@@ -529,3 +529,73 @@ fn a_gateway_that_is_named_is_shown_as_a_block_with_its_log() {
     let table = gw(&container, &["status", "--table", "stays", "coder"]).ok();
     assert!(table.starts_with("Manager: ") && table.lines().count() == 5, "{table}");
 }
+
+/// A cgroup of the machine's, in a container, whose processes get 64 MB; it goes with this.
+struct SmallCgroup(std::path::PathBuf);
+
+impl SmallCgroup {
+    /// Puts all processes of `container` into one, which it finds where a container has its own.
+    /// None, which is said, where the machine has no such cgroups to give away.
+    fn around(container: &Container) -> Option<SmallCgroup> {
+        let name = format!("hermes-gw-test-{}", container.pid("coder"));
+        let script = format!(
+            r#"mkdir -p /run/cgroups /sys/fs/cgroup
+            if mount -t cgroup -o memory cgroup /run/cgroups; then
+                own=/sys/fs/cgroup/memory limit=memory.limit_in_bytes
+            elif mount -t cgroup2 cgroup2 /run/cgroups; then
+                own=/sys/fs/cgroup limit=memory.max
+            else
+                exit 1
+            fi
+            mkdir -p "$own" /run/cgroups/{name}
+            echo 64M >"/run/cgroups/{name}/$limit"
+            mount --bind /run/cgroups/{name} "$own"
+            for process in /proc/[0-9]*; do
+                echo "${{process#/proc/}}" >"$own/cgroup.procs" || :
+            done"#
+        );
+        let made = container.as_root(&["sh", "-ec", &script]);
+        if made.code != 0 {
+            println!("skipped: no cgroup with a limit of memory: {}", made.stderr.trim());
+            return None;
+        }
+        let places = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"].map(|at| format!("{at}/{name}"));
+        let place = places.into_iter().find(|place| fs::exists(place).unwrap_or(false));
+        Some(SmallCgroup(place.expect("the cgroup, as the machine sees it").into()))
+    }
+}
+
+impl Drop for SmallCgroup {
+    fn drop(&mut self) {
+        // Its last process may still be on its way out.
+        wait_until("the cgroup to be empty", || fs::remove_dir(&self.0).is_ok());
+    }
+}
+
+#[test]
+fn a_gateway_that_the_kernel_killed_for_want_of_memory_is_told_so() {
+    let volume = Volume::new();
+    volume.wanted("coder", "running");
+    // Dropped last.
+    let cgroup;
+    let container = Container::boot(volume, Spec::default());
+    container.wait_up("coder");
+    cgroup = SmallCgroup::around(&container);
+    if cgroup.is_none() {
+        return;
+    }
+    let of_deaths = || {
+        let shown = gw(&container, &["status", "coder"]).stdout;
+        let line = shown.lines().find(|line| line.starts_with("    Deaths: ")).unwrap_or_default();
+        line.rsplit(", ").next().unwrap().to_string()
+    };
+    svc(&container, "-k", "coder");
+    let killed = "the last: killed by SIGKILL";
+    wait_until("a death that is not for want of memory", || of_deaths() == killed);
+    let run = format!("{}/run", slot("coder"));
+    let script =
+        format!("rm {run}; printf '#!/bin/sh\\nexec tail /dev/zero\\n' >{run}; chmod 755 {run}");
+    container.as_hermes(&["sh", "-ec", &script]).ok();
+    svc(&container, "-k", "coder");
+    wait_until("a death for want of memory", || of_deaths() == format!("{killed}: out of memory?"));
+}
