@@ -154,7 +154,7 @@ fn open<'a>(
         if error.kind != Kind::Missing {
             return error;
         }
-        let (kind, why) = match homes.has(profile) {
+        let (kind, why) = match homes.names().and_then(|names| homes.has(profile, &names)) {
             Ok(true) => (Kind::Unusable, text!("it has no log yet")),
             Ok(false) => (Kind::NotRegistered, text!("no such gateway")),
             Err(error) => return error,

@@ -75,14 +75,16 @@ pub(super) fn look(context: &Context) -> Result<Looked> {
     }
     match context.homes_as_user() {
         Ok(homes) => {
+            // Where they cannot be listed, nothing is known of them.
+            let names = homes.names().unwrap_or_default();
             if all {
-                for profile in &homes.listed() {
+                for profile in &names.profiles() {
                     if !rows.iter().any(|it: &Observation| it.profile == *profile) {
                         rows.push(observer.observe(profile));
                     }
                 }
             }
-            s6.ask_homes(&mut rows.iter_mut());
+            s6.ask_homes(&homes, &names, &mut rows.iter_mut());
         }
         // No boot could make slots.
         Err(error) if all && rows.is_empty() => return Err(error),

@@ -120,7 +120,7 @@ impl Role {
             return Ok(role);
         }
         // It is among the first processes of the container.
-        for pid in &pids(&proc)? {
+        for pid in pids(&proc)?.iter().filter(|pid| pid[..] != *b"1") {
             match Process::read(&proc, pid)? {
                 Some(it) if it.parent == 1 && it.uids == init.uids => {}
                 _ => continue,
@@ -185,7 +185,7 @@ fn is_wrapper(arg: &[u8]) -> bool {
 /// The arguments of a process, each ended by NUL; none if it has gone, or has more than a main
 /// program can.
 pub(crate) fn cmdline(proc: &Dir, pid: &[u8]) -> Result<Vec<u8>> {
-    match of_process(proc.read(&[pid, b"/cmdline"].concat(), MAX_CMDLINE)) {
+    match of_process(proc.read_at_once(&[pid, b"/cmdline"].concat(), MAX_CMDLINE)) {
         Err(error) if error.kind == Kind::Unusable && pid != b"1" => Ok(Vec::new()),
         cmdline => Ok(cmdline?.unwrap_or_default()),
     }
@@ -229,7 +229,7 @@ pub(crate) struct Process {
 impl Process {
     /// What /proc/`pid`/status says; `None` if there is no such process, or none to be seen.
     fn read(proc: &Dir, pid: &[u8]) -> Result<Option<Process>> {
-        let status = of_process(proc.read(&[pid, b"/status"].concat(), MAX_STATUS))?;
+        let status = of_process(proc.read_at_once(&[pid, b"/status"].concat(), MAX_STATUS))?;
         Ok(status.and_then(|status| Process::parse(&status)))
     }
 

@@ -86,6 +86,17 @@ impl Names {
         self.0[..at].iter().enumerate().find(is_first).map(|(_, it)| &it.name)
     }
 
+    /// What may be profiles, by their names; the root profile, where there is no name.
+    pub(crate) fn profiles(&self) -> Vec<Profile> {
+        let mut profiles = vec![Profile::Default];
+        for it in self.0.iter().skip(1) {
+            if let Ok(profile) = Profile::parse(&it.name) {
+                profiles.push(profile);
+            }
+        }
+        profiles
+    }
+
     /// Refuses `which` if its home is that of a name before.
     pub(crate) fn check(&self, which: &Profile) -> Result<()> {
         let name = which.name();
@@ -143,28 +154,17 @@ impl Homes {
         }
     }
 
-    /// Whether `which` is a profile on disk; the root profile is, where the home is.
+    /// Whether `which` is a profile on disk, by all `names`; the root profile is, where the home is.
     ///
     /// # Errors
     /// It is there, and cannot be used.
-    pub(crate) fn has(&self, which: &Profile) -> Result<bool> {
+    pub(crate) fn has(&self, which: &Profile, names: &Names) -> Result<bool> {
         match (which, if_there(self.of(which))?) {
             (_, None) => Ok(false),
             (Profile::Default, _) => Ok(true),
             (Profile::Named(_), Some(home)) if home.kind(MARKER)?.is_none() => Ok(false),
-            _ => self.names()?.check(which).map(|()| true),
+            _ => names.check(which).map(|()| true),
         }
-    }
-
-    /// What may be profiles, by their names; none but the root profile where they cannot be listed.
-    pub(crate) fn listed(&self) -> Vec<Profile> {
-        let mut listed = vec![Profile::Default];
-        for it in self.names().unwrap_or_default().0.iter().skip(1) {
-            if let Ok(profile) = Profile::parse(&it.name) {
-                listed.push(profile);
-            }
-        }
-        listed
     }
 
     /// The names of the homes.

@@ -9,7 +9,7 @@ use crate::gateway::slots::{Slots, is_slot};
 use crate::gateway::standby;
 use crate::gateway::user_tree;
 use crate::hermes::container::Process;
-use crate::hermes::home;
+use crate::hermes::home::{self, Homes, Names};
 use crate::hermes::locks::Locks;
 use crate::hermes::state_file;
 use crate::model::capability::Capability;
@@ -124,10 +124,13 @@ impl<'a> S6<'a> {
 
     /// Adds to `observations` whether each is wanted up at the next boot, and whether default
     /// serves it now.
-    pub(crate) fn ask_homes(&self, observations: &mut dyn Iterator<Item = &mut Observation>) {
-        // A home that cannot be opened is not known to want anything.
-        let Ok(homes) = self.context.homes() else { return };
-        let policy = self.context.policy(&homes).policy;
+    pub(crate) fn ask_homes(
+        &self,
+        homes: &Homes,
+        names: &Names,
+        observations: &mut dyn Iterator<Item = &mut Observation>,
+    ) {
+        let policy = self.context.policy(homes).policy;
         // What cannot be looked at serves nobody.
         let is_up = || {
             self.is_running(&Profile::Default).unwrap_or(false)
@@ -136,19 +139,17 @@ impl<'a> S6<'a> {
         let serves = policy == Policy::Root && is_up();
         let served = if serves { state_file::served_profiles(homes.root()) } else { String::new() };
         let logs = home::logs(homes.root());
-        // Where they cannot be listed, nothing is known of them.
-        let names = homes.names().unwrap_or_default();
         for it in observations {
             let main = || self.context.main_is_default().ok();
             // No boot wants up what only has the name of a profile, or anything where it skips all.
             let is_meant = it.state != State::NotRegistered
-                || homes.has(&it.profile).unwrap_or(false)
+                || homes.has(&it.profile, names).unwrap_or(false)
                     && matches!(self.context.why_none(), Ok(None));
             if is_meant {
-                add_home(&homes, &names, policy, it, &main);
+                add_home(homes, names, policy, it, &main);
             }
             it.served = serves && policy.folds(&it.profile) && is_in(&served, it.profile.name());
-            standby::add_holder(&homes, &logs, it);
+            standby::add_holder(homes, &logs, it);
         }
     }
 
@@ -160,15 +161,16 @@ impl<'a> S6<'a> {
         it: &mut Observation,
         watches: &Watches,
     ) -> Result<Option<Watch>> {
-        let home = self.context.homes().and_then(|homes| homes.of(&it.profile));
+        // What cannot be opened says nothing.
+        let Ok(homes) = self.context.homes() else { return Ok(None) };
+        let home = homes.of(&it.profile);
         let descriptor = match home.map(|home| watches.add_replaced_in(&home)) {
             // No watch is left.
             Ok(Err(error)) if error.kind == Kind::Unusable => return Err(error),
             Ok(Ok(descriptor)) => Some(descriptor),
-            // What cannot be opened says nothing.
             _ => None,
         };
-        self.ask_homes(&mut iter::once(it));
+        self.ask_homes(&homes, &homes.names().unwrap_or_default(), &mut iter::once(it));
         Ok(descriptor)
     }
 
@@ -187,7 +189,7 @@ impl<'a> S6<'a> {
     /// a boot skips is an error.
     pub(super) fn is_on_disk(&self, profile: &Profile) -> Result<bool> {
         match self.context.homes() {
-            Ok(homes) => homes.has(profile),
+            Ok(homes) => homes.has(profile, &homes.names()?),
             Err(error) if error.kind == Kind::Missing => Ok(false),
             Err(error) => Err(error),
         }

@@ -5,6 +5,7 @@ use super::status::{self, Status};
 use super::tai64n::Tai64n;
 use crate::error::{Kind, Result};
 use crate::sys::dir::Dir;
+use crate::sys::if_there;
 use crate::sys::poll::{FifoWriter, means_no_reader};
 use crate::text::messages::text;
 
@@ -88,7 +89,8 @@ impl Service {
     /// When and how it died, the last time last. A tally that is cut short is none: so
     /// s6-supervise takes it, too.
     pub(crate) fn deaths(&self) -> Result<Vec<death_tally::Death>> {
-        let bytes = self.dir.read_if_there(death_tally::FILE, death_tally::MAX_SIZE)?;
+        let bytes = if_there(self.dir.read_at_once(death_tally::FILE, death_tally::MAX_SIZE))?
+            .unwrap_or_default();
         Ok(death_tally::parse(&bytes).unwrap_or_default())
     }
 

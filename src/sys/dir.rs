@@ -236,19 +236,19 @@ impl Dir {
         }
     }
 
-    /// The same as [`Dir::read`], in fewer system calls where the file has 1 to 4095 bytes.
+    /// The same as [`Dir::read`], in fewer system calls where the file has less than 4096 bytes.
     pub(crate) fn read_at_once(&self, name: &[u8], limit: usize) -> Result<Vec<u8>> {
         let mut buffer = [0; 4096];
         let read = match self.open_at(READING, name, OFlags::RDONLY | OPEN_FILE, 0) {
             // What is no file has no place to read at.
-            Ok(file) => rustix::io::pread(&file.fd, &mut buffer, 0).unwrap_or(0),
+            Ok(file) => rustix::io::pread(&file.fd, &mut buffer, 0).ok(),
             Err(error) if error.kind == Kind::Missing => return Err(error),
-            Err(_) => 0,
+            Err(_) => None,
         };
-        if read == 0 || read > limit || read == buffer.len() {
-            return self.read(name, limit);
+        match read {
+            Some(read) if read < buffer.len() && read <= limit => Ok(buffer[..read].to_vec()),
+            _ => self.read(name, limit),
         }
-        Ok(buffer[..read].to_vec())
     }
 
     /// The same as [`Dir::read`]; symbolic links are followed.

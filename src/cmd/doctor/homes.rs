@@ -107,13 +107,13 @@ impl Doctor<'_> {
         let tried = self.refusal(homes.root(), b".").is_none();
         // What keeps the logs from being opened was told above, too.
         let logs = if tried { home::logs(homes.root()).ok().flatten() } else { None };
-        let none = self.context.why_none()?;
+        let (none, names) = (self.context.why_none()?, homes.names()?);
         for profile in &known {
             let name = profile.name();
             let seen = self.seen_as(name.as_bytes());
             if seen.is_none() && none.is_none() {
                 let mut it = Observation::new(profile, State::Down);
-                self.s6.ask_homes(&mut iter::once(&mut it));
+                self.s6.ask_homes(&homes, &names, &mut iter::once(&mut it));
                 let down: &[u8] = if it.wanted_at_boot == Some(true) { b"" } else { b"--down " };
                 findings.add_two(Found::SlotMissing, name.as_bytes(), down);
             }

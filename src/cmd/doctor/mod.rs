@@ -140,7 +140,11 @@ fn examine(context: &Context, findings: &mut Findings) {
     findings.run(doctor, Doctor::leftovers);
     findings.run(doctor, |it, findings| room(findings, it.s6.slots.dir()));
     let mut observations = doctor.seen.iter_mut().map(|it| &mut it.observation);
-    doctor.s6.ask_homes(&mut observations);
+    // A home that cannot be opened is not known to want anything.
+    if let Ok(homes) = context.homes() {
+        let names = homes.names().unwrap_or_default();
+        doctor.s6.ask_homes(&homes, &names, &mut observations);
+    }
     observe::add_usage(&mut doctor.seen.iter_mut().map(|it| &mut it.observation));
     // Root that cannot become the gateways' user keeps away from the homes.
     if context.is_user() {
