@@ -1,6 +1,6 @@
 //! What `run`, `finish` and the verbs leave in a slot for each other. s6 knows nothing of it.
 
-use super::slot;
+use super::slots;
 use crate::error::Result;
 use crate::model::backoff::{CONFIGURATION, CrashRecord, Decision, Exit};
 use crate::model::values;
@@ -171,7 +171,9 @@ pub(crate) fn died_at_once(service: &Service, status: &Status) -> Option<String>
     // Hermes' own finish writes nothing down; what cannot be read is told by status.
     let what = match read(service) {
         Ok(Some(record)) => record.text(),
-        Ok(None) if status.want_up && slot::is_ours(service.dir()).unwrap_or(false) => return None,
+        Ok(None) if status.want_up && slots::is_made_here(service.dir()).unwrap_or(false) => {
+            return None;
+        }
         _ if status.finishing => return None,
         _ => {
             let exit = status.last_exit();

@@ -1,19 +1,19 @@
 //! Several services, each on its way to a target, in one poll loop.
 
 use super::crash_record;
+use super::ends::{Acknowledgement, Ends};
 use super::signal;
 use super::slots;
 use super::transition::{Step, Target, Transition};
 use super::turn;
 use crate::error::{Error, Kind, Result};
 use crate::s6::control::{self, Control};
-use crate::s6::events::{self, Subscription};
-use crate::s6::service::Service;
+use crate::s6::events;
 use crate::s6::status::Status;
 use crate::sys::Name;
 use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
-use crate::sys::poll::{self, Fifo, FifoWriter};
+use crate::sys::poll::{self, Fifo};
 use crate::text::messages::{Text, text};
 use std::time::Duration;
 
@@ -77,76 +77,6 @@ enum Doubt {
     Likely,
     /// It was told.
     Settled,
-}
-
-/// What is open of a service that is waited for.
-#[derive(Debug)]
-pub(crate) struct Ends {
-    pub(crate) service: Service,
-    control: FifoWriter,
-    events: Result<Box<Subscription>>,
-    acknowledgement: Acknowledgement,
-    /// Its status, if it is known before it is told anything.
-    looked: Option<Status>,
-}
-
-/// How far a supervisor has come with what it was told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Acknowledgement {
-    /// It may have letters to read.
-    Unread,
-    /// It has read them, and may not have acted on them yet.
-    Read,
-    /// Its status is the answer.
-    Acted,
-}
-
-impl Ends {
-    /// Subscribes to the service `name` in `scandir`.
-    #[inline(never)]
-    fn open(scandir: &Dir, name: &[u8]) -> Result<Box<Ends>> {
-        let service = Service::open(scandir, name)?;
-        let control = service.control()?;
-        let events = Subscription::open(service.dir());
-        let acknowledgement = match control.is_drained() {
-            true => Acknowledgement::Acted,
-            false => Acknowledgement::Unread,
-        };
-        Ok(Box::new(Ends { service, control, events, acknowledgement, looked: None }))
-    }
-
-    /// Its status, which will be read no more before it is told anything.
-    pub(crate) fn look(&mut self) -> Result<Status> {
-        let status = self.service.status()?;
-        let counts = self.acknowledgement == Acknowledgement::Acted;
-        self.looked = counts.then_some(status);
-        Ok(status)
-    }
-
-    /// Whether it is looked at again without an event.
-    fn is_silent(&self) -> bool {
-        self.events.is_err() || self.acknowledgement != Acknowledgement::Acted
-    }
-
-    /// Whether its status counts: no letter is on its way, from us or anybody else, that
-    /// will change it without an event.
-    fn has_answered(&mut self) -> bool {
-        self.acknowledgement = match self.acknowledgement {
-            Acknowledgement::Acted => return true,
-            _ if !self.control.is_drained() => Acknowledgement::Unread,
-            Acknowledgement::Unread => Acknowledgement::Read,
-            Acknowledgement::Read => Acknowledgement::Acted,
-        };
-        self.acknowledgement == Acknowledgement::Acted
-    }
-}
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        if let Ok(events) = &self.events {
-            events.close(self.service.dir());
-        }
-    }
 }
 
 impl<'a> Job<'a> {

@@ -3,6 +3,7 @@
 
 pub(crate) mod adopt;
 pub(crate) mod crash_record;
+pub(crate) mod ends;
 pub(crate) mod event_loop;
 pub(crate) mod observe;
 pub(crate) mod retire;

@@ -2,7 +2,7 @@
 
 use super::observe::Gateway;
 use super::script;
-use super::slots::{DOWN, LOGGER_DOWN, Slots, is_standing_by};
+use super::slots::{DOWN, LOGGER_DOWN, OURS, Slots, is_standing_by};
 use super::turn::{self, Turn};
 use crate::error::{Error, Kind, Result};
 use crate::model::plan::Slot;
@@ -17,8 +17,6 @@ use crate::text::parts;
 const RUN: &[u8] = b"run";
 const FINISH: &[u8] = b"finish";
 const LOG_FINISH: &[u8] = b"log/finish";
-/// Hermes' own layer makes no file of this name.
-const OURS: &[u8] = b"timeout-finish";
 
 /// What a slot is made of besides its files, in the order it is made. What exists already,
 /// s6-supervise takes as it is: made here, it belongs to whoever calls.
@@ -118,7 +116,7 @@ impl Files<'_> {
             // After what s6 needs beside it: without it s6 starts nothing.
             (RUN, 0o755, &self.scripts[..self.run_ends]),
             // Never: finish delays the next start as long as the settings say. Last, for
-            // `is_ours` takes it for a sign of all the others.
+            // `slots::is_made_here` takes it for a sign of all the others.
             (OURS, 0o644, b"0\n"),
         ]
     }
@@ -249,11 +247,6 @@ pub(crate) fn observe(slots: &Slots, profile: &Profile, user: &[u8]) -> Slot {
 /// [`Kind::Unusable`] if what is wrong cannot be put right under a supervisor.
 pub(crate) fn is_current(gateway: &Gateway<'_>, user: &[u8]) -> Result<bool> {
     check(gateway, user, false)
-}
-
-/// Whether hermes-gw made `slot`, of whatever version, and not Hermes' own layer.
-pub(crate) fn is_ours(slot: &Dir) -> Result<bool> {
-    Ok(slot.kind(OURS)?.is_some())
 }
 
 /// Makes the slot of `profile` what it should be, file by file; its directories

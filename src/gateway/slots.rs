@@ -147,6 +147,14 @@ pub(super) const DOWN: &[u8] = b"down";
 /// s6-log do not write to one directory.
 pub(super) const LOGGER_DOWN: &[u8] = b"log/down";
 
+/// In each slot that hermes-gw makes: Hermes' own layer makes no file of this name.
+pub(super) const OURS: &[u8] = b"timeout-finish";
+
+/// Whether hermes-gw made `slot`, of whatever version, and not Hermes' own layer.
+pub(crate) fn is_made_here(slot: &Dir) -> Result<bool> {
+    Ok(slot.kind(OURS)?.is_some())
+}
+
 /// Whether the `slot` stands by.
 pub(crate) fn is_standing_by(slot: &Dir) -> Result<bool> {
     Ok(slot.kind(LOGGER_DOWN)?.is_some())

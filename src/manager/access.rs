@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::gateway::observe::{Observer, add_home};
 use crate::gateway::script;
 use crate::gateway::slot;
-use crate::gateway::slots::{Slots, is_slot};
+use crate::gateway::slots::{self, Slots, is_slot};
 use crate::gateway::standby;
 use crate::gateway::user_tree;
 use crate::hermes::container::Process;
@@ -227,7 +227,7 @@ impl<'a> S6<'a> {
     /// it. What only a new process reads counts from then on: nothing is started anew.
     pub(super) fn make_ours(&self, profile: &Profile, service: &Service, locked: bool) {
         let make = || -> Result<()> {
-            if slot::is_ours(service.dir())? {
+            if slots::is_made_here(service.dir())? {
                 return Ok(());
             }
             let _lock = if locked { None } else { Some(self.lock()?) };

@@ -1,9 +1,10 @@
 //! What is made, changed and removed in directories.
 
-use super::dir::{Dir, OPEN_FILE};
+use super::dir::Dir;
 use super::identity::Ids;
 use super::meta::{FileKind, Meta};
-use super::{Opened, c, failed, not_permitted, write_all};
+use super::opened::{OPEN_FILE, Opened};
+use super::{c, failed, not_permitted, write_all};
 use crate::error::{Kind, Result};
 use crate::model::capability::Capability;
 use crate::text::messages::{Text, text};

@@ -1,8 +1,9 @@
 //! What the kernel tells of changes in directories: inotify(7).
 
 use super::dir::{Dir, File};
+use super::opened::Opened;
 use super::poll::Fifo;
-use super::{Opened, c, failed};
+use super::{c, failed};
 use crate::error::{Error, Kind, Result};
 use crate::text::messages::text;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};

@@ -1,9 +1,10 @@
 //! Locks that go with the process that holds them: flock(2), and those of fcntl(2).
 
 use super::clock::Deadline;
-use super::dir::{Dir, File, OPEN_FILE};
+use super::dir::{Dir, File};
+use super::opened::{OPEN_FILE, Opened};
 use super::poll::wait_until;
-use super::{Opened, failed, if_usable};
+use super::{failed, if_usable};
 use crate::error::{Error, Kind, Result};
 use crate::text::messages::{Text, text};
 use rustix::fs::{FlockOperation, OFlags, flock};

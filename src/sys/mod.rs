@@ -8,6 +8,7 @@ pub(crate) mod identity;
 pub(crate) mod inotify;
 pub(crate) mod lock;
 pub(crate) mod meta;
+mod opened;
 pub(crate) mod path;
 pub(crate) mod poll;
 pub(crate) mod print;
@@ -17,23 +18,12 @@ use crate::error::{Error, Result};
 use crate::model::capability::Capability;
 use crate::text::messages::{Text, text};
 use rustix::io::Errno;
-use std::cell::Cell;
 use std::ffi::CString;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// A file name.
 pub(crate) type Name = Vec<u8>;
-
-/// A descriptor, and the path that it was opened by, for messages. Boxed where it is moved
-/// about, for code size.
-#[derive(Debug)]
-struct Opened {
-    fd: OwnedFd,
-    path: Vec<u8>,
-    /// Whether it was listed, and stands at its end.
-    listed: Cell<bool>,
-}
 
 /// The path for the kernel. One with a NUL in it, which comes from nowhere, names nothing.
 fn c(path: &[u8]) -> CString {

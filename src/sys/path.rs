@@ -1,8 +1,8 @@
 //! What is asked of whole paths, which the image's author chose: symbolic links are followed.
 
-use super::dir::{OPEN_FILE, READING, look_at};
 use super::meta::FileKind;
-use super::{Opened, c, failed};
+use super::opened::{OPEN_FILE, Opened, READING, look_at};
+use super::{c, failed};
 use crate::error::{Kind, Result};
 use crate::text::messages::text;
 use rustix::fs::{self, AtFlags, OFlags};

@@ -2,7 +2,8 @@
 //! to be over.
 
 use super::clock::Deadline;
-use super::{Opened, failed, write_all};
+use super::opened::Opened;
+use super::{failed, write_all};
 use crate::error::{Kind, Result};
 use crate::text::messages::text;
 use rustix::event::{self, PollFd, PollFlags, Timespec};
