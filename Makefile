@@ -97,11 +97,12 @@ image: build
             $(CARGO) test --locked --test suite image::a_pod; done; done'
 
 # The run-time verbs beside those of s6, runit and supervisor, and a boot beside a C program that
-# makes the same files.
+# makes the same files. PARTS=scale: the user tree with 2,000 gateways beside one of bare slots, and
+# whose processor time it takes (a minute or two, 3 GB; PARTS='scale 500': with 500).
 bench: build
 	tests/support/packages.sh $(TOOLS)
 	tests/support/packages.sh $(PEERS) || : # it says which it lacks
-	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) run --quiet --locked --example bench
+	HERMES_GW=$(CURDIR)/$(GW) $(CARGO) run --quiet --locked --example bench -- $(PARTS)
 
 lint:
 	tests/support/lint.sh $(CARGO)

@@ -93,11 +93,11 @@ static void make_script(int dir, const char *path, const struct script *script, 
 }
 
 /* What all slots have, default's scripts, and those of the others. */
-static char type[64], tally[64], finish[MOST], timeout[64];
-static size_t type_size, tally_size, finish_size, timeout_size, name_length;
+static char type[64], tally[64], finish[MOST], log_finish[64], timeout[64];
+static size_t type_size, tally_size, finish_size, log_finish_size, timeout_size, name_length;
 static struct script scripts[2], log_scripts[2];
 
-/* The slot made last: what is no script is linked from it. */
+/* The slot made last: what is the same in every slot is linked from it. */
 static int last = -1;
 
 /* Looks into a home as for a boot, and takes pid files away. */
@@ -155,7 +155,8 @@ static void make_slot(int scandir, const char *profile)
         make_file(slot, "max-death-tally", 0644, tally, tally_size);
     }
     make_file(slot, "finish", 0755, finish, finish_size);
-    ok(linkat(slot, "finish", slot, "log/finish", 0), "log/finish");
+    if (last >= 0) ok(linkat(last, "log/finish", slot, "log/finish", 0), "log/finish");
+    else make_file(slot, "log/finish", 0755, log_finish, log_finish_size);
     make_script(slot, "log/run", &log_scripts[is_named], profile, name_length);
     make_script(slot, "run", &scripts[is_named], profile, name_length);
     if (last >= 0) {
@@ -183,6 +184,7 @@ static void read_templates(int templates, const char *profile)
     tally_size = content(slot, "max-death-tally", tally, sizeof tally);
     timeout_size = content(slot, "timeout-finish", timeout, sizeof timeout);
     finish_size = content(slot, "finish", finish, sizeof finish);
+    log_finish_size = content(slot, "log/finish", log_finish, sizeof log_finish);
     read_script(&scripts[0], slot, "run", "");
     read_script(&log_scripts[0], slot, "log/run", "");
     close(slot);

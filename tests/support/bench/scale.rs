@@ -82,7 +82,7 @@ fn started_by_boot(scandir: &Path, names: &[String]) {
     }
 }
 
-fn write_program(path: &Path, content: &str) {
+pub fn write_program(path: &Path, content: &str) {
     use std::os::unix::fs::PermissionsExt;
     let _ = fs::remove_file(path); // it may be another's, linked
     fs::write(path, content).unwrap();
