@@ -284,6 +284,11 @@ mod tests {
             ("02-stop-gateways --timeout 1.2345", "shutdown", within(1_234)),
             ("x finish 256 15 gateway-x 77", "finish", words(&["256", "15", "gateway-x", "77"])),
             (
+                "/command/hermes-gw finish ./finish 0 0 gateway-x/log 77",
+                "finish",
+                words(&["./finish", "0", "0", "gateway-x/log", "77"]),
+            ),
+            (
                 "x register p --env A_1=z --down --env=B=x=y --env A_1= --if-missing",
                 "register",
                 registered,

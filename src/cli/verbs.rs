@@ -177,7 +177,7 @@ Exit codes: 0.";
 "Ends when nothing has stood by for ten seconds.
 
 Exit codes: 0 nothing stands by, 102 no s6-svscan runs.";
-    Finish, cmd::finish::run, (3, 4), "finish", " EXIT_CODE SIGNAL NAME [PGID]",
+    Finish, cmd::finish::run, (3, 5), "finish", " EXIT_CODE SIGNAL NAME [PGID]",
     "what a slot's finish script runs",
 "Delays the next start of a gateway that has died, or parks it. The bounds: see help settings.
 

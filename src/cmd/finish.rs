@@ -35,8 +35,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// [`Kind::Unsupervised`] if s6-supervise has not started this process, or cannot say so.
 #[inline(never)]
 pub(crate) fn run(context: &Context) -> Result<u64> {
-    let exit = exit(&context.options.words)?;
-    if let Some(profile) = logger_of(&context.options.words)? {
+    let words = words(context);
+    let exit = exit(words)?;
+    if let Some(profile) = logger_of(words)? {
         return logger(context, &profile, exit);
     }
     context.warn_of_settings();
@@ -90,6 +91,15 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
             }
             Ok(0)
         }
+    }
+}
+
+/// What s6-supervise has passed; before it comes the script, where this is its interpreter.
+#[inline(never)]
+fn words(context: &Context) -> &[Vec<u8>] {
+    match &context.options.words[..] {
+        [script, words @ ..] if script.starts_with(b".") => words,
+        words => words,
     }
 }
 
@@ -207,7 +217,7 @@ fn look_at_home(
 /// The home of the gateway, by the name that s6-supervise passes; `None` if it is gone, while
 /// the Hermes home is there.
 fn home(context: &Context) -> Result<Option<Dir>> {
-    let name = context.options.words.get(2).and_then(|word| word.strip_prefix(PREFIX));
+    let name = words(context).get(2).and_then(|word| word.strip_prefix(PREFIX));
     let profile = super::profile(name.unwrap_or_default())?;
     if_there(context.homes()?.of(&profile))
 }

@@ -44,7 +44,7 @@ const ENV_END: &[u8] = b"# end of extra environment\n";
 /// Appends the `run` script: the gateway of `profile`, as `user`, with `extra` (made by
 /// [`environment`], or taken from an older script by [`environment_of`]).
 pub(crate) fn run(profile: &Profile, user: &[u8], extra: &[u8], script: &mut Vec<u8>) {
-    head(profile, user, TO_THE_LOG, "/command/emptyenv -p ", script);
+    head(profile, user, [TO_THE_LOG, "", "/command/emptyenv -p "], script);
     // Its turn first: it becomes the sleeper, so that no signal leaves one behind with the log's
     // pipe. s6 then starts it anew, which finds itself in the file and goes on. Without one, this
     // costs a look.
@@ -86,7 +86,7 @@ if [ -f "$venv/bin/activate" ]; then . "$venv/bin/activate"; fi
 ///
 /// What PID 1 has in its environment is nothing to s6-log, so that may stay. `-p` keeps s6-log reading until the gateway has closed its end.
 pub(crate) fn log_run(profile: &Profile, user: &[u8], script: &mut Vec<u8>) {
-    head(profile, user, "", "", script);
+    head(profile, user, ["", IF_LOADED, ""], script);
     script.extend_from_slice(b"dir=\"$HERMES_HOME/logs/gateways/");
     script.extend_from_slice(profile.name().as_bytes());
     script.extend_from_slice(
@@ -105,16 +105,26 @@ if [ -x /command/hermes-gw ]; then exec /command/hermes-gw finish \"$@\"; fi
 exit 0
 ";
 
+/// That of the logger. No shell comes first: it takes longer than the rest, and when a tree stops
+/// there are thousands. Without the binary s6 starts the logger again, as it always does.
+pub(crate) const LOG_FINISH: &[u8] = b"#!/command/hermes-gw finish\n";
+
 /// Has the log get what `run` itself has to say, and the gateway's warnings and tracebacks:
 /// s6-log passes all of it on to the container's output.
 const TO_THE_LOG: &str = "exec 2>&1\n";
+
+/// Goes on where it needs not drop and has that environment. In the user tree a logger has it from
+/// its s6-svscan: that is two programs less for each.
+const IF_LOADED: &str = "[ $1 != /bin/sh ] || [ ! \"$HERMES_HOME\" ] || break\n";
 
 /// What `run` and `log/run` begin with, `first` before all else. First they get the container's
 /// environment, as with-contenv of s6-overlay loads it (`empty` or not before that), and become
 /// `user`, even if that is root too: until then, programs are called by their paths, for the
 /// environment's PATH may lead anywhere. A script that cannot tell who it is goes no further.
 /// Where nothing says which ids `user` has, the user database's groups are all it gets.
-fn head(profile: &Profile, user: &[u8], first: &str, empty: &str, script: &mut Vec<u8>) {
+///
+/// One that has that environment and is `user` may `skip` the rest.
+fn head(profile: &Profile, user: &[u8], [first, skip, empty]: [&str; 3], script: &mut Vec<u8>) {
     let mut quoted = Vec::new();
     quote(user, &mut quoted);
     for part in [
@@ -122,7 +132,7 @@ fn head(profile: &Profile, user: &[u8], first: &str, empty: &str, script: &mut V
         profile.name().as_bytes(),
         b"; written by hermes-gw, which may replace it.\n",
         first.as_bytes(),
-        b"set -e\nif [ \"$1\" != ready ]; then\nuser=",
+        b"set -e\nwhile [ \"$1\" != ready ]; do\nuser=",
         &quoted,
         b"\nids=/",
         IDS.as_bytes(),
@@ -136,9 +146,11 @@ while read -r key uid _ && [ "$key" != Uid: ]; do :; done </proc/self/status || 
 [ "$key" = Uid: ] || uid=$(id -u)
 [ "$uid" != 0 ] || set -- /command/s6-setuidgid "$user" "$@"
 fi
-[ "0$S6_KEEP_ENV" -ne 0 ] || set -- "#,
+"#,
+        skip.as_bytes(),
+        b"[ \"0$S6_KEEP_ENV\" -ne 0 ] || set -- ",
         empty.as_bytes(),
-        b"/command/s6-envdir -Lf -- /run/s6/container_environment \"$@\"\nexec \"$@\"\nfi\n",
+        b"/command/s6-envdir -Lf -- /run/s6/container_environment \"$@\"\nexec \"$@\"\ndone\n",
         HOME.as_bytes(),
     ] {
         script.extend_from_slice(part);
@@ -232,6 +244,33 @@ mod tests {
         assert!(script.contains("\nuser='o'\\''neil'\n"), "{script}");
         assert!(script.contains("dir=\"$HERMES_HOME/logs/gateways/coder\"\n"));
         assert!(script.ends_with("\nexec s6-log -p 1 n10 s1000000 T \"$dir\"\n"));
+    }
+
+    #[test]
+    fn a_logger_that_has_its_users_environment_loads_none_and_a_gateway_always_does() {
+        let scripts = [log_run(&coder(), b"hermes"), run(&coder(), b"hermes", b"")];
+        let dir = tempfile::tempdir().unwrap();
+        // What the script has come to there: as root it drops, and whose it is already is not told.
+        for (uid, home, goes_on) in [("7", "/x", true), ("7", "", false), ("0", "/x", false)] {
+            let status = dir.path().join("status");
+            std::fs::write(&status, format!("Uid:\t{uid}\t{uid}\n")).unwrap();
+            for (script, is_logger) in scripts.iter().zip([true, false]) {
+                let script = str::from_utf8(script).unwrap();
+                let script = script
+                    .replace("/proc/self/status", status.to_str().unwrap())
+                    .replace("ids=/run/", "ids=/nowhere/")
+                    .replace("exec \"$@\"\n", "echo loads; exit\n")
+                    .replace(": \"${HERMES_HOME:=/opt/data}\"\n", "echo goes on; exit\n");
+                let output = Command::new("sh")
+                    .args(["-c", &script])
+                    .env_remove("S6_KEEP_ENV")
+                    .env("HERMES_HOME", home)
+                    .output()
+                    .unwrap();
+                let expected: &[u8] = if goes_on && is_logger { b"goes on\n" } else { b"loads\n" };
+                assert_eq!(output.stdout, expected, "{uid} {home} {output:?}");
+            }
+        }
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl Files<'_> {
             // The most that s6 keeps: how many deaths park is a setting.
             (b"max-death-tally", 0o644, b"4096\n"),
             (FINISH, 0o755, script::FINISH),
-            (LOG_FINISH, 0o755, script::FINISH),
+            (LOG_FINISH, 0o755, script::LOG_FINISH),
             (b"log/run", 0o755, &self.scripts[self.run_ends..]),
             // After what s6 needs beside it: without it s6 starts nothing.
             (RUN, 0o755, &self.scripts[..self.run_ends]),
@@ -127,8 +127,8 @@ impl Files<'_> {
 pub(crate) struct Batch {
     /// Where the scripts are made: once it is large enough, the allocator has nothing to do.
     scripts: Vec<u8>,
-    /// The slots that were made and are open, at `most` so many: then all are closed. Numbers and
-    /// words that are the same in every slot are linked from the last.
+    /// The slots that were made and are open, at `most` so many: then all are closed. What
+    /// is the same in every slot is linked from the last.
     made: Vec<Dir>,
     pub(crate) most: usize,
     /// The turn of the slot made last, of those that are to come up.
@@ -203,14 +203,11 @@ fn build(
             make(&slot, part)?;
         }
         for (name, mode, content) in &files.each() {
-            let original = match *mode {
-                // What is no script is the same in every slot.
-                0o644 => made.last().map(|it| (it, *name)),
-                _ if *name == LOG_FINISH => Some((&slot, FINISH)),
-                _ => None,
-            };
+            // The other scripts are no links: each slot's are its own.
+            let is_same = *mode == 0o644 || *name == LOG_FINISH;
+            let original = made.last().filter(|_| is_same);
             // Where it cannot be linked, it is written as the others are.
-            let linked = original.is_some_and(|(dir, file)| dir.link_to(file, &slot, name).is_ok());
+            let linked = original.is_some_and(|dir| dir.link_to(name, &slot, name).is_ok());
             if !linked {
                 slot.create(name, *mode, content)?;
             }
