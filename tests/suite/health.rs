@@ -346,5 +346,5 @@ fn a_probe_is_cheap() {
     let count = |what: &str| calls.lines().filter(|line| line.contains(what)).count();
     assert_eq!(count("gateway_state.json"), 11, "{calls}");
     let all = calls.lines().count();
-    assert!(all < 420, "{all}: {calls}");
+    assert!(all < 340, "{all}: {calls}");
 }
