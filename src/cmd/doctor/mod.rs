@@ -140,7 +140,8 @@ fn examine(context: &Context, findings: &mut Findings) {
     findings.run(doctor, Doctor::leftovers);
     findings.run(doctor, |it, findings| room(findings, it.s6.slots.dir()));
     let mut observations = doctor.seen.iter_mut().map(|it| &mut it.observation);
-    // A home that cannot be opened is not known to want anything.
+    // A home that cannot be opened is not known to want anything, and no home is where they cannot
+    // be listed; both are told by checks of their own.
     if let Ok(homes) = context.homes() {
         let names = homes.names().unwrap_or_default();
         doctor.s6.ask_homes(&homes, &names, &mut observations);

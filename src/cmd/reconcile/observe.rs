@@ -1,0 +1,148 @@
+//! What a run finds before it plans.
+
+use super::Run;
+use crate::error::Result;
+use crate::gateway::slot;
+use crate::gateway::{retire, slots, standby};
+use crate::hermes::container::Role;
+use crate::hermes::home::{self, Entry};
+use crate::hermes::locks::Locks;
+use crate::hermes::state_file;
+use crate::manager::access;
+use crate::model::plan::{Found, Observed, Slot};
+use crate::model::profile::Profile;
+use crate::sys::Name;
+use crate::sys::dir::Dir;
+
+impl Run<'_> {
+    /// All that the plan depends on, and the homes of the profiles, `most` of which stay open.
+    /// Before that, where it is to `tidy`, what killed runs left behind goes.
+    #[inline(never)]
+    pub(super) fn observe(
+        &self,
+        tidy: bool,
+        may_remove: bool,
+        most: usize,
+    ) -> Result<(Observed, Vec<Option<Dir>>)> {
+        let names = self.slots().dir().names()?;
+        if tidy {
+            self.context.output.warn_all(&retire::clean_up(self.slots(), &names));
+        }
+        let root = self.homes.root();
+        let logged = match &self.logs {
+            Ok(Some(logs)) => logs.names(),
+            Ok(None) => Ok(Vec::new()),
+            Err(error) => Err(error.clone()),
+        };
+        let mut found = vec![self.found(&names, &logged, Profile::Default, root)];
+        let mut homes = vec![None];
+        let main_is_default = self.role.is_default(self.context.settings.no_supervise);
+        let migrate = matches!(self.role, Role::GatewayRun { .. })
+            && !main_is_default
+            && root.kind(state_file::STATE_FILE).map_or_else(
+                // It keeps nobody else from running.
+                |error| {
+                    self.warn(error);
+                    false
+                },
+                |kind| kind.is_none(),
+            );
+        let (mut prune, mut orphans) = (may_remove && self.prune, Vec::new());
+        let listed = self.homes.each_named(&mut |name, entry| {
+            let why = match entry {
+                Entry::Home(profile, home) => {
+                    found.push(self.found(&names, &logged, profile, &home));
+                    homes.push((homes.len() <= most && !self.dry).then_some(home));
+                    return;
+                }
+                Entry::Twin(profile, other) => {
+                    // Two gateways in one home would end each other.
+                    if may_remove && !matches!(self.slots().has(&profile), Ok(false)) {
+                        orphans.push(profile);
+                    }
+                    home::is_twin_of(&other)
+                }
+                Entry::Unusable(why) => why,
+            };
+            found.push(unusable(name, why));
+            homes.push(None);
+        });
+        if let Err(error) = listed {
+            self.warn(error);
+            // Whose profile is gone cannot be told.
+            prune = false;
+        }
+        let known = found.iter().filter(|f| f.profile.is_ok() && f.slot != Slot::Absent).count();
+        for profile in if prune { self.slots().profiles()? } else { Vec::new() } {
+            if !found.iter().any(|found| found.name() == profile.name().as_bytes()) {
+                orphans.push(profile);
+            }
+        }
+        let observed = Observed {
+            found,
+            migrate,
+            main_is_default,
+            boot: self.boot,
+            capacity: self.slots().capacity(&names, self.context.settings.services_max),
+            strangers: slots::count(&names).saturating_sub(known + orphans.len()),
+            orphans,
+        };
+        Ok((observed, homes))
+    }
+
+    /// What there is of `profile`; `slots` and `logs` are the names there.
+    fn found(
+        &self,
+        slots: &[Name],
+        logs: &Result<Vec<Name>>,
+        profile: Profile,
+        home: &Dir,
+    ) -> Found {
+        let (prior, flaw) = state_file::read(home);
+        if let Some(flaw) = flaw {
+            self.warn(flaw);
+        }
+        let present = slots.binary_search_by(|name| name[..].cmp(&profile.slot()[..])).is_ok();
+        let mut slot = match present {
+            false => Slot::Absent,
+            true => slot::observe(self.slots(), &profile, self.user),
+        };
+        // What is up here, or may be, has its locks itself.
+        let elsewhere = match slot {
+            Slot::Present { supervised: true, standing_by: false, .. } | Slot::Unusable(_) => false,
+            _ => self.is_elsewhere(home, logs, &profile).unwrap_or_else(|error| {
+                // Whoever has it is not to be disturbed.
+                slot = Slot::Unusable(error.text());
+                false
+            }),
+        };
+        let exit = state_file::read_exit(home);
+        Found { profile: Ok(profile), prior, exit, elsewhere, slot }
+    }
+
+    /// Whether another container has `profile`. If not, a stale lock of its log goes.
+    fn is_elsewhere(
+        &self,
+        home: &Dir,
+        logs: &Result<Vec<Name>>,
+        profile: &Profile,
+    ) -> Result<bool> {
+        let logs = logs.as_ref().map_err(Clone::clone)?;
+        let is_own = |name: &Name| name[..].cmp(profile.name().as_bytes());
+        let locks = match logs.binary_search_by(is_own) {
+            Ok(_) => standby::locks_of(home, &self.logs, profile),
+            Err(_) => Locks::open(home, None),
+        }?;
+        Ok(access::is_elsewhere(self.context, &locks, !self.dry))
+    }
+}
+
+fn unusable(name: Name, why: String) -> Found {
+    Found {
+        profile: Err((name, why)),
+        prior: Default::default(),
+        exit: Default::default(),
+        elsewhere: false,
+        slot: Slot::Absent,
+    }
+}
