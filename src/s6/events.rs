@@ -3,7 +3,7 @@
 use super::tai64n::Tai64n;
 use crate::error::{Kind, Result};
 use crate::sys::dir::Dir;
-use crate::sys::if_usable;
+use crate::sys::if_such;
 use crate::sys::poll::Fifo;
 use crate::sys::{self, clock};
 use crate::text::hex_digits;
@@ -24,15 +24,14 @@ const LONGEST: u64 = 10;
 /// killed has left before they were in place: nobody reads them. Those in place s6 removes, at the
 /// next event.
 pub(crate) fn add_leftovers(service: &Dir, event: &[u8], left: &mut Vec<Vec<u8>>) -> Result<()> {
-    // Who may not look into it, or write to a FIFO in it, has nothing to remove there.
-    let Some(dir) = if_usable(service.dir(event))? else { return Ok(()) };
+    let Some(dir) = if_such(service.dir(event))? else { return Ok(()) };
     for name in &dir.names()? {
         let label = name.strip_prefix(HIDDEN).and_then(|rest| rest.get(..24));
         // What has no such name is not ours. However the clock was set since, it may be some
         // seconds away from now.
         if let Some(made) = label.and_then(Tai64n::parse)
             && made.unix().abs_diff(clock::now()) > LONGEST
-            && if_usable(dir.fifo_has_reader(name))? == Some(false)
+            && if_such(dir.fifo_has_reader(name))? == Some(false)
         {
             left.push([event, b"/", name].concat());
         }

@@ -122,10 +122,18 @@ pub(crate) fn unless_missing(done: Result<()>) -> Result<()> {
 /// A result for who has no use for what cannot be opened: what is not there, is something else,
 /// or may not be opened is `None`, all else an error.
 pub(crate) fn if_usable<T>(result: Result<T>) -> Result<Option<T>> {
-    use crate::error::Kind::{Denied, Missing, Unusable};
+    match if_such(result) {
+        Err(error) if error.kind == crate::error::Kind::Denied => Ok(None),
+        such => such,
+    }
+}
+
+/// The same for who may open it: what is not there or is something else is `None`.
+pub(crate) fn if_such<T>(result: Result<T>) -> Result<Option<T>> {
+    use crate::error::Kind::{Missing, Unusable};
     match result {
         Ok(it) => Ok(Some(it)),
-        Err(error) if matches!(error.kind, Denied | Missing | Unusable) => Ok(None),
+        Err(error) if matches!(error.kind, Missing | Unusable) => Ok(None),
         Err(error) => match error.errno().map(Errno::from_raw_os_error) {
             Some(Errno::LOOP | Errno::NOTDIR | Errno::ISDIR) => Ok(None),
             _ => Err(error),

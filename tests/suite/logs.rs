@@ -958,11 +958,10 @@ fn since_shows_what_is_late_enough_in_all_files_and_with_what_belongs_to_it() {
     let volume = Volume::new();
     volume.profile("one");
     let one = dir(&volume, "one");
-    let stamp = |ago: i64| {
-        let at = now() - ago;
-        format!("{}.000000000  ", calendar::date_and_time(at, " "))
+    let now = now();
+    let line = |ago: i64, what: &str| {
+        format!("{}.000000000  {what}\n", calendar::date_and_time(now - ago, " "))
     };
-    let line = |ago, what: &str| format!("{}{what}\n", stamp(ago));
     // A rotated file, by its name of no matter when, and the current one.
     let rotated = line(7200, "old") + "  goes on\n" + &line(1700, "late") + "  goes on, too\n";
     fs::write(one.join("@400000006b01bc6b1949b7b6.s"), rotated).unwrap();

@@ -22,7 +22,7 @@ use crate::s6::status;
 use crate::settings::Place;
 use crate::sys::dir::Dir;
 use crate::sys::identity;
-use crate::sys::{Name, poll, raise_descriptor_limit};
+use crate::sys::{Name, if_usable, poll, raise_descriptor_limit};
 use crate::text::messages::text;
 use crate::text::{Shown, shell_word};
 use findings::{Findings, Found};
@@ -294,7 +294,8 @@ impl<'a> Doctor<'a> {
                 false => Logger::of(&gateway.service)?,
             },
             status_size: dir.look(status::FILE)?.map(|status| status.size),
-            left: slot::leftovers(dir)?,
+            // Who may not look into event/ has nothing to remove there; `refused` tells of it.
+            left: if_usable(slot::leftovers(dir))?.unwrap_or_default(),
             refused: self.refusal(dir, b".").or_else(|| self.refusal(dir, b"event")),
         })
     }
