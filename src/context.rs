@@ -2,13 +2,14 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::gateway::slots::Slots;
-use crate::hermes::container::{NO_GATEWAYS, PROC, Role};
+use crate::hermes::container::{NO_GATEWAYS, PROC, Process, Role};
 use crate::hermes::home::Homes;
 use crate::hermes::multiplex::{self, Resolved};
 use crate::options::Options;
 use crate::output::Output;
 use crate::settings::{CONTAINER_ENVIRONMENT, POLICY, Settings};
 use crate::sys::identity::{self, Ids};
+use crate::sys::path;
 use crate::text::messages::text;
 use crate::text::{Shown, part};
 use std::cell::Cell;
@@ -25,6 +26,10 @@ pub(crate) struct Context {
     dropped: Cell<bool>,
     /// What the main program is, once it was asked: it stays the same.
     role: Cell<Option<Role>>,
+    /// What /proc says of PID 1, once it was asked.
+    init: Cell<Option<Process>>,
+    /// The homes, once they were opened: open as long as the process lives.
+    homes: Cell<Option<&'static Homes>>,
 }
 
 impl Context {
@@ -32,7 +37,9 @@ impl Context {
     pub(crate) fn new(options: Options) -> Context {
         let settings = Settings::read(&options, CONTAINER_ENVIRONMENT);
         let output = Output::new(&options);
-        Context { output, settings, options, dropped: Cell::new(false), role: Cell::new(None) }
+        let (dropped, role) = (Cell::new(false), Cell::new(None));
+        let (init, homes) = (Cell::new(None), Cell::new(None));
+        Context { output, settings, options, dropped, role, init, homes }
     }
 
     /// Makes this process the gateways' user for good, if it is root. What only root can do is
@@ -48,7 +55,7 @@ impl Context {
         if self.is_user() {
             return as_root(None);
         }
-        let ids = identity::look_up(&self.settings.place()?.user)?;
+        let ids = self.ids()?;
         if let Some(flaw) = &ids.flaw {
             self.output.warn_of(&flaw.text());
         }
@@ -58,14 +65,39 @@ impl Context {
         Ok(())
     }
 
+    /// The ids of the gateways' user.
+    pub(crate) fn ids(&self) -> Result<Ids> {
+        let status = path::read_proc(b"/proc/1/status");
+        self.init.set(status.as_ref().ok().and_then(|status| Process::parse(status)));
+        identity::look_up(&self.settings.place()?.user, status)
+    }
+
+    /// What /proc says of PID 1, if this user may know.
+    pub(crate) fn init(&self) -> Result<Option<Process>> {
+        match self.init.get() {
+            None => Process::of(1),
+            known => Ok(known),
+        }
+    }
+
     /// Whether root was dropped, or not there to be dropped.
     #[inline(never)]
     pub(crate) fn is_user(&self) -> bool {
         self.dropped.get() || !identity::is_root()
     }
 
-    /// Opens the Hermes home, and what is below it; never as root.
-    pub(crate) fn homes(&self) -> Result<Box<Homes>> {
+    /// The Hermes home, and what is below it, opened once; never as root.
+    pub(crate) fn homes(&self) -> Result<&'static Homes> {
+        if let Some(homes) = self.homes.get() {
+            return Ok(homes);
+        }
+        let homes = Box::leak(self.homes_now()?);
+        self.homes.set(Some(homes));
+        Ok(homes)
+    }
+
+    /// The same, opened anew: for who goes on while others make and remove them.
+    pub(crate) fn homes_now(&self) -> Result<Box<Homes>> {
         let home = &self.settings.place()?.home;
         if !self.is_user() {
             let why = text!("not as root");
@@ -74,12 +106,12 @@ impl Context {
         Homes::open(home)
     }
 
-    /// Drops root, and opens it.
+    /// Drops root, and opens them.
     ///
     /// # Errors
     /// What keeps a boot from making slots.
     #[inline(never)]
-    pub(crate) fn homes_as_user(&self) -> Result<Box<Homes>> {
+    pub(crate) fn homes_as_user(&self) -> Result<&'static Homes> {
         self.drop_root(&mut |_| Ok(()))?;
         self.homes()
     }

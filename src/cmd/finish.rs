@@ -119,7 +119,7 @@ fn logger(context: &Context, profile: &Profile, exit: Exit) -> Result<u64> {
         return Ok(0);
     }
     let homes = context.homes_as_user()?;
-    if !standby::locks_in(&homes, profile)?.are_held_elsewhere() {
+    if !standby::locks_in(homes, profile)?.are_held_elsewhere() {
         return Ok(0);
     }
     context.output.tell(profile.name(), STANDING_BY)?;

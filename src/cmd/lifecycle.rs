@@ -149,6 +149,6 @@ pub(crate) fn wait(context: &Context) -> Result<u64> {
     let timeout = options.timeout.map_or(Timeout::Never, Timeout::After);
     let s6 = manager::open_s6(context, Privilege::Control, text!("wait for gateway"))?;
     outcomes_of(context, &options.words, done, &|profiles| {
-        bring::command(s6, target, profiles, timeout, &mut |_, _| false)
+        bring::command(s6, target, profiles, timeout, &mut |_, _| Ok(false))
     })
 }

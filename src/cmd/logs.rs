@@ -37,9 +37,8 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
         }
     };
     raise_descriptor_limit();
-    // This, and what follows, lives as long as the process.
     let homes = context.homes_as_user().map_err(|error| context.explain(error))?;
-    let homes = ManuallyDrop::new(homes);
+    // This, and what follows, lives as long as the process.
     let mut watch = ManuallyDrop::new(None);
     if options.has(Opt::Follow) {
         *watch = Some(Watches::new()?);
@@ -63,7 +62,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     let mut merge = ManuallyDrop::new(Merge { printer, since, sources, failures });
     for profile in profiles.iter() {
         let opened = match profile {
-            Ok(profile) => open(context, &homes, profile, watch.as_ref()),
+            Ok(profile) => open(context, homes, profile, watch.as_ref()),
             Err(error) => Err(error.clone()),
         };
         match opened {

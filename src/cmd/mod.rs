@@ -47,7 +47,7 @@ fn default_serves_all(context: &Context, manager: &ServiceManager<'_>) -> bool {
         return false;
     }
     let Ok(homes) = context.homes() else { return false };
-    let resolved = context.policy(&homes);
+    let resolved = context.policy(homes);
     context.output.warn_all(&resolved.flaws);
     resolved.policy == Policy::Root
 }

@@ -84,7 +84,7 @@ pub(super) fn look(context: &Context) -> Result<Looked> {
                     }
                 }
             }
-            s6.ask_homes(&homes, &names, &mut rows.iter_mut());
+            s6.ask_homes(homes, &names, &mut rows.iter_mut());
         }
         // No boot could make slots.
         Err(error) if all && rows.is_empty() => return Err(error),

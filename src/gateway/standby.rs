@@ -4,7 +4,7 @@
 use super::slot::{self, Rest};
 use super::slots::{DOWN, LOGGER_DOWN, Slots};
 use crate::error::{Kind, Result};
-use crate::hermes::home::{self, Homes};
+use crate::hermes::home::Homes;
 use crate::hermes::locks::Locks;
 use crate::model::observation::{Holder, Observation, State};
 use crate::model::profile::Profile;
@@ -13,7 +13,7 @@ use crate::s6::service::Service;
 use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
 use crate::sys::inotify::Watches;
-use crate::sys::{if_there, if_usable, poll, unless_missing};
+use crate::sys::{if_there, poll, unless_missing};
 use std::time::Duration;
 
 /// Where the longrun is that takes over what has become free.
@@ -22,38 +22,26 @@ const LONGRUN: &[u8] = b"/run/service/hermes-standby";
 const LET_GO: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The locks of `profile`, whose `home` it is; `logs` is the directory of all logs, if it is there.
-pub(crate) fn locks_of(home: &Dir, logs: &Result<Option<Dir>>, profile: &Profile) -> Result<Locks> {
-    let log = match logs.as_ref().map_err(Clone::clone)? {
-        Some(logs) => if_usable(logs.dir(profile.name().as_bytes()))?,
-        None => None,
-    };
-    Locks::open(home, log)
-}
-
-/// The same, from the homes of all. A profile without a home has none.
+/// The locks of `profile`; it has none without a home.
 pub(crate) fn locks_in(homes: &Homes, profile: &Profile) -> Result<Locks> {
     match if_there(homes.of(profile))? {
-        Some(home) => locks_of(&home, &home::logs(homes.root()), profile),
+        Some(home) => Locks::open(&home, homes.root(), profile),
         None => Ok(Locks::default()),
     }
 }
 
-/// Adds to `it` who holds the lock of its gateway, where that should be nobody; `logs` is the
-/// directory of all logs, if it is there.
-pub(crate) fn add_holder(homes: &Homes, logs: &Result<Option<Dir>>, it: &mut Observation) {
+/// Adds to `it` who holds the lock of its gateway, where that should be nobody.
+pub(crate) fn add_holder(homes: &Homes, it: &mut Observation) {
     use State::{BackingOff, Down, Parked, StandingBy};
     if matches!(it.state, BackingOff | Down | Parked | StandingBy) {
         // What cannot be opened does not tell.
-        let home = homes.of(&it.profile);
-        let locks = home.and_then(|home| locks_of(&home, logs, &it.profile));
-        it.holder = locks.ok().and_then(|locks| locks.seen_holder());
+        it.holder = locks_in(homes, &it.profile).ok().and_then(|locks| locks.seen_holder());
     }
 }
 
 /// Whether another container runs the gateway with this `home`, which is not up here.
 pub(crate) fn runs_elsewhere(home: &Dir) -> Result<bool> {
-    Ok(Locks::open(home, None)?.gateway_holder() == Some(Holder::Elsewhere))
+    Ok(Locks::of_gateway(home)?.gateway_holder() == Some(Holder::Elsewhere))
 }
 
 /// Has the service `slot` stand by: it and its logger stay down, or go down.

@@ -229,17 +229,22 @@ pub(crate) struct Process {
 impl Process {
     /// What /proc/`pid`/status says; `None` if there is no such process, or none to be seen.
     fn read(proc: &Dir, pid: &[u8]) -> Result<Option<Process>> {
-        let status = of_process(proc.read_at_once(&[pid, b"/status"].concat(), MAX_STATUS))?;
-        Ok(status.and_then(|status| Process::parse(&status)))
+        Process::said(proc.read_at_once(&[pid, b"/status"].concat(), MAX_STATUS))
     }
 
     /// The same, of the process `pid` of this container.
     #[inline(never)]
     pub(crate) fn of(pid: u64) -> Result<Option<Process>> {
-        Process::read(&Dir::open(PROC)?, pid.to_string().as_bytes())
+        let pid = pid.to_string();
+        Process::said(path::read_proc(&[PROC, b"/", pid.as_bytes(), b"/status"].concat()))
     }
 
-    fn parse(status: &[u8]) -> Option<Process> {
+    fn said(status: Result<Vec<u8>>) -> Result<Option<Process>> {
+        Ok(of_process(status)?.and_then(|status| Process::parse(&status)))
+    }
+
+    /// What /proc/PID/status says, which is `status`.
+    pub(crate) fn parse(status: &[u8]) -> Option<Process> {
         let value = |key| {
             let mut lines = parts(status, b'\n');
             lines.find_map(|line| line.strip_prefix(key)).map(<[u8]>::trim_ascii)

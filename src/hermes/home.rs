@@ -19,6 +19,8 @@ use crate::text::messages::text;
 pub(crate) const DEFAULT: &str = "/opt/data";
 /// The directory below the home that holds the named profiles.
 const PROFILES: &[u8] = b"profiles";
+/// The directory that holds the logs of all gateways, below the home.
+pub(crate) const LOGS: &[u8] = b"logs/gateways";
 /// The file that marks a real profile.
 const MARKER: &[u8] = b"SOUL.md";
 /// Files that hold pids, meaningless once the gateway is gone.
@@ -283,7 +285,12 @@ fn identity(looked: Result<Option<Meta>>) -> (u64, u64) {
 /// The directory that holds the logs of all gateways, below the root home; `None` if there is
 /// none that can be opened: s6-log is told so as well, and says it.
 pub(crate) fn logs(root: &Dir) -> Result<Option<Dir>> {
-    if_usable(root.dir(b"logs").and_then(|logs| logs.dir(b"gateways")))
+    if_usable(root.dir(LOGS))
+}
+
+/// The path of the log of `profile`, below the root home.
+pub(crate) fn log_of(profile: &Profile) -> Vec<u8> {
+    [LOGS, b"/", profile.name().as_bytes()].concat()
 }
 
 /// Removes the pid files of a gateway that cannot be running, as many as can be removed.

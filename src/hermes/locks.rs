@@ -6,8 +6,10 @@
 //! the gateway's first line until its container has ended, also while the gateway is down.
 
 use super::container::PROC;
+use super::home;
 use crate::error::{Error, Kind, Result};
 use crate::model::observation::Holder;
+use crate::model::profile::Profile;
 use crate::model::values;
 use crate::sys::dir::{Dir, File};
 use crate::sys::inotify::Watches;
@@ -29,37 +31,31 @@ const MAX_COMM: usize = 64;
 pub(crate) struct Locks {
     gateway: Option<File>,
     log: Option<File>,
-    /// The log directory, if it is there.
-    dir: Option<Dir>,
 }
 
 impl Locks {
-    /// Opens those of the profile with this `home`, and with this log directory, if it has one.
+    /// Opens those of `profile`, with this `home`, and a log below the `root` home.
     ///
     /// # Errors
     /// One is there, and it cannot be told who holds it.
-    pub(crate) fn open(home: &Dir, dir: Option<Dir>) -> Result<Locks> {
+    pub(crate) fn open(home: &Dir, root: &Dir, profile: &Profile) -> Result<Locks> {
         // What can be no lock of theirs is not held: Hermes and s6-log open it first, too.
-        let gateway = if_usable(home.file(GATEWAY_LOCK))?;
-        let log = match &dir {
-            Some(dir) => if_usable(dir.file(LOG_LOCK))?,
-            None => None,
-        };
-        Ok(Locks { gateway, log, dir })
+        let log = root.lock_file(&path_in(profile))?;
+        Ok(Locks { log, ..Locks::of_gateway(home)? })
     }
 
-    /// Removes the log's lock, whoever holds it: two loggers then write to one directory.
-    pub(crate) fn remove_log_lock(&self) -> Result<()> {
-        self.dir.as_ref().map_or(Ok(()), |dir| dir.remove(LOG_LOCK))
+    /// Opens the gateway's alone.
+    pub(crate) fn of_gateway(home: &Dir) -> Result<Locks> {
+        Ok(Locks { gateway: home.lock_file(GATEWAY_LOCK)?, log: None })
     }
 
-    /// Removes a lock that would keep s6-log from its work, though nobody holds it.
-    pub(crate) fn remove_stale(&self) -> Result<()> {
-        let Some(dir) = &self.dir else { return Ok(()) };
-        if self.logger().is_some() || if_usable(dir.file_to_write(LOG_LOCK))?.is_some() {
+    /// Removes the lock of the log of `profile`, if that would keep s6-log from its work, though
+    /// nobody holds it.
+    pub(crate) fn remove_stale(&self, root: &Dir, profile: &Profile) -> Result<()> {
+        if self.logger().is_some() || if_usable(root.file_to_write(&path_in(profile)))?.is_some() {
             return Ok(());
         }
-        self.remove_log_lock()
+        remove_log_lock(root, profile)
     }
 
     /// Who holds the log's lock: `Some(None)` is a process of another container.
@@ -85,12 +81,12 @@ impl Locks {
     /// Who holds the gateway's, by trying it.
     pub(crate) fn gateway_holder(&self) -> Option<Holder> {
         let lock = self.gateway.as_ref()?;
-        let inode = lock.meta().map_or(0, |meta| meta.inode);
         // Twice: the holder may end, and another one come, while it is looked for.
         for _ in 0..2 {
             if !lock.is_locked() {
                 return None;
             }
+            let inode = lock.meta().map_or(0, |meta| meta.inode);
             if let Ok(Some(pid)) = pid_of_flock(inode) {
                 return Some(Holder::Here(pid));
             }
@@ -121,6 +117,17 @@ impl Locks {
         }
         self.log.as_ref().map_or(Ok(()), |file| watches.add_file(file))
     }
+}
+
+/// The path of the lock of the log of `profile`, below the root home.
+fn path_in(profile: &Profile) -> Vec<u8> {
+    [&home::log_of(profile), &b"/"[..], LOG_LOCK].concat()
+}
+
+/// Removes the lock of the log of `profile`, below the `root` home, whoever holds it: two loggers
+/// then write to one directory.
+pub(crate) fn remove_log_lock(root: &Dir, profile: &Profile) -> Result<()> {
+    if_usable(root.dir(&home::log_of(profile)))?.map_or(Ok(()), |dir| dir.remove(LOG_LOCK))
 }
 
 /// The process that holds the flock(2) on a file with this inode, if it can be seen here.
@@ -229,10 +236,13 @@ mod tests {
     fn a_holder_in_this_container_is_seen_and_nobody_is_none() {
         let dir = tempfile::tempdir().unwrap();
         let home = || Dir::open(dir.path().as_os_str().as_encoded_bytes()).unwrap();
-        assert_eq!(Locks::open(&home(), Some(home())).unwrap().gateway_holder(), None);
+        assert_eq!(
+            Locks::open(&home(), &home(), &Profile::Default).unwrap().gateway_holder(),
+            None
+        );
         let path = dir.path().join("gateway.lock");
         let file = std::fs::File::create(&path).unwrap();
-        let locks = Locks::open(&home(), Some(home())).unwrap();
+        let locks = Locks::open(&home(), &home(), &Profile::Default).unwrap();
         assert_eq!(locks.gateway_holder(), None);
         file.lock().unwrap();
         let own = u64::from(std::process::id());
@@ -256,9 +266,15 @@ mod tests {
     fn only_a_lock_that_cannot_be_opened_is_stale() {
         let dir = tempfile::tempdir().unwrap();
         let home = || Dir::open(dir.path().as_os_str().as_encoded_bytes()).unwrap();
-        let remove_stale = || Locks::open(&home(), Some(home())).unwrap().remove_stale().unwrap();
+        let remove_stale = || {
+            let (home, profile) = (home(), Profile::Default);
+            let locks = Locks::open(&home, &home, &profile).unwrap();
+            locks.remove_stale(&home, &profile).unwrap();
+        };
         remove_stale();
-        let path = dir.path().join("lock");
+        let path = dir.path().join("logs/gateways/default/lock");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        remove_stale();
         std::fs::write(&path, "").unwrap();
         remove_stale();
         assert!(path.exists());

@@ -7,6 +7,7 @@
 //! nothing is written to it any more once there is another `current`.
 
 use crate::error::{Kind, Result};
+use crate::hermes::home::LOGS;
 use crate::model::profile::Profile;
 use crate::s6::tai64n::Tai64n;
 use crate::sys::Name;
@@ -72,7 +73,7 @@ impl<'a> Log<'a> {
         lines: usize,
         follows: bool,
     ) -> Result<Box<Log<'a>>> {
-        let gateways = home.dir(b"logs")?.dir(b"gateways")?;
+        let gateways = home.dir(LOGS)?;
         let dir = gateways.dir(profile.name().as_bytes())?;
         let (files, names, block) = (Vec::new(), Vec::new(), Vec::new());
         // In a box, because moving it would take more code.

@@ -9,7 +9,7 @@ use crate::gateway::slots::{self, Slots, is_slot};
 use crate::gateway::standby;
 use crate::gateway::user_tree;
 use crate::hermes::container::Process;
-use crate::hermes::home::{self, Homes, Names};
+use crate::hermes::home::{Homes, Names};
 use crate::hermes::locks::Locks;
 use crate::hermes::state_file;
 use crate::model::capability::Capability;
@@ -23,7 +23,7 @@ use crate::sys::dir::Dir;
 use crate::sys::identity::Ids;
 use crate::sys::inotify::{Watch, Watches};
 use crate::sys::lock::Lock;
-use crate::sys::{self, identity, unless_missing};
+use crate::sys::{self, identity, path, unless_missing};
 use crate::text::messages::{Text, text};
 use crate::text::{contains, did_you_mean, parts};
 use std::iter;
@@ -74,7 +74,7 @@ impl<'a> S6<'a> {
             let slots = &mut opened.insert(S6::of(context)?).slots;
             if privilege >= Privilege::Register {
                 let uid = ids.map_or_else(identity::user_id, |ids| ids.uid);
-                slots.is_hindered = is_hindered(slots, uid)?;
+                slots.is_hindered = is_hindered(context, slots, uid)?;
                 if let (Some(ids), false) = (ids, slots.is_hindered) {
                     return hand_over(context, slots, ids, privilege);
                 }
@@ -138,7 +138,6 @@ impl<'a> S6<'a> {
         };
         let serves = policy == Policy::Root && is_up();
         let served = if serves { state_file::served_profiles(homes.root()) } else { String::new() };
-        let logs = home::logs(homes.root());
         for it in observations {
             let main = || self.context.main_is_default().ok();
             // No boot wants up what only has the name of a profile, or anything where it skips all.
@@ -149,7 +148,7 @@ impl<'a> S6<'a> {
                 add_home(homes, names, policy, it, &main);
             }
             it.served = serves && policy.folds(&it.profile) && is_in(&served, it.profile.name());
-            standby::add_holder(homes, &logs, it);
+            standby::add_holder(homes, it);
         }
     }
 
@@ -162,7 +161,7 @@ impl<'a> S6<'a> {
         watches: &Watches,
     ) -> Result<Option<Watch>> {
         // What cannot be opened says nothing.
-        let Ok(homes) = self.context.homes() else { return Ok(None) };
+        let Ok(homes) = self.context.homes_now() else { return Ok(None) };
         let home = homes.of(&it.profile);
         let descriptor = match home.map(|home| watches.add_replaced_in(&home)) {
             // No watch is left.
@@ -255,13 +254,18 @@ impl<'a> S6<'a> {
     }
 }
 
-/// Whether another container has the profile whose `locks` these are. If not, a stale one of its
-/// log goes, if it `may`.
+/// Whether another container has `profile`, whose `locks` these are. If not, a stale one of its log
+/// goes, if it `may`.
 #[inline(never)]
-pub(crate) fn is_elsewhere(context: &Context, locks: &Locks, may: bool) -> bool {
+pub(crate) fn is_elsewhere(
+    context: &Context,
+    homes: &Homes,
+    (locks, profile): (&Locks, &Profile),
+    may: bool,
+) -> bool {
     let elsewhere = locks.are_held_elsewhere();
     if !elsewhere && may {
-        context.output.warn_unless(locks.remove_stale());
+        context.output.warn_unless(locks.remove_stale(homes.root(), profile));
     }
     elsewhere
 }
@@ -281,20 +285,23 @@ pub(crate) fn leave_ids(context: &Context, ids: Option<&Ids>) -> Result<()> {
     if named.as_ref().is_some_and(|it| it != place.tree.path().as_bytes()) {
         return Ok(());
     }
-    let (root, name) = (Dir::open(b"/")?, script::ids_of(&place.user));
-    let content = script::ids(ids).into_bytes();
-    if root.read(&name, content.len()).is_ok_and(|known| known == content) {
+    let (name, content) = (script::ids_of(&place.user), script::ids(ids).into_bytes());
+    let path = [b"/", &name[..]].concat();
+    if path::read_followed(&path, content.len()).is_ok_and(|known| known == content) {
         return Ok(());
     }
-    root.replace(&name, 0o644, &content)
+    Dir::open(b"/")?.replace(&name, 0o644, &content)
 }
 
 /// Whether the s6-svscan of `slots` can do nothing with a slot of the user's with this `uid`.
 /// Then it is handed nothing either: s6 could not go on with that.
-pub(crate) fn is_hindered(slots: &Slots, uid: u32) -> Result<bool> {
+pub(crate) fn is_hindered(context: &Context, slots: &Slots, uid: u32) -> Result<bool> {
     // Where this user may not know: PID 1 is that of the one tree, and of the other there is none.
     let otherwise = u64::from(slots.tree == Tree::Root);
-    let its = Process::of(slots.scandir.scanner()?.unwrap_or(otherwise))?;
+    let its = match slots.dir().path() == Tree::Root.path().as_bytes() {
+        true => context.init()?,
+        false => Process::of(slots.scandir.scanner()?.unwrap_or(otherwise))?,
+    };
     // Of one that /proc hides nothing is known.
     Ok(its.is_some_and(|its| !its.may(Capability::DacOverride, uid.into())))
 }

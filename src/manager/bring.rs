@@ -21,7 +21,6 @@ use crate::sys::clock::{self, Deadline};
 use crate::sys::dir::Dir;
 use crate::sys::inotify::Watches;
 use crate::text::messages::{Text, text};
-use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 /// How long `--no-wait` tries to tell all supervisors.
@@ -52,8 +51,8 @@ impl Target {
 }
 
 /// What is done before a gateway is told, by its place among all; whether it may die as soon as it
-/// is up.
-type Prepare<'a> = &'a mut dyn FnMut(usize, &mut Ends) -> bool;
+/// is up, or why it is not told.
+type Prepare<'a> = &'a mut dyn FnMut(usize, &mut Ends) -> Result<bool>;
 
 /// Records what is wanted, has it done, and sees to it that it stays recorded.
 pub(crate) fn bring(
@@ -63,15 +62,18 @@ pub(crate) fn bring(
     timeout: Timeout,
 ) -> Outcomes {
     let Some(intent) = target.intent() else {
-        return command(s6, target, profiles, timeout, &mut |_, _| false);
+        return command(s6, target, profiles, timeout, &mut |_, _| Ok(false));
     };
-    // It is open as long as the process lives, shortly after this.
-    let homes = ManuallyDrop::new(s6.context.homes());
+    let homes = s6.context.homes();
+    let of = |profile: &Profile| homes.as_ref().map_err(Clone::clone)?.of(profile);
     // Until it is closed it is locked: another hermes-gw may be at it.
-    let home = |profile: &Profile, deadline| -> Result<Dir> {
-        let home = homes.as_ref().map_err(Clone::clone)?.of(profile)?;
+    let locked = |home: Result<Dir>, deadline| -> Result<Dir> {
+        let home = home?;
         home.lock_whole(deadline).map(|()| home)
     };
+    // Where the profiles cannot be listed, none is known to be a second one.
+    let list = || homes.as_ref().ok().and_then(|homes| homes.names().ok()).unwrap_or_default();
+    let mut names = None;
     let before = Deadline::after(LOCKED);
     // Whose wish was to be recorded, and why it could not be.
     let mut wishes = Vec::new();
@@ -82,15 +84,30 @@ pub(crate) fn bring(
             let why =
                 [profile.name(), ": ", STANDING_BY, text!(": nothing is recorded").read()].concat();
             s6.context.output.warn_of(&why);
-            return false;
+            return Ok(false);
         }
-        let home = home(profile, before);
+        let home = of(profile);
+        let mut down = None;
+        if intent == Intent::Running {
+            // Two gateways in one home would end each other.
+            names.get_or_insert_with(list).check(profile)?;
+            // What is up, or about to be, or cannot be told, is not kept from it.
+            if let Ok(status) = ends.look()
+                && !status.may_be_up()
+            {
+                s6.may_start((target.what(), profile), &ends.service, &homes, &home)?;
+                down = Some(status);
+            }
+        }
+        let home = locked(home, before);
         let unrecorded = unrecorded(s6, record(&home, intent));
         wishes.push((at, unrecorded));
         // Before the letters: finish looks for it when it reads them. And by the status of now:
-        // to record may take a while.
+        // to record may take a while. What is down stays so, unless another call starts it, which
+        // notes the same.
         // After the deaths: the run that it says is up is the one after the last of them.
-        let looked = ends.service.last_death().and_then(|died| Ok((died, ends.look()?)));
+        let died = ends.service.last_death();
+        let looked = died.and_then(|died| Ok((died, down.map_or_else(|| ends.look(), Ok)?)));
         let is_unproven = intent == Intent::Running && is_unproven(target, looked.as_ref().ok());
         match looked.and_then(|(died, status)| {
             if intent == Intent::Stopped && status.is_up() {
@@ -102,14 +119,14 @@ pub(crate) fn bring(
             Err(error) if error.kind != Kind::Missing => s6.context.output.warn(error),
             _ => {}
         }
-        is_unproven
+        Ok(is_unproven)
     });
     let after = Deadline::after(LOCKED);
     for (at, error) in &mut wishes {
         let (profile, outcome) = (&profiles[*at], &mut outcomes[*at]);
         let mut error = error.take();
         if outcome.is_ok() && timeout != Timeout::NoWait {
-            error = unrecorded(s6, settle(s6, home(profile, after), profile, intent));
+            error = unrecorded(s6, settle(s6, locked(of(profile), after), profile, intent));
         }
         match error {
             Some(error) if outcome.is_ok() => *outcome = Err(not_kept(error, target, timeout)),
@@ -235,7 +252,7 @@ fn begin<'a>(
         if target.intent().is_some() {
             s6.make_ours(profile, &ends.service, false);
         }
-        job.is_unproven = prepare(at, ends);
+        job.is_unproven = prepare(at, ends)?;
     }
     job.set_out(jobs);
     Ok(false)

@@ -8,11 +8,14 @@ use crate::gateway::observe::Gateway;
 use crate::gateway::slot::{self, Batch, Registration, Rest};
 use crate::gateway::transition::Target;
 use crate::gateway::{adopt, retire, slots, standby};
-use crate::hermes::home::{Homes, Names};
+use crate::hermes::home::Homes;
+use crate::hermes::locks::{self, Locks};
 use crate::model::backoff::STANDING_BY;
 use crate::model::plan::MAIN_IS_DEFAULT;
 use crate::model::profile::Profile;
 use crate::options::{Opt, Verbosity};
+use crate::s6::service::Service;
+use crate::sys::dir::Dir;
 use crate::sys::{if_there, unless_missing};
 use crate::text::messages::{Text, text};
 use std::slice;
@@ -110,26 +113,21 @@ impl S6<'_> {
 
     /// Whether another container has `profile`: its gateway, or at least its log.
     fn is_elsewhere(&self, profile: &Profile) -> Result<bool> {
-        let locks = self.context.homes().and_then(|homes| standby::locks_in(&homes, profile));
-        Ok(is_elsewhere(self.context, &if_there(locks)?.unwrap_or_default(), true))
+        let Some(homes) = if_there(self.context.homes())? else { return Ok(false) };
+        let locks = standby::locks_in(homes, profile)?;
+        Ok(is_elsewhere(self.context, homes, (&locks, profile), true))
     }
 
-    /// Refuses to start a second gateway in a home, by `names`, and what another container runs,
-    /// unless that is to be done all the same. What stood by for nobody any more has a logger
-    /// again.
+    /// Refuses to start what another container, or the main program, runs, unless that is to be
+    /// done all the same. What stood by for nobody any more has a logger again.
     #[inline(never)]
-    fn may_start(
+    pub(super) fn may_start(
         &self,
-        what: Text,
-        profile: &Profile,
-        homes: &Result<Box<Homes>>,
-        names: &Names,
+        (what, profile): (Text, &Profile),
+        service: &Service,
+        homes: &Result<&Homes>,
+        home: &Result<Dir>,
     ) -> Result<()> {
-        names.check(profile)?;
-        let Some(gateway) = if_there(Gateway::open(&self.slots, profile))? else { return Ok(()) };
-        if gateway.may_be_up() {
-            return Ok(());
-        }
         let forced = self.context.options.has(Opt::Force);
         let refused = |why| Err(self.failed(what, profile, Kind::Unusable, why));
         if *profile == Profile::Default && !forced && self.context.main_is_default()? {
@@ -137,7 +135,10 @@ impl S6<'_> {
         }
         // Where the homes cannot be opened nothing is known; the intent's record tells of that.
         if let Ok(homes) = homes {
-            let locks = standby::locks_in(homes, profile)?;
+            let locks = match home {
+                Err(error) if error.kind == Kind::Missing => Locks::default(),
+                home => Locks::open(home.as_ref().map_err(Clone::clone)?, homes.root(), profile)?,
+            };
             if locks.are_held_elsewhere() {
                 if !forced {
                     return refused(
@@ -147,10 +148,10 @@ impl S6<'_> {
                         .read(),
                     );
                 }
-                locks.remove_log_lock()?;
+                locks::remove_log_lock(homes.root(), profile)?;
             }
         }
-        match slots::is_standing_by(gateway.service.dir())? {
+        match slots::is_standing_by(service.dir())? {
             true => {
                 let _lock = self.lock()?;
                 let user = &self.context.settings.place()?.user;
@@ -161,24 +162,17 @@ impl S6<'_> {
         }
     }
 
-    /// Has those of `profiles` come to `target`, which is up, that may be.
-    pub(super) fn start(&self, target: Target, profiles: &[Profile], timeout: Timeout) -> Outcomes {
-        let homes = self.context.homes();
-        let names = homes.as_ref().map_or_else(|_| Ok(Names::default()), |homes| homes.names());
-        // Where the profiles cannot be listed, each is told when it is opened.
-        let names = names.unwrap_or_default();
-        let (mut outcomes, mut allowed) = (Outcomes::new(), Vec::new());
+    /// Starts `profiles`; those that are on disk only are registered first.
+    pub(super) fn start(&self, profiles: &[Profile], timeout: Timeout) -> Outcomes {
+        let (mut outcomes, mut there) = (Outcomes::new(), Vec::new());
         for profile in profiles {
-            let registered =
-                if target == Target::Start { self.register_missing(profile) } else { Ok(()) };
-            let may =
-                registered.and_then(|()| self.may_start(target.what(), profile, &homes, &names));
-            if may.is_ok() {
-                allowed.push(profile.clone());
+            let registered = self.register_missing(profile);
+            if registered.is_ok() {
+                there.push(profile.clone());
             }
-            outcomes.push(may.map(|()| false));
+            outcomes.push(registered.map(|()| false));
         }
-        let mut started = bring::bring(self, target, &allowed, timeout).into_iter();
+        let mut started = bring::bring(self, Target::Start, &there, timeout).into_iter();
         for outcome in &mut outcomes {
             if outcome.is_ok()
                 && let Some(started) = started.next()
@@ -195,7 +189,8 @@ impl S6<'_> {
             if new && !how.down {
                 // s6 starts it by itself; whether it stays up is another matter.
                 let one = slice::from_ref(profile);
-                let mut up = bring::command(self, Target::Start, one, START_UP, &mut |_, _| false);
+                let mut up =
+                    bring::command(self, Target::Start, one, START_UP, &mut |_, _| Ok(false));
                 if let Some(Err(error)) = up.pop()
                     && error.kind != Kind::Unusable
                 {

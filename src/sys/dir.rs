@@ -226,17 +226,7 @@ impl Dir {
 
     /// The same as [`Dir::read`], in fewer system calls where the file has less than 4096 bytes.
     pub(crate) fn read_at_once(&self, name: &[u8], limit: usize) -> Result<Vec<u8>> {
-        let mut buffer = [0; 4096];
-        let read = match self.open_at(READING, name, OFlags::RDONLY | OPEN_FILE, 0) {
-            // What is no file has no place to read at.
-            Ok(file) => rustix::io::pread(&file.fd, &mut buffer, 0).ok(),
-            Err(error) if error.kind == Kind::Missing => return Err(error),
-            Err(_) => None,
-        };
-        match read {
-            Some(read) if read < buffer.len() && read <= limit => Ok(buffer[..read].to_vec()),
-            _ => self.read(name, limit),
-        }
+        self.open_at(READING, name, OFlags::RDONLY | OPEN_FILE, 0)?.read_at_once(limit)
     }
 
     /// The same as [`Dir::read`]; symbolic links are followed.

@@ -74,15 +74,14 @@ pub(crate) fn clear_umask() {
 }
 
 /// Looks up `name` in /etc/passwd and its groups in /etc/group, and adds those that the runtime
-/// has given PID 1, if this user may know them.
+/// has given PID 1, by its `status` in /proc, if this user may know that.
 ///
 /// # Errors
 /// [`Kind::Unusable`] if there is no such user.
-pub(crate) fn look_up(name: &[u8]) -> Result<Ids> {
+pub(crate) fn look_up(name: &[u8], status: Result<Vec<u8>>) -> Result<Ids> {
     let passwd = path::read_followed(b"/etc/passwd", MAX_DATABASE)?;
     // An image without /etc/group has no supplementary groups.
     let group = if_there(path::read_followed(b"/etc/group", MAX_DATABASE))?.unwrap_or_default();
-    let status = path::read_proc(b"/proc/1/status");
     let known = status.as_ref().map_or(&b""[..], |status| status);
     let Some(mut ids) = find(name, &passwd, &group, known) else {
         let why = text!("not in /etc/passwd");

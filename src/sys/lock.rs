@@ -50,11 +50,16 @@ impl Dir {
         take(&self.0, deadline, &|| ())
     }
 
+    /// Opens the file `name` to look who has locked it. What is no file has no lock either: that is
+    /// not asked.
+    pub(crate) fn lock_file(&self, name: &[u8]) -> Result<Option<File>> {
+        Ok(if_usable(self.open_at(WHAT, name, OFlags::RDONLY | OPEN_FILE, 0))?.map(File))
+    }
+
     /// The process id of who holds an fcntl(2) lock on the file `name`, as far as this user may
     /// know.
     pub(crate) fn lock_holder(&self, name: &[u8]) -> Result<Option<u64>> {
-        let file = if_usable(self.file(name))?;
-        Ok(file.and_then(|file| file.record_lock()).flatten())
+        Ok(self.lock_file(name)?.and_then(|file| file.record_lock()).flatten())
     }
 }
 

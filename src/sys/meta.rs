@@ -52,6 +52,8 @@ pub(crate) struct Meta {
     pub(crate) kind: FileKind,
     /// Its permission bits, setgid and the like included.
     pub(crate) mode: u32,
+    /// Its owner.
+    pub(crate) uid: u32,
     /// Its group.
     pub(crate) gid: u32,
     /// Its size in bytes.
@@ -72,6 +74,7 @@ impl From<&Stat> for Meta {
         Meta {
             kind: FileType::from_raw_mode(stat.st_mode).into(),
             mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
             gid: stat.st_gid,
             size: u64::try_from(stat.st_size).unwrap_or(0),
             inode: stat.st_ino,

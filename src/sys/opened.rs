@@ -72,6 +72,17 @@ impl Opened {
         Err(Error::because(Kind::Unusable, what, &self.path, &why))
     }
 
+    /// The same as [`Opened::read`], in fewer system calls where it has less than 4096 bytes.
+    #[inline(never)]
+    pub(super) fn read_at_once(&self, limit: usize) -> Result<Vec<u8>> {
+        let mut buffer = [0; 4096];
+        // What is no file has no place to read at.
+        match rustix::io::pread(&self.fd, &mut buffer, 0) {
+            Ok(read) if read < buffer.len() && read <= limit => Ok(buffer[..read].to_vec()),
+            _ => self.read(limit),
+        }
+    }
+
     /// The whole of it, if that is a regular file of at most `limit` bytes.
     pub(super) fn read(&self, limit: usize) -> Result<Vec<u8>> {
         let size = self.meta_as(READING, FileKind::Regular)?.size;

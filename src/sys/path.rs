@@ -34,26 +34,18 @@ fn above<'a>(path: &'a [u8], is: &dyn Fn(&[u8]) -> bool) -> Option<&'a [u8]> {
     (0..path.len()).find(at).map(|at| &path[..at])
 }
 
-/// The whole of the file at `path` in /proc, which the kernel gives as one piece: a read that does
-/// not fill its buffer is the last.
+/// More than any file in /proc has that is read here, in bytes.
+const MAX_PROC: usize = 1 << 20;
+
+/// The whole of the file at `path` in /proc, which the kernel gives as one piece.
 #[inline(never)]
 pub(crate) fn read_proc(path: &[u8]) -> Result<Vec<u8>> {
-    let file = Opened::new(fs::CWD, READING, path, path.to_vec(), OFlags::RDONLY, 0)?;
-    let (mut content, mut buffer) = (Vec::new(), [0; 4096]);
-    loop {
-        // No signal interrupts it.
-        let read = rustix::io::read(&file.fd, &mut buffer);
-        let length = read.map_err(|errno| failed(READING, path, errno))?;
-        content.extend_from_slice(&buffer[..length]);
-        if length < buffer.len() {
-            return Ok(content);
-        }
-    }
+    read_followed(path, MAX_PROC)
 }
 
 /// The whole of the regular file at the absolute `path`, which the image's author chose:
 /// symbolic links are followed. Else it is [`Dir::read`](super::dir::Dir::read).
 pub(crate) fn read_followed(path: &[u8], limit: usize) -> Result<Vec<u8>> {
     let flags = OPEN_FILE.difference(OFlags::NOFOLLOW);
-    Opened::new(fs::CWD, READING, path, path.to_vec(), flags, 0)?.read(limit)
+    Opened::new(fs::CWD, READING, path, path.to_vec(), flags, 0)?.read_at_once(limit)
 }

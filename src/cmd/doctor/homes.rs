@@ -74,7 +74,7 @@ impl Doctor<'_> {
         let Ok(homes) = self.context.homes() else {
             return findings.add_plain(Found::NotLookedAt);
         };
-        let resolved = self.context.policy(&homes);
+        let resolved = self.context.policy(homes);
         warn_of_settings(findings, &resolved.flaws);
         findings.add_one(Found::Policy, resolved.text.as_bytes());
     }
@@ -98,7 +98,7 @@ impl Doctor<'_> {
                 Entry::Twin(_, other) => (home::is_twin_of(&other), true),
                 Entry::Unusable(why) => (why, false),
             };
-            self.unusable(findings, &homes, &name, &why, twin);
+            self.unusable(findings, homes, &name, &why, twin);
             if !twin {
                 unusable.push(name);
             }
@@ -113,7 +113,7 @@ impl Doctor<'_> {
             let seen = self.seen_as(name.as_bytes());
             if seen.is_none() && none.is_none() {
                 let mut it = Observation::new(profile, State::Down);
-                self.s6.ask_homes(&homes, &names, &mut iter::once(&mut it));
+                self.s6.ask_homes(homes, &names, &mut iter::once(&mut it));
                 let down: &[u8] = if it.wanted_at_boot == Some(true) { b"" } else { b"--down " };
                 findings.add_two(Found::SlotMissing, name.as_bytes(), down);
             }

@@ -22,7 +22,7 @@ use crate::s6::status;
 use crate::settings::Place;
 use crate::sys::dir::Dir;
 use crate::sys::identity;
-use crate::sys::{Name, if_usable, poll, raise_descriptor_limit};
+use crate::sys::{Name, poll, raise_descriptor_limit};
 use crate::text::messages::text;
 use crate::text::{Shown, shell_word};
 use findings::{Findings, Found};
@@ -144,7 +144,7 @@ fn examine(context: &Context, findings: &mut Findings) {
     // be listed; both are told by checks of their own.
     if let Ok(homes) = context.homes() {
         let names = homes.names().unwrap_or_default();
-        doctor.s6.ask_homes(&homes, &names, &mut observations);
+        doctor.s6.ask_homes(homes, &names, &mut observations);
     }
     observe::add_usage(&mut doctor.seen.iter_mut().map(|it| &mut it.observation));
     // Root that cannot become the gateways' user keeps away from the homes.
@@ -189,7 +189,7 @@ impl<'a> Doctor<'a> {
     /// The id of the gateways' user, if the user database has one.
     #[inline(never)]
     fn uid(&self) -> Option<u32> {
-        identity::look_up(&self.place.user).ok().map(|ids| ids.uid)
+        self.context.ids().ok().map(|ids| ids.uid)
     }
 
     /// What the gateways' user is called, to be shown.
@@ -285,18 +285,21 @@ impl<'a> Doctor<'a> {
 
     fn tended(&self, gateway: &Gateway<'_>) -> Result<Tended> {
         let dir = gateway.service.dir();
+        let refused = self.refusal(dir, b".").or_else(|| self.refusal(dir, b"event"));
+        // Then that is told, and nothing that follows from it.
+        let looks = !refused.as_ref().is_some_and(|error| error.kind == Kind::Denied);
+        let is_current = || slot::is_current(gateway, &self.place.user);
         Ok(Tended {
             supervised: gateway.is_supervised(),
-            current: !self.context.is_user() || slot::is_current(gateway, &self.place.user)?,
+            current: !self.context.is_user() || !looks || is_current()?,
             // Where another container's logger writes, this one's is to stay down.
             logger: match slots::is_standing_by(dir)? {
                 true => Logger::Works,
                 false => Logger::of(&gateway.service)?,
             },
             status_size: dir.look(status::FILE)?.map(|status| status.size),
-            // Who may not look into event/ has nothing to remove there; `refused` tells of it.
-            left: if_usable(slot::leftovers(dir))?.unwrap_or_default(),
-            refused: self.refusal(dir, b".").or_else(|| self.refusal(dir, b"event")),
+            left: if looks { slot::leftovers(dir)? } else { Vec::new() },
+            refused,
         })
     }
 }

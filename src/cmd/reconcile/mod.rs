@@ -43,9 +43,7 @@ pub(super) struct Run<'a> {
     prune: bool,
     user: &'a [u8],
     role: Role,
-    homes: Box<Homes>,
-    /// The directory of all logs, if it is there.
-    logs: Result<Option<Dir>>,
+    homes: &'static Homes,
     s6: &'a S6<'a>,
 }
 
@@ -86,7 +84,7 @@ impl<'a> Run<'a> {
         let s6 = manager::open_s6(context, privilege, text!("make slots"))?;
         let place = settings.place()?;
         if dry {
-            s6.slots.is_hindered = access::is_hindered(&s6.slots, identity::user_id())?;
+            s6.slots.is_hindered = access::is_hindered(context, &s6.slots, identity::user_id())?;
         }
         // Where nothing can be done, nothing is tried.
         let dry = dry || s6.slots.is_hindered;
@@ -100,10 +98,9 @@ impl<'a> Run<'a> {
         context.output.warn_unless(executable);
         let homes =
             context.homes().map_err(|error| error.hint(text!("set HERMES_HOME or --home")))?;
-        let logs = home::logs(homes.root());
         let prune = options.has(Opt::Prune);
         let user = &place.user[..];
-        Ok(Some(Box::new(Run { context, boot, dry, prune, user, role, homes, logs, s6 })))
+        Ok(Some(Box::new(Run { context, boot, dry, prune, user, role, homes, s6 })))
     }
 
     /// The lock on changes, if there are any. A boot that does not get it goes on without: each
@@ -130,7 +127,7 @@ impl<'a> Run<'a> {
         let may_remove = self.dry || lock.is_some();
         let most = OPEN.min(sys::descriptor_limit() / 4);
         let (observed, homes) = self.observe(tidy, may_remove, most)?;
-        let resolved = self.context.policy(&self.homes);
+        let resolved = self.context.policy(self.homes);
         if !only_standing_by {
             self.context.output.warn_all(&resolved.flaws);
         }
@@ -188,7 +185,7 @@ impl<'a> Run<'a> {
         let (actions, asked) = self.act(true)?;
         for action in &actions {
             if let (Ok(profile), true) = (&action.profile, action.standing_by) {
-                waiting.push(standby::locks_in(&self.homes, profile)?);
+                waiting.push(standby::locks_in(self.homes, profile)?);
             }
             well &= action.effect != Effect::Failed;
         }

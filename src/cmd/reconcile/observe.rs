@@ -29,10 +29,10 @@ impl Run<'_> {
             self.context.output.warn_all(&retire::clean_up(self.slots(), &names));
         }
         let root = self.homes.root();
-        let logged = match &self.logs {
+        let logged = match home::logs(root) {
             Ok(Some(logs)) => logs.names(),
             Ok(None) => Ok(Vec::new()),
-            Err(error) => Err(error.clone()),
+            Err(error) => Err(error),
         };
         let mut found = vec![self.found(&names, &logged, Profile::Default, root)];
         let mut homes = vec![None];
@@ -129,11 +129,14 @@ impl Run<'_> {
     ) -> Result<bool> {
         let logs = logs.as_ref().map_err(Clone::clone)?;
         let is_own = |name: &Name| name[..].cmp(profile.name().as_bytes());
-        let locks = match logs.binary_search_by(is_own) {
-            Ok(_) => standby::locks_of(home, &self.logs, profile),
-            Err(_) => Locks::open(home, None),
-        }?;
-        Ok(access::is_elsewhere(self.context, &locks, !self.dry))
+        Ok(match logs.binary_search_by(is_own) {
+            Ok(_) => {
+                let locks = Locks::open(home, self.homes.root(), profile)?;
+                access::is_elsewhere(self.context, self.homes, (&locks, profile), !self.dry)
+            }
+            // No log, and no lock of it.
+            Err(_) => standby::runs_elsewhere(home)?,
+        })
     }
 }
 
