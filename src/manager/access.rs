@@ -18,11 +18,13 @@ use crate::model::policy::Policy;
 use crate::model::profile::Profile;
 use crate::model::tree::Tree;
 use crate::s6::handover;
+use crate::s6::scandir::CONTROL_FIFO;
 use crate::s6::service::Service;
 use crate::sys::dir::Dir;
 use crate::sys::identity::Ids;
 use crate::sys::inotify::{Watch, Watches};
 use crate::sys::lock::Lock;
+use crate::sys::meta::Meta;
 use crate::sys::{self, identity, path, unless_missing};
 use crate::text::messages::{Text, text};
 use crate::text::{contains, did_you_mean, parts};
@@ -296,6 +298,11 @@ pub(crate) fn leave_ids(context: &Context, ids: Option<&Ids>) -> Result<()> {
 /// Whether the s6-svscan of `slots` can do nothing with a slot of the user's with this `uid`.
 /// Then it is handed nothing either: s6 could not go on with that.
 pub(crate) fn is_hindered(context: &Context, slots: &Slots, uid: u32) -> Result<bool> {
+    // The user tree's runs as who has made its FIFO.
+    let is_own = |fifo: Meta| fifo.uid == uid;
+    if slots.tree == Tree::User && slots.dir().look_followed(CONTROL_FIFO)?.is_some_and(is_own) {
+        return Ok(false);
+    }
     // Where this user may not know: PID 1 is that of the one tree, and of the other there is none.
     let otherwise = u64::from(slots.tree == Tree::Root);
     let its = match slots.dir().path() == Tree::Root.path().as_bytes() {

@@ -826,6 +826,8 @@ fn sweep_live(
             && !traced.stdout.contains("failed")
             && !traced.stdout.contains("skipped");
         if point.act != Act::Kill && traced.code == 0 && silent && !lies {
+            // s6-supervise reads what it is told before it writes its first status.
+            wait_until("the first status of each", || !states(container).contains(&"unsupervised"));
             let now = states(container);
             // What a verb leaves it as, s6 may be about to change: it restarts what has died.
             if now != it.after {
