@@ -26,7 +26,7 @@ pub(crate) struct Context {
     dropped: Cell<bool>,
     /// What the main program is, once it was asked: it stays the same.
     role: Cell<Option<Role>>,
-    /// What /proc says of PID 1, once it was asked.
+    /// What /proc says of PID 1, if that was read for the ids.
     init: Cell<Option<Process>>,
     /// The homes, once they were opened: open as long as the process lives.
     homes: Cell<Option<&'static Homes>>,

@@ -41,7 +41,8 @@ use std::process::ExitCode;
 /// The exit codes are those of [`error::Kind`], 0 for success and 1 for a negative answer.
 pub fn main() -> ExitCode {
     // musl takes a page from the kernel for a few small texts, and gives it back with the last of
-    // them, again and again. One that stays keeps the page; there is one for each of two sizes.
+    // them, again and again. One that stays keeps the page. Texts of 512 bytes and of 240 do not
+    // share one.
     let _stays = hint::black_box([512, 240].map(Vec::<u8>::with_capacity));
     // They live as long as the process.
     let mut options = ManuallyDrop::new(Options::default());

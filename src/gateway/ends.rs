@@ -52,6 +52,11 @@ impl Ends {
         Ok(status)
     }
 
+    /// Whether nothing has happened to it since it was opened.
+    pub(crate) fn is_unchanged(&self) -> bool {
+        self.events.as_ref().is_ok_and(|events| events.fifo().is_empty())
+    }
+
     /// Whether it is looked at again without an event.
     pub(super) fn is_silent(&self) -> bool {
         self.events.is_err() || self.acknowledgement != Acknowledgement::Acted

@@ -119,7 +119,7 @@ impl Slots {
 
 /// For how many gateways there are descriptors.
 fn for_descriptors() -> usize {
-    sys::descriptor_limit().saturating_sub(SPARE) / DESCRIPTORS
+    sys::raise_descriptor_limit().saturating_sub(SPARE) / DESCRIPTORS
 }
 
 /// For how many of so many `gateways` hermes-gw can wait at once; for one in any case, which may
@@ -130,7 +130,7 @@ pub(super) fn at_once(gateways: usize) -> usize {
 
 /// Whether there are descriptors to watch so many `gateways`: one is open of each.
 pub(super) fn for_watching(slots: &Slots, gateways: usize) -> Result<()> {
-    match sys::descriptor_limit() < gateways + SPARE {
+    match sys::raise_descriptor_limit() < gateways + SPARE {
         true => Err(sys::too_many_open(text!("watch gateways in"), slots.dir().path())),
         false => Ok(()),
     }

@@ -18,14 +18,12 @@ use crate::model::policy::Policy;
 use crate::model::profile::Profile;
 use crate::model::tree::Tree;
 use crate::s6::handover;
-use crate::s6::scandir::CONTROL_FIFO;
 use crate::s6::service::Service;
 use crate::sys::dir::Dir;
 use crate::sys::identity::Ids;
 use crate::sys::inotify::{Watch, Watches};
 use crate::sys::lock::Lock;
-use crate::sys::meta::Meta;
-use crate::sys::{self, identity, path, unless_missing};
+use crate::sys::{identity, path, unless_missing};
 use crate::text::messages::{Text, text};
 use crate::text::{contains, did_you_mean, parts};
 use std::iter;
@@ -86,7 +84,6 @@ impl<'a> S6<'a> {
         // Who only reads stays who it is.
         if privilege > Privilege::Read {
             identity::clear_umask();
-            sys::raise_descriptor_limit();
             context.drop_root(&mut as_root)?;
         }
         let s6 = opened.map_or_else(|| S6::of(context), Ok)?;
@@ -298,16 +295,14 @@ pub(crate) fn leave_ids(context: &Context, ids: Option<&Ids>) -> Result<()> {
 /// Whether the s6-svscan of `slots` can do nothing with a slot of the user's with this `uid`.
 /// Then it is handed nothing either: s6 could not go on with that.
 pub(crate) fn is_hindered(context: &Context, slots: &Slots, uid: u32) -> Result<bool> {
-    // The user tree's runs as who has made its FIFO.
-    let is_own = |fifo: Meta| fifo.uid == uid;
-    if slots.tree == Tree::User && slots.dir().look_followed(CONTROL_FIFO)?.is_some_and(is_own) {
-        return Ok(false);
-    }
-    // Where this user may not know: PID 1 is that of the one tree, and of the other there is none.
-    let otherwise = u64::from(slots.tree == Tree::Root);
-    let its = match slots.dir().path() == Tree::Root.path().as_bytes() {
-        true => context.init()?,
-        false => Process::of(slots.scandir.scanner()?.unwrap_or(otherwise))?,
+    let is_named = slots.dir().path() != slots.tree.path().as_bytes();
+    let its = match slots.tree {
+        Tree::Root if !is_named => context.init()?,
+        // It runs as who has made its FIFO.
+        Tree::User if !is_named && slots.scandir.is_controlled_by(uid)? => return Ok(false),
+        // Where this user may not know: PID 1 is that of the one tree, and of the other there is
+        // none.
+        tree => Process::of(slots.scandir.scanner()?.unwrap_or(u64::from(tree == Tree::Root)))?,
     };
     // Of one that /proc hides nothing is known.
     Ok(its.is_some_and(|its| !its.may(Capability::DacOverride, uid.into())))
@@ -318,7 +313,9 @@ fn hand_over(context: &Context, slots: &Slots, ids: &Ids, privilege: Privilege) 
     if slots.tree == Tree::User {
         return Ok(());
     }
-    handover::give_scandir(&slots.scandir, ids, &is_slot)?;
+    if privilege == Privilege::Boot || !slots.scandir.is_controlled_by(ids.uid)? {
+        handover::give_scandir(&slots.scandir, ids, &is_slot)?;
+    }
     if privilege == Privilege::Boot {
         let kept = |name: &[u8]| parts(KEPT, b' ').any(|it| name.starts_with(it));
         context.output.warn_all(&handover::give_services(STATIC_SERVICES, ids, &kept));

@@ -51,8 +51,8 @@ impl Target {
 }
 
 /// What is done before a gateway is told, by its place among all; whether it may die as soon as it
-/// is up, or why it is not told.
-type Prepare<'a> = &'a mut dyn FnMut(usize, &mut Ends) -> Result<bool>;
+/// is up, or why it is not told. Where there is no slot, it may make one.
+type Prepare<'a> = &'a mut dyn FnMut(usize, Option<&mut Ends>) -> Result<bool>;
 
 /// Records what is wanted, has it done, and sees to it that it stays recorded.
 pub(crate) fn bring(
@@ -67,18 +67,25 @@ pub(crate) fn bring(
     let homes = s6.context.homes();
     let of = |profile: &Profile| homes.as_ref().map_err(Clone::clone)?.of(profile);
     // Until it is closed it is locked: another hermes-gw may be at it.
-    let locked = |home: Result<Dir>, deadline| -> Result<Dir> {
-        let home = home?;
-        home.lock_whole(deadline).map(|()| home)
+    let mut left = LOCKED;
+    let locked = |home: Result<Dir>, left: &mut Duration| -> Result<Dir> {
+        let (home, deadline) = (home?, Deadline::after(*left));
+        let locked = home.lock_whole(deadline);
+        *left = deadline.left_or(*left);
+        locked.map(|()| home)
     };
     // Where the profiles cannot be listed, none is known to be a second one.
     let list = || homes.as_ref().ok().and_then(|homes| homes.names().ok()).unwrap_or_default();
     let mut names = None;
-    let before = Deadline::after(LOCKED);
     // Whose wish was to be recorded, and why it could not be.
     let mut wishes = Vec::new();
     let mut outcomes = command(s6, target, profiles, timeout, &mut |at, ends| {
         let profile = &profiles[at];
+        let Some(ends) = ends else {
+            // What is on disk only is registered first.
+            let registers = target == Target::Start;
+            return if registers { s6.register_missing(profile) } else { Ok(()) }.map(|()| false);
+        };
         // What another container has is that one's affair.
         if intent == Intent::Stopped && slots::is_standing_by(ends.service.dir()).unwrap_or(false) {
             let why =
@@ -99,14 +106,14 @@ pub(crate) fn bring(
                 down = Some(status);
             }
         }
-        let home = locked(home, before);
+        let home = locked(home, &mut left);
         let unrecorded = unrecorded(s6, record(&home, intent));
         wishes.push((at, unrecorded));
         // Before the letters: finish looks for it when it reads them. And by the status of now:
-        // to record may take a while. What is down stays so, unless another call starts it, which
-        // notes the same.
+        // to record may take a while. What no event tells of is as it was.
         // After the deaths: the run that it says is up is the one after the last of them.
         let died = ends.service.last_death();
+        let down = down.filter(|_| ends.is_unchanged());
         let looked = died.and_then(|died| Ok((died, down.map_or_else(|| ends.look(), Ok)?)));
         let is_unproven = intent == Intent::Running && is_unproven(target, looked.as_ref().ok());
         match looked.and_then(|(died, status)| {
@@ -121,12 +128,12 @@ pub(crate) fn bring(
         }
         Ok(is_unproven)
     });
-    let after = Deadline::after(LOCKED);
+    left = LOCKED;
     for (at, error) in &mut wishes {
         let (profile, outcome) = (&profiles[*at], &mut outcomes[*at]);
         let mut error = error.take();
         if outcome.is_ok() && timeout != Timeout::NoWait {
-            error = unrecorded(s6, settle(s6, locked(of(profile), after), profile, intent));
+            error = unrecorded(s6, settle(s6, locked(of(profile), &mut left), profile, intent));
         }
         match error {
             Some(error) if outcome.is_ok() => *outcome = Err(not_kept(error, target, timeout)),
@@ -243,7 +250,12 @@ fn begin<'a>(
     prepare: Prepare<'_>,
 ) -> Result<bool> {
     // Nothing is written down where nothing can be done.
-    let job = Job::open(s6.slots.dir(), &profile.slot(), target);
+    let open = || Job::open(s6.slots.dir(), &profile.slot(), target);
+    let mut job = open();
+    if matches!(&job, Err(error) if error.kind == Kind::Missing) {
+        prepare(at, None)?;
+        job = open();
+    }
     let mut job = job.map_err(|error| match error.kind {
         Kind::Unsupervised => error.hint(text!("hermes-gw reconcile asks for one")),
         _ => not_there(s6, target.what(), profile, error),
@@ -252,7 +264,7 @@ fn begin<'a>(
         if target.intent().is_some() {
             s6.make_ours(profile, &ends.service, false);
         }
-        job.is_unproven = prepare(at, ends)?;
+        job.is_unproven = prepare(at, Some(ends))?;
     }
     job.set_out(jobs);
     Ok(false)

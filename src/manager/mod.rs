@@ -65,7 +65,6 @@ impl<'a> ServiceManager<'a> {
     /// `finish` included; or to run in a new process, also those that are down.
     pub(crate) fn bring(&self, target: Target, profiles: &[Profile], timeout: Timeout) -> Outcomes {
         match self.s6(host::refusal, target.what()) {
-            Ok(s6) if target == Target::Start => s6.start(profiles, timeout),
             Ok(s6) => bring::bring(s6, target, profiles, timeout),
             Err(error) => all_failed(profiles.len(), &error),
         }

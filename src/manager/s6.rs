@@ -98,7 +98,7 @@ impl S6<'_> {
     }
 
     /// Registers a profile that is on disk and has no slot, and says so.
-    fn register_missing(&self, profile: &Profile) -> Result<()> {
+    pub(super) fn register_missing(&self, profile: &Profile) -> Result<()> {
         if self.slots.has(profile)? || !self.is_on_disk(profile)? {
             return Ok(());
         }
@@ -160,27 +160,6 @@ impl S6<'_> {
             }
             false => Ok(()),
         }
-    }
-
-    /// Starts `profiles`; those that are on disk only are registered first.
-    pub(super) fn start(&self, profiles: &[Profile], timeout: Timeout) -> Outcomes {
-        let (mut outcomes, mut there) = (Outcomes::new(), Vec::new());
-        for profile in profiles {
-            let registered = self.register_missing(profile);
-            if registered.is_ok() {
-                there.push(profile.clone());
-            }
-            outcomes.push(registered.map(|()| false));
-        }
-        let mut started = bring::bring(self, Target::Start, &there, timeout).into_iter();
-        for outcome in &mut outcomes {
-            if outcome.is_ok()
-                && let Some(started) = started.next()
-            {
-                *outcome = started;
-            }
-        }
-        outcomes
     }
 
     pub(super) fn register(&self, profile: &Profile, how: &Registration<'_>) -> Result<bool> {

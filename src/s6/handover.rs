@@ -1,13 +1,12 @@
 //! What is handed from root to the user that is to control services, before root is dropped.
 //! All of it by descriptor, and following no link.
 
-use super::scandir::{CONTROL, CONTROL_DIR, CONTROL_FIFO, ScanDir};
+use super::scandir::{CONTROL, CONTROL_DIR, ScanDir};
 use super::service::EVENT_MODE;
 use crate::error::{Errors, Kind, Result};
 use crate::sys::dir::Dir;
 use crate::sys::identity::Ids;
 use crate::sys::if_there;
-use crate::sys::meta::{FileKind, Meta};
 use crate::text::messages::text;
 
 /// Hands a scandir and s6-svscan's control FIFO to `to`, with the way to it. Whoever has them can add services,
@@ -22,20 +21,15 @@ pub(crate) fn give_scandir(
     is_ours: &dyn Fn(&[u8]) -> bool,
 ) -> Result<()> {
     let dir = scandir.dir();
-    // It goes last, so who has it has the way to it as well.
-    let is_given = |fifo: Meta| (fifo.kind, fifo.uid, fifo.gid) == (FileKind::Fifo, to.uid, to.gid);
-    // A link on the way only keeps from giving.
-    if dir.look_followed(CONTROL_FIFO)?.is_some_and(is_given) {
-        return dir.give(to, None);
-    }
     match dir.dir_if_there(CONTROL_DIR)? {
-        Some(control) => {
+        // The FIFO last: who has it has all.
+        Some(control) => control.give_fifo(CONTROL, to, &|| {
             // The way to it: s6-svscan makes it 0700, s6-overlay so that all may pass.
             if control.meta()?.mode & 1 == 0 {
                 control.give(to, None)?;
             }
-            control.give_fifo(CONTROL, to)?;
-        }
+            dir.give(to, None)
+        }),
         None => {
             for name in &dir.names()? {
                 if !name.starts_with(b".") && !is_ours(name) {
@@ -43,9 +37,9 @@ pub(crate) fn give_scandir(
                     return Err(dir.error(Kind::Unusable, text!("hand over scandir"), name, why));
                 }
             }
+            dir.give(to, None)
         }
     }
-    dir.give(to, None)
 }
 
 /// Hands `supervise/` and `event/` of those services in the directory `servicedirs`, if there is
@@ -69,7 +63,7 @@ pub(crate) fn give_services(servicedirs: &[u8], to: &Ids, kept: &dyn Fn(&[u8]) -
 fn give_service(servicedirs: &Dir, name: &[u8], to: &Ids) -> Result<()> {
     let service = servicedirs.dir(name)?;
     let supervise = service.dir(b"supervise")?;
-    supervise.give_fifo(CONTROL, to)?;
+    supervise.give_fifo(CONTROL, to, &|| Ok(()))?;
     supervise.give(to, None)?;
     service.dir(b"event")?.give(to, Some(EVENT_MODE))
 }

@@ -3,6 +3,8 @@
 use crate::error::{Error, Kind, Result};
 use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
+use crate::sys::if_usable;
+use crate::sys::meta::FileKind;
 use crate::sys::poll::{self, FifoWriter, means_no_reader};
 use crate::text::messages::text;
 use std::time::Duration;
@@ -57,6 +59,12 @@ impl ScanDir {
     /// Whether an s6-svscan runs on it.
     pub(crate) fn is_scanned(&self) -> Result<bool> {
         self.dir.fifo_has_reader(CONTROL_FIFO)
+    }
+
+    /// Whether the FIFO that it reads is the user's with this `uid`, as far as this one may know.
+    pub(crate) fn is_controlled_by(&self, uid: u32) -> Result<bool> {
+        let fifo = if_usable(self.dir.look(CONTROL_FIFO))?.flatten();
+        Ok(fifo.is_some_and(|it| (it.kind, it.uid) == (FileKind::Fifo, uid)))
     }
 
     /// The process id of the s6-svscan that runs on it, if this user may know.

@@ -205,11 +205,18 @@ impl Dir {
         given.map_err(|errno| not_permitted(HAND_OVER, self.path(), errno, Capability::Chown))
     }
 
-    /// Gives the FIFO `name` to `to`; [`Kind::Unusable`] if it is no FIFO.
-    pub(crate) fn give_fifo(&self, name: &[u8], to: &Ids) -> Result<()> {
+    /// Gives the FIFO `name` to `to`, once it is open and `first` is done; [`Kind::Unusable`] if it
+    /// is no FIFO.
+    pub(crate) fn give_fifo(
+        &self,
+        name: &[u8],
+        to: &Ids,
+        first: &dyn Fn() -> Result<()>,
+    ) -> Result<()> {
         const WHAT: Text = HAND_OVER;
         let fifo = self.open_at(WHAT, name, OFlags::PATH | OFlags::NOFOLLOW, 0)?;
         fifo.meta_as(WHAT, FileKind::Fifo)?;
+        first()?;
         let (uid, gid) = to.raw();
         fs::chownat(&fifo.fd, "", uid, gid, AtFlags::EMPTY_PATH)
             .map_err(|errno| not_permitted(WHAT, &fifo.path, errno, Capability::Chown))

@@ -36,7 +36,7 @@ fn failed(what: Text, path: &[u8], errno: Errno) -> Box<Error> {
     if errno != Errno::MFILE {
         return error;
     }
-    error.hint_of(&format!("no more than {}", descriptor_limit())).hint(MORE_DESCRIPTORS)
+    error.hint_of(&format!("no more than {}", raise_descriptor_limit())).hint(MORE_DESCRIPTORS)
 }
 
 /// More files would be open than may be.
@@ -85,21 +85,16 @@ pub(crate) fn process_id() -> u32 {
     ID.load(Relaxed)
 }
 
-/// Lets this process open as many files as it ever may: it holds some for each gateway.
-pub(crate) fn raise_descriptor_limit() {
+/// Lets this process open as many files as it ever may, for it holds some for each gateway; how
+/// many that are.
+pub(crate) fn raise_descriptor_limit() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         // Where it cannot be raised, the open that is one too many says so.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     }
-}
-
-/// How many files a process here may have open, if it asks for it.
-pub(crate) fn descriptor_limit() -> usize {
-    use rustix::process::{Resource, getrlimit};
-    let limit = getrlimit(Resource::Nofile).maximum;
-    limit.and_then(|limit| limit.try_into().ok()).unwrap_or(usize::MAX)
+    limit.maximum.and_then(|limit| limit.try_into().ok()).unwrap_or(usize::MAX)
 }
 
 /// A result for who may go on without: what is not there is `None`, all else an error.

@@ -56,6 +56,11 @@ impl Opened {
         }
     }
 
+    /// Whether this FIFO has nothing in it.
+    pub(super) fn is_drained(&self) -> bool {
+        rustix::io::ioctl_fionread(&self.fd) == Ok(0)
+    }
+
     /// What it is now.
     pub(super) fn meta(&self) -> Result<Meta> {
         self.meta_for(text!("look at"))
@@ -76,7 +81,7 @@ impl Opened {
     #[inline(never)]
     pub(super) fn read_at_once(&self, limit: usize) -> Result<Vec<u8>> {
         let mut buffer = [0; 4096];
-        // What is no file has no place to read at.
+        // What cannot be read so is told by what follows.
         match rustix::io::pread(&self.fd, &mut buffer, 0) {
             Ok(read) if read < buffer.len() && read <= limit => Ok(buffer[..read].to_vec()),
             _ => self.read(limit),

@@ -47,5 +47,10 @@ pub(crate) fn read_proc(path: &[u8]) -> Result<Vec<u8>> {
 /// symbolic links are followed. Else it is [`Dir::read`](super::dir::Dir::read).
 pub(crate) fn read_followed(path: &[u8], limit: usize) -> Result<Vec<u8>> {
     let flags = OPEN_FILE.difference(OFlags::NOFOLLOW);
-    Opened::new(fs::CWD, READING, path, path.to_vec(), flags, 0)?.read_at_once(limit)
+    let file = Opened::new(fs::CWD, READING, path, path.to_vec(), flags, 0)?;
+    match file.read_at_once(limit) {
+        // A device has nothing to read, too.
+        Ok(content) if content.is_empty() => file.read(limit),
+        content => content,
+    }
 }

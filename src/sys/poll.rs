@@ -16,6 +16,11 @@ use std::time::Duration;
 pub(crate) struct Fifo(pub(super) Box<Opened>);
 
 impl Fifo {
+    /// Whether nothing is in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_drained()
+    }
+
     /// Takes out what is in it; the last byte, or 0 where it was empty.
     pub(crate) fn drain(&self) -> u8 {
         // Large enough for what inotify tells of the longest name.
@@ -54,7 +59,7 @@ impl FifoWriter {
 
     /// Whether its reader has taken out all that was written.
     pub(crate) fn is_drained(&self) -> bool {
-        rustix::io::ioctl_fionread(&self.0.fd) == Ok(0)
+        self.0.is_drained()
     }
 }
 

@@ -63,7 +63,7 @@ impl Doctor<'_> {
         }
         if self.may_write(findings, (homes.root(), b"."), Found::NoState, root) {
             self.may_write(findings, (homes.root(), b"logs"), Found::NoLog, root);
-            self.may_write(findings, (homes.root(), b"logs/gateways"), Found::NoLog, root);
+            self.may_write(findings, (homes.root(), home::LOGS), Found::NoLog, root);
         }
         room(findings, homes.root());
     }

@@ -9,7 +9,7 @@ use crate::model::profile::{self, PREFIX};
 use crate::model::tree::Tree;
 use crate::s6::service::Service;
 use crate::sys::dir::Dir;
-use crate::sys::{MORE_DESCRIPTORS, Name, descriptor_limit, identity, if_there};
+use crate::sys::{MORE_DESCRIPTORS, Name, identity, if_there, raise_descriptor_limit};
 use crate::text::messages::{Text, text};
 use crate::text::{nth, parts};
 
@@ -204,7 +204,7 @@ impl Doctor<'_> {
             _ => Found::Capacity,
         };
         let descriptors = slots::descriptors(count);
-        let is_enough = descriptor_limit() >= descriptors;
+        let is_enough = raise_descriptor_limit() >= descriptors;
         let (count, capacity) = (count.to_string(), capacity.to_string());
         let count = count.as_bytes();
         if is_enough || !matches!(found, Found::Capacity) {

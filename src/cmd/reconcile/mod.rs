@@ -125,7 +125,7 @@ impl<'a> Run<'a> {
         let lock = self.lock()?;
         let tidy = lock.is_some() && !only_standing_by;
         let may_remove = self.dry || lock.is_some();
-        let most = OPEN.min(sys::descriptor_limit() / 4);
+        let most = OPEN.min(sys::raise_descriptor_limit() / 4);
         let (observed, homes) = self.observe(tidy, may_remove, most)?;
         let resolved = self.context.policy(self.homes);
         if !only_standing_by {
