@@ -43,7 +43,7 @@ pub fn main() -> ExitCode {
     // musl takes a page from the kernel for a few small texts, and gives it back with the last of
     // them, again and again. One that stays keeps the page. Texts of 512 bytes and of 240 do not
     // share one.
-    let _stays = hint::black_box([512, 240].map(Vec::<u8>::with_capacity));
+    hint::black_box(ManuallyDrop::new([512, 240].map(Vec::<u8>::with_capacity)));
     // They live as long as the process.
     let mut options = ManuallyDrop::new(Options::default());
     let asked = args::parse(std::env::args_os(), &mut options);

@@ -313,9 +313,11 @@ fn hand_over(context: &Context, slots: &Slots, ids: &Ids, privilege: Privilege) 
     if slots.tree == Tree::User {
         return Ok(());
     }
-    if privilege == Privilege::Boot || !slots.scandir.is_controlled_by(ids.uid)? {
-        handover::give_scandir(&slots.scandir, ids, &is_slot)?;
-    }
+    // Who has the FIFO has the way to it, too: it is given last.
+    match privilege < Privilege::Boot && slots.scandir.is_controlled_by(ids.uid)? {
+        true => slots.dir().give(ids, None),
+        false => handover::give_scandir(&slots.scandir, ids, &is_slot),
+    }?;
     if privilege == Privilege::Boot {
         let kept = |name: &[u8]| parts(KEPT, b' ').any(|it| name.starts_with(it));
         context.output.warn_all(&handover::give_services(STATIC_SERVICES, ids, &kept));
