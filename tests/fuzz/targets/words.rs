@@ -56,6 +56,9 @@ fn written(verb: &str, options: &Options) -> Vec<Vec<u8>> {
     if let Some(lines) = options.lines {
         with_value("-n", lines.to_string().as_bytes());
     }
+    if let Some(age) = options.since {
+        with_value("--since", age.as_secs().to_string().as_bytes());
+    }
     if let Some(time) = options.timeout {
         let text = format!("{}.{:03}", time.as_secs(), time.subsec_millis());
         with_value("--timeout", text.as_bytes());

@@ -52,6 +52,9 @@ pub(super) fn zone(data: &[u8]) {
         return;
     }
     let Some(zone) = Zone::parse(data) else { return };
+    if has_no_changes(data) {
+        return;
+    }
     let lines: Vec<_> = data.rsplitn(3, |byte| *byte == b'\n').collect();
     if lines.get(1).is_some_and(|rule| has_no_rules(rule) || is_all_in_one_month(rule)) {
         return;
@@ -60,6 +63,13 @@ pub(super) fn zone(data: &[u8]) {
     let file = file.get_or_insert_with(|| NamedTempFile::new().unwrap());
     fs::write(file.path(), data).unwrap();
     compare(&zone, file.path().as_os_str().as_bytes());
+}
+
+/// Whether a file of version 2 or later has no changes in it: then the C library goes by its first
+/// type, and we by its rule, which is to say the same.
+fn has_no_changes(data: &[u8]) -> bool {
+    let last = data.windows(4).rposition(|it| it == b"TZif").unwrap_or_default();
+    last > 0 && data.get(last + 32..last + 36) == Some(&[0; 4])
 }
 
 /// Whether a zone that `rule` describes has summer time, and it says no more.
