@@ -313,7 +313,7 @@ fn hand_over(context: &Context, slots: &Slots, ids: &Ids, privilege: Privilege) 
     if slots.tree == Tree::User {
         return Ok(());
     }
-    // Who has the FIFO has the way to it, too: it is given last.
+    // The FIFO is given last: who has it has the way to it, too. The scandir may be root's again.
     match privilege < Privilege::Boot && slots.scandir.is_controlled_by(ids.uid)? {
         true => slots.dir().give(ids, None),
         false => handover::give_scandir(&slots.scandir, ids, &is_slot),

@@ -50,8 +50,8 @@ impl Dir {
         take(&self.0, deadline, &|| ())
     }
 
-    /// Opens `name` to look who has locked it, whatever it is: nobody has locked what he does not
-    /// take for his lock.
+    /// Opens the file `name` to ask who has locked it. What kind it is of is not checked: locks that
+    /// count are on regular files, and nobody has locked anything else.
     pub(crate) fn lock_file(&self, name: &[u8]) -> Result<Option<File>> {
         Ok(if_usable(self.open_at(WHAT, name, OFlags::RDONLY | OPEN_FILE, 0))?.map(File))
     }

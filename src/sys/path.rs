@@ -49,7 +49,7 @@ pub(crate) fn read_followed(path: &[u8], limit: usize) -> Result<Vec<u8>> {
     let flags = OPEN_FILE.difference(OFlags::NOFOLLOW);
     let file = Opened::new(fs::CWD, READING, path, path.to_vec(), flags, 0)?;
     match file.read_at_once(limit) {
-        // A device has nothing to read, too.
+        // /dev/null reads as empty, too; that is an error.
         Ok(content) if content.is_empty() => file.read(limit),
         content => content,
     }
