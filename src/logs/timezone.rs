@@ -98,9 +98,10 @@ impl Zone {
                 }
                 self.changes.push((moment, offset_of(*kind)?));
             }
-            if version == 0 {
+            if wide == 4 {
                 return Some(());
             }
+            // The version in the second header is nothing to the C library either.
             let rule = bytes.strip_prefix(b"\n")?.strip_suffix(b"\n")?;
             return if rule.is_empty() { Some(()) } else { self.go_on_by(rule) };
         }
@@ -369,12 +370,17 @@ mod tests {
         // From its last change on, the rule behind it counts, whatever that change says.
         let mut file = file([5, 7]);
         file[4] = b'2';
+        let second = file.len();
         file.extend_from_within(..44);
         file.extend([5u64, 7].map(u64::to_be_bytes).concat());
         file.extend([0; 8]);
         file.extend(b"\nCET-1CEST,M3.5.0,M10.5.0/3\n");
-        let zone = Zone::parse(&file).unwrap();
-        assert_eq!([6, 7, 10_000_000, 26_000_000].map(|at| zone.offset(at)), [0, 3600, 7200, 3600]);
+        for version in [b'2', 0] {
+            file[second + 4] = version;
+            let zone = Zone::parse(&file).unwrap();
+            let offsets = [6, 7, 10_000_000, 26_000_000].map(|at| zone.offset(at));
+            assert_eq!(offsets, [0, 3600, 7200, 3600], "version {version}");
+        }
     }
 
     proptest! {
