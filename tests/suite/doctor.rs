@@ -368,9 +368,8 @@ fn what_a_killed_call_has_left_in_event_is_named_and_goes_and_what_is_being_made
 #[test]
 fn a_supervisor_that_is_about_to_come_is_waited_for() {
     let container = container(&[]);
-    let supervisor = container.supervisor("default");
     container.signal_svscan("STOP");
-    sh(&container, &format!("kill -KILL {supervisor}"));
+    container.kill_supervisor("default");
     let doctor = container.root_command(&DOCTOR).stdout(Stdio::piped()).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(300));
     container.signal_svscan("CONT");
@@ -454,10 +453,11 @@ fn remedies_do_what_they_say_whatever_names_have_been_chosen() {
 fn supervisors_without_a_slot_and_slots_without_a_supervisor() {
     let container = container(&[("coder", "slow 0"), ("moved", "slow 0")]);
     ["coder", "moved"].iter().for_each(|profile| container.wait_up(profile));
-    let (coder, moved) = (container.supervisor("coder"), container.supervisor("moved"));
+    let moved = container.supervisor("moved");
     let logger = container.supervisor("moved/log");
     container.signal_svscan("STOP");
-    sh(&container, &format!("kill -KILL {coder}; mv {} /run/service/.moved", slot("moved")));
+    container.kill_supervisor("coder");
+    sh(&container, &format!("mv {} /run/service/.moved", slot("moved")));
     let mut orphans: Vec<u32> = [&moved, &logger].map(|pid| pid.parse().unwrap()).into();
     orphans.sort_by_key(u32::to_string);
     let name = |pid: &u32| {

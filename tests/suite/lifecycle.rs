@@ -44,10 +44,9 @@ fn scene() -> Container {
         !container.as_root(&["/command/s6-svok", hidden]).succeeded()
     });
     // A supervisor that was killed, and none to start another.
-    let supervisor = container.supervisor("orphaned");
     container.signal_svscan("STOP");
     container.as_root(&["mv", hidden, &slot("unsupervised")]).ok();
-    container.as_root(&["sh", "-c", &format!("kill -KILL {supervisor}")]).ok();
+    container.kill_supervisor("orphaned");
     // A finish script that takes as long as it is held.
     let finish = container.inside(&slot("finishing")).join("finish");
     fs::write(finish, "#!/bin/sh\nwhile [ -e held ]; do sleep 0.05; done\n").unwrap();
@@ -897,8 +896,7 @@ fn a_supervisor_that_dies_while_it_is_waited_for_is_noticed() {
         .unwrap();
     let marker = container.volume().home("deaf").join(".gateway-planned-stop.json");
     wait_until("the marker", || marker.exists());
-    let supervisor = container.supervisor("deaf");
-    container.as_root(&["sh", "-c", &format!("kill -KILL {supervisor}")]).ok();
+    container.kill_supervisor("deaf");
     assert_eq!(stop.wait().unwrap().code(), Some(102));
     let output = stop.wait_with_output().unwrap();
     let stderr = support::untranslated(output.stderr);

@@ -91,15 +91,8 @@ fn pid_files_go_only_while_the_gateway_is_down() {
     assert_eq!(there(&container, "stays"), [false, false, false]);
 
     // A killed s6-supervise leaves its gateway running; what it wrote stays.
-    let supervisor = || {
-        let processes = container.as_root(&["ps", "-eo", "pid,args"]).ok();
-        let line = processes.lines().find(|l| l.ends_with("s6-supervise gateway-runs"))?;
-        Some(line.split_whitespace().next().unwrap().to_string())
-    };
-    let pid = supervisor().unwrap();
     container.signal_svscan("STOP");
-    container.as_root(&["sh", "-c", &format!("kill -KILL {pid}")]).ok();
-    wait_until("its end", || supervisor().is_none());
+    container.kill_supervisor("runs");
     let output = container.as_hermes(&RECONCILE);
     let failed = "profile=runs prior_state=running action=failed reason=s6-svscan did not take it \
         up in time\n";

@@ -65,10 +65,9 @@ fn every_state_has_its_words_and_its_exit_code() {
     // Somebody has a say: what was before does not count.
     svc(&container, "-u", "late");
     svc(&container, "-d", "rest");
-    let supervisor = container.supervisor("orphan");
     // Or it would bring it back.
     container.signal_svscan("STOP");
-    container.as_root(&["sh", "-c", &format!("kill -KILL {supervisor}")]).ok();
+    container.kill_supervisor("orphan");
     let status = container.inside(&slot("garbled")).join("supervise/status");
     fs::write(&status, "odd").unwrap();
     gw(&container, &["stop", "stopped"]).ok();

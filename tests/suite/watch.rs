@@ -154,9 +154,8 @@ fn a_supervisor_that_goes_and_one_that_comes_are_told() {
     container.wait_up("default");
     let watch = Watch::of(&container, &["watch", "default", "later"]);
     watch.expect(&["default: up", "later: down"]);
-    let supervisor = container.supervisor("default");
     container.signal_svscan("STOP");
-    container.as_root(&["sh", "-c", &format!("kill -KILL {supervisor}")]).ok();
+    container.kill_supervisor("default");
     watch.expect(&["default: not supervised"]);
     container.signal_svscan("CONT");
     watch.until("default: up");
@@ -233,9 +232,8 @@ fn what_cannot_be_watched_is_an_error_and_not_silence() {
     // Only its supervisor's end is heard: it is told, and not for ever.
     let watch = Watch::start(watch("add_watch:error=EACCES:when=2+"));
     watch.expect(&["default: up"]);
-    let supervisor = container.supervisor("default");
     container.signal_svscan("STOP");
-    container.as_root(&["sh", "-c", &format!("kill -KILL {supervisor}")]).ok();
+    container.kill_supervisor("default");
     watch.expect(&["default: not supervised"]);
     container.signal_svscan("CONT");
 }

@@ -552,6 +552,16 @@ impl Container {
         line.split_whitespace().next().unwrap().into()
     }
 
+    /// Kills the s6-supervise of `profile`, and waits until it holds nothing any more.
+    pub fn kill_supervisor(&self, profile: &str) {
+        let pid = self.supervisor(profile);
+        self.as_root(&["sh", "-c", &format!("kill -KILL {pid}")]).ok();
+        wait_until("the end of a killed s6-supervise", || {
+            let state = self.as_root(&["ps", "-o", "stat=", "-p", &pid]).stdout;
+            state.is_empty() || state.starts_with('Z')
+        });
+    }
+
     /// The supervised pid of the gateway of `profile`, by s6-svstat.
     pub fn pid(&self, profile: &str) -> String {
         self.svstat_pid(profile).ok().trim().into()
