@@ -1,5 +1,5 @@
 # Short verbs; each does its own set-up. What they do is in tests/support/.
-.PHONY: build demo picture test how-long sweep fuzz hermes versions image bench lint clean
+.PHONY: build demo picture test how-long ready compiled tools sweep fuzz hermes versions image bench lint clean
 
 GW := target/hermes-gw
 # Any stable cargo will do for everyday work; build brings Debian's where there is none.
@@ -39,9 +39,8 @@ picture: build
 
 # The shells are the machine's, and do not fit the libraries of another suite.
 test: LAYOUTS += completion
-test: how-long build lint
-	tests/support/packages.sh $(TOOLS) $(READERS)
-	tests/support/hermes.sh
+test: how-long
+	$(MAKE) --jobs=3 ready
 	@echo "test 1 of 3: units"
 	code=0; $(CARGO) test --locked --no-fail-fast --lib || code=1; \
 	    echo "test 2 of 3: all areas, PID 1's scandir"; $(SUITE) || code=1; \
@@ -49,9 +48,24 @@ test: how-long build lint
 	    $(USER_TREE) || code=1; exit $$code
 
 how-long:
-	@echo "test: compiles program and tests, some minutes the first time; then runs three parts, some"
-	@echo "seven minutes on two cores. A line comes with each test that ends. One that fails keeps no"
+	@echo "test: compiles program and tests at once, some minutes the first time; then runs three parts,"
+	@echo "some seven minutes on two cores. A line comes with each test that ends. One that fails keeps no"
 	@echo "other from running; the failures of each part stand at its end."
+
+# What test needs: most of it keeps one core busy, or none.
+ready: build lint compiled tools
+
+compiled:
+	$(CARGO) test --locked --no-run --lib --test suite
+
+tools:
+	tests/support/packages.sh $(TOOLS) $(READERS)
+	tests/support/hermes.sh
+
+# Where this is the cargo, it comes with what build installs.
+ifeq ($(CARGO),/usr/bin/cargo)
+lint compiled: build
+endif
 
 # Every changing verb killed, failed and cut short at each of its system calls, offline and in both
 # layouts, and thousands of rounds of a race against hermes; test has a sample of both. Hours:

@@ -6,9 +6,9 @@ cargo=$1
 case $cargo in
 /usr/bin/*) tests/support/packages.sh rustfmt-web rust-web-clippy ;;
 esac
-tests/support/packages.sh shellcheck
 "$cargo" fmt --check
 "$cargo" clippy --quiet --locked --all-targets -- -D warnings
+tests/support/packages.sh shellcheck
 shellcheck -s bash rootfs/usr/share/bash-completion/completions/hermes-gw
 shellcheck tests/support/*.sh tests/support/demo/* tests/support/image/init .ci/run \
     tests/support/image/usr/local/bin/hermes tests/support/image/usr/lib/container/finish \

@@ -16,6 +16,9 @@ if [ "$(id -u)" != 0 ]; then
     exit 1
 fi
 export DEBIAN_FRONTEND=noninteractive
+# One at a time: apt-get does not wait for another one.
+exec 9</var/cache/apt
+flock 9
 # What is a service is not to start on this machine.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
