@@ -1,4 +1,6 @@
 # Short verbs; each does its own set-up. What they do is in tests/support/.
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 .PHONY: build demo picture test how-long ready compiled tools sweep fuzz hermes versions image bench lint clean
 
 GW := target/hermes-gw
@@ -43,14 +45,15 @@ test: how-long
 	$(MAKE) --jobs=3 ready
 	@echo "test 1 of 3: units"
 	code=0; $(CARGO) test --locked --no-fail-fast --lib || code=1; \
-	    echo "test 2 of 3: all areas, PID 1's scandir"; $(SUITE) || code=1; \
-	    echo "test 3 of 3: the areas that either layout is about, the user tree"; \
-	    $(USER_TREE) || code=1; exit $$code
+	    echo "test 2 of 3: all areas, PID 1's scandir"; \
+	    echo "test 3 of 3, at the same time: the areas that either layout is about, the user tree"; \
+	    { $(USER_TREE) 2>&1 | sed -u 's/^/user tree: /'; } & \
+	    $(SUITE) || code=1; wait $$! || code=1; exit $$code
 
 how-long:
-	@echo "test: compiles program and tests at once, some minutes the first time; then runs three parts,"
-	@echo "some seven minutes on two cores. A line comes with each test that ends. One that fails keeps no"
-	@echo "other from running; the failures of each part stand at its end."
+	@echo "test: compiles program and tests at once, some three minutes the first time; then runs three"
+	@echo "parts, some five minutes on two cores. A line comes with each test that ends. One that fails"
+	@echo "keeps no other from running; the failures of each part stand at its end."
 
 # What test needs: most of it keeps one core busy, or none.
 ready: build lint compiled tools
