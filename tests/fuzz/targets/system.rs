@@ -184,8 +184,8 @@ def answer(data):
         return b'none'
     groups = [ids[1]]
     for it in entries(group, libc.fgetgrent, Group):
-        # 0 is never taken over.
-        if it.gid and it.gid not in groups and name in members(it):
+        # 0 is never taken over, and -1 is no group.
+        if it.gid not in (0, 0xffffffff, *groups) and name in members(it):
             groups.append(it.gid)
     return ' '.join(map(str, (*ids, *groups))).encode()
 ",
