@@ -156,7 +156,6 @@ fn where_nothing_says_what_to_drop_to_it_is_the_databases_groups() {
     if support::tree() == Tree::User {
         let (slot, before) = ("/run/service/gateway-one", container.pid("one"));
         container.signal_svscan("KILL");
-        container.as_root(&["rm", "-f", "/run/hermes-gw.ids.hermes"]).ok();
         wait_until("another gateway", || pid_of(&container, slot) != before);
         container.wait_up("one");
     } else {
