@@ -36,6 +36,8 @@ enum Outcome {
     Overruled,
     /// Its supervisor has gone.
     Abandoned,
+    /// The same, and its slot: that is removed only once it is down.
+    Removed,
     /// It cannot be told, or looked at.
     Failed(Box<Error>),
 }
@@ -43,9 +45,10 @@ enum Outcome {
 impl Outcome {
     /// What an error comes to that keeps it from being told.
     fn of(error: Box<Error>) -> Outcome {
-        match poll::means_no_reader(error.kind) {
-            true => Outcome::Abandoned,
-            false => Outcome::Failed(error),
+        match error.kind {
+            Kind::Missing => Outcome::Removed,
+            kind if poll::means_no_reader(kind) => Outcome::Abandoned,
+            _ => Outcome::Failed(error),
         }
     }
 }
@@ -192,16 +195,19 @@ impl<'a> Job<'a> {
         let (kind, why) = match &self.outcome {
             Some(Outcome::Done) => return Ok(()),
             // A supervisor that goes has seen its gateway end.
-            Some(Outcome::Abandoned) if matches!(target, Target::Rest | Target::Gone) => {
+            Some(Outcome::Abandoned | Outcome::Removed)
+                if matches!(target, Target::Rest | Target::Gone) =>
+            {
                 return Ok(());
             }
+            Some(Outcome::Removed) if target == Target::Down => return Ok(()),
             Some(Outcome::Died(_)) if target == Target::Rest => return Ok(()),
             Some(Outcome::Failed(error)) => return Err(error.clone()),
             Some(Outcome::Died(why)) => (Kind::Unusable, &why[..]),
             Some(Outcome::Overruled) => {
                 (Kind::Unusable, text!("another caller overruled it").read())
             }
-            Some(Outcome::Abandoned) => {
+            Some(Outcome::Abandoned | Outcome::Removed) => {
                 (Kind::Unsupervised, text!("its s6-supervise has gone").read())
             }
             None => (Kind::TimedOut, target.late().read()),
@@ -296,8 +302,10 @@ impl<'a> Job<'a> {
         if event || gone || ends.is_silent() && time_is_over {
             self.advance();
         }
-        if gone && self.is_under_way() {
-            self.outcome = Some(Outcome::Abandoned);
+        if let (true, Some(ends), None) = (gone, &self.ends, &self.outcome) {
+            // With its slot, its status has gone.
+            let status = ends.service.status();
+            self.outcome = Some(status.err().map_or(Outcome::Abandoned, Outcome::of));
         }
     }
 }

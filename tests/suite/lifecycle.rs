@@ -840,14 +840,22 @@ fn wait_hears_what_happens() {
     events.expect("U");
 
     // The slot goes while somebody waits.
-    let gone = wait(&["--down", "--timeout", "20", "ready"]);
+    // Below a shell: nsenter stops when its own child does.
+    let script = "/command/hermes-gw wait --down --timeout 60 ready; exit $?";
+    let mut gone = container.root_command(&["sh", "-c", script]);
+    let gone = gone.stderr(Stdio::piped()).spawn().unwrap();
     let forever = wait(&["--up", "one"]);
     // Once both listen: our own subscription is beside that of the first.
     let listeners =
         |profile| fs::read_dir(container.inside(&slot(profile)).join("event")).unwrap().count();
     wait_until("both to listen", || (listeners("ready"), listeners("one")) == (2, 1));
+    // It may see of the end no more than that all has gone.
+    let pid = container.pid_by_args("hermes-gw wait --down --timeout 60 ready").unwrap();
+    container.as_root(&["sh", "-c", &format!("kill -STOP {pid}")]).ok();
     gw(&container, &["unregister", "ready", "one"]).ok();
-    assert!(gone.wait_with_output().unwrap().status.success());
+    container.as_root(&["sh", "-c", &format!("kill -CONT {pid}")]).ok();
+    let gone = gone.wait_with_output().unwrap();
+    assert!(gone.status.success() && gone.stderr.is_empty(), "{gone:?}");
     let forever = forever.wait_with_output().unwrap();
     assert_eq!(forever.status.code(), Some(102), "{forever:?}");
     assert_eq!(gw(&container, &["wait", "--up", "one"]).code, 3);

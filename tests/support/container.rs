@@ -546,10 +546,14 @@ impl Container {
 
     /// The pid of the s6-supervise of `profile`.
     pub fn supervisor(&self, profile: &str) -> String {
+        self.pid_by_args(&format!("s6-supervise gateway-{profile}")).unwrap()
+    }
+
+    /// The pid of a process in it whose command line ends with `args`.
+    pub fn pid_by_args(&self, args: &str) -> Option<String> {
         let processes = self.as_root(&["ps", "-eo", "pid,args"]).ok();
-        let end = format!("s6-supervise gateway-{profile}");
-        let line = processes.lines().find(|line| line.ends_with(&end)).unwrap();
-        line.split_whitespace().next().unwrap().into()
+        let line = processes.lines().find(|line| line.ends_with(args))?;
+        Some(line.split_whitespace().next()?.into())
     }
 
     /// Kills the s6-supervise of `profile`, and waits until it holds nothing any more.
