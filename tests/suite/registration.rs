@@ -9,7 +9,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Stdio;
 use std::time::Duration;
-use support::{Container, Events, Output, SCANDIR_OF_PID_1, Spec, Tree, Volume, wait_until};
+use support::{
+    Container, Events, Output, SCANDIR_OF_PID_1, Spec, Tree, Volume, wait_or, wait_until,
+};
 
 fn gw(container: &Container, args: &[&str]) -> Output {
     container.as_hermes(&[&["/command/hermes-gw"], args].concat())
@@ -382,10 +384,18 @@ fn a_thousand_times_and_nothing_is_left() {
     gw(&container, &["register", "one", "--force"]).ok();
     gw(&container, &["unregister", "one"]).ok();
     container.wait_parked("hermes-standby");
-    let before = count();
+    at_first(&container);
+    let mut before = count();
+    wait_until("two seconds without a change", || {
+        std::thread::sleep(Duration::from_secs(2));
+        std::mem::replace(&mut before, count()) == before
+    });
     let output = container.as_hermes(&["sh", "-c", script]);
     assert_eq!((output.code, output.stderr.as_str()), (0, ""));
-    wait_until("the tree to be as it was", || count() == before);
+    wait_or("the tree to be as it was", || match count() {
+        now if now == before => Ok(()),
+        now => Err(format!("{before:?}, and now {now:?}")),
+    });
 }
 
 #[test]
