@@ -174,7 +174,13 @@ impl<'a> Reader<'a> {
                     return Err(PROPERTY);
                 }
                 self.property.get_or_insert(column);
+                let start = self.at + 1;
                 self.skip_to(|byte| is_blank(byte) || is_flow(byte));
+                // PyYAML ends the name of an anchor before what is not of these, and reads on.
+                let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+                if byte != b'!' && !self.text[start..self.at].iter().all(is_of_name) {
+                    return Err(OTHER);
+                }
             }
             b'|' | b'>' if !in_flow => self.skip_lines(),
             b'"' | b'\'' => {
@@ -463,7 +469,7 @@ mod tests {
     ];
 
     /// What is not.
-    const ODD: [(&str, Text); 39] = [
+    const ODD: [(&str, Text); 40] = [
         ("M: &a true", VALUE),
         ("M: !!bool yes", VALUE),
         ("M: *a", VALUE),
@@ -485,6 +491,7 @@ mod tests {
         ("M: \"on\n\"", VALUE),
         ("G: {M: true\n}", VALUE),
         ("G: &a\n  M: true", PROPERTY),
+        ("&a:/b M: true", OTHER),
         ("G: *M", PROPERTY),
         ("G: !!map {M: true}", PROPERTY),
         ("a: &M {M: true}\n<<: *M", PROPERTY),
