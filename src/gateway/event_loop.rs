@@ -192,14 +192,11 @@ impl<'a> Job<'a> {
     /// way is late.
     pub(crate) fn result(&self, what: Text) -> Result<()> {
         let target = self.transition.target();
+        let is_to_end = matches!(target, Target::Rest | Target::Gone);
         let (kind, why) = match &self.outcome {
             Some(Outcome::Done) => return Ok(()),
             // A supervisor that goes has seen its gateway end.
-            Some(Outcome::Abandoned | Outcome::Removed)
-                if matches!(target, Target::Rest | Target::Gone) =>
-            {
-                return Ok(());
-            }
+            Some(Outcome::Abandoned | Outcome::Removed) if is_to_end => return Ok(()),
             Some(Outcome::Removed) if target == Target::Down => return Ok(()),
             Some(Outcome::Died(_)) if target == Target::Rest => return Ok(()),
             Some(Outcome::Failed(error)) => return Err(error.clone()),
