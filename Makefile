@@ -17,7 +17,7 @@ SUITE = HERMES_GW=$(CURDIR)/$(GW) RUST_TEST_THREADS=$(THREADS) $(CARGO) test --l
 USER_TREE = HERMES_GW_TEST_TREE=user $(SUITE) $(LAYOUTS:%=%::) \
     $(ALIKE:%=--skip %)
 # The layout is nothing to these, and they take long.
-ALIKE := next_to_nothing faults::killed_at faults::when_any_change faults::when_any_open
+ALIKE := next_to_nothing faults::when_any_change sweep::without_a_supervisor
 # Containers wait most of the time, so there are more of them than there are cores.
 THREADS = $(shell echo $$((2 * $$(nproc) + 4)))
 TOOLS := s6 execline strace util-linux bsdutils procps jq tzdata
