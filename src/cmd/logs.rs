@@ -22,6 +22,10 @@ use std::time::Duration;
 const LINES: usize = 50;
 /// How many bytes are printed at once, at least, while there are more lines.
 const ENOUGH: usize = 32 * 1024;
+/// How many descriptors are not for logs, and how many each log has besides those of its older
+/// files: two directories, and the two newest files.
+const SPARE: usize = 30;
+const OF_EACH: usize = 4;
 
 /// Runs the command.
 #[inline(never)]
@@ -36,7 +40,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
             return Err(Error::new(Kind::Usage, text!("parse arguments"), "logs", why));
         }
     };
-    raise_descriptor_limit();
+    let descriptors = raise_descriptor_limit().saturating_sub(SPARE);
     let homes = context.homes_as_user().map_err(|error| context.explain(error))?;
     // This, and what follows, lives as long as the process.
     let mut watch = ManuallyDrop::new(None);
@@ -45,6 +49,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     }
     let profiles = ManuallyDrop::new(named(context, &options.words)?);
     let several = profiles.len() > 1;
+    let most = (descriptors / profiles.len().max(1)).saturating_sub(OF_EACH);
     let mut form = if print::is_terminal() { Form::Terminal } else { Form::Bytes };
     if output.json {
         (form, stamps) = (Form::Json, Stamps::Utc);
@@ -62,7 +67,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     let mut merge = ManuallyDrop::new(Merge { printer, since, sources, failures });
     for profile in profiles.iter() {
         let opened = match profile {
-            Ok(profile) => open(context, homes, profile, watch.as_ref()),
+            Ok(profile) => open(context, homes, (profile, most), watch.as_ref()),
             Err(error) => Err(error.clone()),
         };
         match opened {
@@ -103,7 +108,7 @@ pub(super) fn print_last(context: &Context, profile: &Profile, lines: usize) -> 
     // What that means was told before: homes are asked for the state, too.
     let Ok(homes) = context.homes() else { return Ok(()) };
     let lines = context.options.lines.unwrap_or(lines);
-    let mut log = match Log::open(homes.root(), profile, lines, false) {
+    let mut log = match Log::open(homes.root(), profile, (lines, usize::MAX), false) {
         Ok(log) => log,
         Err(error) if error.kind == Kind::Missing => return Ok(()),
         Err(error) => {
@@ -111,6 +116,7 @@ pub(super) fn print_last(context: &Context, profile: &Profile, lines: usize) -> 
             return Ok(());
         }
     };
+    warn_if_cut(context, &log);
     let (form, stamps, out) = (Form::Terminal, Stamps::AsTheyAre, b"\n".to_vec());
     let mut printer = Printer { form, stamps, zone: None, width: 0, out };
     let mut any = false;
@@ -141,7 +147,7 @@ pub(super) fn print_last(context: &Context, profile: &Profile, lines: usize) -> 
 fn open<'a>(
     context: &Context,
     homes: &Homes,
-    profile: &'a Profile,
+    (profile, most): (&'a Profile, usize),
     watch: Option<&Watches>,
 ) -> Result<Box<Log<'a>>> {
     let lines = match context.options.since {
@@ -149,7 +155,8 @@ fn open<'a>(
         Some(_) => usize::MAX,
     };
     let lines = context.options.lines.unwrap_or(lines);
-    let log = Log::open(homes.root(), profile, lines, watch.is_some()).map_err(|error| {
+    let limits = (lines, most);
+    let log = Log::open(homes.root(), profile, limits, watch.is_some()).map_err(|error| {
         if error.kind != Kind::Missing {
             return error;
         }
@@ -160,18 +167,18 @@ fn open<'a>(
         };
         Error::new(kind, text!("show log of gateway"), profile.name(), why)
     })?;
-    if log.cut {
-        let why = [
-            "log of ",
-            profile.name(),
-            text!(": what is older than the shown is too much to read").read(),
-        ];
-        context.output.warn_of(&why.concat());
-    }
+    warn_if_cut(context, &log);
     if let Some(watch) = watch {
         log.watch(watch)?;
     }
     Ok(log)
+}
+
+fn warn_if_cut(context: &Context, log: &Log<'_>) {
+    if log.cut {
+        let what = text!(": what is older than the shown is too much to read").read();
+        context.output.warn_of(&["log of ", log.profile.name(), what].concat());
+    }
 }
 
 /// One of the logs that are shown.
@@ -250,8 +257,9 @@ impl Merge<'_> {
                 Ok(false) => {}
                 Ok(true) => {
                     let name = source.log.profile.name();
-                    let why =
-                        text!("files were deleted before they were read: lines may be missing");
+                    let why = text!(
+                        "files were deleted before they were read, or are too large or too many: lines may be missing"
+                    );
                     let error =
                         Error::new(Kind::Missing, text!("follow log of gateway"), name, why);
                     self.failures.context.output.warn(error);

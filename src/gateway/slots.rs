@@ -6,12 +6,12 @@ use crate::model::profile::{self, PREFIX, Profile};
 use crate::model::tree::Tree;
 use crate::s6::scandir::ScanDir;
 use crate::s6::service::Service;
+use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
 use crate::sys::lock::Lock;
 use crate::sys::meta::FileKind;
 use crate::sys::{self, Name};
 use crate::text::messages::{Text, text};
-use std::time::Duration;
 
 /// Ours, and not s6-svscan's: it serialises changes to the scandir.
 const LOCK: &[u8] = b".hermes-gw.lock";
@@ -72,9 +72,17 @@ impl Slots {
     }
 
     /// Takes the lock that every change to the scandir is made under. If somebody holds it,
-    /// `waiting` is called, and it is waited for `time` at most; the error names who holds it.
-    pub(crate) fn lock(&self, time: Duration, waiting: &dyn Fn()) -> Result<Lock> {
-        let lock = self.dir().lock(LOCK, time, waiting);
+    /// `waiting` is called, and it is waited for until `deadline`; the error names who holds it.
+    pub(crate) fn lock(&self, deadline: Deadline, waiting: &dyn Fn()) -> Result<Lock> {
+        let dir = self.dir();
+        let lock = dir.lock(LOCK, deadline, waiting).or_else(|error| match dir.kind(LOCK) {
+            // Nobody has it: a link, a directory or a socket cannot be locked.
+            Ok(Some(kind)) if kind != FileKind::Regular && error.kind != Kind::TimedOut => {
+                dir.remove_tree(LOCK)?;
+                dir.lock(LOCK, deadline, waiting)
+            }
+            _ => Err(error),
+        });
         lock.map_err(|error| locks::name_holder(error, self.dir().look(LOCK)))
     }
 

@@ -63,8 +63,8 @@ fn uncleared(to: Option<&Ids>) -> Result<Option<Dir>> {
 }
 
 /// Removes what s6-svscan and hermes-gw made in the scandir before this boot, and notes `at`
-/// that it was done; what stays is returned with the reason. Nothing else goes: a home may be
-/// called a scandir by mistake.
+/// that it was done; what stays is returned with the reason, and the next call tries again. Nothing
+/// else goes: a home may be called a scandir by mistake.
 pub(crate) fn clear(slots: &Slots, at: &Dir) -> Result<Errors> {
     let dir = slots.dir();
     let mut failures = Vec::new();
@@ -76,13 +76,15 @@ pub(crate) fn clear(slots: &Slots, at: &Dir) -> Result<Errors> {
             let is_dir = |kind| kind == Some(FileKind::Directory);
             let removed = match dir.kind(name) {
                 Ok(kind) if is_ours(name) && is_dir(kind) => dir.remove_tree(name),
-                Ok(_) if name == CONTROL_DIR => dir.remove_tree(name),
+                Ok(_) if name == CONTROL_DIR && failures.is_empty() => dir.remove_tree(name),
                 other => other.map(drop),
             };
             failures.extend(removed.err());
         }
     }
     // Only now: whoever is killed before does it again.
-    at.make_dir(CLEARED, 0o755)?;
+    if failures.is_empty() {
+        at.make_dir(CLEARED, 0o755)?;
+    }
     Ok(failures)
 }

@@ -18,9 +18,10 @@ const CURRENT: &[u8] = b"current";
 const PREVIOUS: &[u8] = b"previous";
 /// How many bytes are read at once.
 const BLOCK: usize = 16 * 1024;
-/// So many files are opened at once: s6-log keeps ten, unless somebody else has put more there.
+/// So many files of a log are opened at once, if there are descriptors: s6-log keeps ten, unless
+/// somebody else has put more there.
 const MOST_FILES: usize = 64;
-/// And so many bytes of each are looked at for where a line begins: s6-log lets none grow larger.
+/// And so many bytes of each are looked at, the last: s6-log lets none grow larger.
 const MOST_BYTES: u64 = 1 << 28;
 
 /// The log of a gateway, read line by line.
@@ -39,6 +40,8 @@ pub(crate) struct Log<'a> {
     block: Vec<u8>,
     /// How many bytes of the block were taken.
     taken: usize,
+    /// How many files are opened at once.
+    most: usize,
     /// Whether older lines are left out because there are too many files, or too large ones.
     pub(crate) cut: bool,
 }
@@ -62,7 +65,8 @@ pub(crate) struct Piece<'a> {
 
 impl<'a> Log<'a> {
     /// Opens the log of `profile` below `home`, the root home, at its last `lines`. If it
-    /// `follows`, a last line without a newline is left for later.
+    /// `follows`, a last line without a newline is left for later. At `most` so many of its files
+    /// are opened, and [`MOST_FILES`].
     ///
     /// # Errors
     /// [`Kind::Missing`] if there is no log.
@@ -70,7 +74,7 @@ impl<'a> Log<'a> {
     pub(crate) fn open(
         home: &Dir,
         profile: &'a Profile,
-        lines: usize,
+        (lines, most): (usize, usize),
         follows: bool,
     ) -> Result<Box<Log<'a>>> {
         let gateways = home.dir(LOGS)?;
@@ -86,6 +90,7 @@ impl<'a> Log<'a> {
             names,
             block,
             taken: 0,
+            most: most.min(MOST_FILES),
             cut: false,
         });
         log.open_new()?;
@@ -151,8 +156,9 @@ impl<'a> Log<'a> {
         self.files[self.front].at += count as u64;
     }
 
-    /// Looks for new lines, after all lines were taken. Returns whether s6-log may have deleted
-    /// files that were not read. `watch` reports the next change.
+    /// Looks for new lines, after all lines were taken. Returns whether some may be missing: s6-log
+    /// has deleted files that were not read, or they are too many, or too large. `watch` reports
+    /// the next change.
     #[inline(never)]
     pub(crate) fn refresh(&mut self, watch: &Watches) -> Result<bool> {
         // The last two files stay open, because they may be found again by other names: the
@@ -179,8 +185,11 @@ impl<'a> Log<'a> {
                 is_new = true;
             }
         }
-        let lost = is_new && self.open_new()?;
-        self.find_whole_lines()?;
+        let mut lost = is_new && self.open_new()?;
+        lost |= self.find_whole_lines()?;
+        for file in &mut self.files {
+            lost |= file.skip_to(file.end.saturating_sub(MOST_BYTES));
+        }
         Ok(lost)
     }
 
@@ -214,8 +223,9 @@ impl<'a> Log<'a> {
             if !is_rotated(name) || self.names.binary_search(name).is_ok() {
                 continue;
             }
-            if self.files.len() - known >= MOST_FILES {
+            if self.files.len() - known >= self.most {
                 self.cut = true;
+                lost = true;
                 break;
             }
             if !self.open_file(name, known)? {
@@ -246,21 +256,29 @@ impl<'a> Log<'a> {
         self.files.iter().any(|file| file.inode == inode)
     }
 
-    /// Makes the whole lines of the last file available; the rest of another may follow.
-    fn find_whole_lines(&mut self) -> Result<()> {
-        let Some(last) = self.files.last_mut() else { return Ok(()) };
+    /// Makes the whole lines of the last file available; the rest of another may follow. Returns
+    /// whether it is too large to look at all that is new.
+    fn find_whole_lines(&mut self) -> Result<bool> {
+        let Some(last) = self.files.last_mut() else { return Ok(false) };
         let size = last.file.meta()?.size;
         if size < last.at {
             // Somebody has emptied it.
             last.at = 0;
         }
-        let from = last.at.max(size.saturating_sub(MOST_BYTES));
-        last.end = last.line_start(from, size, &mut 1)?;
-        Ok(())
+        let lost = last.skip_to(size.saturating_sub(MOST_BYTES));
+        last.end = last.line_start(last.at, size, &mut 1)?;
+        Ok(lost)
     }
 }
 
 impl LogFile {
+    /// Leaves out what is before `from`; whether anything is.
+    fn skip_to(&mut self, from: u64) -> bool {
+        let skips = self.at < from;
+        self.at = self.at.max(from);
+        skips
+    }
+
     /// Goes to where the last `lines` begin, and subtracts from `lines` those that are there.
     /// Returns whether it stopped before, for the file is too large.
     fn go_back(&mut self, lines: &mut usize) -> Result<bool> {
@@ -268,33 +286,39 @@ impl LogFile {
         let from = self.end.saturating_sub(MOST_BYTES);
         if *lines > 0 && self.end > 0 {
             // No line begins after a newline that is the last byte.
-            self.at = self.line_start(from, self.end - 1, lines)?;
-            // The first line begins without a newline.
-            *lines -= usize::from(self.at == from);
+            let begin = self.line_start(from, self.end - 1, lines)?;
+            if begin > from || from == 0 {
+                self.at = begin;
+            }
+            if *lines > 0 && from == 0 {
+                // The first line begins without a newline.
+                (self.at, *lines) = (0, *lines - 1);
+            }
         }
-        Ok(from > 0 && self.at == from)
+        Ok(from > 0 && *lines > 0)
     }
 
     /// Looks backwards in the bytes `from` to `to` for as many newlines as there are `lines`,
     /// at least one, and subtracts those it finds. Returns where the line after the last of
-    /// them begins, or `from` if there are not so many.
+    /// them begins, or `from` if there is none.
     fn line_start(&self, from: u64, to: u64, lines: &mut usize) -> Result<u64> {
         let mut block = [0; BLOCK];
-        let mut end = to;
+        let (mut start, mut end) = (from, to);
         while end > from {
             let begin = from.max(end.saturating_sub(BLOCK as u64));
             let length = self.file.read_at(&mut block[..(end - begin) as usize], begin)?;
             for at in (0..length).rev() {
                 if block[at] == b'\n' {
+                    start = begin + at as u64 + 1;
                     *lines -= 1;
                     if *lines == 0 {
-                        return Ok(begin + at as u64 + 1);
+                        return Ok(start);
                     }
                 }
             }
             end = begin;
         }
-        Ok(from)
+        Ok(start)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::model::profile::Profile;
 use crate::model::tree::Tree;
 use crate::s6::handover;
 use crate::s6::service::Service;
+use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
 use crate::sys::identity::Ids;
 use crate::sys::inotify::{Watch, Watches};
@@ -26,6 +27,7 @@ use crate::sys::lock::Lock;
 use crate::sys::{identity, path, unless_missing};
 use crate::text::messages::{Text, text};
 use crate::text::{contains, did_you_mean, parts};
+use std::cell::Cell;
 use std::iter;
 use std::time::Duration;
 
@@ -56,6 +58,8 @@ const KEPT: &[u8] = b"s6rc- s6-linux- hermes-svscan";
 pub(crate) struct S6<'a> {
     pub(crate) context: &'a Context,
     pub(crate) slots: Slots,
+    /// How long the lock on changes is still waited for.
+    lock_time: Cell<Duration>,
 }
 
 impl<'a> S6<'a> {
@@ -95,7 +99,8 @@ impl<'a> S6<'a> {
 
     #[inline(never)]
     fn of(context: &'a Context) -> Result<&'a mut S6<'a>> {
-        Ok(Box::leak(Box::new(S6 { context, slots: context.slots()? })))
+        let lock_time = Cell::new(context.options.timeout_or(LOCK));
+        Ok(Box::leak(Box::new(S6 { context, slots: context.slots()?, lock_time })))
     }
 
     /// Refuses where nothing can be added or removed, for nobody would supervise it.
@@ -242,14 +247,20 @@ impl<'a> S6<'a> {
     /// not waited for for ever.
     ///
     /// # Errors
-    /// [`Kind::TimedOut`] after `--timeout`, where the verb has one; else after 10 seconds.
+    /// [`Kind::TimedOut`] after `--timeout`, where the verb has one; else after 10 seconds. That
+    /// is for all the times together that a process takes it: then it is only tried.
     pub(crate) fn lock(&self) -> Result<Lock> {
-        let time = self.context.options.timeout_or(LOCK);
-        self.slots.lock(time, &|| {
-            self.context
-                .output
-                .warn_of(text!("waiting for another hermes-gw that changes the scandir").read());
-        })
+        let time = self.lock_time.get();
+        let deadline = Deadline::after(time);
+        let lock = self.slots.lock(deadline, &|| {
+            if !time.is_zero() {
+                self.context.output.warn_of(
+                    text!("waiting for another hermes-gw that changes the scandir").read(),
+                );
+            }
+        });
+        self.lock_time.set(deadline.left_or(time));
+        lock
     }
 }
 

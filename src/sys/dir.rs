@@ -15,10 +15,15 @@ use crate::text::Shown;
 use crate::text::messages::{Text, text};
 use rustix::fs::{self, AtFlags, Mode, OFlags, RawDir};
 use rustix::io::Errno;
+use std::hint::black_box;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 
 const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// How many bytes are needed, at most, for each name that is listed, whatever is done with it, and
+/// for how many names nobody asks.
+const FOR_EACH: usize = 512;
+const FEW: usize = 256;
 /// What is done, in words, for errors.
 const OPENING: Text = text!("open directory");
 
@@ -164,7 +169,11 @@ impl Dir {
                 names.push(own);
             }
         }
-        Ok(())
+        // Asked for, and given back: where it lacks later, the process dies without a word.
+        let mut room = Vec::<u8>::new();
+        let is_there = names.len() < FEW
+            || black_box(&mut room).try_reserve_exact(names.len() * FOR_EACH).is_ok();
+        if is_there { Ok(()) } else { Err(Errno::NOMEM) }
     }
 
     /// What `name` is, itself and not what it may point to; `None` if it is not there.

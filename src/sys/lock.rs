@@ -26,13 +26,13 @@ pub(crate) struct Lock {
 
 impl Dir {
     /// Takes the exclusive lock on the file `name`. If somebody holds it, `waiting` is called,
-    /// and it is waited for `time` at most.
+    /// and it is waited for until `deadline`.
     ///
     /// # Errors
     /// [`Kind::TimedOut`] if it is still held then.
-    pub(crate) fn lock(&self, name: &[u8], time: Duration, waiting: &dyn Fn()) -> Result<Lock> {
+    pub(crate) fn lock(&self, name: &[u8], deadline: Deadline, waiting: &dyn Fn()) -> Result<Lock> {
         let file = self.open_at(WHAT, name, OFlags::RDWR | OFlags::CREATE | OPEN_FILE, 0o600)?;
-        take(&file, Deadline::after(time), waiting)?;
+        take(&file, deadline, waiting)?;
         Ok(Lock { _file: file })
     }
 

@@ -28,26 +28,29 @@ pub(crate) fn print(mut bytes: &[u8]) -> Result<bool> {
     }
 }
 
-/// Writes `line`, of 4096 bytes at most, to stdout, unless its reader has stopped.
+/// Writes `line` to stdout, unless its reader has stopped.
 pub(crate) fn print_if_heard(line: &[u8]) {
     write_if_heard(rustix::stdio::stdout(), line);
 }
 
-/// Writes `line`, of 4096 bytes at most, to stderr, unless its reader has stopped.
+/// Writes `line` to stderr, unless its reader has stopped.
 pub(crate) fn print_error(line: &[u8]) {
     write_if_heard(rustix::stdio::stderr(), line);
 }
 
-/// A pipe that can be written to at all takes 4096 bytes; who reads it gets a second, once.
+/// Writes as much of `bytes` as somebody reads: who does gets a second, once.
 fn write_if_heard(to: BorrowedFd<'_>, bytes: &[u8]) {
     static HAS_STOPPED: AtomicBool = AtomicBool::new(false);
-    let second = u64::from(!HAS_STOPPED.load(Relaxed));
-    let mut fds = [PollFd::new(&to, PollFlags::OUT)];
-    if poll(&mut fds, Some(Duration::from_secs(second))) == Ok(1) {
-        // There is nowhere left to say that this failed.
-        let _ = write_all(to, bytes);
-    } else {
-        HAS_STOPPED.store(true, Relaxed);
+    // A pipe that can be written to at all takes so much.
+    for piece in bytes.chunks(4096) {
+        let second = u64::from(!HAS_STOPPED.load(Relaxed));
+        let mut fds = [PollFd::new(&to, PollFlags::OUT)];
+        if poll(&mut fds, Some(Duration::from_secs(second))) == Ok(1) {
+            // There is nowhere left to say that this failed.
+            let _ = write_all(to, piece);
+        } else {
+            HAS_STOPPED.store(true, Relaxed);
+        }
     }
 }
 

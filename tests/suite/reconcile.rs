@@ -1,10 +1,12 @@
 //! The program as a process, on homes and scandirs of every kind; no supervisor needed.
 
 use crate::support;
+use std::ffi::OsString;
 use std::fs;
-use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -612,6 +614,17 @@ fn full() -> (UnixStream, UnixStream) {
     (ours, theirs)
 }
 
+/// A pipe that is full. Who writes to it waits for the reader.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    // The same pipe, opened once more by who does not wait.
+    let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
+    let mut options = fs::File::options();
+    let mut fill = options.write(true).custom_flags(nix::libc::O_NONBLOCK).open(path).unwrap();
+    while fill.write(&[b'.'; 4096]).is_ok() {}
+    (reader, writer)
+}
+
 #[test]
 fn a_stdout_that_does_not_block_is_waited_for() {
     let scene = Scene::new();
@@ -648,6 +661,90 @@ fn a_stderr_that_nobody_reads_is_waited_for_once() {
     assert!(waits.iter().all(|line| line.contains("(Timeout)")), "{trace}");
     let whole = waits.iter().filter(|line| line.contains("{tv_sec=1, tv_nsec=0}")).count();
     assert_eq!(whole, 1, "{trace}");
+}
+
+#[test]
+fn a_line_longer_than_there_is_room_for_is_not_waited_for() {
+    let scene = Scene::new();
+    // Each byte is shown as four.
+    let target = OsString::from_vec(vec![0xff; 4000]);
+    symlink(target, scene.volume.path().join("profiles")).unwrap();
+    // Room for one page, and a reader that has stopped.
+    let (mut reader, writer) = full_pipe();
+    reader.read_exact(&mut [0; 4096]).unwrap();
+    let mut command = scene.command(&["reconcile", "--boot"]);
+    let mut child = command.stderr(writer).stdout(Stdio::null()).spawn().unwrap();
+    drop(command);
+    let mut ended = None;
+    support::wait_until("reconcile to end", || {
+        ended = child.try_wait().unwrap();
+        ended.is_some()
+    });
+    // What could not be listed is not what nobody wants.
+    assert_eq!(ended.unwrap().code(), Some(1));
+    assert!(!scene.starts("default"));
+    let mut said = String::new();
+    reader.read_to_string(&mut said).unwrap();
+    let said = said.trim_start_matches('.');
+    assert!(said.len() == 4096 && said.starts_with("hermes-gw: warning: open directory: "));
+}
+
+#[test]
+fn who_does_not_read_what_was_done_keeps_nobody_from_the_lock() {
+    let scene = Scene::new();
+    for at in 0..200 {
+        scene.volume.profile(&format!("p{at}"));
+    }
+    let (reader, writer) = full_pipe();
+    let mut command = scene.command(&["reconcile", "--boot"]);
+    let mut child = command.stdout(writer).spawn().unwrap();
+    drop(command);
+    // The last of them is there before it says so.
+    support::wait_until("the last slot", || scene.slot("p99").exists());
+    let other = scene.boot();
+    assert_eq!(other.stdout.matches("action=kept").count(), 201, "{}", other.stdout);
+    assert_eq!(child.try_wait().unwrap(), None);
+    drop(reader);
+    child.wait().unwrap();
+}
+
+#[test]
+fn what_cannot_be_locked_is_replaced() {
+    let socket = "perl -MIO::Socket::UNIX -e 'IO::Socket::UNIX->new(Local => shift, Listen => 1)'";
+    for kind in ["ln -s nowhere", "ln -s /etc/passwd", "mkdir", socket] {
+        let scene = Scene::new();
+        let make = format!("cd \"$0\"; {kind} .hermes-gw.lock");
+        support::run(Command::new("sh").args(["-ec", &make]).arg(scene.scandir.path()));
+        assert_eq!(scene.boot().stderr, "", "{kind}");
+        assert!(!scene.starts("default"));
+        let lock = fs::symlink_metadata(scene.scandir.path().join(".hermes-gw.lock")).unwrap();
+        assert!(lock.is_file(), "{kind}");
+    }
+}
+
+#[test]
+fn a_slot_that_cannot_be_looked_at_is_told_and_the_others_are_reconciled() {
+    let scene = Scene::new();
+    scene.volume.wanted("gone", "stopped").wanted("later", "stopped");
+    scene.boot();
+    fs::remove_dir_all(scene.volume.home("gone")).unwrap();
+    fs::remove_dir_all(scene.slot("later")).unwrap();
+    let plain = scene.command(&["reconcile", "--boot", "--prune"]);
+    let mut traced = Command::new("strace");
+    traced.args(["-qq", "-o", "/dev/null", "-P", "gateway-gone"]);
+    traced.args(["-e", "inject=newfstatat:error=EIO"]);
+    traced.arg(plain.get_program()).args(plain.get_args());
+    traced.env("HERMES_GW_USER", plain.get_envs().next().unwrap().1.unwrap());
+    let output = scene.output(traced);
+    let why = format!(
+        "hermes-gw: warning: look at: {}: Input/output error (EIO)\n",
+        scene.slot("gone").display()
+    );
+    assert_eq!((output.code, &*output.stderr), (1, &*why));
+    assert!(!output.stdout.contains("pruned"), "{}", output.stdout);
+    assert!(scene.slot("gone").exists() && scene.slot("later").exists());
+    assert_eq!(scene.run(&["reconcile", "--boot", "--prune"]).code, 0);
+    assert!(!scene.slot("gone").exists());
 }
 
 #[test]
@@ -1013,4 +1110,38 @@ fn memory_does_not_grow_with_what_is_shown_and_its_lack_is_told() {
     let told = "profile-7/gateway_state.json: Cannot allocate memory (ENOMEM): no prior state";
     assert!(output.stderr.contains(told), "{}", output.stderr);
     assert_eq!(output.stdout.lines().count(), 151, "{}", output.stdout);
+}
+
+#[test]
+fn with_many_profiles_a_lack_of_memory_is_told() {
+    let scene = Scene::new();
+    for at in 0..500 {
+        scene.volume.wanted(&format!("profile-{at}"), "stopped");
+    }
+    let boot =
+        scene.command(&["reconcile", "--boot"]).env("HERMES_GW_SERVICES_MAX", "2000").output();
+    assert!(boot.unwrap().status.success());
+    let list = scene.run(&["list"]).stdout;
+    assert_eq!(list.lines().count(), 501, "{list}");
+    for verb in [&["list"][..], &["status"], &["--json", "doctor"], &["reconcile", "--dry-run"]] {
+        let mut told = 0;
+        for limit in (160..600).step_by(20) {
+            let plain = scene.command(verb);
+            let mut limited = Command::new("prlimit");
+            limited
+                .arg(format!("--data={limit}000"))
+                .arg(plain.get_program())
+                .args(plain.get_args());
+            limited.env("HERMES_GW_USER", plain.get_envs().next().unwrap().1.unwrap());
+            let output = limited.output().unwrap();
+            let code =
+                output.status.code().unwrap_or_else(|| panic!("{verb:?} {limit}: {output:?}"));
+            let said = [output.stdout, output.stderr].concat();
+            if String::from_utf8_lossy(&said).contains("Cannot allocate memory (ENOMEM)") {
+                assert!(code != 0, "{verb:?} {limit}");
+                told += 1;
+            }
+        }
+        assert!(told > 0, "{verb:?}");
+    }
 }

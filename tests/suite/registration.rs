@@ -505,7 +505,9 @@ fn hooks_register_down_and_unregister_and_never_fail() {
 
 #[test]
 fn a_lock_that_is_never_let_go_is_waited_for_so_long_and_its_holder_named() {
-    let container = Container::boot(Volume::new(), Spec::default());
+    let volume = Volume::new();
+    volume.wanted("two", "stopped");
+    let container = Container::boot(volume, Spec::default());
     container.volume().profile("one").give(support::HERMES);
     let lock = "/run/service/.hermes-gw.lock";
     // Whoever may write into the scandir can hold it.
@@ -539,6 +541,22 @@ fn a_lock_that_is_never_let_go_is_waited_for_so_long_and_its_holder_named() {
     }
     // A boot makes what is missing all the same.
     assert!(container.inside(&slot("one")).join("run").exists());
+    // For several it is waited for once: these have the files of Hermes' own layer.
+    let old = "cd /run/service; for it in default two; do rm gateway-$it/timeout-finish; done";
+    container.as_hermes(&["sh", "-ec", old]).ok();
+    let stop = ["/command/hermes-gw", "stop", "default", "two", "--timeout", "4"];
+    let stopped = container.as_root(&stop);
+    let of = |what: &str| stopped.stderr.matches(what).count();
+    assert_eq!(of("waiting for another hermes-gw"), 1, "{stopped:?}");
+    assert_eq!(of("another process holds the lock"), 2, "{stopped:?}");
+    // And s6-svscan is asked for nothing.
+    let sends_away = |verb: &[&str]| {
+        let strace = ["strace", "-f", "-o", "/run/trace", "-e", "trace=write"];
+        let output = container.as_root(&[&strace[..], &["/command/hermes-gw"], verb].concat());
+        assert_eq!(output.code, 0, "{output:?}");
+        fs::read_to_string(container.inside("/run/trace")).unwrap().contains("\"an\"")
+    };
+    assert!(!sends_away(&["reconcile", "--boot", "--prune"]));
     holder.kill().unwrap();
     holder.wait().unwrap();
 }

@@ -215,7 +215,11 @@ fn a_restart_finds_nothing_of_the_tree_before_it_where_run_outlives_it() {
 
 #[test]
 fn a_tree_that_was_half_cleared_is_cleared_by_the_next_run() {
-    for killed_at in 1..=4 {
+    let killed = (0..4).map(|at| (1 + at * 12, "unlinkat", "signal=KILL"));
+    // The first lists the scandir, the others slots.
+    let failed = [("unlinkat", 7), ("getdents64", 1), ("getdents64", 3), ("getdents64", 7)];
+    let failed = failed.map(|(call, at)| (at, call, "error=EIO"));
+    for (at, call, what) in killed.chain(failed) {
         let volume = Volume::new();
         volume.wanted("gone", "running");
         let mut container = Container::new(volume, Spec { tree: Tree::User, ..Spec::default() });
@@ -226,21 +230,22 @@ fn a_tree_that_was_half_cleared_is_cleared_by_the_next_run() {
         fs::remove_dir_all(container.volume().home("gone")).unwrap();
         // A slot has some files; its directories go last.
         let script = container.root().join("etc/cont-init.d/01-killed");
-        let at = 1 + (killed_at - 1) * 12;
         let text = format!(
-            "#!/bin/sh\nstrace -qq -o /dev/null -e inject=unlinkat:signal=KILL:when={at} \
-             /command/hermes-gw reconcile --boot\necho killed at {at}: $?\n\
+            "#!/bin/sh\nstrace -qq -o /dev/null -e inject={call}:{what}:when={at} \
+             /command/hermes-gw reconcile --boot\necho disturbed at {call} {at}: $?\n\
              [ ! -e /run/s6/hermes-gw/cleared ] || echo noted\n"
         );
         fs::write(&script, text).unwrap();
         fs::set_permissions(script, fs::Permissions::from_mode(0o755)).unwrap();
         container.start();
-        let killed = format!("killed at {at}: 137\n");
-        wait_until(&killed, || container.console().contains(&killed));
+        let disturbed = format!("disturbed at {call} {at}: ");
+        wait_until(&disturbed, || container.console().contains(&disturbed));
         wait_whole(&container, 1, &[]);
-        assert_eq!(gw(&container, &["list"]).ok(), "default\n", "killed at {at}");
+        assert_eq!(gw(&container, &["list"]).ok(), "default\n", "{disturbed}");
         let console = container.console();
         assert!(!console.contains("noted"), "{console}");
+        let is_told = console.contains("Input/output error (EIO)");
+        assert_eq!(is_told, what != "signal=KILL", "{console}");
     }
 }
 

@@ -47,14 +47,14 @@ pub(super) struct Run<'a> {
     s6: &'a S6<'a>,
 }
 
-/// Runs the command: 0 if everything planned was applied, else 1.
+/// Runs the command: 0 if all was seen, and everything planned was applied, else 1.
 #[inline(never)]
 pub(crate) fn run(context: &Context) -> Result<u64> {
     let Some(run) = Run::open(context)? else { return Ok(0) };
-    let (actions, asked) = run.act(false)?;
+    let (actions, all, asked) = run.act(false)?;
     report::say(&context.output, &actions, false)?;
     asked?;
-    Ok(actions.iter().any(|action| action.effect == Effect::Failed).into())
+    Ok((!all || actions.iter().any(|action| action.effect == Effect::Failed)).into())
 }
 
 impl<'a> Run<'a> {
@@ -110,7 +110,7 @@ impl<'a> Run<'a> {
             return Ok(None);
         }
         match self.s6.lock() {
-            Err(error) if self.boot && error.kind == Kind::TimedOut => {
+            Err(error) if self.boot && matches!(error.kind, Kind::TimedOut | Kind::Denied) => {
                 self.warn(error.hint(text!("goes on without it, and removes nothing")));
                 Ok(None)
             }
@@ -118,15 +118,15 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Observes, plans and applies; what was done, and what became of the request for a scan.
-    /// Where `only_standing_by` is so, all other slots are left alone.
-    fn act(&self, only_standing_by: bool) -> Result<(Vec<Action>, Result<()>)> {
+    /// Observes, plans and applies; what was done, whether all profiles were seen, and what became
+    /// of the request for a scan. Where `only_standing_by` is so, all other slots are left alone.
+    fn act(&self, only_standing_by: bool) -> Result<(Vec<Action>, bool, Result<()>)> {
         let mut asked = Ok(());
         let lock = self.lock()?;
         let tidy = lock.is_some() && !only_standing_by;
         let may_remove = self.dry || lock.is_some();
         let most = OPEN.min(sys::raise_descriptor_limit() / 4);
-        let (observed, homes) = self.observe(tidy, may_remove, most)?;
+        let (observed, homes, all) = self.observe(tidy, may_remove, most)?;
         let resolved = self.context.policy(self.homes);
         if !only_standing_by {
             self.context.output.warn_all(&resolved.flaws);
@@ -144,7 +144,9 @@ impl<'a> Run<'a> {
             }
         }
         if !self.dry {
-            self.prune(&mut actions);
+            if lock.is_some() {
+                self.prune(&mut actions);
+            }
             let mut batch = Batch::default();
             batch.most = most;
             if self.boot {
@@ -165,7 +167,7 @@ impl<'a> Run<'a> {
             asked = self.adopt(&mut actions);
             self.log(&actions);
         }
-        Ok((actions, asked))
+        Ok((actions, all, asked))
     }
 
     /// What tells that a slot begins to stand by.
@@ -177,12 +179,12 @@ impl<'a> Run<'a> {
     /// whether all went well.
     #[inline(never)]
     pub(super) fn take_over(&self) -> Result<(Vec<Locks>, bool)> {
-        let (mut waiting, mut well) = (Vec::new(), true);
+        let mut waiting = Vec::new();
         // Nobody else is kept waiting for the lock where there is nothing to do under it.
         if !standby::any(self.slots())? {
-            return Ok((waiting, well));
+            return Ok((waiting, true));
         }
-        let (actions, asked) = self.act(true)?;
+        let (actions, mut well, asked) = self.act(true)?;
         for action in &actions {
             if let (Ok(profile), true) = (&action.profile, action.standing_by) {
                 waiting.push(standby::locks_in(self.homes, profile)?);

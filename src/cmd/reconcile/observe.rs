@@ -15,15 +15,16 @@ use crate::sys::Name;
 use crate::sys::dir::Dir;
 
 impl Run<'_> {
-    /// All that the plan depends on, and the homes of the profiles, `most` of which stay open.
-    /// Before that, where it is to `tidy`, what killed runs left behind goes.
+    /// All that the plan depends on, the homes of the profiles, `most` of which stay open, and
+    /// whether all could be listed that is to be. Before that, where it is to `tidy`, what killed
+    /// runs left behind goes.
     #[inline(never)]
     pub(super) fn observe(
         &self,
         tidy: bool,
         may_remove: bool,
         most: usize,
-    ) -> Result<(Observed, Vec<Option<Dir>>)> {
+    ) -> Result<(Observed, Vec<Option<Dir>>, bool)> {
         let names = self.slots().dir().names()?;
         if tidy {
             self.context.output.warn_all(&retire::clean_up(self.slots(), &names));
@@ -47,7 +48,7 @@ impl Run<'_> {
                 },
                 |kind| kind.is_none(),
             );
-        let (mut prune, mut orphans) = (may_remove && self.prune, Vec::new());
+        let mut orphans = Vec::new();
         let listed = self.homes.each_named(&mut |name, entry| {
             let why = match entry {
                 Entry::Home(profile, home) => {
@@ -67,13 +68,17 @@ impl Run<'_> {
             found.push(unusable(name, why));
             homes.push(None);
         });
-        if let Err(error) = listed {
-            self.warn(error);
-            // Whose profile is gone cannot be told.
-            prune = false;
-        }
         let known = found.iter().filter(|f| f.profile.is_ok() && f.slot != Slot::Absent).count();
-        for profile in if prune { self.slots().profiles()? } else { Vec::new() } {
+        // Where profiles cannot be listed, it cannot be told whose is gone.
+        let slots = match listed {
+            Ok(()) if may_remove && self.prune => self.slots().profiles(),
+            listed => listed.map(|()| Vec::new()),
+        };
+        let all = slots.is_ok();
+        for profile in slots.unwrap_or_else(|error| {
+            self.warn(error);
+            Vec::new()
+        }) {
             if !found.iter().any(|found| found.name() == profile.name().as_bytes()) {
                 orphans.push(profile);
             }
@@ -87,7 +92,7 @@ impl Run<'_> {
             strangers: slots::count(&names).saturating_sub(known + orphans.len()),
             orphans,
         };
-        Ok((observed, homes))
+        Ok((observed, homes, all))
     }
 
     /// What there is of `profile`; `slots` and `logs` are the names there.

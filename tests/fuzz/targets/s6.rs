@@ -87,7 +87,7 @@ pub(super) fn log(data: &[u8]) {
     let expected = last_lines(&files, lines, follows);
     let home = Dir::open(home.as_os_str().as_bytes()).unwrap();
     let profile = Profile::parse(b"x").unwrap();
-    let mut log = Log::open(&home, &profile, lines, follows).unwrap();
+    let mut log = Log::open(&home, &profile, (lines, usize::MAX), follows).unwrap();
     let form = [Form::Bytes, Form::Terminal, Form::Json][usize::from(how >> 3) % 3];
     let stamps = if form == Form::Json { Stamps::Utc } else { Stamps::AsTheyAre };
     let zone = Some(Zone::default());
