@@ -22,10 +22,9 @@ use std::time::Duration;
 const LINES: usize = 50;
 /// How many bytes are printed at once, at least, while there are more lines.
 const ENOUGH: usize = 32 * 1024;
-/// How many descriptors are not for logs, and how many each log has besides those of its older
-/// files: two directories, and the two newest files.
+/// How many descriptors are not for logs, and how many of a log's are for its directories.
 const SPARE: usize = 30;
-const OF_EACH: usize = 4;
+const DIRS: usize = 2;
 
 /// Runs the command.
 #[inline(never)]
@@ -49,7 +48,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     }
     let profiles = ManuallyDrop::new(named(context, &options.words)?);
     let several = profiles.len() > 1;
-    let most = (descriptors / profiles.len().max(1)).saturating_sub(OF_EACH);
+    let most = (descriptors / profiles.len().max(1)).saturating_sub(DIRS);
     let mut form = if print::is_terminal() { Form::Terminal } else { Form::Bytes };
     if output.json {
         (form, stamps) = (Form::Json, Stamps::Utc);

@@ -14,7 +14,7 @@ use crate::sys::{self, Name};
 use crate::text::messages::{Text, text};
 
 /// Ours, and not s6-svscan's: it serialises changes to the scandir.
-const LOCK: &[u8] = b".hermes-gw.lock";
+pub(super) const LOCK: &[u8] = b".hermes-gw.lock";
 /// The descriptors that hermes-gw takes for each gateway when it tells all of them something:
 /// the slot, its control FIFO and a FIFO in event/; s6-svscan takes two. And what either needs
 /// besides.
@@ -74,15 +74,7 @@ impl Slots {
     /// Takes the lock that every change to the scandir is made under. If somebody holds it,
     /// `waiting` is called, and it is waited for until `deadline`; the error names who holds it.
     pub(crate) fn lock(&self, deadline: Deadline, waiting: &dyn Fn()) -> Result<Lock> {
-        let dir = self.dir();
-        let lock = dir.lock(LOCK, deadline, waiting).or_else(|error| match dir.kind(LOCK) {
-            // Nobody has it: a link, a directory or a socket cannot be locked.
-            Ok(Some(kind)) if kind != FileKind::Regular && error.kind != Kind::TimedOut => {
-                dir.remove_tree(LOCK)?;
-                dir.lock(LOCK, deadline, waiting)
-            }
-            _ => Err(error),
-        });
+        let lock = self.dir().lock(LOCK, deadline, waiting);
         lock.map_err(|error| locks::name_holder(error, self.dir().look(LOCK)))
     }
 

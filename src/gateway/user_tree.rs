@@ -1,6 +1,6 @@
 //! The scandir of the user tree: nobody makes it for us, and it may outlive a boot.
 
-use super::slots::{Slots, is_ours};
+use super::slots::{LOCK, Slots, is_ours};
 use crate::error::{Errors, Kind, Result};
 use crate::s6::scandir::{CONTROL_DIR, split};
 use crate::sys::dir::Dir;
@@ -70,16 +70,16 @@ pub(crate) fn clear(slots: &Slots, at: &Dir) -> Result<Errors> {
     let mut failures = Vec::new();
     // What an s6-svscan runs is of this boot.
     if !slots.scandir.is_scanned()? {
-        // Slots go before s6-svscan's own directory: while that is there, who starts s6-svscan has
-        // the scandir cleared first.
-        for name in dir.names()?.iter().rev() {
-            let is_dir = |kind| kind == Some(FileKind::Directory);
+        for name in &dir.names()? {
             let removed = match dir.kind(name) {
-                Ok(kind) if is_ours(name) && is_dir(kind) => dir.remove_tree(name),
-                Ok(_) if name == CONTROL_DIR && failures.is_empty() => dir.remove_tree(name),
+                Ok(Some(kind)) if is_stale(name, kind) => dir.remove_tree(name),
                 other => other.map(drop),
             };
             failures.extend(removed.err());
+        }
+        // Last of all: while that is there, who starts s6-svscan has the scandir cleared first.
+        if failures.is_empty() {
+            failures.extend(dir.remove_tree(CONTROL_DIR).err());
         }
     }
     // Only now: whoever is killed before does it again.
@@ -87,4 +87,14 @@ pub(crate) fn clear(slots: &Slots, at: &Dir) -> Result<Errors> {
         at.make_dir(CLEARED, 0o755)?;
     }
     Ok(failures)
+}
+
+/// Whether what is called `name` in the scandir was made before this boot, or is a lock that nobody
+/// can take.
+fn is_stale(name: &[u8], kind: FileKind) -> bool {
+    match kind {
+        FileKind::Directory => is_ours(name) || name == LOCK,
+        FileKind::Regular => false,
+        _ => name == LOCK,
+    }
 }

@@ -13,6 +13,7 @@ use crate::s6::tai64n::Tai64n;
 use crate::sys::Name;
 use crate::sys::dir::{Dir, File};
 use crate::sys::inotify::Watches;
+use std::mem;
 
 const CURRENT: &[u8] = b"current";
 const PREVIOUS: &[u8] = b"previous";
@@ -44,6 +45,8 @@ pub(crate) struct Log<'a> {
     most: usize,
     /// Whether older lines are left out because there are too many files, or too large ones.
     pub(crate) cut: bool,
+    /// Whether lines that came later were left out because they are too large.
+    has_skipped: bool,
 }
 
 struct LogFile {
@@ -65,8 +68,8 @@ pub(crate) struct Piece<'a> {
 
 impl<'a> Log<'a> {
     /// Opens the log of `profile` below `home`, the root home, at its last `lines`. If it
-    /// `follows`, a last line without a newline is left for later. At `most` so many of its files
-    /// are opened, and [`MOST_FILES`].
+    /// `follows`, a last line without a newline is left for later. No more than `most` of its files
+    /// are opened at once, nor more than [`MOST_FILES`]; the two newest are in any case.
     ///
     /// # Errors
     /// [`Kind::Missing`] if there is no log.
@@ -92,16 +95,20 @@ impl<'a> Log<'a> {
             taken: 0,
             most: most.min(MOST_FILES),
             cut: false,
+            has_skipped: false,
         });
         log.open_new()?;
         let mut lines = lines;
         let mut too_large = false;
         for file in log.files.iter_mut().rev() {
-            too_large |= file.go_back(&mut lines)?;
+            if file.go_back(&mut lines)? {
+                // What is older does not follow on what is shown.
+                (too_large, lines) = (true, 0);
+            }
         }
         log.cut = too_large || log.cut && lines > 0;
         if follows {
-            log.find_whole_lines()?;
+            log.cut |= log.find_whole_lines()?;
         } else if log.files.is_empty() {
             // This fails, unless the file was made just now.
             log.dir.file(CURRENT)?;
@@ -186,10 +193,12 @@ impl<'a> Log<'a> {
             }
         }
         let mut lost = is_new && self.open_new()?;
-        lost |= self.find_whole_lines()?;
+        let mut skips = self.find_whole_lines()?;
         for file in &mut self.files {
-            lost |= file.skip_to(file.end.saturating_sub(MOST_BYTES));
+            skips |= file.skip_to(file.end.saturating_sub(MOST_BYTES));
         }
+        // Told once: a line without an end may grow for ever.
+        lost |= skips && !mem::replace(&mut self.has_skipped, true);
         Ok(lost)
     }
 
@@ -224,6 +233,9 @@ impl<'a> Log<'a> {
                 continue;
             }
             if self.files.len() - known >= self.most {
+                if self.dir.look(name)?.is_some_and(|it| self.is_open(it.inode)) {
+                    continue;
+                }
                 self.cut = true;
                 lost = true;
                 break;

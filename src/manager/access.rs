@@ -99,8 +99,15 @@ impl<'a> S6<'a> {
 
     #[inline(never)]
     fn of(context: &'a Context) -> Result<&'a mut S6<'a>> {
-        let lock_time = Cell::new(context.options.timeout_or(LOCK));
-        Ok(Box::leak(Box::new(S6 { context, slots: context.slots()?, lock_time })))
+        let (slots, lock_time) = (context.slots()?, Cell::default());
+        let s6 = Box::leak(Box::new(S6 { context, slots, lock_time }));
+        s6.wait_for_the_lock_anew();
+        Ok(s6)
+    }
+
+    /// Has the lock on changes waited for as long as at first.
+    pub(crate) fn wait_for_the_lock_anew(&self) {
+        self.lock_time.set(self.context.options.timeout_or(LOCK));
     }
 
     /// Refuses where nothing can be added or removed, for nobody would supervise it.
@@ -247,8 +254,8 @@ impl<'a> S6<'a> {
     /// not waited for for ever.
     ///
     /// # Errors
-    /// [`Kind::TimedOut`] after `--timeout`, where the verb has one; else after 10 seconds. That
-    /// is for all the times together that a process takes it: then it is only tried.
+    /// [`Kind::TimedOut`] after `--timeout`, where the verb has one; else after 10 seconds. So long
+    /// it is waited for in all, however often it is taken; then it is only tried.
     pub(crate) fn lock(&self) -> Result<Lock> {
         let time = self.lock_time.get();
         let deadline = Deadline::after(time);

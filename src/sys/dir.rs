@@ -20,8 +20,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 
 const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-/// How many bytes are needed, at most, for each name that is listed, whatever is done with it, and
-/// for how many names nobody asks.
+/// How many bytes a name that is listed needs, at most, with all that is done with it; and with how
+/// many names that is no matter.
 const FOR_EACH: usize = 512;
 const FEW: usize = 256;
 /// What is done, in words, for errors.
@@ -169,7 +169,7 @@ impl Dir {
                 names.push(own);
             }
         }
-        // Asked for, and given back: where it lacks later, the process dies without a word.
+        // Asked for now, and given back: where it lacks later, the process dies without a word.
         let mut room = Vec::<u8>::new();
         let is_there = names.len() < FEW
             || black_box(&mut room).try_reserve_exact(names.len() * FOR_EACH).is_ok();

@@ -38,7 +38,7 @@ pub(crate) fn print_error(line: &[u8]) {
     write_if_heard(rustix::stdio::stderr(), line);
 }
 
-/// Writes as much of `bytes` as somebody reads: who does gets a second, once.
+/// Writes `bytes` until nobody reads them: who does gets a second, once.
 fn write_if_heard(to: BorrowedFd<'_>, bytes: &[u8]) {
     static HAS_STOPPED: AtomicBool = AtomicBool::new(false);
     // A pipe that can be written to at all takes so much.
@@ -50,6 +50,7 @@ fn write_if_heard(to: BorrowedFd<'_>, bytes: &[u8]) {
             let _ = write_all(to, piece);
         } else {
             HAS_STOPPED.store(true, Relaxed);
+            break;
         }
     }
 }

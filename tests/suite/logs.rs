@@ -7,7 +7,7 @@ use hermes_gw::s6::tai64n::Tai64n;
 use proptest::prelude::*;
 use std::fs;
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -683,6 +683,17 @@ fn files_that_s6_log_never_made_are_read_only_so_far() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), TOO_MUCH);
     // Where the one before them begins nobody knows.
     assert_eq!(String::from_utf8_lossy(&output.stdout), "one\ntwo\n");
+    // Nor what is before it: that does not follow on it.
+    fs::write(dir.join(format!("@{:024x}.s", 1)), "old\n").unwrap();
+    let output = gw(&volume, &["logs", "-n", "4", "coder"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "one\ntwo\n");
+    let scandir = tempfile::tempdir().unwrap();
+    fs::create_dir(scandir.path().join("gateway-coder")).unwrap();
+    let status = ["--scandir", scandir.path().to_str().unwrap(), "status", "coder"];
+    let output = gw(&volume, &status).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains(TOO_MUCH), "{output:?}");
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.ends_with("\n\none\ntwo\n") && shown.len() < 1000, "{}", shown.len());
     // More than descriptors: the newest are shown.
     fs::write(dir.join("current"), "last\n").unwrap();
     for number in 0..3000 {
@@ -725,9 +736,8 @@ fn of_what_a_log_grows_by_while_it_is_followed_only_so_much_is_read() {
     fs::write(&current, "one\n").unwrap();
     let mut follower = Follower::start(gw(&volume, &["logs", "-f", "one"]));
     follower.wait_for("one\n");
-    let mut current = fs::File::options().append(true).open(&current).unwrap();
-    current.set_len(4 << 40).unwrap();
-    current.write_all(b"\ntwo\n").unwrap();
+    let current = fs::File::options().write(true).open(&current).unwrap();
+    current.write_all_at(b"\ntwo\n", 4 << 40).unwrap();
     follower.wait_for("two\n");
     let shown = follower.stdout.lock().unwrap().len();
     assert!(shown < (1 << 28) + 100, "{shown}");

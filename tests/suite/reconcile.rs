@@ -18,6 +18,7 @@ struct Scene {
     scandir: tempfile::TempDir,
 }
 
+#[derive(Debug)]
 struct Output {
     code: i32,
     stdout: String,
@@ -709,16 +710,26 @@ fn who_does_not_read_what_was_done_keeps_nobody_from_the_lock() {
 }
 
 #[test]
-fn what_cannot_be_locked_is_replaced() {
+fn a_boot_goes_on_where_nothing_can_be_locked() {
     let socket = "perl -MIO::Socket::UNIX -e 'IO::Socket::UNIX->new(Local => shift, Listen => 1)'";
     for kind in ["ln -s nowhere", "ln -s /etc/passwd", "mkdir", socket] {
         let scene = Scene::new();
         let make = format!("cd \"$0\"; {kind} .hermes-gw.lock");
         support::run(Command::new("sh").args(["-ec", &make]).arg(scene.scandir.path()));
-        assert_eq!(scene.boot().stderr, "", "{kind}");
+        let lock = scene.scandir.path().join(".hermes-gw.lock");
+        let (told, ends) = (
+            format!("warning: lock: {}: ", lock.display()),
+            ": goes on without it, and removes nothing\n",
+        );
+        let said = scene.boot().stderr;
+        assert!(said.contains(&told) && said.ends_with(ends), "{kind}: {said}");
         assert!(!scene.starts("default"));
-        let lock = fs::symlink_metadata(scene.scandir.path().join(".hermes-gw.lock")).unwrap();
-        assert!(lock.is_file(), "{kind}");
+        // What asks for it says so too.
+        let other = scene.run(&["reconcile"]);
+        assert!(
+            other.code > 100 && other.stderr.starts_with("hermes-gw: lock: "),
+            "{kind}: {other:?}"
+        );
     }
 }
 

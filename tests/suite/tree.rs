@@ -226,6 +226,10 @@ fn a_tree_that_was_half_cleared_is_cleared_by_the_next_run() {
         container.keep_run();
         container.start();
         container.wait_up("gone");
+        // What cannot be locked does not stay either.
+        let lock =
+            "cd /run/service; rm .hermes-gw.lock; mkdir .hermes-gw.lock; touch .hermes-gw.lock/x";
+        container.as_hermes(&["sh", "-ec", lock]).ok();
         container.kill();
         fs::remove_dir_all(container.volume().home("gone")).unwrap();
         // A slot has some files; its directories go last.
@@ -242,6 +246,7 @@ fn a_tree_that_was_half_cleared_is_cleared_by_the_next_run() {
         wait_until(&disturbed, || container.console().contains(&disturbed));
         wait_whole(&container, 1, &[]);
         assert_eq!(gw(&container, &["list"]).ok(), "default\n", "{disturbed}");
+        gw(&container, &["reconcile"]).ok();
         let console = container.console();
         assert!(!console.contains("noted"), "{console}");
         let is_told = console.contains("Input/output error (EIO)");

@@ -6,7 +6,7 @@ mod report;
 pub(super) mod skip;
 
 use crate::context::Context;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::gateway::observe::may_run;
 use crate::gateway::slot::{self, Batch, Rest};
 use crate::gateway::slots::{self, Slots};
@@ -110,7 +110,7 @@ impl<'a> Run<'a> {
             return Ok(None);
         }
         match self.s6.lock() {
-            Err(error) if self.boot && matches!(error.kind, Kind::TimedOut | Kind::Denied) => {
+            Err(error) if self.boot => {
                 self.warn(error.hint(text!("goes on without it, and removes nothing")));
                 Ok(None)
             }
@@ -179,12 +179,13 @@ impl<'a> Run<'a> {
     /// whether all went well.
     #[inline(never)]
     pub(super) fn take_over(&self) -> Result<(Vec<Locks>, bool)> {
-        let mut waiting = Vec::new();
+        let (mut waiting, mut well) = (Vec::new(), true);
         // Nobody else is kept waiting for the lock where there is nothing to do under it.
         if !standby::any(self.slots())? {
-            return Ok((waiting, true));
+            return Ok((waiting, well));
         }
-        let (actions, mut well, asked) = self.act(true)?;
+        self.s6.wait_for_the_lock_anew();
+        let (actions, _, asked) = self.act(true)?;
         for action in &actions {
             if let (Ok(profile), true) = (&action.profile, action.standing_by) {
                 waiting.push(standby::locks_in(self.homes, profile)?);
