@@ -22,9 +22,10 @@ use std::time::Duration;
 const LINES: usize = 50;
 /// How many bytes are printed at once, at least, while there are more lines.
 const ENOUGH: usize = 32 * 1024;
-/// How many descriptors are not for logs, and how many of a log's are for its directories.
+/// How many descriptors are not for logs, and how many of a log's are for its two directories and
+/// two files that stay open.
 const SPARE: usize = 30;
-const DIRS: usize = 2;
+const STAY: usize = 4;
 
 /// Runs the command.
 #[inline(never)]
@@ -48,7 +49,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     }
     let profiles = ManuallyDrop::new(named(context, &options.words)?);
     let several = profiles.len() > 1;
-    let most = (descriptors / profiles.len().max(1)).saturating_sub(DIRS);
+    let most = (descriptors / profiles.len().max(1)).saturating_sub(STAY);
     let mut form = if print::is_terminal() { Form::Terminal } else { Form::Bytes };
     if output.json {
         (form, stamps) = (Form::Json, Stamps::Utc);

@@ -94,7 +94,7 @@ pub(crate) fn clear(slots: &Slots, at: &Dir) -> Result<Errors> {
 fn is_stale(name: &[u8], kind: FileKind) -> bool {
     match kind {
         FileKind::Directory => is_ours(name) || name == LOCK,
-        FileKind::Regular => false,
+        FileKind::Regular | FileKind::Fifo => false,
         _ => name == LOCK,
     }
 }

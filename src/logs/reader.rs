@@ -13,7 +13,6 @@ use crate::s6::tai64n::Tai64n;
 use crate::sys::Name;
 use crate::sys::dir::{Dir, File};
 use crate::sys::inotify::Watches;
-use std::mem;
 
 const CURRENT: &[u8] = b"current";
 const PREVIOUS: &[u8] = b"previous";
@@ -45,8 +44,8 @@ pub(crate) struct Log<'a> {
     most: usize,
     /// Whether older lines are left out because there are too many files, or too large ones.
     pub(crate) cut: bool,
-    /// Whether lines that came later were left out because they are too large.
-    has_skipped: bool,
+    /// Whether it is told that the line which grows now is too large.
+    is_told: bool,
 }
 
 struct LogFile {
@@ -69,7 +68,7 @@ pub(crate) struct Piece<'a> {
 impl<'a> Log<'a> {
     /// Opens the log of `profile` below `home`, the root home, at its last `lines`. If it
     /// `follows`, a last line without a newline is left for later. No more than `most` of its files
-    /// are opened at once, nor more than [`MOST_FILES`]; the two newest are in any case.
+    /// are opened when it is listed, nor more than [`MOST_FILES`]; the two newest are in any case.
     ///
     /// # Errors
     /// [`Kind::Missing`] if there is no log.
@@ -95,7 +94,7 @@ impl<'a> Log<'a> {
             taken: 0,
             most: most.min(MOST_FILES),
             cut: false,
-            has_skipped: false,
+            is_told: false,
         });
         log.open_new()?;
         let mut lines = lines;
@@ -197,8 +196,12 @@ impl<'a> Log<'a> {
         for file in &mut self.files {
             skips |= file.skip_to(file.end.saturating_sub(MOST_BYTES));
         }
-        // Told once: a line without an end may grow for ever.
-        lost |= skips && !mem::replace(&mut self.has_skipped, true);
+        if skips {
+            // A line without an end may grow for ever: that is told once.
+            let shows = self.files.iter().any(|file| file.at < file.end);
+            lost |= shows || !self.is_told;
+            self.is_told = !shows;
+        }
         Ok(lost)
     }
 

@@ -38,7 +38,7 @@ pub(crate) fn print_error(line: &[u8]) {
     write_if_heard(rustix::stdio::stderr(), line);
 }
 
-/// Writes `bytes` until nobody reads them: who does gets a second, once.
+/// Writes `bytes` as far as they are read. A reader that has stopped gets a second, once.
 fn write_if_heard(to: BorrowedFd<'_>, bytes: &[u8]) {
     static HAS_STOPPED: AtomicBool = AtomicBool::new(false);
     // A pipe that can be written to at all takes so much.

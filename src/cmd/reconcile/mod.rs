@@ -179,13 +179,14 @@ impl<'a> Run<'a> {
     /// whether all went well.
     #[inline(never)]
     pub(super) fn take_over(&self) -> Result<(Vec<Locks>, bool)> {
-        let (mut waiting, mut well) = (Vec::new(), true);
+        let mut waiting = Vec::new();
         // Nobody else is kept waiting for the lock where there is nothing to do under it.
         if !standby::any(self.slots())? {
-            return Ok((waiting, well));
+            return Ok((waiting, true));
         }
         self.s6.wait_for_the_lock_anew();
-        let (actions, _, asked) = self.act(true)?;
+        // What cannot be listed may stand by.
+        let (actions, mut well, asked) = self.act(true)?;
         for action in &actions {
             if let (Ok(profile), true) = (&action.profile, action.standing_by) {
                 waiting.push(standby::locks_in(self.homes, profile)?);
