@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::hermes::container::{self, PROC};
 use crate::hermes::home::{Homes, Names};
 use crate::hermes::state_file;
-use crate::hermes::stop_marker::start_time;
+use crate::hermes::stop_marker::{begun, start_time};
 use crate::model::backoff;
 use crate::model::hermes_state::HermesState;
 use crate::model::observation::{Observation, State};
@@ -227,7 +227,8 @@ pub(crate) fn add_home(
 /// What a state file with `content` says of the process of `it`.
 fn said(it: &Observation, content: &[u8]) -> Option<Box<HermesState>> {
     let (State::Up, Some(own), Some(since)) = (it.state, it.pid, it.since) else { return None };
-    let mut said = state_file::parse_state(content, (own, start_time(own)?), since)?;
+    let start = start_time(own)?;
+    let mut said = state_file::parse_state(content, (own, start), since, &|| begun(start))?;
     said.up_for = clock::time().saturating_sub(since);
     Some(said)
 }

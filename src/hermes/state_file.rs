@@ -149,12 +149,14 @@ const SERVED: &str = "served_profiles";
 
 /// What a state file with `content` says of the process that has this id and start time, which
 /// was `started` then, since 1970 UTC; `None` if it is of another one. Platforms of an earlier run
-/// stay in the file: they do not count.
+/// stay in the file: they do not count. s6 notes the start some time after it, when it gets to it;
+/// `begun` is asked where that matters.
 #[inline(never)]
 pub(crate) fn parse_state(
     content: &[u8],
     process: (u64, u64),
     started: Duration,
+    begun: &dyn Fn() -> Option<String>,
 ) -> Option<Box<HermesState>> {
     let object = parse(content).ok()?;
     if (object.number("pid")?, object.number("start_time")?) != process {
@@ -175,7 +177,8 @@ pub(crate) fn parse_state(
     for member in &platforms.members {
         let Ok(it) = Object::of(&platforms.text[member.value.clone()]) else { continue };
         let since = it.string("updated_at");
-        if since.is_empty() || since >= started {
+        let of_this = since.is_empty() || since >= started || begun().is_some_and(|it| since >= it);
+        if of_this {
             said.platforms.push(Platform {
                 name: shown(&platforms.text[member.key.clone()]),
                 state: it.string("state"),
@@ -511,7 +514,7 @@ mod tests {
     #[test]
     fn what_its_process_says_of_itself_is_read_and_of_no_other() {
         let started = Duration::new(1_779_645_933, 999_999_999);
-        let said = |text: &str| parse_state(text.as_bytes(), (7, 12345), started);
+        let said = |text: &str| parse_state(text.as_bytes(), (7, 12345), started, &|| None);
         let own = r#""pid":7,"start_time":12345"#;
         let platform = |name: &str, state: &str, code: &str, error: &str, since: &str| {
             let [name, state, error_code, error, since] =

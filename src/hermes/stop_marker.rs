@@ -6,6 +6,7 @@ use crate::sys::dir::Dir;
 use crate::sys::path;
 use crate::sys::{self, clock};
 use crate::text::parts;
+use std::time::Duration;
 
 const MARKER: &[u8] = b".gateway-planned-stop.json";
 
@@ -38,6 +39,20 @@ pub(crate) fn start_time(pid: u64) -> Option<u64> {
     values::digits(parts(&stat, b' ').nth(21)?)
 }
 
+/// In which second the process began that has this [`start_time`], in UTC as ISO 8601 has it, by the
+/// clock as it is set now; `None` where that cannot be told.
+pub(crate) fn begun(start: u64) -> Option<String> {
+    // First: whatever comes between makes it earlier, and not later than what it did.
+    let now = clock::time();
+    let uptime = path::read_proc(b"/proc/uptime").ok()?;
+    let mut parts = parts(&uptime, b'.');
+    // In hundredths, as the other is.
+    let hundredths =
+        values::digits(parts.next()?)? * 100 + values::digits(parts.next()?.get(..2)?)?;
+    let age = Duration::from_millis(hundredths.checked_sub(start)? * 10);
+    Some(calendar::iso(now.saturating_sub(age).as_secs().cast_signed()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +76,22 @@ mod tests {
         take_back(&home).unwrap();
         take_back(&home).unwrap();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_process_began_when_it_was_started() {
+        let before = clock::time();
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let after = clock::time();
+        let begun = begun(start_time(child.id().into()).unwrap()).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // Both of what it is told by are of hundredths.
+        let exact = Duration::from_millis(30);
+        let iso = |time: Duration| calendar::iso(time.as_secs().cast_signed());
+        let (before, after) = (iso(before - exact), iso(after + exact));
+        assert!(begun >= before && begun <= after, "{before} {begun} {after}");
+        assert_eq!(super::begun(u64::MAX), None);
     }
 
     #[test]

@@ -44,8 +44,6 @@ pub(crate) struct Log<'a> {
     most: usize,
     /// Whether older lines are left out because there are too many files, or too large ones.
     pub(crate) cut: bool,
-    /// Whether it is told that the line which grows now is too large.
-    is_told: bool,
 }
 
 struct LogFile {
@@ -94,7 +92,6 @@ impl<'a> Log<'a> {
             taken: 0,
             most: most.min(MOST_FILES),
             cut: false,
-            is_told: false,
         });
         log.open_new()?;
         let mut lines = lines;
@@ -192,15 +189,9 @@ impl<'a> Log<'a> {
             }
         }
         let mut lost = is_new && self.open_new()?;
-        let mut skips = self.find_whole_lines()?;
+        lost |= self.find_whole_lines()?;
         for file in &mut self.files {
-            skips |= file.skip_to(file.end.saturating_sub(MOST_BYTES));
-        }
-        if skips {
-            // A line without an end may grow for ever: that is told once.
-            let shows = self.files.iter().any(|file| file.at < file.end);
-            lost |= shows || !self.is_told;
-            self.is_told = !shows;
+            lost |= file.skip_to(file.end.saturating_sub(MOST_BYTES));
         }
         Ok(lost)
     }

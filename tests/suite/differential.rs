@@ -294,12 +294,13 @@ const ROWS: &[Row] = &[
         words: [
             "profiles/ that may not be read",
             "the boot ends, and the boot log gets no line",
-            "a warning, and default alone",
+            "a warning, default alone, and exit code 1",
         ],
         explains: |case, it| {
             case.profiles == Profiles::Locked
-                && (it.what, &it.profile[..]) == (What::Abort, PROFILES)
-                && it.theirs.starts_with("PermissionError")
+                && ((it.what, &it.profile[..]) == (What::Abort, PROFILES)
+                    && it.theirs.starts_with("PermissionError")
+                    || (it.what, &it.ours[..]) == (What::Wrong, "1"))
         },
     },
     Row {

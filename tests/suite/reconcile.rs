@@ -673,7 +673,7 @@ fn a_line_longer_than_there_is_room_for_is_not_waited_for() {
     // Room for one page, and a reader that has stopped.
     let (mut reader, writer) = full_pipe();
     reader.read_exact(&mut [0; 4096]).unwrap();
-    let mut command = scene.command(&["reconcile", "--boot"]);
+    let mut command = scene.command(&["reconcile", "--boot", "--prune"]);
     let mut child = command.stderr(writer).stdout(Stdio::null()).spawn().unwrap();
     drop(command);
     let mut ended = None;
@@ -681,7 +681,7 @@ fn a_line_longer_than_there_is_room_for_is_not_waited_for() {
         ended = child.try_wait().unwrap();
         ended.is_some()
     });
-    // What could not be listed is not what nobody wants.
+    // What was to be pruned is not known.
     assert_eq!(ended.unwrap().code(), Some(1));
     assert!(!scene.starts("default"));
     let mut said = String::new();
@@ -740,13 +740,16 @@ fn a_slot_that_cannot_be_looked_at_is_told_and_the_others_are_reconciled() {
     scene.boot();
     fs::remove_dir_all(scene.volume.home("gone")).unwrap();
     fs::remove_dir_all(scene.slot("later")).unwrap();
-    let plain = scene.command(&["reconcile", "--boot", "--prune"]);
-    let mut traced = Command::new("strace");
-    traced.args(["-qq", "-o", "/dev/null", "-P", "gateway-gone"]);
-    traced.args(["-e", "inject=newfstatat:error=EIO"]);
-    traced.arg(plain.get_program()).args(plain.get_args());
-    traced.env("HERMES_GW_USER", plain.get_envs().next().unwrap().1.unwrap());
-    let output = scene.output(traced);
+    let disturbed = |path: &str, call: &str, args: &[&str]| {
+        let plain = scene.command(args);
+        let mut traced = Command::new("strace");
+        traced.args(["-qq", "-o", "/dev/null", "-P", path]);
+        traced.args(["-e", &format!("inject={call}:error=EIO")]);
+        traced.arg(plain.get_program()).args(plain.get_args());
+        traced.env("HERMES_GW_USER", plain.get_envs().next().unwrap().1.unwrap());
+        scene.output(traced)
+    };
+    let output = disturbed("gateway-gone", "newfstatat", &["reconcile", "--boot", "--prune"]);
     let why = format!(
         "hermes-gw: warning: look at: {}: Input/output error (EIO)\n",
         scene.slot("gone").display()
@@ -754,6 +757,11 @@ fn a_slot_that_cannot_be_looked_at_is_told_and_the_others_are_reconciled() {
     assert_eq!((output.code, &*output.stderr), (1, &*why));
     assert!(!output.stdout.contains("pruned"), "{}", output.stdout);
     assert!(scene.slot("gone").exists() && scene.slot("later").exists());
+    // Nor is nobody there where profiles cannot be listed.
+    let profiles = scene.volume.path().join("profiles").display().to_string();
+    let output = disturbed(&profiles, "getdents64", &["reconcile", "--boot"]);
+    let why = format!("hermes-gw: warning: list directory: {profiles}: Input/output error (EIO)\n");
+    assert_eq!((output.code, &*output.stderr), (1, &*why));
     assert_eq!(scene.run(&["reconcile", "--boot", "--prune"]).code, 0);
     assert!(!scene.slot("gone").exists());
 }

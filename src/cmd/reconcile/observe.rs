@@ -1,7 +1,7 @@
 //! What a run finds before it plans.
 
 use super::Run;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::gateway::slot;
 use crate::gateway::{retire, slots, standby};
 use crate::hermes::container::Role;
@@ -14,10 +14,12 @@ use crate::model::profile::Profile;
 use crate::sys::Name;
 use crate::sys::dir::Dir;
 
+const ENOTDIR: i32 = 20;
+
 impl Run<'_> {
     /// All that the plan depends on, the homes of the profiles, `most` of which stay open, and
-    /// whether all could be listed that is to be. Before that, where it is to `tidy`, what killed
-    /// runs left behind goes.
+    /// whether all was seen that is there. Before that, where it is to `tidy`, what killed runs
+    /// left behind goes.
     #[inline(never)]
     pub(super) fn observe(
         &self,
@@ -74,7 +76,12 @@ impl Run<'_> {
             Ok(()) if may_remove && self.prune => self.slots().profiles(),
             listed => listed.map(|()| Vec::new()),
         };
-        let all = slots.is_ok();
+        // What is no directory has no profiles, but they may come back: nothing goes.
+        let all = match &slots {
+            Err(_) if self.prune => false,
+            Err(error) => error.kind == Kind::Unusable || error.errno() == Some(ENOTDIR),
+            Ok(_) => true,
+        };
         for profile in slots.unwrap_or_else(|error| {
             self.warn(error);
             Vec::new()

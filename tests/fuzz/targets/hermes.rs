@@ -50,7 +50,7 @@ pub(super) fn state_file(data: &[u8]) {
     if let Ok(members) = &peer
         && let Some(pid) = members.get("pid").and_then(Value::as_u64)
         && let Some(start) = members.get("start_time").and_then(Value::as_u64)
-        && let Some(said) = state::parse_state(data, (pid, start), Duration::ZERO)
+        && let Some(said) = state::parse_state(data, (pid, start), Duration::ZERO, &|| None)
     {
         let all = members.get("platforms").and_then(Value::as_object);
         assert!(said.platforms.len() >= all.map_or(0, Map::len));
