@@ -68,8 +68,12 @@ pub(super) fn zone(data: &[u8]) {
 /// Whether a file of version 2 or later has no changes in it: then the C library goes by its first
 /// type, and we by its rule, which is to say the same.
 fn has_no_changes(data: &[u8]) -> bool {
-    let last = data.windows(4).rposition(|it| it == b"TZif").unwrap_or_default();
-    last > 0 && data.get(last + 32..last + 36) == Some(&[0; 4])
+    let count =
+        |at: usize| data[at..].first_chunk().map_or(0, |it| u32::from_be_bytes(*it) as usize);
+    let [utc_marks, standard_marks, leaps, changes, kinds, letters] =
+        [20, 24, 28, 32, 36, 40].map(count);
+    let second = 44 + 5 * changes + 6 * kinds + letters + 8 * leaps + standard_marks + utc_marks;
+    data[4] != 0 && count(second + 32) == 0
 }
 
 /// Whether a zone that `rule` describes has summer time, and it says no more.
