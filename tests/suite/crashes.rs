@@ -226,10 +226,13 @@ fn the_next_start_is_delayed_twice_as_long_each_time_and_then_no_more() {
     wait_record(&container, "one", "decision=parked-deaths exit=1 deaths=6 milliseconds=600000");
     let deaths = deaths(&container, "one");
     assert_eq!(deaths.len(), 6);
+    let mut late = Vec::new();
     for (pair, delay) in deaths.windows(2).zip([1, 2, 4, 5, 5].map(Duration::from_secs)) {
-        // How much later than that a busy machine is, nobody knows; what it is told is below.
         assert!(pair[1] - pair[0] >= delay, "{deaths:?} {delay:?}");
+        late.push(pair[1] - pair[0] - delay);
     }
+    // Its own life and the machine's noise aside, of which a busy one has more, but not each time.
+    assert!(*late.iter().min().unwrap() < Duration::from_secs(5), "{late:?}");
     // The logger may be a little later than the record.
     let last = "hermes-gw: parked: exit 1 (6 deaths within 600s)\n";
     wait_until("the last line of the log", || log(&container, "one").contains(last));

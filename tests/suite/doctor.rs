@@ -373,8 +373,13 @@ fn a_supervisor_that_is_about_to_come_is_waited_for() {
     let is_waited_for = (0..5).any(|_| {
         container.signal_svscan("STOP");
         container.kill_supervisor("default");
-        let doctor = container.root_command(&DOCTOR).stdout(Stdio::piped()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(300));
+        container.as_root(&["rm", "-f", "/run/trace"]).ok();
+        let traced = ["strace", "-o", "/run/trace", "-e", "trace=poll,ppoll"];
+        let traced = [&traced[..], &DOCTOR].concat();
+        let doctor = container.root_command(&traced).stdout(Stdio::piped()).spawn().unwrap();
+        // It has looked, and waits for nothing but time.
+        let trace = || fs::read_to_string(container.inside("/run/trace")).unwrap_or_default();
+        wait_until("doctor to wait", || trace().contains("poll([], 0, "));
         container.signal_svscan("CONT");
         let output = doctor.wait_with_output().unwrap();
         let well = output.status.code() == Some(0);

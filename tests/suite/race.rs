@@ -190,9 +190,9 @@ fn nothing_of_roots_is_touched_whatever_hermes_swaps() {
         reader.kill().unwrap();
         reader.wait().unwrap();
     }
-    // Some of what root does works all the same.
+    // Not all end alike; and of many some work all the same.
     let well = codes.get(&0).copied().unwrap_or_default();
-    assert!(20 * well > rounds(), "{codes:?}");
+    assert!(codes.len() > 1 && (rounds() < 1000 || 50 * well > rounds()), "{codes:?}");
     println!(
         "{} rounds against {swapped} swaps: exit codes {codes:?}, the longest {longest:?}",
         rounds()

@@ -14,6 +14,7 @@ use crate::model::profile::Profile;
 use crate::sys::Name;
 use crate::sys::dir::Dir;
 
+/// The error of what is no directory.
 const ENOTDIR: i32 = 20;
 
 impl Run<'_> {
