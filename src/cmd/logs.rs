@@ -254,8 +254,8 @@ impl Merge<'_> {
                 continue;
             }
             match source.log.refresh(watch) {
-                Ok(false) => {}
-                Ok(true) => {
+                Ok(()) if !source.log.lost => {}
+                Ok(()) => {
                     let name = source.log.profile.name();
                     let why = text!(
                         "files were deleted before they were read, or are too large or too many: lines may be missing"

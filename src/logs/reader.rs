@@ -44,6 +44,9 @@ pub(crate) struct Log<'a> {
     most: usize,
     /// Whether older lines are left out because there are too many files, or too large ones.
     pub(crate) cut: bool,
+    /// Whether new lines may be missing: s6-log has deleted files that were not read, or they are
+    /// too many, or too large.
+    pub(crate) lost: bool,
 }
 
 struct LogFile {
@@ -92,6 +95,7 @@ impl<'a> Log<'a> {
             taken: 0,
             most: most.min(MOST_FILES),
             cut: false,
+            lost: false,
         });
         log.open_new()?;
         let mut lines = lines;
@@ -104,7 +108,9 @@ impl<'a> Log<'a> {
         }
         log.cut = too_large || log.cut && lines > 0;
         if follows {
-            log.cut |= log.find_whole_lines()?;
+            log.lost = false;
+            log.find_whole_lines()?;
+            log.cut |= log.lost;
         } else if log.files.is_empty() {
             // This fails, unless the file was made just now.
             log.dir.file(CURRENT)?;
@@ -122,7 +128,7 @@ impl<'a> Log<'a> {
     pub(crate) fn peek(&mut self) -> Result<Option<Piece<'_>>> {
         let (length, ends) = loop {
             let Some(file) = self.files.get_mut(self.front) else { return Ok(None) };
-            let left = file.end - file.at;
+            let left = file.end.saturating_sub(file.at);
             if left == 0 {
                 if self.front + 1 == self.files.len() {
                     return Ok(None);
@@ -159,11 +165,11 @@ impl<'a> Log<'a> {
         self.files[self.front].at += count as u64;
     }
 
-    /// Looks for new lines, after all lines were taken. Returns whether some may be missing: s6-log
-    /// has deleted files that were not read, or they are too many, or too large. `watch` reports
+    /// Looks for new lines, after all lines were taken, and whether some are lost. `watch` reports
     /// the next change.
     #[inline(never)]
-    pub(crate) fn refresh(&mut self, watch: &Watches) -> Result<bool> {
+    pub(crate) fn refresh(&mut self, watch: &Watches) -> Result<()> {
+        self.lost = false;
         // The last two files stay open, because they may be found again by other names: the
         // last `current`, and what was `previous` when that one was opened.
         while self.front > 0 && self.files.len() > 2 {
@@ -188,17 +194,18 @@ impl<'a> Log<'a> {
                 is_new = true;
             }
         }
-        let mut lost = is_new && self.open_new()?;
-        lost |= self.find_whole_lines()?;
-        for file in &mut self.files {
-            lost |= file.skip_to(file.end.saturating_sub(MOST_BYTES));
+        if is_new {
+            self.open_new()?;
         }
-        Ok(lost)
+        self.find_whole_lines()?;
+        for file in &mut self.files {
+            self.lost |= file.skip_to(file.end.saturating_sub(MOST_BYTES));
+        }
+        Ok(())
     }
 
-    /// Opens the files that were not there when the directory was last listed. Returns whether
-    /// some of them may be missing.
-    fn open_new(&mut self) -> Result<bool> {
+    /// Opens the files that were not there when the directory was last listed.
+    fn open_new(&mut self) -> Result<()> {
         let known = self.files.len();
         // The newest first.
         let names = loop {
@@ -213,13 +220,12 @@ impl<'a> Log<'a> {
             // s6-log has rotated meanwhile.
             self.files.truncate(known);
         };
-        let mut lost = false;
         if let Some(last) = known.checked_sub(1) {
             // Nothing is written to it any more.
             let last = &mut self.files[last];
             let meta = last.file.meta()?;
             last.end = meta.size;
-            lost = meta.size > 0 && meta.deleted;
+            self.lost |= meta.size > 0 && meta.deleted;
         }
         // Names that are not known, not greater names: the clock may have been set back.
         for name in names.iter().rev() {
@@ -230,18 +236,17 @@ impl<'a> Log<'a> {
                 if self.dir.look(name)?.is_some_and(|it| self.is_open(it.inode)) {
                     continue;
                 }
-                self.cut = true;
-                lost = true;
+                (self.cut, self.lost) = (true, true);
                 break;
             }
             if !self.open_file(name, known)? {
                 // It was deleted meanwhile, and then so were the older ones.
-                lost = true;
+                self.lost = true;
                 break;
             }
         }
         self.names = names;
-        Ok(lost)
+        Ok(())
     }
 
     /// Opens the file `name`, unless it is open by another name. It is older than those that were
@@ -262,18 +267,18 @@ impl<'a> Log<'a> {
         self.files.iter().any(|file| file.inode == inode)
     }
 
-    /// Makes the whole lines of the last file available; the rest of another may follow. Returns
-    /// whether it is too large to look at all that is new.
-    fn find_whole_lines(&mut self) -> Result<bool> {
-        let Some(last) = self.files.last_mut() else { return Ok(false) };
+    /// Makes the whole lines of the last file available; the rest of another may follow. What is
+    /// too large to look at all of it is lost in part.
+    fn find_whole_lines(&mut self) -> Result<()> {
+        let Some(last) = self.files.last_mut() else { return Ok(()) };
         let size = last.file.meta()?.size;
         if size < last.at {
             // Somebody has emptied it.
             last.at = 0;
         }
-        let lost = last.skip_to(size.saturating_sub(MOST_BYTES));
+        self.lost |= last.skip_to(size.saturating_sub(MOST_BYTES));
         last.end = last.line_start(last.at, size, &mut 1)?;
-        Ok(lost)
+        Ok(())
     }
 }
 
