@@ -228,7 +228,7 @@ pub(crate) fn add_home(
 fn said(it: &Observation, content: &[u8]) -> Option<Box<HermesState>> {
     let (State::Up, Some(own), Some(since)) = (it.state, it.pid, it.since) else { return None };
     let start = start_time(own)?;
-    let mut said = state_file::parse_state(content, (own, start), since, &|| begun(start))?;
+    let mut said = state_file::parse_state(content, (own, start), since, &|| begun(start, since))?;
     said.up_for = clock::time().saturating_sub(since);
     Some(said)
 }

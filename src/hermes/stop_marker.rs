@@ -39,18 +39,23 @@ pub(crate) fn start_time(pid: u64) -> Option<u64> {
     values::digits(parts(&stat, b' ').nth(21)?)
 }
 
+/// So long, at most, s6-supervise needs to note that it has started a process.
+const UNTIL_NOTED: u64 = 60;
+
 /// In which second the process began that has this [`start_time`], in UTC as ISO 8601 has it, by the
-/// clock as it is set now; `None` where that cannot be told.
-pub(crate) fn begun(start: u64) -> Option<String> {
+/// clock as it is set now; `None` where that cannot be told. Its start was `noted` then: what lies
+/// far from that, as the clock was set, or `start` is none, does not count.
+#[inline(never)]
+pub(crate) fn begun(start: u64, noted: Duration) -> Option<String> {
     // First: whatever comes between makes it earlier, and not later than what it did.
     let now = clock::time();
-    let uptime = path::read_proc(b"/proc/uptime").ok()?;
-    let mut parts = parts(&uptime, b'.');
+    let mut uptime = path::read_proc(b"/proc/uptime").ok()?;
     // In hundredths, as the other is.
-    let hundredths =
-        values::digits(parts.next()?)? * 100 + values::digits(parts.next()?.get(..2)?)?;
+    uptime.retain(|byte| *byte != b'.');
+    let hundredths = values::digits(parts(&uptime, b' ').next()?)?;
     let age = Duration::from_millis(hundredths.checked_sub(start)? * 10);
-    Some(calendar::iso(now.saturating_sub(age).as_secs().cast_signed()))
+    let begun = now.saturating_sub(age).as_secs().max(noted.as_secs().saturating_sub(UNTIL_NOTED));
+    Some(calendar::iso(begun.cast_signed()))
 }
 
 #[cfg(test)]
@@ -85,15 +90,20 @@ mod tests {
         let after = clock::time();
         let start = start_time(child.id().into()).unwrap();
         // A look that is held up makes it earlier: the latest is the most exact.
-        let begun = (0..50).map(|_| begun(start).unwrap()).max().unwrap();
+        let begun = (0..50).map(|_| begun(start, after).unwrap()).max().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
         // Both of what it is told by are of hundredths.
         let exact = Duration::from_millis(30);
         let iso = |time: Duration| calendar::iso(time.as_secs().cast_signed());
-        let (before, after) = (iso(before - exact), iso(after + exact));
-        assert!(begun >= before && begun <= after, "{before} {begun} {after}");
-        assert_eq!(super::begun(u64::MAX), None);
+        let (from, to) = (iso(before - exact), iso(after + exact));
+        assert!(begun >= from && begun <= to, "{from} {begun} {to}");
+        assert_eq!(super::begun(u64::MAX, after), None);
+        // The clock was set back after its start, or its name has hidden when that was.
+        let minute = Duration::from_secs(60);
+        let late = after + 10 * minute;
+        assert_eq!(super::begun(start, late), Some(iso(late - minute)));
+        assert_eq!(super::begun(0, after), Some(iso(after - minute)));
     }
 
     #[test]
