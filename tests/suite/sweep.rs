@@ -499,16 +499,37 @@ fn half_done(now: &Tree, before: &Tree, after: &Tree) -> Vec<String> {
     wrong
 }
 
-/// How many of `points` were reached, which are most: a call that comes later in another run may not
-/// be made at all.
-fn reached(hits: AtomicUsize, points: &[Point], verb: &[&str]) -> usize {
-    let hits = hits.into_inner();
-    assert!(!points.is_empty() && 2 * hits >= points.len(), "{verb:?}: {hits} of {}", points.len());
-    hits
+/// How many points there are, and how many of them were reached. A call that comes later in another
+/// run may not be made at all; most are.
+#[derive(Default)]
+struct Reached {
+    points: usize,
+    hits: usize,
 }
 
-/// Sweeps `it`: how many points were reached, and what is wrong there.
-fn sweep_offline(it: &Offline) -> (usize, Vec<String>) {
+impl Reached {
+    /// What was reached of the points of `verb`: a few may all be missed.
+    fn of(verb: &[&str], points: &[Point], hits: AtomicUsize) -> Reached {
+        let it = Reached { points: points.len(), hits: hits.into_inner() };
+        assert!(it.points > 0, "{verb:?}: no points");
+        if it.points >= 10 {
+            it.check(&format!("{verb:?}"));
+        }
+        it
+    }
+
+    fn add(&mut self, other: &Reached) {
+        self.points += other.points;
+        self.hits += other.hits;
+    }
+
+    fn check(&self, what: &str) {
+        assert!(2 * self.hits >= self.points, "{what}: {} of {} reached", self.hits, self.points);
+    }
+}
+
+/// Sweeps `it`: what was reached, and what is wrong there.
+fn sweep_offline(it: &Offline) -> (Reached, Vec<String>) {
     let template = (it.scene)();
     let before = template.tree();
     let (undisturbed, alone) = (template.copy(), Processes::new());
@@ -588,23 +609,24 @@ fn sweep_offline(it: &Offline) -> (usize, Vec<String>) {
         let said = [traced.stdout.trim(), traced.stderr.trim()].join(" | ");
         wrong.into_iter().map(|it| format!("{head}: {it} [{}: {said}]", traced.code)).collect()
     });
-    (reached(hits, &points, it.verb), wrong)
+    (Reached::of(it.verb, &points, hits), wrong)
 }
 
 #[test]
 fn without_a_supervisor_at_any_call() {
     let only = std::env::var("HERMES_GW_SWEEP_ONLY").ok().and_then(|it| it.parse().ok());
-    let (mut all, mut wrong) = (0, Vec::new());
+    let (mut all, mut wrong) = (Reached::default(), Vec::new());
     for (number, it) in OFFLINE.iter().enumerate() {
         if only.is_some_and(|only: usize| only != number) {
             continue;
         }
-        let (points, violations) = sweep_offline(it);
-        println!("{:?}: {points} points, {} violations", it.verb, violations.len());
-        all += points;
+        let (reached, violations) = sweep_offline(it);
+        println!("{:?}: {} points, {} violations", it.verb, reached.hits, violations.len());
+        all.add(&reached);
         wrong.extend(violations);
     }
-    println!("offline: {all} points, {} violations", wrong.len());
+    println!("offline: {} points, {} violations", all.hits, wrong.len());
+    all.check("offline");
     assert!(wrong.is_empty(), "{} violations", wrong.len());
 }
 
@@ -817,7 +839,7 @@ fn sweep_live(
     it: &Live,
     first: &Container,
     others: &Mutex<Vec<Container>>,
-) -> (usize, Vec<String>) {
+) -> (Reached, Vec<String>) {
     before(first, it);
     let listed = traced(first, it.verb, Mode::List);
     assert_eq!(listed.code, 0, "{:?}: {listed:?}", it.verb);
@@ -893,7 +915,7 @@ fn sweep_live(
         let said = [traced.stdout.trim(), traced.stderr.trim()].join(" | ");
         wrong.into_iter().map(|it| format!("{head}: {it} [{}: {said}]", traced.code)).collect()
     });
-    (reached(hits, &points, it.verb), wrong)
+    (Reached::of(it.verb, &points, hits), wrong)
 }
 
 /// Of all points where s6 runs, one in so many is a part of the sample.
@@ -914,7 +936,7 @@ impl Drop for Borrowed<'_> {
 #[test]
 fn under_s6_at_any_call() {
     let only = std::env::var("HERMES_GW_SWEEP_ONLY").ok().and_then(|it| it.parse().ok());
-    let (mut all, mut wrong) = (0, Vec::new());
+    let (mut all, mut wrong) = (Reached::default(), Vec::new());
     // Here, for a container ends with the thread that has booted it.
     let mut containers: Vec<_> = (0..workers()).map(|_| boot_live()).collect();
     let first = containers.pop().unwrap();
@@ -923,9 +945,9 @@ fn under_s6_at_any_call() {
         if only.is_some_and(|only: usize| only != number) {
             continue;
         }
-        let (points, violations) = sweep_live(it, &first, &others);
-        println!("{:?}: {points} points, {} violations", it.verb, violations.len());
-        all += points;
+        let (reached, violations) = sweep_live(it, &first, &others);
+        println!("{:?}: {} points, {} violations", it.verb, reached.hits, violations.len());
+        all.add(&reached);
         wrong.extend(violations);
     }
     // What killed calls have left in event/ is a leftover by now, and is named and removed.
@@ -960,6 +982,8 @@ fn under_s6_at_any_call() {
         }
     }
     wrong.iter().filter(|it| it.contains(" at the end: ")).for_each(|it| println!("{it}"));
-    println!("under s6, {:?}: {all} points, {} violations", support::tree(), wrong.len());
+    let (tree, hits) = (support::tree(), all.hits);
+    println!("under s6, {tree:?}: {hits} points, {} violations", wrong.len());
+    all.check("under s6");
     assert!(wrong.is_empty(), "{} violations", wrong.len());
 }
