@@ -2,10 +2,11 @@
 
 use super::reconcile::Run;
 use crate::context::Context;
-use crate::error::{Kind, Result};
+use crate::error::Result;
 use crate::gateway::standby;
 use crate::sys::clock::Deadline;
 use crate::sys::poll;
+use std::mem;
 use std::time::Duration;
 
 /// So long it goes on although nothing stands by: of two containers that start at the same time, one
@@ -17,19 +18,21 @@ const RETRY: Duration = Duration::from_secs(5);
 /// Runs the command: 0 once nothing stands by.
 #[inline(never)]
 pub(crate) fn run(context: &Context) -> Result<u64> {
-    let Some(run) = Run::open(context)? else { return Ok(0) };
+    let Some(mut run) = Run::open(context)? else { return Ok(0) };
     let (linger, mut told) = (Deadline::after(LINGER), false);
+    // Nothing brings it back once it has ended: it says once that something fails, and tries again.
+    let mut fails = |error| {
+        if !mem::replace(&mut told, true) {
+            context.output.warn(error);
+        }
+    };
     loop {
         // Watched before it is looked at: nothing that happens in between is missed.
         let begins = run.watch_loggers();
-        let (waiting, well) = match run.take_over() {
-            // Who holds the lock on changes will let it go.
-            Err(error) if error.kind == Kind::TimedOut => {
-                context.output.warn(error);
-                (Vec::new(), false)
-            }
-            done => done?,
-        };
+        let (waiting, well) = run.take_over().unwrap_or_else(|error| {
+            fails(error);
+            (Vec::new(), false)
+        });
         let deadline = match (well, waiting.is_empty()) {
             (false, _) => Deadline::after(RETRY),
             (true, true) => linger,
@@ -39,10 +42,7 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
             return Ok(0);
         }
         if let Err(error) = begins.and_then(|begins| standby::wait(&begins, &waiting, deadline)) {
-            if !told {
-                context.output.warn(error);
-            }
-            told = true;
+            fails(error);
             poll::pause(RETRY);
         }
     }

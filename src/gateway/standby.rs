@@ -98,9 +98,10 @@ pub(crate) fn any(slots: &Slots) -> Result<bool> {
     Ok(false)
 }
 
-/// What tells that a slot begins to stand by.
+/// What tells that a slot begins to stand by: that a logger's changes, or that it is new.
 pub(crate) fn watch_loggers(slots: &Slots) -> Result<Watches> {
     let watches = Watches::new()?;
+    watches.add(slots.dir().path())?;
     for profile in &slots.profiles()? {
         let mut log = slots.path_of(profile);
         log.extend_from_slice(b"/log");

@@ -118,6 +118,65 @@ fn what_another_container_runs_stands_by_and_is_taken_over() {
     container.wait_parked("hermes-standby");
 }
 
+/// The longrun's process, by its pid in the container.
+fn longrun(container: &Container) -> Option<String> {
+    let processes = container.as_root(&["ps", "-eo", "pid=,args="]).ok();
+    let line = processes.lines().find(|line| line.ends_with("/command/hermes-gw standby"))?;
+    Some(line.trim_start().split(' ').next().unwrap().into())
+}
+
+#[test]
+fn what_is_made_while_it_waits_is_seen() {
+    let volume = Volume::new();
+    let default = Holder::of(&volume, "default");
+    let container = Container::boot(volume.clone(), Spec::default());
+    assert_eq!(text(&container, "default"), STANDING_BY);
+    let waits = longrun(&container);
+    assert!(waits.is_some() && !volume.path().join("profiles").exists());
+    // A slot that is new, of the first profile that there is.
+    volume.wanted("coder", "running");
+    volume.give(support::HERMES);
+    let coder = Holder::of(&volume, "coder");
+    gw(&container, &["register", "coder"]).ok();
+    assert_eq!(text(&container, "coder"), STANDING_BY);
+    drop(coder);
+    container.wait_up("coder");
+    assert_eq!(text(&container, "default"), STANDING_BY);
+    // It has not ended meanwhile.
+    assert_eq!(longrun(&container), waits);
+    drop(default);
+    container.wait_parked("hermes-standby");
+    wait_until("default to be taken over", || !files(&container, "default")[1]);
+}
+
+#[test]
+fn it_goes_on_while_the_profiles_are_away() {
+    let volume = Volume::new();
+    volume.wanted("coder", "running");
+    let holder = Holder::of(&volume, "coder");
+    let container = Container::boot(volume.clone(), Spec::default());
+    assert_eq!(text(&container, "coder"), STANDING_BY);
+    // A volume that is not mounted.
+    let (profiles, away) = (volume.path().join("profiles"), volume.path().join("away"));
+    fs::rename(&profiles, &away).unwrap();
+    std::os::unix::fs::symlink("/nowhere", &profiles).unwrap();
+    let waits = longrun(&container).unwrap();
+    container.as_root(&["sh", "-c", &format!("kill -KILL {waits}")]).ok();
+    let said = || container.console().matches("hermes-gw: warning: open directory").count();
+    wait_or("the next one to say it", || match said() {
+        0 => Err(container.console()),
+        _ => Ok(()),
+    });
+    // Where nothing stood by it would have ended by then, and it looks every five seconds.
+    std::thread::sleep(std::time::Duration::from_secs(12));
+    assert_eq!(said(), 1, "{}", container.console());
+    drop(holder);
+    fs::remove_file(&profiles).unwrap();
+    fs::rename(&away, &profiles).unwrap();
+    container.wait_up("coder");
+    container.wait_parked("hermes-standby");
+}
+
 #[test]
 fn force_starts_it_all_the_same() {
     let volume = Volume::new();
@@ -169,9 +228,7 @@ fn two_that_wait_do_nothing_and_do_not_wake_each_other() {
     // A look at the locks from elsewhere is no reason to go on looking either.
     gw(&containers[0], &["status"]);
     for container in &containers {
-        let processes = container.as_root(&["ps", "-eo", "pid=,args="]).ok();
-        let waits = processes.lines().find(|line| line.ends_with("/command/hermes-gw standby"));
-        let pid = waits.unwrap().trim_start().split(' ').next().unwrap();
+        let pid = &longrun(container).unwrap();
         wait_until("three seconds without a system call", || {
             let strace = ["timeout", "3", "strace", "-qq", "-o", "/tmp/idle", "-p", pid];
             container.as_root(&strace);
@@ -220,9 +277,7 @@ fn a_longrun_that_is_killed_while_it_takes_over_does_it_the_next_time() {
         let holder = Holder::of(&volume, "coder");
         let container = Container::boot(volume.clone(), Spec::default());
         assert_eq!(text(&container, "coder"), STANDING_BY);
-        let processes = container.as_root(&["ps", "-eo", "pid=,args="]).ok();
-        let waits = processes.lines().find(|line| line.ends_with("/command/hermes-gw standby"));
-        let pid = waits.unwrap().trim_start().split(' ').next().unwrap();
+        let pid = &longrun(&container).unwrap();
         let inject = format!("inject={call}");
         let strace = ["strace", "-qq", "-o", "/dev/null", "-e", &inject, "-p", pid];
         let mut strace = container.root_command(&strace).spawn().unwrap();

@@ -29,6 +29,7 @@ use crate::sys::{self, clock};
 use crate::text::Shown;
 use crate::text::messages::text;
 use actions::{note, profiles};
+use std::cell::Cell;
 use std::mem;
 
 /// So many homes stay open until the end, and new slots until there are so many, if that leaves half
@@ -43,7 +44,9 @@ pub(super) struct Run<'a> {
     prune: bool,
     user: &'a [u8],
     role: Role,
-    homes: &'static Homes,
+    homes: Box<Homes>,
+    /// Whether it was said that the profiles cannot be listed.
+    told: Cell<bool>,
     s6: &'a S6<'a>,
 }
 
@@ -97,10 +100,11 @@ impl<'a> Run<'a> {
         let executable = s6.slots.may_execute().map_err(|error| error.hint(slots::EXECUTABLE));
         context.output.warn_unless(executable);
         let homes =
-            context.homes().map_err(|error| error.hint(text!("set HERMES_HOME or --home")))?;
+            context.homes_now().map_err(|error| error.hint(text!("set HERMES_HOME or --home")))?;
         let prune = options.has(Opt::Prune);
         let user = &place.user[..];
-        Ok(Some(Box::new(Run { context, boot, dry, prune, user, role, homes, s6 })))
+        let told = Cell::new(false);
+        Ok(Some(Box::new(Run { context, boot, dry, prune, user, role, homes, told, s6 })))
     }
 
     /// The lock on changes, if there are any. A boot that does not get it goes on without: each
@@ -127,7 +131,7 @@ impl<'a> Run<'a> {
         let may_remove = self.dry || lock.is_some();
         let most = OPEN.min(sys::raise_descriptor_limit() / 4);
         let (observed, homes, all) = self.observe(tidy, may_remove, most)?;
-        let resolved = self.context.policy(self.homes);
+        let resolved = self.context.policy(&self.homes);
         if !only_standing_by {
             self.context.output.warn_all(&resolved.flaws);
         }
@@ -178,18 +182,21 @@ impl<'a> Run<'a> {
     /// Takes over what is free, and says what was changed; the locks of what stands by now, and
     /// whether all went well.
     #[inline(never)]
-    pub(super) fn take_over(&self) -> Result<(Vec<Locks>, bool)> {
+    pub(super) fn take_over(&mut self) -> Result<(Vec<Locks>, bool)> {
         let mut waiting = Vec::new();
         // Nobody else is kept waiting for the lock where there is nothing to do under it.
         if !standby::any(self.slots())? {
             return Ok((waiting, true));
         }
         self.s6.wait_for_the_lock_anew();
-        // What cannot be listed may stand by.
+        // Others make profiles meanwhile, and mount what holds them.
+        self.homes = self.context.homes_now()?;
         let (actions, mut well, asked) = self.act(true)?;
+        // What cannot be listed may stand by.
+        well &= self.homes.are_listed();
         for action in &actions {
             if let (Ok(profile), true) = (&action.profile, action.standing_by) {
-                waiting.push(standby::locks_in(self.homes, profile)?);
+                waiting.push(standby::locks_in(&self.homes, profile)?);
             }
             well &= action.effect != Effect::Failed;
         }

@@ -84,7 +84,10 @@ impl Run<'_> {
             Ok(_) => true,
         };
         for profile in slots.unwrap_or_else(|error| {
-            self.warn(error);
+            // standby looks again and again.
+            if !self.told.replace(true) {
+                self.warn(error);
+            }
             Vec::new()
         }) {
             if !found.iter().any(|found| found.name() == profile.name().as_bytes()) {
@@ -145,7 +148,7 @@ impl Run<'_> {
         Ok(match logs.binary_search_by(is_own) {
             Ok(_) => {
                 let locks = Locks::open(home, self.homes.root(), profile)?;
-                access::is_elsewhere(self.context, self.homes, (&locks, profile), !self.dry)
+                access::is_elsewhere(self.context, &self.homes, (&locks, profile), !self.dry)
             }
             // No log, and no lock of it.
             Err(_) => standby::runs_elsewhere(home)?,
