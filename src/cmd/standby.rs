@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::gateway::standby;
 use crate::sys::clock::Deadline;
 use crate::sys::poll;
-use std::mem;
+use std::cell::Cell;
 use std::time::Duration;
 
 /// So long it goes on although nothing stands by: of two containers that start at the same time, one
@@ -19,21 +19,21 @@ const RETRY: Duration = Duration::from_secs(5);
 #[inline(never)]
 pub(crate) fn run(context: &Context) -> Result<u64> {
     let Some(mut run) = Run::open(context)? else { return Ok(0) };
-    let (linger, mut told) = (Deadline::after(LINGER), false);
-    // Nothing brings it back once it has ended: it says once that something fails, and tries again.
-    let mut fails = |error| {
-        if !mem::replace(&mut told, true) {
+    let (linger, told) = (Deadline::after(LINGER), Cell::new(false));
+    // Nothing brings it back once it has ended: what fails is said once, and tried again.
+    let fails = |error| {
+        if !told.replace(true) {
             context.output.warn(error);
         }
     };
     loop {
         // Watched before it is looked at: nothing that happens in between is missed.
         let begins = run.watch_loggers();
-        let (waiting, well) = run.take_over().unwrap_or_else(|error| {
+        let (waiting, all) = run.take_over().unwrap_or_else(|error| {
             fails(error);
             (Vec::new(), false)
         });
-        let deadline = match (well, waiting.is_empty()) {
+        let deadline = match (all, waiting.is_empty()) {
             (false, _) => Deadline::after(RETRY),
             (true, true) => linger,
             (true, false) => Deadline::NEVER,
@@ -44,6 +44,8 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
         if let Err(error) = begins.and_then(|begins| standby::wait(&begins, &waiting, deadline)) {
             fails(error);
             poll::pause(RETRY);
+        } else if all {
+            told.set(false);
         }
     }
 }

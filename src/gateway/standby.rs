@@ -84,24 +84,23 @@ pub(crate) fn wake() {
     let _ = service.and_then(|service| tell(&service, &[Control::Up]));
 }
 
-/// Whether any slot stands by.
-pub(crate) fn any(slots: &Slots) -> Result<bool> {
+/// How many slots stand by. What cannot be looked at may do so.
+#[inline(never)]
+pub(crate) fn count(slots: &Slots) -> Result<usize> {
+    let mut count = 0;
     for profile in &slots.profiles()? {
-        // One that goes meanwhile does not.
         let mut mark = profile.slot();
         mark.push(b'/');
         mark.extend_from_slice(LOGGER_DOWN);
-        if slots.dir().kind(&mark)?.is_some() {
-            return Ok(true);
-        }
+        count += usize::from(!matches!(slots.dir().kind(&mark), Ok(None)));
     }
-    Ok(false)
+    Ok(count)
 }
 
 /// What tells that a slot begins to stand by: that a logger's changes, or that it is new.
 pub(crate) fn watch_loggers(slots: &Slots) -> Result<Watches> {
     let watches = Watches::new()?;
-    watches.add(slots.dir().path())?;
+    watches.add_replaced_in(slots.dir())?;
     for profile in &slots.profiles()? {
         let mut log = slots.path_of(profile);
         log.extend_from_slice(b"/log");

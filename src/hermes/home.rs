@@ -129,11 +129,6 @@ impl Homes {
         Ok(Box::new(Homes { profiles: if_there(root.dir_followed(PROFILES)), root }))
     }
 
-    /// Whether what is in `profiles/` can be told, or that it is not there.
-    pub(crate) fn are_listed(&self) -> bool {
-        self.profiles.is_ok()
-    }
-
     /// The directory `profiles/`, if there is one.
     pub(crate) fn profiles(&self) -> Result<Option<&Dir>> {
         match &self.profiles {

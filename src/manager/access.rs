@@ -260,11 +260,8 @@ impl<'a> S6<'a> {
         let time = self.lock_time.get();
         let deadline = Deadline::after(time);
         let lock = self.slots.lock(deadline, &|| {
-            if !time.is_zero() {
-                self.context.output.warn_of(
-                    text!("waiting for another hermes-gw that changes the scandir").read(),
-                );
-            }
+            let why = text!("waiting for another hermes-gw that changes the scandir");
+            self.context.output.warn_of(why.read());
         });
         self.lock_time.set(deadline.left_or(time));
         lock

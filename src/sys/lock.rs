@@ -15,6 +15,9 @@ use std::time::Duration;
 /// How often it is tried to take what somebody holds: nothing tells that a lock is free.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// For so long it is waited for without a word: most hold it no longer.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// What is done, for errors.
 const WHAT: Text = text!("lock");
 
@@ -25,8 +28,8 @@ pub(crate) struct Lock {
 }
 
 impl Dir {
-    /// Takes the exclusive lock on the file `name`. If somebody holds it, `waiting` is called,
-    /// and it is waited for until `deadline`.
+    /// Takes the exclusive lock on the file `name`. If somebody holds it, it is waited for until
+    /// `deadline`; `waiting` is called where that takes longer than a moment.
     ///
     /// # Errors
     /// [`Kind::TimedOut`] if it is still held then.
@@ -70,12 +73,15 @@ fn take(file: &Opened, deadline: Deadline, waiting: &dyn Fn()) -> Result<()> {
         Err(Errno::WOULDBLOCK) => Ok(false),
         Err(errno) => Err(failed(WHAT, &file.path, errno)),
     };
-    if try_it()? {
+    let soon = Deadline::after(deadline.left_or(MOMENT));
+    if wait_until(soon, None, PAUSE, &mut { try_it })? {
         return Ok(());
     }
-    waiting();
-    if wait_until(deadline, None, PAUSE, &mut { try_it })? {
-        return Ok(());
+    if !deadline.is_over() {
+        waiting();
+        if wait_until(deadline, None, PAUSE, &mut { try_it })? {
+            return Ok(());
+        }
     }
     Err(Error::new(Kind::TimedOut, WHAT, &file.path, text!("another process holds the lock")))
 }

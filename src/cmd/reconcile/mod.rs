@@ -180,29 +180,28 @@ impl<'a> Run<'a> {
     }
 
     /// Takes over what is free, and says what was changed; the locks of what stands by now, and
-    /// whether all went well.
+    /// whether that is all.
     #[inline(never)]
     pub(super) fn take_over(&mut self) -> Result<(Vec<Locks>, bool)> {
         let mut waiting = Vec::new();
         // Nobody else is kept waiting for the lock where there is nothing to do under it.
-        if !standby::any(self.slots())? {
+        if standby::count(self.slots())? == 0 {
             return Ok((waiting, true));
         }
         self.s6.wait_for_the_lock_anew();
         // Others make profiles meanwhile, and mount what holds them.
         self.homes = self.context.homes_now()?;
-        let (actions, mut well, asked) = self.act(true)?;
-        // What cannot be listed may stand by.
-        well &= self.homes.are_listed();
+        let (actions, _, asked) = self.act(true)?;
         for action in &actions {
             if let (Ok(profile), true) = (&action.profile, action.standing_by) {
                 waiting.push(standby::locks_in(&self.homes, profile)?);
             }
-            well &= action.effect != Effect::Failed;
         }
         report::say(&self.context.output, &actions, true)?;
         asked?;
-        Ok((waiting, well))
+        // The mark stays where it could not be taken over, or its profile is not to be seen.
+        let all = standby::count(self.slots())? == waiting.len();
+        Ok((waiting, all))
     }
 
     fn warn(&self, error: Box<Error>) {

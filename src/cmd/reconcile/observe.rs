@@ -83,9 +83,10 @@ impl Run<'_> {
             Err(error) => error.kind == Kind::Unusable || error.errno() == Some(ENOTDIR),
             Ok(_) => true,
         };
+        // standby looks again and again.
+        let told = self.told.replace(slots.is_err());
         for profile in slots.unwrap_or_else(|error| {
-            // standby looks again and again.
-            if !self.told.replace(true) {
+            if !told {
                 self.warn(error);
             }
             Vec::new()
