@@ -72,7 +72,8 @@ impl Slots {
     }
 
     /// Takes the lock that every change to the scandir is made under. If somebody holds it,
-    /// `waiting` is called, and it is waited for until `deadline`; the error names who holds it.
+    /// it is waited for until `deadline`; the error names who holds it. `waiting` is called where
+    /// that takes longer than a moment.
     pub(crate) fn lock(&self, deadline: Deadline, waiting: &dyn Fn()) -> Result<Lock> {
         let lock = self.dir().lock(LOCK, deadline, waiting);
         lock.map_err(|error| locks::name_holder(error, self.dir().look(LOCK)))

@@ -179,7 +179,9 @@ impl Homes {
         add(Profile::Default.name().into(), &self.root, MARKER);
         let Some(profiles) = self.profiles()? else { return Ok(Names(all)) };
         for name in profiles.names()? {
-            let path = [&name[..], b"/", MARKER].concat();
+            let mut path = name.clone();
+            path.push(b'/');
+            path.extend_from_slice(MARKER);
             add(name, profiles, &path);
         }
         for at in 1..all.len() {

@@ -155,9 +155,9 @@ impl Action {
         }
     }
 
-    /// The same action, failed.
+    /// The same action, failed: nothing came of it.
     pub(crate) fn fail(&mut self, reason: String) {
-        self.effect = Effect::Failed;
+        (self.effect, self.standing_by) = (Effect::Failed, false);
         self.reason = Some(reason);
     }
 }

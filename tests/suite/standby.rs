@@ -118,18 +118,18 @@ fn what_another_container_runs_stands_by_and_is_taken_over() {
     container.wait_parked("hermes-standby");
 }
 
-/// The longrun's process, by its pid in the container, once it waits.
+/// The longrun's process, by its pid in the container; where `waits` is so, once it does.
 #[track_caller]
-fn longrun(container: &Container) -> String {
+fn longrun(container: &Container, waits: bool) -> String {
     let mut pid = None;
-    wait_or("hermes-standby to wait", || {
+    wait_or("hermes-standby", || {
         let processes = container.as_root(&["ps", "-eo", "pid=,args="]).ok();
         let it = processes.lines().find(|line| line.ends_with("/command/hermes-gw standby"));
         pid = it.map(|line| line.trim_start().split(' ').next().unwrap().to_string());
+        let Some(pid) = &pid else { return Err(processes) };
         // It watches directories, and then locks.
-        let open = format!("ls -l /proc/{}/fd", pid.as_deref().unwrap_or("0"));
-        let watches = container.as_root(&["sh", "-c", &open]).stdout.matches("inotify").count();
-        if watches == 2 { Ok(()) } else { Err(processes) }
+        let open = container.as_root(&["sh", "-c", &format!("ls -l /proc/{pid}/fd")]).stdout;
+        if !waits || open.matches("inotify").count() == 2 { Ok(()) } else { Err(open) }
     });
     pid.unwrap()
 }
@@ -140,7 +140,7 @@ fn what_is_made_while_it_waits_is_seen() {
     let default = Holder::of(&volume, "default");
     let container = Container::boot(volume.clone(), Spec::default());
     assert_eq!(text(&container, "default"), STANDING_BY);
-    let waits = longrun(&container);
+    let waits = longrun(&container, true);
     assert!(!volume.path().join("profiles").exists());
     // A slot that is new, of the first profile that there is.
     volume.wanted("coder", "running");
@@ -152,7 +152,7 @@ fn what_is_made_while_it_waits_is_seen() {
     container.wait_up("coder");
     assert_eq!(text(&container, "default"), STANDING_BY);
     // It has not ended meanwhile.
-    assert_eq!(longrun(&container), waits);
+    assert_eq!(longrun(&container, true), waits);
     drop(default);
     container.wait_parked("hermes-standby");
     wait_until("default to be taken over", || !files(&container, "default")[1]);
@@ -166,15 +166,15 @@ fn goes_on_without(path: &str) -> usize {
     let holder = Holder::of(&volume, "coder");
     let container = Container::boot(volume.clone(), Spec::default());
     assert_eq!(text(&container, "coder"), STANDING_BY);
-    let waits = longrun(&container);
+    let waits = longrun(&container, true);
     let (path, away) = (volume.path().join(path), volume.path().join("away"));
     fs::rename(&path, &away).unwrap();
     std::os::unix::fs::symlink("/nowhere", &path).unwrap();
     container.as_root(&["sh", "-c", &format!("kill -KILL {waits}")]).ok();
-    wait_until("it to start anew", || longrun(&container) != waits);
+    wait_until("it to start anew", || longrun(&container, false) != waits);
     // It looks every five seconds; where nothing stood by it would have ended after ten.
     std::thread::sleep(std::time::Duration::from_secs(12));
-    longrun(&container);
+    longrun(&container, false);
     drop(holder);
     fs::remove_file(&path).unwrap();
     fs::rename(&away, &path).unwrap();
@@ -244,7 +244,7 @@ fn two_that_wait_do_nothing_and_do_not_wake_each_other() {
     // A look at the locks from elsewhere is no reason to go on looking either.
     gw(&containers[0], &["status"]);
     for container in &containers {
-        let pid = &longrun(container);
+        let pid = &longrun(container, true);
         wait_until("three seconds without a system call", || {
             let strace = ["timeout", "3", "strace", "-qq", "-o", "/tmp/idle", "-p", pid];
             container.as_root(&strace);
@@ -293,7 +293,7 @@ fn a_longrun_that_is_killed_while_it_takes_over_does_it_the_next_time() {
         let holder = Holder::of(&volume, "coder");
         let container = Container::boot(volume.clone(), Spec::default());
         assert_eq!(text(&container, "coder"), STANDING_BY);
-        let pid = &longrun(&container);
+        let pid = &longrun(&container, true);
         let inject = format!("inject={call}");
         let strace = ["strace", "-qq", "-o", "/dev/null", "-e", &inject, "-p", pid];
         let mut strace = container.root_command(&strace).spawn().unwrap();

@@ -6,7 +6,7 @@ mod report;
 pub(super) mod skip;
 
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::gateway::observe::may_run;
 use crate::gateway::slot::{self, Batch, Rest};
 use crate::gateway::slots::{self, Slots};
@@ -26,8 +26,8 @@ use crate::sys::identity;
 use crate::sys::inotify::Watches;
 use crate::sys::lock::Lock;
 use crate::sys::{self, clock};
-use crate::text::Shown;
 use crate::text::messages::text;
+use crate::text::{Shown, contains};
 use actions::{note, profiles};
 use std::cell::Cell;
 use std::mem;
@@ -45,8 +45,8 @@ pub(super) struct Run<'a> {
     user: &'a [u8],
     role: Role,
     homes: Box<Homes>,
-    /// Whether it was said that the profiles cannot be listed.
-    told: Cell<bool>,
+    /// The warnings that were said.
+    said: Cell<String>,
     s6: &'a S6<'a>,
 }
 
@@ -103,8 +103,8 @@ impl<'a> Run<'a> {
             context.homes_now().map_err(|error| error.hint(text!("set HERMES_HOME or --home")))?;
         let prune = options.has(Opt::Prune);
         let user = &place.user[..];
-        let told = Cell::new(false);
-        Ok(Some(Box::new(Run { context, boot, dry, prune, user, role, homes, told, s6 })))
+        let said = Cell::new(String::new());
+        Ok(Some(Box::new(Run { context, boot, dry, prune, user, role, homes, said, s6 })))
     }
 
     /// The lock on changes, if there are any. A boot that does not get it goes on without: each
@@ -179,14 +179,16 @@ impl<'a> Run<'a> {
         standby::watch_loggers(self.slots())
     }
 
-    /// Takes over what is free, and says what was changed; the locks of what stands by now, and
-    /// whether that is all.
+    /// Takes over what is free, and says what was changed; the locks of what stands by now.
+    ///
+    /// # Errors
+    /// Not all that has the mark is among it, and may be free.
     #[inline(never)]
-    pub(super) fn take_over(&mut self) -> Result<(Vec<Locks>, bool)> {
+    pub(super) fn take_over(&mut self) -> Result<Vec<Locks>> {
         let mut waiting = Vec::new();
         // Nobody else is kept waiting for the lock where there is nothing to do under it.
         if standby::count(self.slots())? == 0 {
-            return Ok((waiting, true));
+            return Ok(waiting);
         }
         self.s6.wait_for_the_lock_anew();
         // Others make profiles meanwhile, and mount what holds them.
@@ -199,13 +201,28 @@ impl<'a> Run<'a> {
         }
         report::say(&self.context.output, &actions, true)?;
         asked?;
-        // The mark stays where it could not be taken over, or its profile is not to be seen.
-        let all = standby::count(self.slots())? == waiting.len();
-        Ok((waiting, all))
+        if standby::count(self.slots())? == waiting.len() {
+            return Ok(waiting);
+        }
+        let why =
+            text!("one that stands by was not taken over, or has no profile that can be used");
+        Err(Error::new(
+            Kind::Unusable,
+            text!("look after gateways in"),
+            self.slots().dir().path(),
+            why,
+        ))
     }
 
-    fn warn(&self, error: Box<Error>) {
-        self.context.output.warn(error);
+    /// Warns of `error`, once: standby comes to the same again and again.
+    #[inline(never)]
+    pub(super) fn warn(&self, error: Box<Error>) {
+        let (mut said, text) = (self.said.take(), error.text());
+        if !contains(said.as_bytes(), text.as_bytes()) {
+            said += &text;
+            self.context.output.warn(error);
+        }
+        self.said.set(said);
     }
 
     fn slots(&self) -> &Slots {

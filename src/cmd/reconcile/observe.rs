@@ -83,12 +83,8 @@ impl Run<'_> {
             Err(error) => error.kind == Kind::Unusable || error.errno() == Some(ENOTDIR),
             Ok(_) => true,
         };
-        // standby looks again and again.
-        let told = self.told.replace(slots.is_err());
         for profile in slots.unwrap_or_else(|error| {
-            if !told {
-                self.warn(error);
-            }
+            self.warn(error);
             Vec::new()
         }) {
             if !found.iter().any(|found| found.name() == profile.name().as_bytes()) {
