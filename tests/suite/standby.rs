@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use support::{Container, Output, Spec, Tree, Volume, tree, wait_or, wait_until};
+use support::{Container, Output, SCANDIR_OF_PID_1, Spec, Tree, Volume, tree, wait_or, wait_until};
 
 const STANDING_BY: &str = "standing by: another container runs it";
 
@@ -310,6 +310,27 @@ fn a_longrun_that_is_killed_while_it_takes_over_does_it_the_next_time() {
         let _ = strace.kill();
         strace.wait().unwrap();
     }
+}
+
+#[test]
+fn a_longrun_that_is_brought_down_stays_down_and_one_that_is_killed_does_not() {
+    let volume = Volume::new();
+    volume.wanted("coder", "running");
+    let _holder = Holder::of(&volume, "coder");
+    let container = Container::boot(volume, Spec::default());
+    assert_eq!(text(&container, "coder"), STANDING_BY);
+    let svc = |options: &str| {
+        let svc = format!("/command/s6-svc {options} {SCANDIR_OF_PID_1}/hermes-standby");
+        container.as_root(&["sh", "-c", &svc]).ok();
+    };
+    let killed = longrun(&container, true);
+    svc("-k");
+    wait_until("it to start anew", || longrun(&container, true) != killed);
+    // As s6-rc does; -wD waits until its finish script has ended too.
+    svc("-wD -d");
+    container.wait_parked("hermes-standby");
+    svc("-u");
+    longrun(&container, true);
 }
 
 #[test]
