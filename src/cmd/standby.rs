@@ -18,7 +18,7 @@ const RETRY: Duration = Duration::from_secs(5);
 #[inline(never)]
 pub(crate) fn run(context: &Context) -> Result<u64> {
     let Some(mut run) = Run::open(context)? else { return Ok(0) };
-    let linger = Deadline::after(LINGER);
+    let (linger, mut failed) = (Deadline::after(LINGER), false);
     // Nothing brings it back once it has ended: what fails is tried again.
     loop {
         // Watched before it is looked at: nothing that happens in between is missed.
@@ -32,9 +32,15 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
         if ends {
             return Ok(0);
         }
-        if let Err(error) = waited {
+        // What fails once may be what another changes at the same moment: it is not told.
+        let Err(error) = waited else {
+            failed = false;
+            continue;
+        };
+        if failed {
             run.warn(error);
-            poll::pause(RETRY);
         }
+        failed = true;
+        poll::pause(RETRY);
     }
 }

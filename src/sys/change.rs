@@ -4,7 +4,7 @@ use super::dir::Dir;
 use super::identity::Ids;
 use super::meta::{FileKind, Meta};
 use super::opened::{OPEN_FILE, Opened};
-use super::{c, failed, not_permitted, write_all};
+use super::{c, failed, not_permitted, poll, write_all};
 use crate::error::{Kind, Result};
 use crate::model::capability::Capability;
 use crate::text::messages::{Text, text};
@@ -12,9 +12,14 @@ use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use rustix::process::Gid;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 /// Directories nested deeper than anything of ours are not removed.
 const REMOVE_DEPTH: u8 = 8;
+/// How often it is tried to replace a file that another replaces at the same time, and how long
+/// that one gets in between.
+const REPLACE_TRIES: u8 = 10;
+const REPLACE_PAUSE: Duration = Duration::from_millis(2);
 /// What is made in a directory to see whether that works: nobody minds a name with a dot.
 const TRIAL: &[u8] = b"/.hermes-gw.trial";
 const HAND_OVER: Text = text!("hand over");
@@ -79,18 +84,27 @@ impl Dir {
         finish: &dyn Fn(&OwnedFd) -> rustix::io::Result<()>,
     ) -> Result<()> {
         let staged = [name, b".hermes-gw.tmp"].concat();
-        let put =
-            || self.put(text!("create"), &staged, OFlags::CREATE | OFlags::EXCL, mode, content);
-        let put = put().or_else(|error| match error.kind {
-            // A killed call has left it.
-            Kind::Exists => self.remove(&staged).and_then(|()| put()),
-            _ => Err(error),
-        });
-        let put = put.and_then(|file| self.done(text!("write"), &staged, finish(&file.fd)));
-        put.and_then(|()| self.rename(&staged, name)).inspect_err(|_| {
-            // The first error is the one to tell; the next call removes what stays.
-            let _ = self.remove(&staged);
-        })
+        let mut tries = REPLACE_TRIES;
+        loop {
+            let flags = OFlags::CREATE | OFlags::EXCL;
+            let put = self.put(text!("create"), &staged, flags, mode, content);
+            let put = put.and_then(|file| self.done(text!("write"), &staged, finish(&file.fd)));
+            let Err(error) = put.and_then(|()| self.rename(&staged, name)) else { return Ok(()) };
+            tries -= 1;
+            match error.kind {
+                // Another replaces it at this moment, it seems.
+                Kind::Exists if tries > 1 => poll::pause(REPLACE_PAUSE),
+                // Nobody does: a killed call has left it.
+                Kind::Exists if tries == 1 => self.remove(&staged)?,
+                // Another took it for that.
+                Kind::Missing if tries > 0 => {}
+                _ => {
+                    // The first error is the one to tell; the next call removes what stays.
+                    let _ = self.remove(&staged);
+                    return Err(error);
+                }
+            }
+        }
     }
 
     /// Makes `name` in `dir` a hard link to the file `from` in this one.
@@ -220,5 +234,35 @@ impl Dir {
         let (uid, gid) = to.raw();
         fs::chownat(&fifo.fd, "", uid, gid, AtFlags::EMPTY_PATH)
             .map_err(|errno| not_permitted(WHAT, &fifo.path, errno, Capability::Chown))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStrExt;
+    use std::sync::Barrier;
+    use std::thread;
+
+    #[test]
+    fn two_that_replace_a_file_at_the_same_time_both_do_so() {
+        let tempdir = tempfile::tempdir().unwrap();
+        let path = tempdir.path();
+        let both = Barrier::new(2);
+        thread::scope(|scope| {
+            for text in ["the one", "the other"] {
+                let dir = Dir::open(path.as_os_str().as_bytes()).unwrap();
+                let both = &both;
+                scope.spawn(move || {
+                    for _ in 0..2_000 {
+                        both.wait();
+                        dir.replace(b"file", 0o644, text.as_bytes()).unwrap();
+                    }
+                });
+            }
+        });
+        let content = std::fs::read_to_string(path.join("file")).unwrap();
+        assert!(["the one", "the other"].contains(&&content[..]), "{content:?}");
+        assert_eq!(std::fs::read_dir(path).unwrap().count(), 1);
     }
 }
