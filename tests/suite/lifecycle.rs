@@ -1098,6 +1098,8 @@ fn few_descriptors_are_enough_for_many_gateways() {
     let all: Vec<_> = names.iter().map(String::as_str).chain(["default"]).collect();
     let wait = |what| gw(&[&["wait", what, "--timeout", "180"], &all[..]].concat());
     wait("--up");
+    // Until it runs, a signal ends it all the same.
+    container.wait_up("p000");
 
     // What follows each of them: a FIFO of its own would be left in event/.
     let is_as = |up: bool| {
