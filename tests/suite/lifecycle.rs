@@ -299,13 +299,8 @@ fn register_and_unregister_in_every_state() {
         assert_eq!(gw(&container, &["unregister", state]).code, 0, "{state}");
     }
     assert_eq!(gw(&container, &["list"]).ok(), "default\n");
-    let processes = container.as_root(&["ps", "-eo", "args"]).ok();
-    let left: Vec<_> = processes
-        .lines()
-        .filter(|args| {
-            args.starts_with("s6-supervise gateway-") && !args.contains("gateway-default")
-        })
-        .collect();
+    let mut left = container.processes("s6-supervise gateway-");
+    left.retain(|it| !it.2.contains("gateway-default"));
     assert!(left.is_empty(), "{left:?}");
     let names = container.as_root(&["ls", "-A", "/run/service"]).ok();
     assert!(!names.contains(".gateway-"), "{names}");

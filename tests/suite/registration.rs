@@ -21,17 +21,10 @@ fn slot(profile: &str) -> String {
     format!("/run/service/gateway-{profile}")
 }
 
-/// Every process in the container: pid and command line.
-fn processes(container: &Container) -> Vec<String> {
-    let all = container.as_root(&["ps", "-eo", "args"]).ok();
-    all.lines().map(String::from).collect()
-}
-
 /// What is left in the scandir, hidden names included, and who supervises what.
 fn leftovers(container: &Container) -> (BTreeSet<String>, Vec<String>) {
     let names = container.as_root(&["ls", "-A", "/run/service"]).ok();
-    let supervises = |args: &String| args.starts_with("s6-supervise gateway-");
-    let supervisors = processes(container).into_iter().filter(supervises);
+    let supervisors = container.processes("s6-supervise gateway-").into_iter().map(|it| it.2);
     (names.lines().map(String::from).collect(), supervisors.collect())
 }
 
@@ -376,7 +369,7 @@ fn a_thousand_times_and_nothing_is_left() {
     let count = || {
         let fifos = container.as_root(&["find", "/run", "-type", "p"]).ok().lines().count();
         let directories = container.as_root(&["find", "/run", "-type", "d"]).ok().lines().count();
-        let processes = processes(&container).len();
+        let processes = container.processes("").len();
         (leftovers(&container), processes, fifos, directories, descriptors(&container))
     };
     let script = "i=0; while [ $i -lt 1000 ]; do /command/hermes-gw register one && \
@@ -449,13 +442,12 @@ fn eight_at_random_leave_a_consistent_tree() {
 
     // Each slot is supervised, once, logger included; and there is nothing else.
     let listed = gw(&container, &["list"]).ok();
-    let (names, processes) = leftovers(&container);
+    let (names, supervisors) = leftovers(&container);
     let listed: Vec<_> = listed.lines().collect();
     let slots: Vec<_> = names.iter().filter_map(|name| name.strip_prefix("gateway-")).collect();
     assert_eq!(listed, slots);
     assert!(names.iter().all(|name| !name.starts_with(".gateway-")), "{names:?}");
-    let of = |start: &str| processes.iter().filter(|args| args.starts_with(start)).count();
-    assert_eq!(of("s6-supervise gateway-"), 2 * listed.len(), "{processes:?}");
+    assert_eq!(supervisors.len(), 2 * listed.len(), "{supervisors:?}");
     let up = || listed.iter().filter(|name| container.state(name) == "up").count();
     // One that was just started is not a shell yet.
     wait_until("a process for each that is up", || processes_of_gateways(&container) == up());

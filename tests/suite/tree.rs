@@ -15,32 +15,20 @@ fn gw(container: &Container, args: &[&str]) -> Output {
     container.as_hermes(&[&["/command/hermes-gw"], args].concat())
 }
 
-/// The processes whose command line begins with `start`: uid and pid of each.
-fn processes(container: &Container, start: &str) -> Vec<(u32, u32)> {
-    let all = container.as_root(&["ps", "-eo", "uid=,pid=,args="]).ok();
-    let parse = |line: &str| {
-        let (uid, rest) = line.trim_start().split_once(' ')?;
-        let (pid, args) = rest.trim_start().split_once(' ')?;
-        args.starts_with(start).then(|| Some((uid.parse().ok()?, pid.parse().ok()?)))?
-    };
-    all.lines().filter_map(parse).collect()
-}
-
 /// Waits until the tree is whole again: one s6-svscan of hermes, and for each of `profiles`
 /// a supervisor and a logger's, and one gateway of those that run.
 #[track_caller]
 fn wait_whole(container: &Container, profiles: usize, running: &[&str]) {
     wait_until("the tree", || {
-        let svscans = processes(container, "s6-svscan -d 3 -");
-        let supervisors = processes(container, "s6-supervise gateway-");
-        svscans.iter().filter(|(uid, _)| *uid == support::HERMES).count() == 1
+        let svscans = container.processes("s6-svscan -d 3 -");
+        let supervisors = container.processes("s6-supervise gateway-");
+        svscans.iter().filter(|(uid, ..)| *uid == support::HERMES).count() == 1
             && supervisors.len() == 2 * profiles
     });
     for profile in running {
         container.wait_up(profile);
-        // A shell that is about to start something is there twice for a moment.
         let own = format!("/bin/sh /usr/local/bin/hermes -p {profile} gateway run");
-        wait_until(&format!("one gateway {profile}"), || processes(container, &own).len() == 1);
+        wait_until(&format!("one gateway {profile}"), || container.processes(&own).len() == 1);
     }
 }
 
@@ -48,8 +36,8 @@ fn wait_whole(container: &Container, profiles: usize, running: &[&str]) {
 #[track_caller]
 fn kill_svscan(container: &Container) {
     let of = || {
-        let mut all = processes(container, "s6-svscan -d 3 -");
-        all.retain(|(uid, _)| *uid == support::HERMES);
+        let mut all = container.processes("s6-svscan -d 3 -");
+        all.retain(|(uid, ..)| *uid == support::HERMES);
         all
     };
     let before = of();
@@ -65,8 +53,8 @@ fn the_gateways_tree_is_hermes_own_and_pid_1s_is_roots() {
     wait_whole(&container, 3, &["one"]);
     assert_eq!(container.state("two"), "down");
     for part in ["s6-supervise gateway-", "s6-log ", "/bin/sh /usr/local/bin/hermes "] {
-        let of = processes(&container, part);
-        assert!(!of.is_empty() && of.iter().all(|(uid, _)| *uid == support::HERMES), "{of:?}");
+        let of = container.processes(part);
+        assert!(!of.is_empty() && of.iter().all(|(uid, ..)| *uid == support::HERMES), "{of:?}");
     }
     let by = |path, test: &[&str]| container.as_root(&[&["find", path], test].concat()).ok();
     assert_eq!(by(SCANDIR_OF_PID_1, &["-user", "hermes"]), "");
@@ -91,7 +79,7 @@ fn without_the_setting_there_is_no_such_tree_and_no_process_of_it() {
     container.wait_up("one");
     assert!(container.console().contains("longrun hermes-svscan exited 0"));
     assert!(!container.inside("/run/hermes-gw").exists());
-    assert_eq!(processes(&container, "s6-svscan ").len(), 1);
+    assert_eq!(container.processes("s6-svscan ").len(), 1);
     let svstat = ["/command/s6-svstat", "-o", "up,wantedup", "/run/service/hermes-svscan"];
     assert_eq!(container.as_root(&svstat).ok(), "false false\n");
     let refused = container.as_root(&["/command/hermes-gw", "shutdown", "--supervisors"]);
@@ -123,8 +111,8 @@ fn a_tree_whose_s6_svscan_was_killed_grows_again_and_runs_nothing_twice() {
     container.as_hermes(&["touch", "/run/service/gateway-file"]).ok();
     for (victim, uid) in [("s6-svscan -d 3 -", support::HERMES), ("s6-supervise hermes-svscan", 0)]
     {
-        let of = processes(&container, victim);
-        let (_, pid) = of.iter().find(|it| it.0 == uid).unwrap();
+        let of = container.processes(victim);
+        let (_, pid, _) = of.iter().find(|it| it.0 == uid).unwrap();
         let pids = running.map(|profile| container.pid(profile));
         container.as_root(&["sh", "-c", &format!("kill -KILL {pid}")]).ok();
         wait_until("new gateways", || {
@@ -156,7 +144,7 @@ fn a_stop_of_the_tree_alone_waits_for_slow_gateways_and_keeps_every_line() {
     // What s6-rc does, with no help from the oneshot and cont-finish.d.
     let longrun = format!("{SCANDIR_OF_PID_1}/hermes-svscan");
     container.as_root(&["/command/s6-svc", "-dwD", &longrun]).ok();
-    assert_eq!(processes(&container, "s6-supervise gateway-").len(), 0);
+    assert_eq!(container.processes("s6-supervise gateway-").len(), 0);
     for profile in ["a", "b", "c"] {
         let log = container.volume().log(profile);
         assert_eq!(log.matches(": draining, line ").count(), 1000, "{profile}");
@@ -174,7 +162,7 @@ fn one_volume_moves_from_one_layout_to_the_other_and_back() {
         container.switch(tree);
         container.wait_up("one");
         assert_eq!(container.state("two"), "down");
-        let of = processes(&container, "s6-supervise gateway-one");
+        let of = container.processes("s6-supervise gateway-one");
         let uid = if tree == Tree::User { support::HERMES } else { 0 };
         assert!(of.len() == 2 && of.iter().all(|it| it.0 == uid), "{tree:?} {of:?}");
         let boot = container.volume().read("default", "logs/container-boot.log");
@@ -352,7 +340,7 @@ fn the_tree_holds_two_thousand_gateways_and_not_one_more() {
     // On a machine with other things to do it takes more than the two minutes of the image.
     set_limit(&container, "hermes-gateways", "timeout-up", 600_000);
     container.start();
-    let supervisors = || processes(&container, "s6-supervise gateway-").len();
+    let supervisors = || container.processes("s6-supervise gateway-").len();
     wait_until("all supervisors", || supervisors() == 4000);
     let output = gw(&container, &["register", "one-more", "--down", "--force"]);
     let why = ": s6-svscan can hold no more than 2000 gateways\n";
@@ -476,7 +464,7 @@ fn a_supervisor_that_was_stopped_does_not_keep_the_container_from_stopping() {
     limit(&container, "hermes-svscan", "timeout-kill", 2000);
     container.start();
     container.wait_up("one");
-    let (_, pid) = processes(&container, "s6-supervise gateway-default")[0];
+    let (_, pid, _) = &container.processes("s6-supervise gateway-default")[0];
     container.as_hermes(&["sh", "-c", &format!("kill -STOP {pid}")]).ok();
     container.stop();
     assert!(container.console().contains("longrun hermes-svscan down exited 0"));

@@ -549,6 +549,29 @@ impl Container {
         self.pid_by_args(&format!("s6-supervise gateway-{profile}")).unwrap()
     }
 
+    /// The processes in it whose command line begins with `start`: uid, pid and command line. A
+    /// child that has not yet become another program bears its parent's: it is left out.
+    pub fn processes(&self, start: &str) -> Vec<(u32, u32, String)> {
+        let all = self.as_root(&["ps", "-eo", "uid=,pid=,ppid=,args="]).ok();
+        let mut found = Vec::new();
+        for line in all.lines() {
+            let (mut rest, mut ids) = (line, [0; 3]);
+            for id in &mut ids {
+                let (number, after) = rest.trim_start().split_once(' ').unwrap();
+                (*id, rest) = (number.parse().unwrap(), after);
+            }
+            let [uid, pid, parent] = ids;
+            let args = rest.trim_start();
+            if args.starts_with(start) {
+                found.push((parent, (uid, pid, args.to_string())));
+            }
+        }
+        let is_child =
+            |parent, args: &str| found.iter().any(|(_, it)| it.1 == parent && it.2 == args);
+        let own = found.iter().filter(|(parent, it)| !is_child(*parent, &it.2));
+        own.map(|(_, it)| it.clone()).collect()
+    }
+
     /// The pid of a process in it whose command line ends with `args`.
     pub fn pid_by_args(&self, args: &str) -> Option<String> {
         let processes = self.as_root(&["ps", "-eo", "pid,args"]).ok();
