@@ -48,31 +48,41 @@ pub(crate) fn runs_elsewhere(home: &Dir) -> Result<bool> {
 pub(crate) fn stand_by(slot: &Service) -> Result<()> {
     Rest { down: true, standing_by: true }.put(slot.dir(), false)?;
     // s6-log ignores SIGTERM, for it reads on until nobody can write any more.
-    tell(&slot.logger()?, &[Control::Down, Control::HangUp])?;
-    tell(slot, &[Control::Down])?;
+    tell(&slot.logger()?, &[Control::Down, Control::HangUp], false)?;
+    tell(slot, &[Control::Down], false)?;
     wake();
     Ok(())
 }
 
 /// Has the slot of `profile`, which stood by, run here: up if it is to be. Only under the lock.
-pub(crate) fn take_over(slots: &Slots, profile: &Profile, user: &[u8], up: bool) -> Result<()> {
+///
+/// # Errors
+/// Among others [`Kind::Unsupervised`], where it was seen `supervised`: it stands by as before.
+pub(crate) fn take_over(
+    slots: &Slots,
+    profile: &Profile,
+    user: &[u8],
+    up: bool,
+    supervised: bool,
+) -> Result<()> {
     slot::amend(slots, profile, user, None)?;
     let service = slots.service(profile)?;
     if up {
         service.dir().remove(DOWN)?;
     }
-    tell(&service.logger()?, &[Control::Up])?;
+    tell(&service.logger()?, &[Control::Up], supervised)?;
     if up {
-        tell(&service, &[Control::Up])?;
+        tell(&service, &[Control::Up], supervised)?;
     }
     // The mark goes last: as long as it is there, the next run does all this again.
     service.dir().remove(LOGGER_DOWN)
 }
 
-/// Tells the supervisor of `service` something. Where there is none yet, the files tell it.
-fn tell(service: &Service, letters: &[Control]) -> Result<()> {
+/// Tells the supervisor of `service` something. Where there may be none yet, the files tell it;
+/// where there is none any more, but it was seen `supervised`, that is an error.
+fn tell(service: &Service, letters: &[Control], supervised: bool) -> Result<()> {
     match service.control() {
-        Err(error) if error.kind == Kind::Unsupervised => Ok(()),
+        Err(error) if error.kind == Kind::Unsupervised && !supervised => Ok(()),
         control => control::tell(&control?, letters),
     }
 }
@@ -81,7 +91,7 @@ fn tell(service: &Service, letters: &[Control]) -> Result<()> {
 /// anything, `reconcile` takes over what is free.
 pub(crate) fn wake() {
     let service = Service::at(LONGRUN);
-    let _ = service.and_then(|service| tell(&service, &[Control::Up]));
+    let _ = service.and_then(|service| tell(&service, &[Control::Up], false));
 }
 
 /// How many slots stand by. What cannot be looked at may do so.

@@ -156,7 +156,7 @@ impl S6<'_> {
                 let _lock = self.lock()?;
                 let user = &self.context.settings.place()?.user;
                 // One that goes meanwhile is told by what comes next.
-                unless_missing(standby::take_over(&self.slots, profile, user, false))
+                unless_missing(standby::take_over(&self.slots, profile, user, false, false))
             }
             false => Ok(()),
         }

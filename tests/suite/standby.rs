@@ -3,6 +3,7 @@
 use crate::support;
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use support::{Container, Output, SCANDIR_OF_PID_1, Spec, Tree, Volume, tree, wait_or, wait_until};
@@ -116,6 +117,27 @@ fn what_another_container_runs_stands_by_and_is_taken_over() {
     assert!(!volume.home("writer").join("gateway.pid").exists());
     assert_eq!(["coder", "writer"].map(|it| intent(&volume, it)), ["running", "stopped"]);
     container.wait_parked("hermes-standby");
+}
+
+#[test]
+fn whose_intent_cannot_be_read_goes_on_standing_by() {
+    let volume = Volume::new();
+    volume.wanted("coder", "running");
+    let holder = Holder::of(&volume, "coder");
+    let container = Container::boot(volume.clone(), Spec::default());
+    assert_eq!(text(&container, "coder"), STANDING_BY);
+    let state = volume.home("coder").join("gateway_state.json");
+    let allow = |mode| fs::set_permissions(&state, fs::Permissions::from_mode(mode)).unwrap();
+    allow(0);
+    drop(holder);
+    let said = gw(&container, &["reconcile"]);
+    let row = "profile=coder prior_state=none action=skipped";
+    assert!(said.stdout.contains(row) && said.stdout.contains("(EACCES)"), "{said:?}");
+    assert_eq!(files(&container, "coder"), [true, true]);
+
+    allow(0o644);
+    container.wait_up("coder");
+    assert_eq!(files(&container, "coder"), [false, false]);
 }
 
 /// The longrun's process, by its pid in the container; where `waits` is so, once it does.

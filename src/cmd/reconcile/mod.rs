@@ -250,7 +250,8 @@ impl<'a> Run<'a> {
         let rest = Rest { down: action.down, standing_by: action.standing_by };
         let done = self.prepare(profile, action, home).and_then(|()| match action.effect {
             Effect::Started | Effect::Registered if action.present => {
-                standby::take_over(self.slots(), profile, self.user, !action.down)
+                let supervised = !action.unsupervised;
+                standby::take_over(self.slots(), profile, self.user, !action.down, supervised)
             }
             Effect::Started | Effect::Registered | Effect::StandingBy if !action.present => {
                 slot::publish(self.slots().dir(), profile, self.user, &[], rest, batch)

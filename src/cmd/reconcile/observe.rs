@@ -111,24 +111,30 @@ impl Run<'_> {
         profile: Profile,
         home: &Dir,
     ) -> Found {
-        let (prior, flaw) = state_file::read(home);
-        if let Some(flaw) = flaw {
-            self.warn(flaw);
-        }
-        let present = slots.binary_search_by(|name| name[..].cmp(&profile.slot()[..])).is_ok();
-        let mut slot = match present {
+        let (prior, mut flaw) = state_file::read(home);
+        let mut slot = match is_among(slots, &profile.slot()) {
             false => Slot::Absent,
             true => slot::observe(self.slots(), &profile, self.user),
         };
-        // What is up here, or may be, has its locks itself.
-        let elsewhere = match slot {
-            Slot::Present { supervised: true, standing_by: false, .. } | Slot::Unusable(_) => false,
-            _ => self.is_elsewhere(home, logs, &profile).unwrap_or_else(|error| {
+        let waits = matches!(slot, Slot::Present { standing_by: true, .. });
+        let (elsewhere, why) = match slot {
+            // What is up here, or may be, has its locks itself.
+            Slot::Present { supervised: true, .. } if !waits => (false, None),
+            Slot::Unusable(_) => (false, None),
+            _ => match self.is_elsewhere(home, logs, &profile) {
+                // It may want to run: what cannot be read now is read by the next run.
+                Ok(false) if waits => (false, flaw.take_if(|it| it.kind != Kind::Unusable)),
+                Ok(elsewhere) => (elsewhere, None),
                 // Whoever has it is not to be disturbed.
-                slot = Slot::Unusable(error.text());
-                false
-            }),
+                Err(error) => (false, Some(error)),
+            },
         };
+        if let Some(why) = why {
+            slot = Slot::Unusable(why.text());
+        }
+        if let Some(flaw) = flaw {
+            self.warn(flaw);
+        }
         let exit = state_file::read_exit(home);
         Found { profile: Ok(profile), prior, exit, elsewhere, slot }
     }
@@ -141,16 +147,19 @@ impl Run<'_> {
         profile: &Profile,
     ) -> Result<bool> {
         let logs = logs.as_ref().map_err(Clone::clone)?;
-        let is_own = |name: &Name| name[..].cmp(profile.name().as_bytes());
-        Ok(match logs.binary_search_by(is_own) {
-            Ok(_) => {
-                let locks = Locks::open(home, self.homes.root(), profile)?;
-                access::is_elsewhere(self.context, &self.homes, (&locks, profile), !self.dry)
-            }
+        if !is_among(logs, profile.name().as_bytes()) {
             // No log, and no lock of it.
-            Err(_) => standby::runs_elsewhere(home)?,
-        })
+            return standby::runs_elsewhere(home);
+        }
+        let locks = Locks::open(home, self.homes.root(), profile)?;
+        Ok(access::is_elsewhere(self.context, &self.homes, (&locks, profile), !self.dry))
     }
+}
+
+/// Whether `name` is one of `names`, which are in order.
+#[inline(never)]
+fn is_among(names: &[Name], name: &[u8]) -> bool {
+    names.binary_search_by(|it| it[..].cmp(name)).is_ok()
 }
 
 fn unusable(name: Name, why: String) -> Found {
