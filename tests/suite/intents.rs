@@ -358,10 +358,16 @@ fn a_later_start_is_not_overwritten_by_a_stop_that_waits_for_others() {
     let container = Container::boot(volume, Spec::default());
     ["one", "deaf"].iter().for_each(|name| container.wait_up(name));
     let stop = ["/command/hermes-gw", "stop", "one", "deaf", "--timeout", "3"];
-    let mut stop = container.hermes_command(&stop).spawn().unwrap();
+    let stop = container.hermes_command(&stop).stderr(Stdio::piped()).spawn().unwrap();
     gw(&container, &["wait", "--down", "one"]).ok();
     gw(&container, &["start", "one"]).ok();
-    assert_eq!(stop.wait().unwrap().code(), Some(99));
+    let output = stop.wait_with_output().unwrap();
+    let stderr = support::untranslated(output.stderr);
+    assert!(stderr.contains("/gateway-deaf: it is not down in time"), "{stderr}");
+    // If it was not awake while `one` was down, it sees only that it is wanted up again.
+    let overruled = stderr.contains("/gateway-one: another caller overruled it\n");
+    let expected = if overruled { (Some(1), 2) } else { (Some(99), 1) };
+    assert_eq!((output.status.code(), stderr.lines().count()), expected, "{stderr}");
     container.wait_up("one");
     let state = container.volume().read("one", STATE);
     assert!(state.contains(r#""desired_state":"running""#), "{state}");

@@ -897,8 +897,8 @@ fn a_supervisor_that_dies_while_it_is_waited_for_is_noticed() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let marker = container.volume().home("deaf").join(".gateway-planned-stop.json");
-    wait_until("the marker", || marker.exists());
+    let wanted = ["/command/s6-svstat", "-o", "wantedup", &slot("deaf")];
+    wait_until("its supervisor to be told", || container.as_root(&wanted).stdout == "false\n");
     container.kill_supervisor("deaf");
     assert_eq!(stop.wait().unwrap().code(), Some(102));
     let output = stop.wait_with_output().unwrap();
