@@ -102,6 +102,15 @@ impl Output {
         self.complain("warning", "hermes-gw: warning: ", text);
     }
 
+    /// What was asked for; if that could not be found out, warns of it, and it is as if there
+    /// were none.
+    pub(crate) fn or_warn<T: Default>(&self, asked: Result<T>) -> T {
+        asked.unwrap_or_else(|error| {
+            self.warn(error);
+            T::default()
+        })
+    }
+
     /// Warns of what could not be done, if so; whether it could.
     pub(crate) fn warn_unless(&self, done: Result<()>) -> bool {
         done.map_err(|error| self.warn(error)).is_ok()

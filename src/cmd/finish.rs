@@ -59,9 +59,10 @@ pub(crate) fn run(context: &Context) -> Result<u64> {
     // What is noted after its death.
     let after = Intervened { after: status.stamp, in_run: false };
     // What cannot be read is told, and counts as not there: then it is started again.
-    let mut notes = Notes::default();
-    output.warn_unless(crash_record::intervened(&slot).map(|it| notes.intervened = it));
-    output.warn_unless(crash_record::endings(&slot).map(|it| notes.endings = it));
+    let mut notes = Notes {
+        intervened: output.or_warn(crash_record::intervened(&slot)),
+        endings: output.or_warn(crash_record::endings(&slot)),
+    };
     let (record, terminated) = decide(context, &slot, &status, exit, &notes);
     let text = record.text();
     if !text.is_empty() {
@@ -153,8 +154,7 @@ fn decide(
     notes: &Notes,
 ) -> (CrashRecord, bool) {
     let (died, intervened) = (status.stamp, notes.intervened);
-    let (mut deaths, mut started) = (Vec::new(), None);
-    context.output.warn_unless(slot.deaths().map(|it| deaths = it));
+    let deaths = context.output.or_warn(slot.deaths());
     let (mut is_first, mut terminated) = (true, 0);
     for death in notes.later(&deaths).iter().filter(|death| death.stamp != died) {
         is_first = false;
@@ -163,7 +163,7 @@ fn decide(
             Some(counts) => terminated += usize::from(counts),
         }
     }
-    context.output.warn_unless(crash_record::started(slot).map(|it| started = it));
+    let started = context.output.or_warn(crash_record::started(slot));
     // Where the clock was set back meanwhile, it does not tell how long ago that was.
     let started = started.filter(|started| *started <= died.since_unix());
     // Its turn had not come, or only just. What cannot be looked at is not there.

@@ -8,6 +8,7 @@ use crate::model::profile::Profile;
 use crate::s6::events::Subscription;
 use crate::s6::scandir::Request;
 use crate::s6::service::Service;
+use crate::s6::status;
 use crate::sys::Name;
 use crate::sys::clock::Deadline;
 use crate::sys::poll;
@@ -135,16 +136,19 @@ impl<'a> Adoption<'a> {
     }
 }
 
-/// Whether `service` is supervised, at the latest at `deadline`.
+/// Whether `service` is supervised, at the latest at `deadline`. Its supervisor listens before it
+/// writes its first status, and tells when that is there.
 fn wait(service: Result<Service>, deadline: Deadline) -> Result<bool> {
     let service = service?;
-    if service.is_supervised()? {
+    let mut is_supervised =
+        || Ok(service.is_supervised()? && service.dir().look(status::FILE)?.is_some());
+    if is_supervised()? {
         return Ok(true);
     }
     // Without a FIFO it is looked each PAUSE; that costs time, and nothing else.
     let events = Subscription::open(service.dir()).ok();
     let fifo = events.as_ref().map(|events| events.fifo());
-    let supervised = poll::wait_until(deadline, fifo, PAUSE, &mut || service.is_supervised());
+    let supervised = poll::wait_until(deadline, fifo, PAUSE, &mut is_supervised);
     events.iter().for_each(|events| events.close(service.dir()));
     supervised
 }

@@ -1,12 +1,14 @@
 //! What is open of a service that is waited for: where its supervisor is told something, where it is
 //! heard, and how far it has come with what it was told.
 
+use super::event_loop::SHORTEST;
 use crate::error::Result;
 use crate::s6::events::Subscription;
 use crate::s6::service::Service;
 use crate::s6::status::Status;
+use crate::sys::clock::Deadline;
 use crate::sys::dir::Dir;
-use crate::sys::poll::FifoWriter;
+use crate::sys::poll::{self, FifoWriter};
 
 /// What is open of a service that is waited for.
 #[derive(Debug)]
@@ -50,6 +52,13 @@ impl Ends {
         let counts = self.acknowledgement == Acknowledgement::Acted;
         self.looked = counts.then_some(status);
         Ok(status)
+    }
+
+    /// Waits until its status counts, at the latest at `deadline`.
+    pub(crate) fn hear_out(&mut self, deadline: Deadline) {
+        while !self.has_answered() && !deadline.is_over() {
+            poll::pause(SHORTEST);
+        }
     }
 
     /// Whether nothing has happened to it since it was opened.

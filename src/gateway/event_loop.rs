@@ -18,7 +18,7 @@ use crate::text::messages::{Text, text};
 use std::time::Duration;
 
 /// How long to wait for what comes without an event: at first, and at most.
-const SHORTEST: Duration = Duration::from_micros(250);
+pub(super) const SHORTEST: Duration = Duration::from_micros(250);
 pub(crate) const LONGEST: Duration = Duration::from_millis(50);
 /// How long a process gets to end before it is looked closer who may tell it so.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -178,9 +178,15 @@ impl<'a> Job<'a> {
         self.outcome.is_none()
     }
 
-    /// Whether nothing became of it yet, and it was not even told what to do.
+    /// Whether nothing became of it yet, and it was not even told what to do, for its supervisor
+    /// does not read.
     fn is_untold(&self) -> bool {
         self.is_under_way() && !self.transition.is_begun()
+    }
+
+    /// Whether nothing became of it yet, but it was told what to do.
+    pub(crate) fn is_on_its_way(&self) -> bool {
+        self.is_under_way() && self.transition.is_begun()
     }
 
     /// Whether it was where it was to get before it was told.
@@ -206,6 +212,10 @@ impl<'a> Job<'a> {
             }
             Some(Outcome::Abandoned | Outcome::Removed) => {
                 (Kind::Unsupervised, text!("its s6-supervise has gone").read())
+            }
+            None if self.is_untold() => {
+                let why = text!("its s6-supervise does not read what it is told");
+                (Kind::Unsupervised, why.read())
             }
             None => (Kind::TimedOut, target.late().read()),
         };

@@ -2,17 +2,88 @@
 
 use crate::model::profile::Profile;
 use crate::sys::identity::Ids;
-use crate::text::quote;
+use crate::text::packed::Packed;
+use crate::text::{part, quote};
+use std::sync::OnceLock;
 
 /// The `type` file.
 pub(crate) const TYPE: &[u8] = b"longrun\n";
 
-/// Says which Hermes home to use, at run time, by the rules of `settings` and `home::root_of`.
-const HOME: &str = r#": "${HERMES_HOME:=/opt/data}"
+/// What the scripts are made of, in the order in which `run` has it; what only `log/run` has comes
+/// last. Between its parts stands what differs.
+const PARTS: &str = concat!(
+    "#!/bin/sh\n# Profile \x0c",
+    "; written by hermes-gw, which may replace it.\n\x0c",
+    "set -e\nwhile [ \"$1\" != ready ]; do\nuser=\x0c",
+    r#"
+ids=/run/hermes-gw.ids.$user
+set -- /bin/sh "$0" ready
+if [ -O "$ids" ]; then
+read -r ids <"$ids"
+set -- /command/s6-applyuidgid $ids "$@"
+else
+while read -r key uid _ && [ "$key" != Uid: ]; do :; done </proc/self/status || :
+[ "$key" = Uid: ] || uid=$(id -u)
+[ "$uid" != 0 ] || set -- /command/s6-setuidgid "$user" "$@"
+fi
+"#,
+    "\x0c[ \"0$S6_KEEP_ENV\" -ne 0 ] || set -- \x0c",
+    // Which Hermes home to use, at run time, is by the rules of `settings` and `home::root_of`.
+    r#"/command/s6-envdir -Lf -- /run/s6/container_environment "$@"
+exec "$@"
+done
+: "${HERMES_HOME:=/opt/data}"
 HERMES_HOME="${HERMES_HOME%/}"
 case "${HERMES_HOME%/*}" in */profiles) HERMES_HOME="${HERMES_HOME%/profiles/*}" ;; esac
 : "${HERMES_HOME:=/}"
-"#;
+"#,
+    // Its turn first: it becomes the sleeper, so that no signal leaves one behind with the log's
+    // pipe. s6 then starts it anew, which finds itself in the file and goes on. Without one, this
+    // costs a look.
+    "\x0c",
+    r#"if [ -e turn ]; then
+read -r ms pid at of <turn || :
+if [ "$pid" = 0 ] && echo "$ms $$ $at $of" >turn; then
+ms=$((ms * (at - 1)))
+at=$((1000 + ms % 1000))
+exec sleep $((ms / 1000)).${at#1}
+fi
+rm -f turn
+fi
+export HERMES_HOME
+export HOME="$HERMES_HOME"
+# So finish knows how long the gateway was up.
+true 2>/dev/null >crash-record || :
+cd "$HERMES_HOME"
+venv="${HERMES_VENV:-/opt/hermes/.venv}"
+if [ -f "$venv/bin/activate" ]; then . "$venv/bin/activate"; fi
+"#,
+    "\x0cexport HERMES_S6_SUPERVISED_CHILD=1 HERMES_SUPERVISED_CHILD=1\nexec hermes",
+    "\x0c gateway run --replace\n",
+    // Goes on where it needs not drop and has that environment. In the user tree a logger has it
+    // from its s6-svscan: that is two programs less for each.
+    "\x0c[ $1 != /bin/sh ] || [ ! \"$HERMES_HOME\" ] || break\n",
+    "\x0cdir=\"$HERMES_HOME/logs/gateways/",
+    "\x0c\"\n[ -d \"$dir\" ] || mkdir -p \"$dir\"\nexec s6-log -p 1 n10 s1000000 T \"$dir\"\n",
+);
+/// The parts of which [`head`] makes what both begin with, and those behind.
+const HEAD: usize = 6;
+const GATEWAY: usize = 6;
+const PROGRAM: usize = 7;
+const ARGUMENTS: usize = 8;
+const IF_LOADED: usize = 9;
+const LOG: usize = 10;
+const LOGGER: usize = 11;
+
+const PACKING: Packed<{ PARTS.len() }> = Packed::new("", &[PARTS]);
+static PACKED: Packed<{ PACKING.length }> = PACKING.cut();
+
+/// The part that is `at` this place.
+#[inline(never)]
+fn text(at: usize) -> &'static str {
+    static UNPACKED: OnceLock<String> = OnceLock::new();
+    part(UNPACKED.get_or_init(|| PACKED.unpack("")), '\x0c', at)
+}
 
 /// What the name of the file begins with, below /, that says what the scripts drop to; the user's
 /// follows. Root writes it at each boot, and the scripts are the same whoever makes them.
@@ -45,56 +116,31 @@ const ENV_END: &[u8] = b"# end of extra environment\n";
 /// [`environment`], or taken from an older script by [`environment_of`]).
 pub(crate) fn run(profile: &Profile, user: &[u8], extra: &[u8], script: &mut Vec<u8>) {
     head(profile, user, [TO_THE_LOG, "", "/command/emptyenv -p "], script);
-    // Its turn first: it becomes the sleeper, so that no signal leaves one behind with the log's
-    // pipe. s6 then starts it anew, which finds itself in the file and goes on. Without one, this
-    // costs a look.
-    script.extend_from_slice(
-        br#"if [ -e turn ]; then
-read -r ms pid at of <turn || :
-if [ "$pid" = 0 ] && echo "$ms $$ $at $of" >turn; then
-ms=$((ms * (at - 1)))
-at=$((1000 + ms % 1000))
-exec sleep $((ms / 1000)).${at#1}
-fi
-rm -f turn
-fi
-export HERMES_HOME
-export HOME="$HERMES_HOME"
-# So finish knows how long the gateway was up.
-true 2>/dev/null >crash-record || :
-cd "$HERMES_HOME"
-venv="${HERMES_VENV:-/opt/hermes/.venv}"
-if [ -f "$venv/bin/activate" ]; then . "$venv/bin/activate"; fi
-"#,
-    );
+    let name = match profile {
+        Profile::Named(_) => [" -p ", profile.name()].concat(),
+        Profile::Default => String::new(),
+    };
     for part in [
+        text(GATEWAY).as_bytes(),
         ENV_BEGIN,
         extra,
         ENV_END,
-        b"export HERMES_S6_SUPERVISED_CHILD=1 HERMES_SUPERVISED_CHILD=1\nexec hermes",
+        text(PROGRAM).as_bytes(),
+        name.as_bytes(),
+        text(ARGUMENTS).as_bytes(),
     ] {
         script.extend_from_slice(part);
     }
-    if let Profile::Named(name) = profile {
-        script.extend_from_slice(b" -p ");
-        script.extend_from_slice(name.as_bytes());
-    }
-    script.extend_from_slice(b" gateway run --replace\n");
 }
 
 /// Appends the `log/run` script: s6-log in the home's logs/gateways/, as `user`.
 ///
 /// What PID 1 has in its environment is nothing to s6-log, so that may stay. `-p` keeps s6-log reading until the gateway has closed its end.
 pub(crate) fn log_run(profile: &Profile, user: &[u8], script: &mut Vec<u8>) {
-    head(profile, user, ["", IF_LOADED, ""], script);
-    script.extend_from_slice(b"dir=\"$HERMES_HOME/logs/gateways/");
-    script.extend_from_slice(profile.name().as_bytes());
-    script.extend_from_slice(
-        br#""
-[ -d "$dir" ] || mkdir -p "$dir"
-exec s6-log -p 1 n10 s1000000 T "$dir"
-"#,
-    );
+    head(profile, user, ["", text(IF_LOADED), ""], script);
+    for part in [text(LOG), profile.name(), text(LOGGER)] {
+        script.extend_from_slice(part.as_bytes());
+    }
 }
 
 /// The `finish` script, whose warnings belong to the log, too; without the binary s6 restarts
@@ -113,10 +159,6 @@ pub(crate) const LOG_FINISH: &[u8] = b"#!/command/hermes-gw finish\n";
 /// s6-log passes all of it on to the container's output.
 const TO_THE_LOG: &str = "exec 2>&1\n";
 
-/// Goes on where it needs not drop and has that environment. In the user tree a logger has it from
-/// its s6-svscan: that is two programs less for each.
-const IF_LOADED: &str = "[ $1 != /bin/sh ] || [ ! \"$HERMES_HOME\" ] || break\n";
-
 /// What `run` and `log/run` begin with, `first` before all else. First they get the container's
 /// environment, as with-contenv of s6-overlay loads it (`empty` or not before that), and become
 /// `user`, even if that is root too: until then, programs are called by their paths, for the
@@ -127,33 +169,17 @@ const IF_LOADED: &str = "[ $1 != /bin/sh ] || [ ! \"$HERMES_HOME\" ] || break\n"
 fn head(profile: &Profile, user: &[u8], [first, skip, empty]: [&str; 3], script: &mut Vec<u8>) {
     let mut quoted = Vec::new();
     quote(user, &mut quoted);
-    for part in [
-        b"#!/bin/sh\n# Profile ",
+    let between: [&[u8]; HEAD] = [
         profile.name().as_bytes(),
-        b"; written by hermes-gw, which may replace it.\n",
         first.as_bytes(),
-        b"set -e\nwhile [ \"$1\" != ready ]; do\nuser=",
         &quoted,
-        b"\nids=/",
-        IDS.as_bytes(),
-        br#"$user
-set -- /bin/sh "$0" ready
-if [ -O "$ids" ]; then
-read -r ids <"$ids"
-set -- /command/s6-applyuidgid $ids "$@"
-else
-while read -r key uid _ && [ "$key" != Uid: ]; do :; done </proc/self/status || :
-[ "$key" = Uid: ] || uid=$(id -u)
-[ "$uid" != 0 ] || set -- /command/s6-setuidgid "$user" "$@"
-fi
-"#,
         skip.as_bytes(),
-        b"[ \"0$S6_KEEP_ENV\" -ne 0 ] || set -- ",
         empty.as_bytes(),
-        b"/command/s6-envdir -Lf -- /run/s6/container_environment \"$@\"\nexec \"$@\"\ndone\n",
-        HOME.as_bytes(),
-    ] {
-        script.extend_from_slice(part);
+        b"",
+    ];
+    for (at, more) in between.into_iter().enumerate() {
+        script.extend_from_slice(text(at).as_bytes());
+        script.extend_from_slice(more);
     }
 }
 
@@ -314,8 +340,9 @@ mod tests {
             ("/profiles/x", "/"),
             ("/", "/"),
         ];
+        let (_, lines) = text(HEAD - 1).split_once("done\n").unwrap();
         for (variable, home) in table {
-            let script = format!("{HOME}printf %s \"$HERMES_HOME\"");
+            let script = format!("{lines}printf %s \"$HERMES_HOME\"");
             let output = Command::new("sh")
                 .args(["-euc", &script])
                 .env("HERMES_HOME", variable)

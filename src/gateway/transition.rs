@@ -111,9 +111,11 @@ impl Transition {
         self.target
     }
 
-    /// Whether anything was told.
+    /// Whether anything was told, or nothing is to be.
     pub(crate) fn is_begun(&self) -> bool {
-        !matches!(self.phase, Phase::Begin)
+        let tells =
+            matches!(self.target, Target::Start | Target::Restart | Target::Stop | Target::Rest);
+        !(tells && matches!(self.phase, Phase::Begin))
     }
 
     /// Whether it came up, and was not seen dead since.

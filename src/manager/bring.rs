@@ -26,7 +26,8 @@ use std::time::Duration;
 /// How long `--no-wait` tries to tell all supervisors.
 const TELL_ALL: Duration = Duration::from_secs(5);
 
-/// How long the locks of all homes together are waited for, before and after.
+/// How long the locks of all homes together are waited for, before and after; and before, also
+/// supervisors that have not read what others have told them.
 const LOCKED: Duration = Duration::from_secs(2);
 
 impl Target {
@@ -68,11 +69,9 @@ pub(crate) fn bring(
     let of = |profile: &Profile| homes.as_ref().map_err(Clone::clone)?.of(profile);
     // Until it is closed it is locked: another hermes-gw may be at it.
     let mut left = LOCKED;
-    let locked = |home: Result<Dir>, left: &mut Duration| -> Result<Dir> {
-        let (home, deadline) = (home?, Deadline::after(*left));
-        let locked = home.lock_whole(deadline);
-        *left = deadline.left_or(*left);
-        locked.map(|()| home)
+    let locked = |home: Result<Dir>, deadline: Deadline| -> Result<Dir> {
+        let home = home?;
+        home.lock_whole(deadline).map(|()| home)
     };
     // Where the profiles cannot be listed, none is known to be a second one.
     let list = || homes.as_ref().ok().and_then(|homes| homes.names().ok()).unwrap_or_default();
@@ -88,9 +87,8 @@ pub(crate) fn bring(
         };
         // What another container has is that one's affair.
         if intent == Intent::Stopped && slots::is_standing_by(ends.service.dir()).unwrap_or(false) {
-            let why =
-                [profile.name(), ": ", STANDING_BY, text!(": nothing is recorded").read()].concat();
-            s6.context.output.warn_of(&why);
+            let why = s6.failed(target.what(), profile, Kind::Unusable, STANDING_BY);
+            s6.context.output.warn(why.hint(text!("nothing is recorded")));
             return Ok(false);
         }
         let home = of(profile);
@@ -106,7 +104,11 @@ pub(crate) fn bring(
                 down = Some(status);
             }
         }
-        let home = locked(home, &mut left);
+        let deadline = Deadline::after(left);
+        let home = locked(home, deadline);
+        // s6-supervise acts on what others have told it first; the note is about what comes of that.
+        ends.hear_out(deadline);
+        left = deadline.left_or(left);
         let unrecorded = unrecorded(s6, record(&home, intent));
         wishes.push((at, unrecorded));
         // Before the letters: finish looks for it when it reads them. And by the status of now:
@@ -133,10 +135,13 @@ pub(crate) fn bring(
         let (profile, outcome) = (&profiles[*at], &mut outcomes[*at]);
         let mut error = error.take();
         if outcome.is_ok() && timeout != Timeout::NoWait {
-            error = unrecorded(s6, settle(s6, locked(of(profile), &mut left), profile, intent));
+            let deadline = Deadline::after(left);
+            let home = locked(of(profile), deadline);
+            left = deadline.left_or(left);
+            error = unrecorded(s6, settle(s6, home, profile, intent));
         }
         match error {
-            Some(error) if outcome.is_ok() => *outcome = Err(not_kept(error, target, timeout)),
+            Some(error) if outcome.is_ok() => *outcome = Err(not_kept(error)),
             Some(error) => s6.context.output.warn(error.hint(text!("the intent is not recorded"))),
             None => {}
         }
@@ -187,7 +192,7 @@ pub(crate) fn command(
         let job = if outcome.is_ok() { jobs.next() } else { None };
         let Some(job) = job else { continue };
         let ended = match &waited {
-            Ok(()) if timeout == Timeout::NoWait && job.is_under_way() => Ok(()),
+            Ok(()) if timeout == Timeout::NoWait && job.is_on_its_way() => Ok(()),
             Ok(()) => job.result(target.what()),
             Err(error) => Err(error.clone()),
         };
@@ -313,24 +318,11 @@ fn unrecorded(s6: &S6<'_>, recorded: Result<Option<Box<Error>>>) -> Option<Box<E
 
 /// What was asked for is done, but because of `error` it is not recorded: it ends with the
 /// container.
-#[inline(never)]
-fn not_kept(mut error: Box<Error>, target: Target, timeout: Timeout) -> Box<Error> {
-    let done = match (timeout, target) {
-        (Timeout::NoWait, _) => text!(
-            "its supervisor is told, but this is not recorded: the next container start will not know"
-        ),
-        (_, Target::Start) => text!(
-            "the gateway is started, but this is not recorded: the next container start will not know"
-        ),
-        (_, Target::Stop) => text!(
-            "the gateway is stopped, but this is not recorded: the next container start will not know"
-        ),
-        _ => text!(
-            "the gateway is restarted, but this is not recorded: the next container start will not know"
-        ),
-    };
+fn not_kept(mut error: Box<Error>) -> Box<Error> {
     error.kind = Kind::Unusable;
-    error.hint(done)
+    error.hint(text!(
+        "what was asked for is done, but not recorded: the next container start will not know"
+    ))
 }
 
 /// Notes for finish in which run, or after which death, an operator intervenes; `died` is the

@@ -11,7 +11,7 @@ use crate::gateway::{adopt, retire, slots, standby};
 use crate::hermes::home::Homes;
 use crate::hermes::locks::{self, Locks};
 use crate::model::backoff::STANDING_BY;
-use crate::model::plan::MAIN_IS_DEFAULT;
+use crate::model::plan::{MAIN_IS_DEFAULT, no_room};
 use crate::model::profile::Profile;
 use crate::options::{Opt, Verbosity};
 use crate::s6::service::Service;
@@ -62,8 +62,7 @@ impl S6<'_> {
             }
             let capacity = self.slots.capacity(&names, settings.services_max);
             if slots::count(&names) >= capacity {
-                let why = format!("s6-svscan can hold no more than {capacity} gateways");
-                return Err(self.failed(WHAT, profile, Kind::Unusable, &why));
+                return Err(self.failed(WHAT, profile, Kind::Unusable, &no_room(capacity)));
             }
             elsewhere = self.is_elsewhere(profile)?;
             let rest = Rest { down: how.down, standing_by: elsewhere };

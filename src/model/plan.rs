@@ -234,6 +234,12 @@ fn prune(profile: Profile) -> Action {
     }
 }
 
+/// Why there is no slot where s6-svscan has room for `capacity` gateways, and not for one more.
+#[inline(never)]
+pub(crate) fn no_room(capacity: usize) -> String {
+    format!("s6-svscan can hold no more than {capacity} gateways")
+}
+
 #[inline(never)]
 fn act(found: Found, up: bool, missed: bool, places: &mut Places) -> Action {
     let Found { profile, prior, exit, elsewhere, slot } = found;
@@ -246,9 +252,7 @@ fn act(found: Found, up: bool, missed: bool, places: &mut Places) -> Action {
     let reason = match (&profile, slot) {
         (Err((_, why)), _) => Some(why.clone()),
         (Ok(_), Slot::Unusable(why)) => Some(why),
-        (Ok(profile), Slot::Absent) if !places.take(profile, up) => {
-            Some(format!("s6-svscan can hold no more than {} gateways", places.capacity))
-        }
+        (Ok(profile), Slot::Absent) if !places.take(profile, up) => Some(no_room(places.capacity)),
         _ => None,
     };
     let skipped = reason.is_some();

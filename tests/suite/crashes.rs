@@ -589,6 +589,47 @@ fn one_that_has_only_just_started_is_restarted_as_somebody_asked() {
 }
 
 #[test]
+fn a_stop_notes_the_run_that_a_letter_of_others_begins() {
+    let volume = Volume::new();
+    volume.wanted("one", "stopped");
+    let container = boot(volume, &[LONG]);
+    let send = |signal: &str| {
+        let supervisor = container.supervisor("one");
+        container.as_root(&["sh", "-c", &format!("kill -{signal} {supervisor}")]).ok();
+    };
+    // It would replace the note.
+    fs::write(container.inside(&slot("one")).join("finish"), "#!/bin/sh\n").unwrap();
+    let stop = ["/command/hermes-gw", "stop", "--no-wait", "one"];
+    let strace = ["strace", "-qq", "-e", "trace=ioctl", "-o", "/opt/data/trace"];
+    let trace = container.volume().path().join("trace");
+    for round in 0.. {
+        assert!(round < 100, "it never took less than a second");
+        send("STOP");
+        gw(&container, &["start", "--no-wait", "one"]).ok();
+        let _ = fs::remove_file(&trace);
+        let stop = [&strace[..], &stop].concat();
+        let begin = Instant::now();
+        let mut stop = container.hermes_command(&stop).spawn().unwrap();
+        wait_until("stop to see that the letter is not read", || {
+            fs::read_to_string(&trace).unwrap_or_default().matches("FIONREAD").count() > 2
+        });
+        send("CONT");
+        // It gives its supervisor two seconds; if that took longer, once more.
+        let in_time = begin.elapsed() < Duration::from_secs(1);
+        assert!(stop.wait().unwrap().success());
+        wait_until("the stop", || {
+            let status = status(&container, "one");
+            status.is_down() && !status.want_up
+        });
+        if in_time {
+            break;
+        }
+    }
+    let note = fs::read_to_string(container.inside(&slot("one")).join("intervened"));
+    assert!(note.as_ref().is_ok_and(|note| note.ends_with(" run\n")), "{note:?}");
+}
+
+#[test]
 fn a_start_of_one_that_runs_excuses_no_later_death() {
     let volume = Volume::new();
     volume.wanted("config", "running").file("config", "behave", "after 10 78\n");

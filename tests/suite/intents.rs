@@ -13,7 +13,7 @@ const STATE: &str = "gateway_state.json";
 const MARKER: &str = ".gateway-planned-stop.json";
 /// What comes of a stop that cannot be recorded.
 const UNRECORDED: &str =
-    "the gateway is stopped, but this is not recorded: the next container start will not know";
+    "what was asked for is done, but not recorded: the next container start will not know";
 
 fn gw(container: &Container, args: &[&str]) -> Output {
     container.as_hermes(&[&["/command/hermes-gw"], args].concat())

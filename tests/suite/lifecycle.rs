@@ -909,6 +909,39 @@ fn a_supervisor_that_dies_while_it_is_waited_for_is_noticed() {
 }
 
 #[test]
+fn one_whose_supervisor_does_not_read_is_not_said_to_be_told() {
+    let volume = Volume::new();
+    volume.wanted("one", "stopped");
+    let container = Container::boot(volume, Spec::default());
+    let supervisor = container.supervisor("one");
+    let send = |signal: &str| {
+        container.as_root(&["sh", "-c", &format!("kill -{signal} {supervisor}")]).ok();
+    };
+    send("STOP");
+    // Nobody has told it anything before.
+    gw(&container, &["start", "--no-wait", "one"]).ok();
+    for args in [
+        &["stop", "--no-wait", "one"][..],
+        &["stop", "--timeout", "0.3", "one"],
+        &["restart", "--timeout", "0.3", "one"],
+        &["start", "--timeout", "0.3", "one"],
+        &["start", "--no-wait", "one"],
+    ] {
+        let output = gw(&container, args);
+        let expected = format!(
+            "hermes-gw: {} gateway: /run/service/gateway-one: its s6-supervise does not read \
+             what it is told\n",
+            args[0]
+        );
+        assert_eq!((output.code, output.stderr), (102, expected), "{args:?}");
+    }
+    send("CONT");
+    container.wait_up("one");
+    assert_eq!(desired(&container, "one"), "running");
+    gw(&container, &["stop", "one"]).ok();
+}
+
+#[test]
 fn another_user_and_another_machine_are_told_what_to_do() {
     let volume = Volume::new();
     volume.wanted("one", "running");

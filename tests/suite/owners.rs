@@ -154,7 +154,7 @@ fn idle(container: &Container, profile: &str) {
 
 /// What a verb says that did what it was to do, but could not record it in the `home` of `one`.
 #[track_caller]
-fn not_recorded(container: &Container, home: &str, verb: &[&str], errno: &str, done: &str) {
+fn not_recorded(container: &Container, home: &str, verb: &[&str], errno: &str) {
     for json in [None, Some("--json")] {
         let args: Vec<_> = json.iter().chain(verb).chain([&"one"]).copied().collect();
         let output = gw(container, &args);
@@ -167,8 +167,8 @@ fn not_recorded(container: &Container, home: &str, verb: &[&str], errno: &str, d
         let (what, why) = error.split_once(": ").unwrap_or_default();
         assert!(["create", "rename"].contains(&what), "{output:?}");
         let expected = format!(
-            "{home}/{STATE}.hermes-gw.tmp: {errno}: {done}, but this is not recorded: the next \
-             container start will not know"
+            "{home}/{STATE}.hermes-gw.tmp: {errno}: what was asked for is done, but not recorded: \
+             the next container start will not know"
         );
         assert_eq!((output.code, why), (1, expected.as_str()), "{args:?}: {output:?}");
         assert!(lines.iter().all(|line| line.contains("warning")), "{output:?}");
@@ -189,11 +189,11 @@ fn on_a_volume_that_is_read_only_gateways_start_and_stop_until_the_container_end
     ["one", "two", "new"].iter().for_each(|profile| idle(&container, profile));
     let one = format!("{home}/profiles/one");
     let errno = "Read-only file system (EROFS)";
-    not_recorded(&container, &one, &["start"], errno, "the gateway is started");
+    not_recorded(&container, &one, &["start"], errno);
     assert_eq!(container.state("one"), "up");
-    not_recorded(&container, &one, &["restart"], errno, "the gateway is restarted");
+    not_recorded(&container, &one, &["restart"], errno);
     assert_eq!(container.state("one"), "up");
-    not_recorded(&container, &one, &["start", "--no-wait"], errno, "its supervisor is told");
+    not_recorded(&container, &one, &["start", "--no-wait"], errno);
     // What the file says already need not be recorded; only the gateway does not know.
     let output = gw(&container, &["stop", "one"]);
     let unread = format!(
@@ -235,7 +235,7 @@ fn a_state_file_that_is_mounted_alone_cannot_be_replaced() {
     let mount = format!("cp -a {path} /tmp/state; mount --bind /tmp/state {path}");
     container.as_root(&["sh", "-c", &mount]).ok();
     let (home, errno) = ("/opt/data/profiles/one", "Device or resource busy (EBUSY)");
-    not_recorded(&container, home, &["start"], errno, "the gateway is started");
+    not_recorded(&container, home, &["start"], errno);
     assert_eq!(container.state("one"), "up");
     let found =
         format!("fail: profiles: {path} is mounted alone: {UNKEPT}; mount the directory instead");
@@ -259,9 +259,9 @@ fn a_home_without_room_keeps_no_gateway_from_its_start() {
     );
     container.as_root(&["sh", "-c", &fill]).ok();
     let errno = "No space left on device (ENOSPC)";
-    not_recorded(&container, home, &["start"], errno, "the gateway is started");
+    not_recorded(&container, home, &["start"], errno);
     assert_eq!(container.state("one"), "up");
-    not_recorded(&container, home, &["stop"], errno, "the gateway is stopped");
+    not_recorded(&container, home, &["stop"], errno);
     assert_eq!(container.state("one"), "down");
     // The other goes on as ever.
     let output = gw(&container, &["start", "one", "two"]);
