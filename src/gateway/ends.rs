@@ -1,7 +1,7 @@
 //! What is open of a service that is waited for: where its supervisor is told something, where it is
 //! heard, and how far it has come with what it was told.
 
-use super::event_loop::SHORTEST;
+use super::event_loop::{LONGEST, SHORTEST};
 use crate::error::Result;
 use crate::s6::events::Subscription;
 use crate::s6::service::Service;
@@ -54,11 +54,16 @@ impl Ends {
         Ok(status)
     }
 
-    /// Waits until its status counts, at the latest at `deadline`.
+    /// Waits until its supervisor has acted on what others have told it, at the latest at
+    /// `deadline`. Not every letter makes an event: it gets [`LONGEST`] from when it was read.
     pub(crate) fn hear_out(&mut self, deadline: Deadline) {
+        if self.acknowledgement == Acknowledgement::Acted {
+            return;
+        }
         while !self.has_answered() && !deadline.is_over() {
             poll::pause(SHORTEST);
         }
+        poll::pause(deadline.left_or(LONGEST));
     }
 
     /// Whether nothing has happened to it since it was opened.

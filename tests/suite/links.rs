@@ -276,9 +276,9 @@ fn a_home_with_two_names_has_one_gateway_whichever_came_first() {
     let mut container = Container::boot(volume, Spec::default());
     container.wait_up("mid");
     let gateways = || {
-        let args = container.as_root(&["ps", "-eo", "args"]).ok();
-        let all = args.lines().filter(|it| it.contains(" gateway run --replace"));
-        all.filter(|it| it.contains("hermes -p")).count()
+        let all = container.processes("");
+        let is_one = |args: &str| args.contains("hermes -p") && args.ends_with(" run --replace");
+        all.iter().filter(|(_, _, args)| is_one(args)).count()
     };
     assert_eq!(gateways(), 1);
     // A later name: no slot, and the one that runs goes on.
