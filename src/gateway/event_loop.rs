@@ -2,6 +2,7 @@
 
 use super::crash_record;
 use super::ends::{Acknowledgement, Ends};
+use super::outcome::Outcome;
 use super::signal;
 use super::slots;
 use super::transition::{Step, Target, Transition};
@@ -24,34 +25,6 @@ pub(crate) const LONGEST: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a gateway is to be up before it counts as started, where that is not sure.
 const FIRST: Duration = Duration::from_secs(1);
-
-/// What became of a service.
-#[derive(Debug)]
-enum Outcome {
-    /// It is where it should be.
-    Done,
-    /// It came up, and died at once.
-    Died(String),
-    /// Another caller told it otherwise meanwhile.
-    Overruled,
-    /// Its supervisor has gone.
-    Abandoned,
-    /// The same, and its slot: that is removed only once it is down.
-    Removed,
-    /// It cannot be told, or looked at.
-    Failed(Box<Error>),
-}
-
-impl Outcome {
-    /// What an error comes to that keeps it from being told.
-    fn of(error: Box<Error>) -> Outcome {
-        match error.kind {
-            Kind::Missing => Outcome::Removed,
-            kind if poll::means_no_reader(kind) => Outcome::Abandoned,
-            _ => Outcome::Failed(error),
-        }
-    }
-}
 
 /// A service on its way to a target.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ pub(crate) mod crash_record;
 pub(crate) mod ends;
 pub(crate) mod event_loop;
 pub(crate) mod observe;
+mod outcome;
 pub(crate) mod retire;
 pub(crate) mod script;
 pub(crate) mod signal;
