@@ -20,6 +20,14 @@ impl Tree {
         }
     }
 
+    /// The other layout.
+    pub(crate) const fn other(self) -> Tree {
+        match self {
+            Tree::Root => Tree::User,
+            Tree::User => Tree::Root,
+        }
+    }
+
     /// The word for it in `HERMES_GW_TREE` and in JSON.
     pub(crate) const fn word(self) -> &'static str {
         match self {

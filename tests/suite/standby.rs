@@ -4,7 +4,6 @@ use crate::support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use support::{Container, Output, SCANDIR_OF_PID_1, Spec, Tree, Volume, tree, wait_or, wait_until};
 
@@ -47,9 +46,9 @@ impl Holder {
         let lock = volume.home(profile).join("gateway.lock");
         fs::write(&lock, "7 0\n").unwrap();
         let mut flock = Command::new("flock");
-        flock.arg("-x").arg(&lock).args(["sh", "-c", "echo held; exec sleep infinity"]);
-        // One group, for flock and what it runs.
-        let mut child = flock.process_group(0).stdout(Stdio::piped()).spawn().unwrap();
+        // One process: once it has been waited for, the lock is free.
+        flock.arg("--no-fork").arg(&lock).args(["sh", "-c", "echo held; exec sleep infinity"]);
+        let mut child = flock.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = [0; 5];
         std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut line).unwrap();
         Holder(child)
@@ -58,8 +57,7 @@ impl Holder {
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        let group = format!("-{}", self.0.id());
-        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+        let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }

@@ -95,9 +95,10 @@ impl Doctor<'_> {
     pub(super) fn tree(&self, findings: &mut Findings) {
         let tree = self.s6.slots.tree;
         let path = self.s6.slots.dir().path();
-        let (not_scanned, other) = match tree {
-            Tree::Root => (Found::NoScan, Tree::User),
-            Tree::User => (Found::NoScanOfUser, Tree::Root),
+        let other = tree.other();
+        let not_scanned = match tree {
+            Tree::Root => Found::NoScan,
+            Tree::User => Found::NoScanOfUser,
         };
         match self.s6.slots.scandir.is_scanned() {
             Ok(true) => {}
@@ -225,8 +226,13 @@ impl Doctor<'_> {
 
     fn find_supervisors(&self, findings: &mut Findings) -> Result<()> {
         let proc = Dir::open(PROC)?;
+        let slots = &self.s6.slots;
+        // Who may not look there has no gateways there.
+        let other = Dir::open(slots.tree.other().path().as_bytes());
+        let is_there =
+            |name: &[u8]| matches!(&other, Ok(other) if other.leads(name).unwrap_or(false));
         // Those of the user tree are its user's own.
-        let mut sees_them = self.s6.slots.tree == Tree::User;
+        let mut sees_them = slots.tree == Tree::User;
         let mut count = 0_usize;
         for pid in &container::pids(&proc)? {
             let cmdline = container::cmdline(&proc, pid)?;
@@ -237,12 +243,13 @@ impl Doctor<'_> {
                 continue;
             };
             count += 1;
-            // Where it is, if this user may know; else there is a slot, at least.
-            let mut is_here = self.s6.slots.dir().leads(name)?;
-            if is_here && let Ok(at) = &proc.link(&[pid, &b"/cwd"[..]].concat()) {
-                is_here = at.ends_with(name);
+            // Where it is, if this user may know; else there is a slot, at least, in this layout or
+            // in the other.
+            let mut has_slot = slots.dir().leads(name)? || is_there(name);
+            if has_slot && let Ok(at) = &proc.link(&[pid, &b"/cwd"[..]].concat()) {
+                has_slot = at.ends_with(name);
             }
-            if !is_here && sees_them && !self.is_changing() {
+            if !has_slot && sees_them && !self.is_changing() {
                 findings.add_two(Found::Orphan, pid, name);
             }
         }
