@@ -297,7 +297,9 @@ fn a_bare_s6_svscan_is_handed_over_with_the_way_to_its_fifo() {
         let output = run(&container, &[&scandir, args].concat());
         assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{args:?}");
     };
-    wait_until("s6-svscan", || container.inside("/run/service/.s6-svscan/control").exists());
+    // Its FIFO is there before it reads it.
+    let scan = ["/command/s6-svscanctl", "-a", "/run/service"];
+    wait_until("s6-svscan", || container.as_root(&scan).succeeded());
     let mode = fs::metadata(container.inside("/run/service/.s6-svscan")).unwrap().permissions();
     assert_eq!(mode.mode() & 0o777, 0o700);
     good(as_root, &["reconcile"]);
