@@ -394,6 +394,8 @@ fn a_supervisor_that_is_about_to_come_is_waited_for() {
 #[test]
 fn a_slot_that_goes_while_it_is_waited_for_is_none_that_is_wrong() {
     let container = container(&[]);
+    // The boot's request for a scan may be yet to be heard.
+    container.signal_svscan("STOP");
     sh(&container, &format!("cp -a {} {}", slot("default"), slot("new")));
     let doctor = container.hermes_command(&DOCTOR).stdout(Stdio::piped()).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(300));
@@ -415,6 +417,7 @@ fn slots_that_cannot_be_looked_at_are_not_said_to_be_none() {
 #[test]
 fn a_call_that_changes_the_scandir_is_not_one_that_was_killed() {
     let container = container(&[]);
+    container.signal_svscan("STOP");
     let scandir = container.inside("/run/service");
     let lock = fs::File::open(scandir.join(".hermes-gw.lock")).unwrap();
     lock.lock().unwrap();
@@ -435,6 +438,7 @@ fn a_call_that_changes_the_scandir_is_not_one_that_was_killed() {
 #[test]
 fn remedies_do_what_they_say_whatever_names_have_been_chosen() {
     let container = container(&[]);
+    container.signal_svscan("STOP");
     // The last two are for a shell that knows $'...', and this one does not.
     let names: [&[u8]; 6] =
         [b"a b", b"x;touch pwned;", b"it's", b"$(touch pwned)", b"\\';touch pwned;'", b"\xff"];

@@ -392,12 +392,14 @@ fn of_two_containers_one_runs_each_real_gateway_and_the_other_takes_over() {
     }
     // The second takes over, and keeps what it has while the first one comes back.
     first.stop();
+    ["coder", "writer"].iter().for_each(|profile| wait_running(&second, profile));
     first.start();
     for profile in ["coder", "writer"] {
         wait_turn(&second, &first, profile);
     }
     gw(&second, &["stop", "writer"]).ok();
     second.kill();
+    wait_running(&first, "coder");
     second.start();
     wait_turn(&first, &second, "coder");
     assert_eq!(texts([&first], "writer"), ["down"]);

@@ -307,6 +307,8 @@ fn nothing_is_lost_or_shown_twice_while_s6_log_rotates_and_is_killed() {
     let script = ["n1000000", "s4096"];
     log(&script, &dir, numbered(0..1000).as_bytes());
     let mut follower = Follower::start(gw(&volume, &["logs", "-f", "-n", "900", "one"]));
+    // It counts from what is there when it begins.
+    follower.wait_for(&numbered(999..1000));
     let mut next = 1000;
     for round in 0..30 {
         let mut logger = Logger::start(&script, &dir);

@@ -414,8 +414,10 @@ fn eight_at_random_leave_a_consistent_tree() {
             esac
             code=0
             why=$(/command/hermes-gw "$@" 2>&1) || code=$?
-            case $code in
-            0 | 1 | 3 | 4 | 102) done=$((done + 1)) ;;
+            case "$code $1" in
+            [0134]" "* | "102 "*) done=$((done + 1)) ;;
+            # It has no --timeout: the others may keep it from its turn on a busy machine.
+            "99 register") ;;
             *) echo "$*: exit code $code: $why"; exit ;;
             esac
         done
@@ -597,6 +599,7 @@ fn slots_whose_profile_is_gone_are_pruned_when_asked() {
     volume.wanted("kept", "running").wanted("gone", "running").wanted("linked", "stopped");
     let container = Container::boot(volume, Spec::default());
     container.wait_up("gone");
+    container.wait_up("kept");
     let home = |name: &str| container.volume().home(name);
     fs::remove_dir_all(home("gone")).unwrap();
     fs::rename(home("linked"), home("elsewhere")).unwrap();

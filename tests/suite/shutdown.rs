@@ -88,7 +88,7 @@ fn a_container_stop_waits_for_slow_gateways_and_keeps_every_line() {
 #[test]
 fn the_time_that_gateways_get_is_a_setting() {
     let volume = Volume::new();
-    volume.wanted("slow", "running").file("slow", "behave", "slow 1\n");
+    volume.wanted("slow", "running").file("slow", "behave", "slow 3\n");
     volume.wanted("deaf", "running").file("deaf", "behave", "deaf\n");
     let container = Container::boot(volume, Spec::default());
     let shutdown = |timeout: &str| {

@@ -76,7 +76,7 @@ fn one_that_waits_is_not_up_and_every_signal_ends_that() {
         assert!(text.ends_with(turn), "{text}");
     }
     ["b", "c", "d"].iter().for_each(|profile| drop(wait_waiting(&container, profile)));
-    assert_eq!(sleepers(&container), 5);
+    wait_until("five that sleep", || sleepers(&container) == 5);
     let seen = of(&container, "a", "[.state, .pid, .wanted] | tojson");
     assert_eq!(seen, format!(r#"["starting",{},"up"]"#, container.pid("a")));
     assert_eq!(gw(&container, &["-q", "status"]).code, 0);
@@ -122,7 +122,7 @@ fn one_that_waits_is_not_up_and_every_signal_ends_that() {
     assert_eq!(of(&container, "c", ".text"), "down");
     // Nothing holds the log's pipe once a slot is to go, or the container is to end.
     gw(&container, &["unregister", "d"]).ok();
-    assert_eq!(sleepers(&container), 3);
+    wait_until("three that sleep", || sleepers(&container) == 3);
     gw(&container, &["shutdown"]).ok();
     assert_eq!(sleepers(&container), 0);
     assert_eq!(of(&container, "a", ".wanted_at_boot"), "up");

@@ -81,7 +81,9 @@ impl Drop for Watch {
 fn every_change_is_a_line_and_every_death_is_one_of_them() {
     let volume = Volume::new();
     volume.wanted("default", "running").profile("coder").wanted("other", "stopped");
-    let container = Container::boot(volume, Spec::default());
+    // So long that it is seen.
+    let environment = vec![("HERMES_GW_BACKOFF_FIRST".into(), "5".into())];
+    let container = Container::boot(volume, Spec { environment, ..Spec::default() });
     container.wait_up("default");
     let watch = Watch::of(&container, &["watch"]);
     watch.expect(&["coder: down", "default: up", "other: down"]);
@@ -101,7 +103,7 @@ fn every_change_is_a_line_and_every_death_is_one_of_them() {
     let crash = watch.until("default: up, 1 death lately: SIGKILL");
     let deaths = crash.iter().filter(|it| *it == "default: finishing: SIGKILL").count();
     assert_eq!(deaths, 1, "{crash:?}");
-    assert!(crash.iter().any(|it| it == "default: backing off 1s, 1 death: SIGKILL"), "{crash:?}");
+    assert!(crash.iter().any(|it| it == "default: backing off 5s, 1 death: SIGKILL"), "{crash:?}");
 
     container.as_hermes(&["/command/s6-svc", "-p", &slot("default")]).ok();
     watch.expect(&["default: up, paused (SIGSTOP), 1 death lately: SIGKILL"]);

@@ -261,6 +261,8 @@ impl Container {
         }
         command.env("PROC_OPTIONS", format!("hidepid={}", self.spec.hidepid));
         command.stdin(Stdio::null()).stdout(console.try_clone().unwrap()).stderr(console);
+        // Where /run outlives the container, it tells of the boot before.
+        let _ = fs::remove_file(self.root().join("run/booted"));
         let keeper = command.spawn().unwrap();
         let children = format!("/proc/{0}/task/{0}/children", keeper.id());
         self.init = Some(Init { keeper, pid: 0 });
