@@ -47,9 +47,10 @@ debian)
 *) echo "build: TOOLCHAIN must be debian or rustup, not '$TOOLCHAIN'" >&2; exit 1 ;;
 esac
 cp target/$target/release/hermes-gw target/hermes-gw.new
-# The kernel reads no section headers, which come last: the file ends before them, and its header
-# (e_shoff; e_shentsize, e_shnum, e_shstrndx) says that there are none.
-truncate -s "$(od -An -td8 -j40 -N8 target/hermes-gw.new | tr -d ' ')" target/hermes-gw.new
+# The kernel reads no section headers, which come last, after their names: the file ends before
+# them, and its header (e_shoff; e_shentsize, e_shnum, e_shstrndx) says that there are none.
+at() { od -An "-t$1" "-j$2" "-N${1#?}" target/hermes-gw.new | tr -d ' '; }
+truncate -s "$(at d8 $(($(at d8 40) + 64 * $(at d2 62) + 24)))" target/hermes-gw.new
 for place in "40 8" "58 6"; do
     dd if=/dev/zero of=target/hermes-gw.new conv=notrunc status=none bs=1 \
         seek="${place% *}" count="${place#* }"
