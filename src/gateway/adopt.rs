@@ -19,6 +19,10 @@ use std::time::Duration;
 
 /// What s6-svscan gets for a scan, and for each new service after that.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// All services of a scan together get so many seconds, even if new ones come all the time, and one
+/// second more for so many services.
+const TOGETHER: u64 = 30;
+const FOR_A_SECOND: u64 = 8;
 /// When nothing new is supervised for so long, what is waited for is renewed, once.
 const STALLED: Duration = Duration::from_secs(5);
 /// How often to look where no FIFO of ours can be made in event/.
@@ -30,8 +34,11 @@ struct Adoption<'a> {
     profiles: &'a [Profile],
     user: &'a [u8],
     services_max: usize,
+    /// The most that were supervised at any time.
     supervised: usize,
     deadline: Deadline,
+    /// The deadline is never put off beyond this.
+    end: Deadline,
 }
 
 /// Asks for a scan and waits until the slots of `profiles` and their loggers are supervised;
@@ -76,12 +83,14 @@ impl<'a> Adoption<'a> {
     ) -> Result<Box<Adoption<'a>>> {
         slots.scandir.ask(Request::Scan)?;
         let deadline = Deadline::after(TIMEOUT);
+        let together = TOGETHER + profiles.len() as u64 / FOR_A_SECOND;
+        let end = Deadline::after(Duration::from_secs(together));
         let supervised = 0;
-        Ok(Box::new(Adoption { slots, profiles, user, services_max, supervised, deadline }))
+        Ok(Box::new(Adoption { slots, profiles, user, services_max, supervised, deadline, end }))
     }
 
-    /// Waits until the slot of `profile` and its logger are supervised; whatever is puts
-    /// off the deadline for the next.
+    /// Waits until the slot of `profile` and its logger are supervised. If slots come meanwhile, the
+    /// deadline is put off for all.
     ///
     /// If a scan fails halfway, because of another entry, s6-svscan may never start what it first
     /// saw in that scan: such a slot is made anew, with a new inode.
@@ -90,24 +99,31 @@ impl<'a> Adoption<'a> {
         let mut renewed = false;
         loop {
             let stalled = Deadline::after(self.deadline.left_or(STALLED));
-            if wait(self.slots.service(profile), stalled)? {
-                break;
+            let is_supervised = wait(self.slots.service(profile), stalled)?;
+            let logger = || self.slots.service(profile).and_then(|slot| slot.logger());
+            if is_supervised && wait(logger(), stalled)? {
+                return Ok(true);
             }
-            if self.has_progressed() {
-                self.deadline = Deadline::after(TIMEOUT);
-            } else if self.deadline.is_over() {
-                return Ok(false);
-            } else if !renewed && obstacle(self.slots)?.is_none() && self.has_room()? {
+            if !self.has_progressed() {
+                if self.deadline.is_over() {
+                    return Ok(false);
+                }
+                if renewed
+                    || is_supervised
+                    || obstacle(self.slots)?.is_some()
+                    || !self.has_room()?
+                {
+                    continue;
+                }
                 self.renew(profile)?;
                 renewed = true;
             }
+            self.deadline = Deadline::after(self.end.left_or(TIMEOUT));
         }
-        self.deadline = Deadline::after(TIMEOUT);
-        let logger = self.slots.service(profile).and_then(|slot| slot.logger());
-        wait(logger, self.deadline)
     }
 
-    /// Whether more is supervised than when this was last asked.
+    /// Whether more slots are supervised than ever before; one that goes and comes again does not
+    /// count.
     fn has_progressed(&mut self) -> bool {
         // What is wrong with one of them is told when it is waited for.
         let mut supervised = 0;
@@ -115,7 +131,9 @@ impl<'a> Adoption<'a> {
             let is_supervised = self.slots.service(profile).and_then(|it| it.is_supervised());
             supervised += usize::from(is_supervised.unwrap_or(false));
         }
-        supervised > std::mem::replace(&mut self.supervised, supervised)
+        let before = self.supervised;
+        self.supervised = before.max(supervised);
+        supervised > before
     }
 
     /// Whether s6-svscan can hold the old directory and the new one for a while.
@@ -131,7 +149,6 @@ impl<'a> Adoption<'a> {
         retire::send_away(self.slots);
         let mut outcome = Ok(false);
         retire::delete(self.slots, &[profile.leaving()], slice::from_mut(&mut outcome));
-        self.deadline = Deadline::after(TIMEOUT);
         outcome.map(drop)
     }
 }

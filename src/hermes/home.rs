@@ -184,19 +184,14 @@ impl Homes {
             path.extend_from_slice(MARKER);
             add(name, profiles, &path);
         }
-        for at in 1..all.len() {
-            for before in 0..at {
-                if all[before].marker != all[at].marker {
-                    continue;
-                }
-                for it in [before, at] {
-                    let looked = match &mut all[it] {
-                        it if it.directory != NOT_KNOWN => continue,
-                        _ if it == 0 => self.root.meta().map(Some),
-                        it => profiles.look_followed(&it.name),
-                    };
-                    all[it].directory = identity(looked);
-                }
+        for at in 0..all.len() {
+            let marker = all[at].marker;
+            if all.iter().filter(|it| it.marker == marker).count() > 1 {
+                let (parent, name) = match at {
+                    0 => (&self.root, &b"."[..]),
+                    _ => (profiles, &all[at].name[..]),
+                };
+                all[at].directory = identity(parent.look_followed(name));
             }
         }
         Ok(Names(all))

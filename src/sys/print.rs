@@ -1,15 +1,20 @@
 //! stdout and stderr.
 
-use super::poll::poll;
-use super::{failed, write_all};
+use super::failed;
+use super::poll::{pause, poll};
 use crate::error::Result;
 use crate::text::messages::text;
 use rustix::event::{PollFd, PollFlags};
+use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
-use std::os::fd::BorrowedFd;
-use std::sync::atomic::AtomicBool;
+use rustix::termios::isatty;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+
+/// After how long a full terminal is tried again.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Writes `bytes` to stdout; whether there is somebody who reads it. A reader that has gone
 /// is no error.
@@ -35,27 +40,46 @@ pub(crate) fn print_if_heard(line: &[u8]) {
 
 /// Writes `line` to stderr, unless its reader has stopped.
 pub(crate) fn print_error(line: &[u8]) {
-    write_if_heard(rustix::stdio::stderr(), line);
+    let stderr = rustix::stdio::stderr();
+    // poll may say that a full terminal can be written to; the write then blocks. So it is opened
+    // again, to write without blocking, if this user may. O_NONBLOCK on the descriptor we were given
+    // would hold for all who share it.
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    if isatty(stderr)
+        && let Ok(terminal) = fs::open(c"/proc/self/fd/2", flags, Mode::empty())
+    {
+        return write_if_heard(terminal.as_fd(), line);
+    }
+    write_if_heard(stderr, line);
 }
 
 /// Writes `bytes` as far as they are read. A reader that has stopped gets a second, once.
-fn write_if_heard(to: BorrowedFd<'_>, bytes: &[u8]) {
-    static HAS_STOPPED: AtomicBool = AtomicBool::new(false);
-    // A pipe that can be written to at all takes so much.
-    for piece in bytes.chunks(4096) {
-        let second = u64::from(!HAS_STOPPED.load(Relaxed));
+fn write_if_heard(to: BorrowedFd<'_>, mut bytes: &[u8]) {
+    // How often a full terminal is tried again, together a second; 0 once the reader has stopped.
+    static PAUSES: AtomicU32 = AtomicU32::new(50);
+    let mut pauses = PAUSES.load(Relaxed);
+    while !bytes.is_empty() {
+        let second = Duration::from_secs(pauses.min(1).into());
         let mut fds = [PollFd::new(&to, PollFlags::OUT)];
-        if poll(&mut fds, Some(Duration::from_secs(second))) == Ok(1) {
+        // A pipe that can be written to at all takes so much.
+        let piece = &bytes[..bytes.len().min(4096)];
+        let written = match poll(&mut fds, Some(second)) {
+            Ok(1) => rustix::io::write(to, piece),
+            _ => Err(Errno::TIMEDOUT),
+        };
+        match written {
+            Ok(written) => bytes = &bytes[written..],
+            Err(Errno::AGAIN | Errno::INTR) if pauses > 0 => {
+                pauses -= 1;
+                pause(PAUSE);
+            }
             // There is nowhere left to say that this failed.
-            let _ = write_all(to, piece);
-        } else {
-            HAS_STOPPED.store(true, Relaxed);
-            break;
+            _ => return PAUSES.store(0, Relaxed),
         }
     }
 }
 
 /// Whether stdout is a terminal.
 pub(crate) fn is_terminal() -> bool {
-    rustix::termios::isatty(rustix::stdio::stdout())
+    isatty(rustix::stdio::stdout())
 }

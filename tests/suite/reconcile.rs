@@ -1,6 +1,9 @@
 //! The program as a process, on homes and scandirs of every kind; no supervisor needed.
 
 use crate::support;
+use nix::fcntl::OFlag;
+use nix::pty::PtyMaster;
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{PipeReader, PipeWriter, Read, Write};
@@ -9,7 +12,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 use support::{Volume, binary};
 
 /// A home and an empty directory as scandir.
@@ -664,6 +668,171 @@ fn a_stderr_that_nobody_reads_is_waited_for_once() {
     assert_eq!(whole, 1, "{trace}");
 }
 
+/// Runs until `child` has ended, and does `meanwhile` again and again; its exit code.
+#[track_caller]
+fn end_of(mut child: Child, mut meanwhile: impl FnMut()) -> Option<i32> {
+    let mut ended = None;
+    support::wait_until("the program to end", || {
+        meanwhile();
+        ended = child.try_wait().unwrap();
+        ended.is_some()
+    });
+    ended.unwrap().code()
+}
+
+/// Both sides of a terminal, which no other test's processes inherit.
+fn terminal() -> (PtyMaster, fs::File) {
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let master = nix::pty::posix_openpt(flags).unwrap();
+    nix::pty::grantpt(&master).unwrap();
+    nix::pty::unlockpt(&master).unwrap();
+    let path = nix::pty::ptsname_r(&master).unwrap();
+    let mut options = fs::File::options();
+    let slave = options.read(true).write(true).custom_flags(nix::libc::O_NOCTTY).open(path);
+    (master, slave.unwrap())
+}
+
+#[test]
+fn a_terminal_that_nobody_reads_is_waited_for_once() {
+    let scene = Scene::new();
+    // More than a terminal holds, which says that it can be written to when it is full.
+    for i in 0..300 {
+        scene.volume.profile(&format!("p{i}")).with_state(&format!("p{i}"), "{");
+    }
+    let (mut master, slave) = terminal();
+    let mut command = scene.command(&["reconcile", "--boot"]);
+    let child = command.stderr(slave).stdout(Stdio::null()).spawn().unwrap();
+    drop(command);
+    assert_eq!(end_of(child, || ()), Some(0));
+    assert!((0..300).all(|i| !scene.starts(&format!("p{i}"))));
+    // What there was room for came.
+    let mut said = vec![0; 4096];
+    let read = master.read(&mut said).unwrap();
+    let said = String::from_utf8_lossy(&said[..read]);
+    let first = said.lines().next().unwrap();
+    assert!(first.ends_with("/p0/gateway_state.json: is cut short: no prior state"), "{said}");
+}
+
+#[test]
+fn a_terminal_that_is_read_slowly_gets_all() {
+    let scene = Scene::new();
+    for i in 0..300 {
+        scene.volume.profile(&format!("p{i:03}")).with_state(&format!("p{i:03}"), "{");
+    }
+    let (mut master, slave) = terminal();
+    let mut command = scene.command(&["reconcile", "--boot"]);
+    let child = command.stderr(slave).stdout(Stdio::null()).spawn().unwrap();
+    drop(command);
+    let reader = std::thread::spawn(move || {
+        let (mut said, mut buffer) = (Vec::new(), [0; 256]);
+        // With its last writer a terminal ends in EIO.
+        while let Ok(read @ 1..) = master.read(&mut buffer) {
+            said.extend_from_slice(&buffer[..read]);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        String::from_utf8(said).unwrap()
+    });
+    assert_eq!(end_of(child, || ()), Some(0));
+    let said = reader.join().unwrap();
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(lines.len(), 300, "{said}");
+    for (i, line) in lines.iter().enumerate() {
+        assert!(line.contains(&format!("/p{i:03}/gateway_state.json")), "{i}: {line}");
+    }
+}
+
+impl Scene {
+    /// The FIFO that s6-svscan would read, and somebody who holds it.
+    fn held(&self) -> fs::File {
+        let control = self.scandir.path().join(".s6-svscan/control");
+        fs::create_dir(control.parent().unwrap()).unwrap();
+        support::run(Command::new("mkfifo").arg("-m").arg("600").arg(&control));
+        fs::File::options().read(true).write(true).open(control).unwrap()
+    }
+
+    /// Reads what the supervisor of `profile` is told, as long as what is returned lives.
+    fn pretends(&self, profile: &str) -> Option<fs::File> {
+        let mut options = fs::File::options();
+        options.read(true).custom_flags(nix::libc::O_NONBLOCK);
+        options.open(self.slot(profile).join("supervise/control")).ok()
+    }
+}
+
+#[test]
+fn slots_that_only_look_supervised_are_waited_for_together() {
+    let scene = Scene::new();
+    let names: Vec<_> = (0..5).map(|i| format!("p{i}")).collect();
+    for name in &names {
+        scene.volume.profile(name);
+    }
+    let mut scans = scene.held();
+    let trace = scene.volume.path().join("trace");
+    let like = scene.command(&["reconcile"]);
+    let mut command = Command::new("strace");
+    command.args(["-e", "trace=poll,ppoll", "-o"]).arg(&trace).arg(binary()).args(like.get_args());
+    command.env_clear().envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let child = command.stdout(Stdio::piped()).spawn().unwrap();
+    // Once they are made: each slot has a supervisor that says it is ready, no logger has one.
+    scans.read_exact(&mut [0]).unwrap();
+    let mut held = Vec::new();
+    for name in names.iter().map(String::as_str).chain(["default"]) {
+        fs::write(scene.slot(name).join("supervise/status"), [0; 35]).unwrap();
+        held.push(scene.pretends(name).unwrap());
+    }
+    let output = child.wait_with_output().unwrap();
+    let report = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(report.matches("did not take it up in time").count(), 6, "{report}");
+    let trace = fs::read_to_string(trace).unwrap();
+    // Five seconds, and twice five, for there were more supervisors after the first.
+    let is_wait = |line: &&str| line.starts_with("ppoll(") && line.contains("(Timeout)");
+    let waits = trace.lines().filter(is_wait).count();
+    assert!((2..=3).contains(&waits), "{trace}");
+}
+
+#[test]
+fn a_supervisor_that_comes_and_goes_keeps_nobody_waiting_for_ever() {
+    let scene = Scene::new();
+    scene.volume.profile("one");
+    let _scans = scene.held();
+    let mut command = scene.command(&["register", "one"]);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // Each time that it is waited for anew, it comes or goes.
+    let (mut seen, mut held) = (HashSet::new(), None);
+    let code = end_of(child, || {
+        let events = fs::read_dir(scene.slot("one").join("event")).into_iter().flatten();
+        let names: Vec<_> = events.filter_map(|it| Some(it.ok()?.file_name())).collect();
+        let is_new = |name: OsString| seen.insert(name);
+        if names.into_iter().map(is_new).fold(false, |any, new| any | new) {
+            held = if held.is_none() { scene.pretends("one") } else { None };
+        }
+    });
+    assert_eq!(code, Some(102));
+}
+
+#[test]
+fn what_is_no_profile_is_looked_at_a_few_times_however_many_there_are() {
+    let scene = Scene::new();
+    let profiles = scene.volume.path().join("profiles");
+    fs::create_dir_all(&profiles).unwrap();
+    for i in 0..100 {
+        symlink("nowhere", profiles.join(format!("x{i}"))).unwrap();
+    }
+    let trace = scene.volume.path().join("trace");
+    let like = scene.command(&["reconcile", "--boot"]);
+    let mut command = Command::new("strace");
+    command.arg("-o").arg(&trace).arg(binary()).args(like.get_args());
+    command.env_clear().envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    support::run(&mut command);
+    let trace = fs::read_to_string(trace).unwrap();
+    // Its SOUL.md, whether it is another's directory, to open it, what it is and where it leads.
+    for i in 0..100 {
+        let is_of_it =
+            |line: &&str| line.contains(&format!("\"x{i}\"")) || line.contains(&format!("\"x{i}/"));
+        let looks: Vec<_> = trace.lines().filter(is_of_it).collect();
+        assert!((1..=6).contains(&looks.len()), "{looks:#?}");
+    }
+}
+
 #[test]
 fn a_line_longer_than_there_is_room_for_is_not_waited_for() {
     let scene = Scene::new();
@@ -674,15 +843,10 @@ fn a_line_longer_than_there_is_room_for_is_not_waited_for() {
     let (mut reader, writer) = full_pipe();
     reader.read_exact(&mut [0; 4096]).unwrap();
     let mut command = scene.command(&["reconcile", "--boot", "--prune"]);
-    let mut child = command.stderr(writer).stdout(Stdio::null()).spawn().unwrap();
+    let child = command.stderr(writer).stdout(Stdio::null()).spawn().unwrap();
     drop(command);
-    let mut ended = None;
-    support::wait_until("reconcile to end", || {
-        ended = child.try_wait().unwrap();
-        ended.is_some()
-    });
     // What was to be pruned is not known.
-    assert_eq!(ended.unwrap().code(), Some(1));
+    assert_eq!(end_of(child, || ()), Some(1));
     assert!(!scene.starts("default"));
     let mut said = String::new();
     reader.read_to_string(&mut said).unwrap();
