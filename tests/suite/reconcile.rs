@@ -692,37 +692,35 @@ fn terminal() -> (PtyMaster, fs::File) {
     (master, slave.unwrap())
 }
 
+/// A run that warns of 300 profiles on a terminal: more than that holds, which says that it can be
+/// written to when it is full.
+fn warns_on_a_terminal(scene: &Scene) -> (PtyMaster, Child) {
+    for i in 0..300 {
+        scene.volume.profile(&format!("p{i:03}")).with_state(&format!("p{i:03}"), "{");
+    }
+    let (master, slave) = terminal();
+    let mut command = scene.command(&["reconcile", "--boot"]);
+    (master, command.stderr(slave).stdout(Stdio::null()).spawn().unwrap())
+}
+
 #[test]
 fn a_terminal_that_nobody_reads_is_waited_for_once() {
     let scene = Scene::new();
-    // More than a terminal holds, which says that it can be written to when it is full.
-    for i in 0..300 {
-        scene.volume.profile(&format!("p{i}")).with_state(&format!("p{i}"), "{");
-    }
-    let (mut master, slave) = terminal();
-    let mut command = scene.command(&["reconcile", "--boot"]);
-    let child = command.stderr(slave).stdout(Stdio::null()).spawn().unwrap();
-    drop(command);
+    let (mut master, child) = warns_on_a_terminal(&scene);
     assert_eq!(end_of(child, || ()), Some(0));
-    assert!((0..300).all(|i| !scene.starts(&format!("p{i}"))));
+    assert!((0..300).all(|i| !scene.starts(&format!("p{i:03}"))));
     // What there was room for came.
     let mut said = vec![0; 4096];
     let read = master.read(&mut said).unwrap();
     let said = String::from_utf8_lossy(&said[..read]);
     let first = said.lines().next().unwrap();
-    assert!(first.ends_with("/p0/gateway_state.json: is cut short: no prior state"), "{said}");
+    assert!(first.ends_with("/p000/gateway_state.json: is cut short: no prior state"), "{said}");
 }
 
 #[test]
 fn a_terminal_that_is_read_slowly_gets_all() {
     let scene = Scene::new();
-    for i in 0..300 {
-        scene.volume.profile(&format!("p{i:03}")).with_state(&format!("p{i:03}"), "{");
-    }
-    let (mut master, slave) = terminal();
-    let mut command = scene.command(&["reconcile", "--boot"]);
-    let child = command.stderr(slave).stdout(Stdio::null()).spawn().unwrap();
-    drop(command);
+    let (mut master, child) = warns_on_a_terminal(&scene);
     let reader = std::thread::spawn(move || {
         let (mut said, mut buffer) = (Vec::new(), [0; 256]);
         // With its last writer a terminal ends in EIO.
